@@ -1,0 +1,338 @@
+"""Train a DDPM (Ho et al. 2020): predict the noise in x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps.
+
+Every random draw is a function of (seed, step), never of what ran before, so a run that was killed resumes
+from its last checkpoint and ends with the weights of an uninterrupted run; and N processes draw the same
+global batch as one. Runs as it is under `accelerate launch`.
+
+The run folder:
+
+    config.json           the resolved configuration
+    metrics.jsonl         one line per progress record
+    state.safetensors     weights, EMA, Adam moments and step: what `resume` reads
+    best.safetensors      the EMA weights with the lowest held-out loss so far
+    samples/*.png         a grid from fixed noise
+"""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sedid.data import as_model_input, load_images
+from sedid.diffusion import NoiseSchedule
+from sedid.models import Runtime, load_unet, make_unet
+from sedid.storage import read_json, replacing, write_json
+
+
+@dataclass(frozen=True)
+class TrainDDPMConfig:
+    """Settings of one DDPM training run; the defaults are the paper's."""
+
+    data: str  # data set of the member reals: a name, folder, .zip or .npz, with an optional [start:stop]
+    out: str  # the run folder
+    heldout: str = ""  # data set for the held-out loss; "" keeps the last EMA instead of the best
+    unet: str = "paper"  # demo, small or paper
+    start: str = ""  # pipeline folder whose weights to continue from; "" trains anew
+    steps: int = 800_000
+    batch_size: int = 128  # over all processes
+    learning_rate: float = 2e-4
+    warmup_steps: int = 5_000  # the learning rate rises linearly
+    cooldown_steps: int = 0  # it falls linearly to zero over the last so many
+    grad_clip: float = 1.0  # on the global norm
+    ema_decay: float = 0.9999  # reached through the ramp (1 + step) / (10 + step)
+    flip: bool = True  # random horizontal flips
+    eval_every: int = 5_000  # steps between held-out losses, checkpoints of the best and sample grids
+    save_every: int = 1_000  # steps between resumable checkpoints
+    log_every: int = 50
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """One record of a training run; `heldout_loss` only where it was just measured."""
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    images_per_second: float
+    eta_seconds: float
+    heldout_loss: float | None = None
+
+
+def learning_rate(config: TrainDDPMConfig, step: int) -> float:
+    """Linear warm-up, constant, linear cool-down to zero; `step` counts from 0."""
+    up = (step + 1) / config.warmup_steps if config.warmup_steps else 1.0
+    down = (config.steps - step) / config.cooldown_steps if config.cooldown_steps else 1.0
+    return config.learning_rate * min(1.0, up, down)
+
+
+def draw_batch(
+    images: np.ndarray, schedule: NoiseSchedule, config: TrainDDPMConfig, step: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The global batch of one step, a pure function of (images, seed, step).
+
+    Each epoch visits a new permutation of the images.
+
+    Returns:
+        x_t (B, 3, H, W) float32, t (B,) int64, eps (B, 3, H, W) float32.
+    """
+    size, count = config.batch_size, len(images)
+    places = np.arange(step * size, (step + 1) * size)
+    order = {
+        int(epoch): np.random.default_rng([config.seed, 1, int(epoch)]).permutation(count)
+        for epoch in np.unique(places // count)
+    }
+    index = np.array([order[int(place // count)][place % count] for place in places])
+    generator = torch.Generator().manual_seed(int(np.random.default_rng([config.seed, 2, step]).integers(2**62)))
+    x_0 = as_model_input(images[index])
+    if config.flip:
+        flipped = torch.rand(size, generator=generator) < 0.5
+        x_0 = torch.where(flipped[:, None, None, None], x_0.flip(3), x_0)
+    t = torch.randint(len(schedule), (size,), generator=generator)
+    eps = torch.randn(x_0.shape, generator=generator)
+    return noised(x_0, eps, t, schedule), t, eps
+
+
+def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """q: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, with one t an image."""
+    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)[t][:, None, None, None]
+    return alpha_bar.sqrt().float() * x_0 + (1 - alpha_bar).sqrt().float() * eps
+
+
+@torch.inference_mode()
+def heldout_loss(
+    unet: nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, batch_size: int = 128
+) -> float:
+    """Mean denoising loss at fixed noise, timesteps spread evenly over 0 .. T-1 (mean over pixels and images)."""
+    generator = torch.Generator().manual_seed(0)
+    t = (torch.arange(len(images)) * len(schedule)) // len(images)
+    total = 0.0
+    for start in range(0, len(images), batch_size):
+        x_0 = as_model_input(images[start : start + batch_size])
+        eps = torch.randn(x_0.shape, generator=generator)
+        part = t[start : start + batch_size]
+        x_t = noised(x_0, eps, part, schedule).to(runtime.device, memory_format=torch.channels_last)
+        with runtime.autocast():
+            predicted = unet(x_t, part.to(runtime.device)).sample
+        total += (predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3)).sum().item()
+    return total / len(images)
+
+
+def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
+    """Train, or resume the run in `config.out`, yielding a record every `log_every` steps.
+
+    Raises:
+        ValueError: a setting does not fit (batch larger than the data, batch not divisible by the number of
+            processes, a run folder holding another configuration).
+    """
+    from accelerate import Accelerator
+
+    runtime = Runtime.choose(config.device, config.precision, config.compile)
+    accelerator = Accelerator(cpu=runtime.device.type == "cpu")
+    runtime = Runtime(accelerator.device, config.precision, config.compile)
+    images, schedule = load_images(config.data), NoiseSchedule.linear()
+    heldout = load_images(config.heldout) if config.heldout else None
+    if config.batch_size > len(images):
+        raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(images)} images)")
+    if config.batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"batch_size {config.batch_size} is not divisible by the {accelerator.num_processes} processes"
+        )
+    out = Path(config.out)
+    unet = load_unet(Path(config.start)) if config.start else seeded_unet(config)
+    unet = runtime.place(unet).train()
+    ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
+    optimizer = torch.optim.Adam(unet.parameters(), lr=config.learning_rate)
+    step, best = resume(config, out, unet, ema, optimizer)
+    if accelerator.is_main_process:
+        write_json(out / "config.json", asdict(config))
+    network, optimizer = accelerator.prepare(unet, optimizer)
+    if config.compile:
+        network = torch.compile(network)
+    share = config.batch_size // accelerator.num_processes
+    mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
+
+    losses: list[Tensor] = []
+    began, began_step = time.monotonic(), step
+    while step < config.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config, step)
+        x_t, t, eps = (part[mine].to(runtime.device) for part in draw_batch(images, schedule, config, step))
+        seed_dropout(config.seed, step, accelerator.process_index)
+        with runtime.autocast():
+            predicted = network(x_t.contiguous(memory_format=torch.channels_last), t).sample
+        loss = (predicted.float() - eps).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        accelerator.backward(loss)
+        accelerator.clip_grad_norm_(unet.parameters(), config.grad_clip)
+        optimizer.step()
+        update_ema(ema, unet, min(config.ema_decay, (1 + step) / (10 + step)))
+        losses.append(loss.detach())
+        step += 1
+
+        last = step == config.steps
+        measured = None
+        evaluated = step % config.eval_every == 0 or last
+        if accelerator.is_main_process and evaluated:
+            measured, best = keep_best(config, out, unet, ema, heldout, schedule, runtime, best, step)
+        if accelerator.is_main_process and (step % config.save_every == 0 or last):
+            save_state(config, out, unet, ema, optimizer, step, best)
+        # decided alike in every process: `reduce` waits for all of them
+        if step % config.log_every == 0 or last or (evaluated and heldout is not None):
+            mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+            losses.clear()
+            speed = (step - began_step) / (time.monotonic() - began)
+            record = TrainProgress(
+                step,
+                config.steps,
+                mean,
+                learning_rate(config, step - 1),
+                speed * config.batch_size,
+                (config.steps - step) / speed,
+                measured,
+            )
+            if accelerator.is_main_process:
+                with (out / "metrics.jsonl").open("a", encoding="utf-8") as log:
+                    log.write(json.dumps(asdict(record)) + "\n")
+            yield record
+
+
+def seeded_unet(config: TrainDDPMConfig) -> nn.Module:
+    """A U-Net whose initial weights depend on the seed alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        return make_unet(config.unet)
+
+
+def seed_dropout(seed: int, step: int, process: int) -> None:
+    """Tie dropout masks to (seed, step, process), so that a resumed run draws the same ones."""
+    torch.manual_seed(int(np.random.default_rng([seed, 3, step, process]).integers(2**62)))
+
+
+@torch.no_grad()
+def update_ema(ema: dict[str, Tensor], unet: nn.Module, decay: float) -> None:
+    """ema <- decay * ema + (1 - decay) * weights. The ramp lets a short run forget its random start: a fixed
+    0.9999 would still hold 61 % of it after 5,000 steps."""
+    torch._foreach_lerp_(list(ema.values()), list(unet.state_dict().values()), 1 - decay)
+
+
+def keep_best(
+    config: TrainDDPMConfig,
+    out: Path,
+    unet: nn.Module,
+    ema: dict[str, Tensor],
+    heldout: np.ndarray | None,
+    schedule: NoiseSchedule,
+    runtime: Runtime,
+    best: float,
+    step: int,
+) -> tuple[float | None, float]:
+    """Measure the EMA weights on the held-out images and save them if they are the best so far.
+
+    Returns:
+        The held-out loss (None without held-out images) and the best one up to now.
+    """
+    from safetensors.torch import save_file
+
+    measured = None
+    if heldout is not None:
+        live = {name: value.detach().clone() for name, value in unet.state_dict().items()}
+        unet.load_state_dict(ema)
+        measured = heldout_loss(unet.eval(), heldout, schedule, runtime)
+        unet.load_state_dict(live)
+        unet.train()
+    if measured is None or measured < best:
+        with replacing(out / "best.safetensors") as temporary:
+            save_file(
+                {name: value.contiguous() for name, value in ema.items()},
+                temporary,
+                {"step": str(step), "heldout_loss": str(measured)},
+            )
+        best = best if measured is None else measured
+    return measured, best
+
+
+def save_state(
+    config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: Any, step: int, best: float
+) -> None:
+    """Write everything `resume` needs, atomically."""
+    from safetensors.torch import save_file
+
+    tensors = {f"weights.{name}": value for name, value in unet.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in ema.items()}
+    for name, parameter in unet.named_parameters():
+        for key in ("exp_avg", "exp_avg_sq"):
+            tensors[f"{key}.{name}"] = optimizer.state[parameter][key]
+    with replacing(out / "state.safetensors") as temporary:
+        save_file(
+            {name: value.detach().contiguous() for name, value in tensors.items()},
+            temporary,
+            {"step": str(step), "best": str(best)},
+        )
+
+
+# Settings that may change when a run is continued; any other change would be another run.
+FREE_ON_RESUME = {
+    "out",
+    "steps",
+    "cooldown_steps",
+    "eval_every",
+    "save_every",
+    "log_every",
+    "device",
+    "compile",
+    "start",
+}
+
+
+def resume(
+    config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Load the run's last checkpoint in place, if there is one.
+
+    Returns:
+        The step to continue with and the best held-out loss so far.
+
+    Raises:
+        ValueError: the folder holds a run with other settings, or of another architecture.
+    """
+    from safetensors import safe_open
+
+    state = out / "state.safetensors"
+    if not state.is_file():
+        return 0, float("inf")
+    before = read_json(out / "config.json")
+    changed = sorted(
+        name for name, value in asdict(config).items() if name not in FREE_ON_RESUME and before.get(name) != value
+    )
+    if changed:
+        raise ValueError(
+            f"{out} holds a run with other settings ({', '.join(changed)}); choose another folder or the same settings"
+        )
+    with safe_open(state, framework="pt") as stored:
+        metadata = stored.metadata()
+        names = set(stored.keys())
+        for prefix, target in (("weights.", unet.state_dict()), ("ema.", ema)):
+            for name, value in target.items():
+                if prefix + name not in names or tuple(stored.get_slice(prefix + name).get_shape()) != tuple(
+                    value.shape
+                ):
+                    raise ValueError(f"{state} is a checkpoint of another architecture: {name} does not fit")
+                value.copy_(stored.get_tensor(prefix + name))
+        step = int(metadata["step"])
+        for name, parameter in unet.named_parameters():
+            moments = {
+                key: stored.get_tensor(f"{key}.{name}").to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
+            }
+            optimizer.state[parameter] = {"step": torch.tensor(float(step))} | moments
+    return step, float(metadata["best"])

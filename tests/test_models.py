@@ -1,0 +1,164 @@
+"""Presets, loading of pipeline folders, and the policy for device and precision."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sedid.diffusion import NoiseSchedule
+from sedid.models import UNETS, Runtime, eps_model, load_schedule, load_unet, make_resnet18, make_unet
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+CPU = Runtime(torch.device("cpu"))
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy that may be damaged."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+def edit(path: Path, **changes: Any) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize(("name", "millions"), [("demo", 0.7), ("small", 9.4), ("paper", 35.7)])
+def test_presets_have_the_stated_size(name: str, millions: float) -> None:
+    with torch.device("meta"):
+        unet = make_unet(name)
+    assert sum(p.numel() for p in unet.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
+
+
+def test_demo_preset_maps_images_to_noise() -> None:
+    eps = eps_model(make_unet("demo").eval(), CPU)(torch.zeros(2, 3, 32, 32), 990)
+    assert eps.shape == (2, 3, 32, 32)
+    assert eps.dtype == torch.float32
+
+
+def test_unknown_preset_lists_the_known() -> None:
+    with pytest.raises(ValueError, match=f"'huge'; accepted: {', '.join(UNETS)}"):
+        make_unet("huge")
+
+
+def test_load_unet_restores_weights_in_float32_eval_mode(bundle: Path, tiny_unet: Callable[..., Any]) -> None:
+    saved = tiny_unet(sample_size=32)
+    loaded = load_unet(bundle)
+    assert not loaded.training
+    for name, value in saved.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value)
+    saved.half().save_pretrained(bundle / "unet")  # shipped weights are half precision
+    assert {value.dtype for value in load_unet(bundle).state_dict().values()} == {torch.float32}
+
+
+def test_load_unet_refuses_what_it_cannot_run(bundle: Path, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"unet/config\.json is missing"):
+        load_unet(tmp_path)
+    weights, config = bundle / "unet/diffusion_pytorch_model.safetensors", bundle / "unet/config.json"
+    good = weights.read_bytes()
+    for content in (b"", b"garbage", good[:1000], good[:-100]):
+        weights.write_bytes(content)
+        with pytest.raises(ValueError, match="cannot be loaded"):
+            load_unet(bundle)
+    weights.unlink()
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_unet(bundle)
+    weights.write_bytes(good)
+    edit(config, block_out_channels=[12, 24])
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_unet(bundle)
+    config.write_text("{")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_unet(bundle)
+
+
+def test_load_unet_never_reads_pickles(bundle: Path) -> None:
+    weights = bundle / "unet/diffusion_pytorch_model.safetensors"
+    torch.save(load_unet(bundle).state_dict(), weights.with_suffix(".bin"))
+    weights.unlink()
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_unet(bundle)
+
+
+def test_a_missing_tensor_is_not_replaced_by_random_numbers(bundle: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    weights = bundle / "unet/diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights)
+    del tensors["conv_in.bias"]
+    save_file(tensors, weights)
+    with pytest.raises(ValueError, match=r"lacks weights: conv_in\.bias"):
+        load_unet(bundle)
+
+
+@pytest.mark.parametrize("change", [{"in_channels": 1}, {"out_channels": 6}, {"num_class_embeds": 10}])
+def test_load_unet_refuses_other_kinds_of_model(tmp_path: Path, tiny_unet: Callable[..., Any], change: Any) -> None:
+    unet = tiny_unet()
+    settings = {name: value for name, value in unet.config.items() if not name.startswith("_")}
+    type(unet)(**settings | change).save_pretrained(tmp_path / "unet")
+    with pytest.raises(ValueError, match="not an unconditional RGB model"):
+        load_unet(tmp_path)
+
+
+def test_a_checkpoints_own_schedule_wins(bundle: Path, tmp_path: Path) -> None:
+    file = bundle / "scheduler/scheduler_config.json"
+    assert load_schedule(bundle).alpha_bar == pytest.approx(NoiseSchedule.linear().alpha_bar, rel=1e-5)
+    edit(file, beta_end=0.01, num_train_timesteps=500)
+    assert load_schedule(bundle).alpha_bar == pytest.approx(NoiseSchedule.linear(500, 1e-4, 0.01).alpha_bar, rel=1e-5)
+    edit(file, prediction_type="v_prediction")
+    with pytest.raises(ValueError, match="predicts 'v_prediction'; SeDID needs 'epsilon'"):
+        load_schedule(bundle)
+    file.write_text("{")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_schedule(bundle)
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        load_schedule(tmp_path)
+
+
+def test_eps_model_is_the_unet_without_gradients(tiny_unet: Callable[..., Any]) -> None:
+    unet, x = tiny_unet(), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    eps = eps_model(unet, CPU)(x, 165)
+    assert not eps.requires_grad
+    torch.testing.assert_close(eps, unet(x, 165).sample, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(eps, eps_model(unet, CPU)(x, 990))
+
+
+def test_bf16_runs_the_network_alone_in_bf16(tiny_unet: Callable[..., Any]) -> None:
+    inside = []
+    unet, x = tiny_unet(), torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    unet.conv_in.register_forward_hook(lambda _module, _args, output: inside.append(output.dtype))
+    low = eps_model(unet, Runtime(torch.device("cpu"), "bf16"))(x, 165)
+    high = eps_model(unet, CPU)(x, 165)
+    assert inside == [torch.bfloat16, torch.float32]
+    assert low.dtype == high.dtype == torch.float32
+    assert 0 < (low - high).abs().max() < 0.1
+
+
+def test_runtime_chooses_what_is_present() -> None:
+    assert Runtime.choose("cpu") == CPU
+    chosen = Runtime.choose()
+    if not torch.cuda.is_available() and not torch.backends.mps.is_available():
+        assert chosen == CPU
+    with pytest.raises(ValueError, match="unknown device 'tpu'; accepted: auto, cuda, mps, cpu"):
+        Runtime.choose("tpu")
+    with pytest.raises(ValueError, match="unknown precision 'fp16'; accepted: fp32, bf16"):
+        Runtime.choose("cpu", precision="fp16")
+
+
+def test_an_absent_device_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="'cuda:0' is not available"):
+        Runtime.choose("cuda:0")
+
+
+@pytest.mark.parametrize("channels", [3, 6, 9])
+def test_classifier_keeps_the_resolution_of_small_images(channels: int) -> None:
+    network, sizes = make_resnet18(channels).eval(), []
+    network.layer1.register_forward_hook(lambda _module, _args, output: sizes.append(output.shape))
+    with torch.inference_mode():
+        assert network(torch.zeros(2, channels, 32, 32)).shape == (2, 1)
+    assert sizes == [(2, 64, 32, 32)]
