@@ -1,0 +1,88 @@
+"""The Gradio app. Cheap to import: Gradio itself is imported by `build_demo` and `launch`."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import gradio as gr
+
+    from sedid.ui.context import Context
+
+TABS = ("inspect",)
+"""In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
+
+ABOUT = """# SeDID Explorer
+A diffusion model noises an image step by step and tries to walk back. How far it misses, the *t-error*, hints at whether
+the model itself made the image. Look at every step of it here ([the paper](https://arxiv.org/abs/2307.06272))."""
+
+
+def quiet() -> None:
+    """Keep Gradio and huggingface_hub from calling home; must run before Gradio is imported."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+
+def make_context(detector: str | Path | None = None) -> "Context":
+    """The context of an app on one detector.
+
+    Args:
+        detector: a bundle folder or Hub id; default: the environment variable SEDID_DETECTOR, then the shipped one.
+    """
+    from sedid.bundle import SHIPPED, load_detector
+    from sedid.ui.context import Context, list_examples
+
+    source = detector or os.environ.get("SEDID_DETECTOR") or SHIPPED
+    return Context(lambda: load_detector(source), list_examples())
+
+
+def build_demo(context: "Context | None" = None) -> "gr.Blocks":
+    """The whole interface, not yet served."""
+    quiet()
+    from importlib import import_module
+
+    import gradio as gr
+
+    context = context or make_context()
+    # Uploads are looked for every ten minutes and live an hour at most.
+    with gr.Blocks(title="SeDID Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
+        gr.Markdown(ABOUT, elem_id="sed-title")
+        with gr.Tabs():
+            for name in TABS:
+                tab = import_module(f"sedid.ui.{name}_tab")
+                with gr.Tab(tab.TITLE, id=name):
+                    tab.build(context)
+    return demo.queue(max_size=32, default_concurrency_limit=4)
+
+
+def launch(detector: str | Path | None = None, **options: Any) -> None:
+    """Serve the app until it is interrupted; address and port come from GRADIO_SERVER_NAME and GRADIO_SERVER_PORT.
+
+    Args:
+        detector: as `make_context`.
+        options: for `gradio.Blocks.launch`, over the ones set here.
+    """
+    quiet()
+    context = make_context(detector)
+    context.warm_up()
+    build_demo(context).launch(**launch_options() | options)
+
+
+def launch_options() -> dict[str, Any]:
+    """How the app is served, safe for public hosting."""
+    from sedid.ui.theme import CSS, make_theme
+
+    return {
+        "server_name": os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+        "share": False,
+        "show_error": False,
+        "ssr_mode": False,
+        "pwa": False,
+        "run_history": False,
+        "enable_monitoring": False,
+        "strict_cors": True,
+        "max_file_size": "20mb",
+        "footer_links": ["api"],
+        "theme": make_theme(),
+        "css": CSS,
+    }

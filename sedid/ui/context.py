@@ -1,0 +1,188 @@
+"""What the tabs share: the detector, loaded once when first needed, the traces already walked, the examples."""
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from sedid.detectors import Detector, Trace
+
+EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+
+TraceKey = tuple[str, str, int]
+
+
+class Stopped(Exception):
+    """A walk was given up because its session asked for something else, or for nothing."""
+
+
+class TraceCache:
+    """The traces used last, bounded in number and memory; safe to share between threads."""
+
+    def __init__(self, traces: int = 64, megabytes: float = 200) -> None:
+        self._limit, self._limit_bytes = traces, megabytes * 1e6
+        self._traces: OrderedDict[TraceKey, Trace] = OrderedDict()
+        self._bytes = 0
+        self._lock = threading.Lock()
+
+    @staticmethod
+    def key(detector: Detector, image: np.ndarray, k: int) -> TraceKey:
+        """What a trace depends on: the weights, the pixels (uint8 (H, W, 3)) and k."""
+        weights = detector.info.get("checkpoint_sha256", detector.name)
+        return weights, hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(), k
+
+    def get(self, key: TraceKey) -> Trace | None:
+        """The trace, which becomes the most recent one; None if it is not here."""
+        with self._lock:
+            if key in self._traces:
+                self._traces.move_to_end(key)
+            return self._traces.get(key)
+
+    def put(self, key: TraceKey, trace: Trace) -> None:
+        """Keep a trace and drop the oldest ones over the limits; the newest always stays."""
+        with self._lock:
+            self._drop(key)
+            self._traces[key] = trace
+            self._bytes += size_of(trace)
+            while len(self._traces) > 1 and (len(self._traces) > self._limit or self._bytes > self._limit_bytes):
+                self._drop(next(iter(self._traces)))
+
+    def _drop(self, key: TraceKey) -> None:
+        trace = self._traces.pop(key, None)
+        if trace is not None:
+            self._bytes -= size_of(trace)
+
+    def __len__(self) -> int:
+        return len(self._traces)
+
+
+def size_of(trace: Trace) -> int:
+    """Bytes its tensors hold."""
+    return sum(tensor.nbytes for point in trace.points for tensor in (point.x, point.eps))
+
+
+class Turns:
+    """Which k each session wants now, so that a walk nobody waits for any more ends at its next step."""
+
+    def __init__(self, sessions: int = 1000) -> None:
+        self._limit = sessions
+        self._wanted: OrderedDict[str, int | None] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def want(self, session: str, k: int | None) -> None:
+        """From now on this session waits for k; None: for nothing."""
+        with self._lock:
+            self._wanted[session] = k
+            self._wanted.move_to_end(session)
+            while len(self._wanted) > self._limit:
+                self._wanted.popitem(last=False)
+
+    def wants(self, session: str, k: int) -> bool:
+        """Whether a walk at k is still waited for."""
+        return self._wanted.get(session, k) == k
+
+
+@dataclass(frozen=True)
+class Example:
+    """One of the images offered for a first look.
+
+    Attributes:
+        name: the file name without its suffix; also what a link calls it.
+        origin: "real" or "generated".
+    """
+
+    path: Path
+    name: str
+    origin: str
+
+
+def list_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
+    """The PNG files named real-* and generated-*, reals first, in name order; empty if there is no folder."""
+    return tuple(
+        Example(path, path.stem, origin)
+        for origin in ("real", "generated")
+        for path in sorted(Path(folder).glob(f"{origin}-*.png"))
+    )
+
+
+@dataclass
+class Context:
+    """Shared by all tabs of one app.
+
+    Attributes:
+        load: opens the detector; called at most once with success.
+        examples: images for a first look.
+    """
+
+    load: Callable[[], Detector]
+    examples: tuple[Example, ...] = ()
+    traces: TraceCache = field(default_factory=TraceCache)
+    turns: Turns = field(default_factory=Turns)
+    _detector: Detector | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def detector(self) -> Detector:
+        """The detector. A failure is not remembered: a detector made meanwhile is found by the next request.
+
+        Raises:
+            FileNotFoundError, ValueError: as `load_detector`.
+        """
+        with self._lock:
+            if self._detector is None:
+                self._detector = self.load()
+            return self._detector
+
+    def warm_up(self) -> None:
+        """Load the detector in the background, so that the page is served at once."""
+
+        def load() -> None:
+            try:
+                detector = self.detector()
+                k = detector.chosen[0] if detector.chosen else 165
+                if self.examples:
+                    from sedid.detectors import as_seen
+
+                    self.walk(as_seen(detector, self.examples[0].path)[0], k)
+            except (OSError, ValueError):
+                pass  # the page says so when it asks
+
+        threading.Thread(target=load, name="warm-up", daemon=True).start()
+
+    def walk(
+        self, image: np.ndarray, k: int, session: str | None = None, report: Callable[[int, int], None] | None = None
+    ) -> Trace:
+        """The trace of an image, uint8 (H, W, 3), at k: from the cache, or walked now.
+
+        Args:
+            session: whose wish it is; the walk ends early when the session wants another k.
+            report: told (points done, points in all) after each one.
+
+        Raises:
+            Stopped: the session did not wait for it.
+            FileNotFoundError, ValueError: as `detector`, or k does not fit the schedule.
+        """
+        detector = self.detector()
+        key = self.traces.key(detector, image, k)
+        trace = self.traces.get(key)
+        if trace is not None:
+            return trace
+        total = detector.max_t_sec(k) // k + 1
+        steps = detector.trace(image, k)
+        done = 0
+        while True:
+            try:
+                next(steps)
+            except StopIteration as stop:
+                trace = stop.value
+                break
+            done += 1
+            if session is not None and not self.turns.wants(session, k):
+                raise Stopped
+            if report is not None:
+                report(done, total)
+        self.traces.put(key, trace)
+        return trace

@@ -1,0 +1,115 @@
+"""The trajectory as pictures: the filmstrip, the compared pair, the heatmap, and what the detector sees."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sedid.detectors import Trace
+from sedid.ui.pictures import GRADIENT, data_uri, difference, heat, number, text, visible
+
+FRAMES = 24  # shown at most
+
+
+def picture(uri: str, label: str, alt: str, caption: str = "", style: str = "") -> str:
+    """A figure that opens at full size; `label` stands below it and in the full view."""
+    return (
+        f'<figure class="sed-frame {style}"><button type="button" class="sed-zoom" data-label="{text(label)}" '
+        f'aria-label="{text(alt)}: full size"><img src="{uri}" alt="{text(alt)}"></button>'
+        f"<figcaption>{caption or text(label)}</figcaption></figure>"
+    )
+
+
+def shown_frames(count: int, limit: int = FRAMES) -> list[int]:
+    """Which of `count` frames to show: evenly spaced, always the first and the last two, at most `limit`."""
+    if count <= limit:
+        return list(range(count))
+    even = np.linspace(0, count - 2, limit - 1).round().astype(int)
+    return [*even.tolist(), count - 1]
+
+
+def filmstrip(trace: Trace, t_sec: int) -> str:
+    """x~_0 ... x~_{T_SEC}, the last two marked as the measured step."""
+    near, far = trace.step(t_sec)
+    points = [point for point in trace.points if point.t <= t_sec]
+    chosen = shown_frames(len(points))
+    frames = "".join(
+        picture(
+            data_uri(visible(points[i].x)),
+            f"x̃ at t = {points[i].t}",
+            f"Reverse step at timestep {points[i].t}",
+            f"t = {points[i].t}",
+            "sed-measured" if points[i].t in (near.t, far.t) else "",
+        )
+        for i in chosen
+    )
+    some = "" if len(chosen) == len(points) else f" {len(chosen)} of {len(points)} steps are shown."
+    return (
+        f'<p class="sed-note">From the image towards noise in steps of k = {trace.k}; no randomness is added. '
+        f"The outlined step is the one measured.{some}</p>"
+        f'<div class="sed-strip">{frames}</div>'
+    )
+
+
+def compared(trace: Trace, t_sec: int) -> str:
+    """The denoised image beside the one it is compared with, and their difference."""
+    near, _ = trace.step(t_sec)
+    denoised = trace.denoised(t_sec)
+    gap, gain = difference(denoised, near.x)
+    amplified = f" ×{gain}" if gain > 1 else ""
+    return (
+        '<div class="sed-pair">'
+        + picture(
+            data_uri(visible(near.x)),
+            f"x̃ at t = {near.t}",
+            f"The trajectory at timestep {near.t}",
+            f"the path at <b>t = {near.t}</b>",
+        )
+        + "<i>vs</i>"
+        + picture(
+            data_uri(visible(denoised)),
+            f"ψ: denoised from t = {t_sec} to t = {near.t}",
+            f"Denoised from timestep {t_sec} back to {near.t}",
+            f"denoised <b>{t_sec} → {near.t}</b>",
+        )
+        + "<i>→</i>"
+        + picture(
+            data_uri(gap),
+            f"their difference{amplified} (gray: none)",
+            f"Difference of the two{amplified}",
+            f"difference{amplified}",
+        )
+        + "</div>"
+    )
+
+
+def error_map(trace: Trace, t_sec: int, weight_free: bool) -> np.ndarray:
+    """The t-error per pixel, summed over channels, float (H, W)."""
+    error = trace.t_error(t_sec)
+    return (error.change if weight_free else error.map)[0].sum(0).numpy()
+
+
+def colour_limit(trace: Trace, t_secs: Sequence[int], weight_free: bool) -> float:
+    """Where the colour scale ends: the largest 99.5th percentile of these maps."""
+    return max(float(np.quantile(error_map(trace, t_sec, weight_free), 0.995)) for t_sec in t_secs)
+
+
+def heatmap(trace: Trace, t_sec: int, weight_free: bool, locked: bool) -> str:
+    """The t-error map over the image, with a colour bar. How opaque it is, the page's --sed-blend says."""
+    values = error_map(trace, t_sec, weight_free)
+    limit = colour_limit(trace, trace.t_secs if locked else (t_sec,), weight_free)
+    row, column = (int(i) for i in np.unravel_index(values.argmax(), values.shape))
+    kind = "weight-free t-error" if weight_free else "t-error"
+    alt = f"Heatmap of the {kind} at T_SEC {t_sec}, largest at row {row}, column {column}"
+    ticks = "".join(f"<span>{mark}</span>" for mark in ("0", number(limit / 2), f"≥ {number(limit)}"))
+    return f"""<div class="sed-heat"><button type="button" class="sed-zoom" data-label="{text(kind)} at T_SEC = {t_sec}" aria-label="{text(alt)}: full size">
+<img src="{data_uri(trace.image)}" alt=""><img class="sed-over" src="{data_uri(heat(values, limit))}" alt="{text(alt)}"></button></div>
+<div class="sed-bar" style="background:{GRADIENT}"></div><div class="sed-bar-ticks">{ticks}</div>
+<p class="sed-fine">{kind} per pixel, channels summed; {"same colours at every T_SEC" if locked else "colours fitted to this T_SEC"}.</p>"""
+
+
+def seen(image: np.ndarray, notes: Sequence[str]) -> str:
+    """The image as the detector sees it, and what was done to get there."""
+    size = image.shape[0]
+    said = "".join(f"<li>{text(note)}</li>" for note in notes) or "<li>used as it is: nothing was changed</li>"
+    frame = picture(data_uri(image), f"what the detector sees: {size}×{size} pixels", "The image as the detector sees it", "&nbsp;")
+    return f'<div class="sed-seen">{frame}<div><b>What the detector sees</b><p>{size}×{size} pixels</p><ul>{said}</ul></div></div>'

@@ -1,0 +1,78 @@
+"""The page's own JavaScript: the full-size view, and what a click or a slider asks of the server.
+
+It runs once, in the `js_on_load` of one `gr.HTML`, where `trigger` sends a Gradio event with data:
+`input` {t_sec} while T_SEC moves, `select` {k, t_sec} to go to another pair, `submit` {example}.
+"""
+
+LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-stage"></div>
+<footer><button type="button" class="sed-prev" aria-label="Previous">‹</button><span></span>
+<button type="button" class="sed-next" aria-label="Next">›</button>
+<button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>"""
+
+BRIDGE = """
+window.sedidBridge?.abort();  // the page was rebuilt: the old listeners go
+const control = window.sedidBridge = new AbortController();
+const listen = (type, handler) => document.addEventListener(type, handler, {signal: control.signal});
+const dialog = element.querySelector('dialog');
+let group = [], at = 0;
+
+function show(index) {
+  at = (index + group.length) % group.length;
+  const button = group[at];
+  dialog.querySelector('.sed-stage').innerHTML = button.innerHTML;
+  dialog.querySelector('span').textContent = button.dataset.label;
+  const alone = group.length < 2;
+  dialog.querySelector('.sed-prev').hidden = dialog.querySelector('.sed-next').hidden = alone;
+}
+
+listen('click', event => {
+  const target = event.target;
+  const zoom = target.closest('.sed-zoom');
+  if (zoom) {
+    const family = zoom.closest('.sed-strip, .sed-pair');
+    group = family ? [...family.querySelectorAll('.sed-zoom')] : [zoom];
+    show(group.indexOf(zoom));
+    dialog.showModal();
+    return;
+  }
+  if (dialog.open) {
+    if (target.closest('.sed-prev')) show(at - 1);
+    else if (target.closest('.sed-next')) show(at + 1);
+    else if (target.closest('.sed-close') || target === dialog) dialog.close();
+    return;
+  }
+  const go = target.closest('.sed-go');
+  if (go) { trigger('select', {k: +go.dataset.k, t_sec: +go.dataset.t}); return; }
+  const example = target.closest('.sed-example');
+  if (example) { trigger('submit', {example: example.dataset.name}); return; }
+  const plot = target.closest('.sed-curve .sed-plot');
+  if (plot) {
+    const box = plot.getBoundingClientRect(), {timesteps, k, last} = plot.dataset;
+    const wanted = (event.clientX - box.left) / box.width * timesteps;
+    trigger('input', {t_sec: Math.min(Math.max(Math.round(wanted / k), 1) * k, last)});
+  }
+});
+listen('keydown', event => {
+  if (!dialog.open) return;
+  if (event.key === 'ArrowLeft') show(at - 1);
+  if (event.key === 'ArrowRight') show(at + 1);
+});
+// T_SEC answers while it moves; k, which costs a new trajectory, once it is let go (or on each arrow key).
+listen('input', event => {
+  if (event.target.matches('#t-sec input[type=range]')) trigger('input', {t_sec: +event.target.value});
+});
+listen('change', event => {
+  if (event.target.matches('#t-sec input[type=number]')) trigger('input', {t_sec: +event.target.value});
+  if (event.target.matches('#k input')) trigger('select', {k: +event.target.value});
+});
+"""
+
+BLEND = "value => { document.documentElement.style.setProperty('--sed-blend', value / 100); }"
+
+REMEMBER = """(k, t_sec, example) => {
+  const url = new URL(location);
+  url.searchParams.set('k', k);
+  url.searchParams.set('t_sec', t_sec);
+  if (example) url.searchParams.set('example', example); else url.searchParams.delete('example');
+  history.replaceState(history.state, '', url);
+}"""

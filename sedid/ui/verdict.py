@@ -1,0 +1,118 @@
+"""The verdict cards and the two factors, in words."""
+
+from sedid.detectors import GENERATED, REAL, Detector, Judgement, NNCalibration, Verdict
+from sedid.ui.charts import histogram
+from sedid.ui.pictures import number, text
+
+CALLS = {GENERATED: "Looks generated", REAL: "Looks real"}
+
+
+def headline(verdict: Verdict | None) -> tuple[str, str]:
+    """The call in words, and the style class it gets."""
+    if verdict is None:
+        return "No calibration here", "none"
+    if not verdict.in_range:
+        return "Outside the calibrated range", "none"
+    return CALLS.get(verdict.call, "Cannot tell"), verdict.call.replace(" ", "-")
+
+
+def share(percentile: float) -> str:
+    """A percentile in words."""
+    return "none" if percentile <= 0 else "all" if percentile >= 100 else f"{percentile:.0f} %"
+
+
+def error_rate(detector: Detector, section: str) -> str:
+    """The error rate the band was set at, in words; empty if the bundle does not state it."""
+    sections = [detector.info.get(name) for name in (section, "stat")]
+    rate = next((found["error_rate"] for found in sections if isinstance(found, dict) and "error_rate" in found), None)
+    return "" if rate is None else f" Outside it, at most {rate:.0%} of the calibration images of either class were called wrongly."
+
+
+def explain(detector: Detector, verdict: Verdict) -> str:
+    """Why the call is what it is, as HTML paragraphs."""
+    calibration = verdict.calibration
+    neural = isinstance(calibration, NNCalibration)
+    score = f"{verdict.score:.0%}" if neural else number(verdict.score)
+    show = (lambda value: f"{value:.0%}") if neural else number
+    low, high = (show(value) for value in calibration.band)
+    if not verdict.in_range:
+        return (
+            f"<p>{'The' if neural else f'This image scores {score}: its'} t-error lies beyond 99 % of both references, so it is "
+            "<b>outside the range this detector was calibrated on</b>. No confidence is given.</p>"
+        )
+    side = "above" if verdict.score > calibration.threshold else "below" if verdict.score < calibration.threshold else "at"
+    inside = calibration.band[0] < verdict.score < calibration.band[1]
+    where = f"{'inside' if inside else 'outside'} the band {low} to {high} in which no verdict is given"
+    return (
+        f"<p>{score} is {side} the threshold {show(calibration.threshold)}"
+        f"{', but' if inside else ' and'} {where}.{error_rate(detector, 'nn' if neural else 'stat')}</p>"
+        f"<p>It is at or above <b>{share(verdict.percentile_real)}</b> of the real and "
+        f"<b>{share(verdict.percentile_generated)}</b> of the generated references.</p>"
+    )
+
+
+def go_there(pair: tuple[int, int] | None) -> str:
+    """A button that jumps to a calibrated pair."""
+    return "" if pair is None else f'<button type="button" class="sed-go" data-k="{pair[0]}" data-t="{pair[1]}">Go there</button>'
+
+
+def missing(detector: Detector, judgement: Judgement, neural: bool) -> str:
+    """What stands in for a verdict where there is no calibration."""
+    here = f"k = {judgement.k}, T_SEC = {judgement.t_sec}"
+    if neural:
+        if detector.nn is None or detector.network is None:
+            return "<p>This detector has no classifier yet.</p>"
+        pair = (detector.nn.k, detector.nn.t_sec)
+        return f"<p>The classifier was not calibrated at {here}; it was at k = {pair[0]}, T_SEC = {pair[1]}.</p>{go_there(pair)}"
+    pair_or_none = detector.nearest(judgement.k, judgement.t_sec)
+    if pair_or_none is None:
+        return "<p>This diffusion model has not been calibrated as a detector. Everything below works without.</p>"
+    return (
+        f"<p>Nothing was calibrated at {here}. The nearest calibrated pair is k = {pair_or_none[0]}, "
+        f"T_SEC = {pair_or_none[1]}.</p>{go_there(pair_or_none)}"
+    )
+
+
+def card(detector: Detector, judgement: Judgement, neural: bool) -> str:
+    """One verdict card."""
+    verdict = judgement.nn if neural else judgement.stat
+    title, method = ("NN", "a ResNet-18 on the two compared images") if neural else ("STAT", "the t-error against a threshold")
+    call, style = headline(verdict)
+    if verdict is None:
+        score, body = ("", missing(detector, judgement, neural))
+        if not neural:
+            score = f'<p class="sed-score"><b>{number(judgement.t_error)}</b> t-error</p>'
+    else:
+        if neural:
+            score = f'<p class="sed-score"><b>{verdict.score:.0%}</b> probability of “generated”</p>'
+            chart = histogram(verdict.calibration, verdict.score, "probability", unit_interval=True)
+        else:
+            score = f'<p class="sed-score"><b>{number(verdict.score)}</b> t-error</p>'
+            chart = histogram(verdict.calibration, verdict.score, "t-error")
+        auc = (
+            f'<p class="sed-fine">How well it separates the two at all: AUC {verdict.calibration.auc:.2f} '
+            "on the calibration images (0.50 is guessing, 1 is perfect).</p>"
+        )
+        body = chart + explain(detector, verdict) + auc
+    return f"""<article class="sed-card sed-call-{style}" data-verdict="{title.lower()}"><header><b>{title}</b> {method}</header>
+<h3>{call}</h3>{score}{body}</article>"""
+
+
+def verdict_cards(detector: Detector, judgement: Judgement) -> str:
+    """Both cards, and the line on what they can know."""
+    return f"""<div class="sed-cards">{card(detector, judgement, False)}{card(detector, judgement, True)}</div>
+<p class="sed-note">What this detector can know: whether the image looks generated by <b>this</b> diffusion model
+({text(detector.name)}, {detector.size}×{detector.size} pixels). It says nothing about other generators, or about truth.</p>"""
+
+
+def factors(judgement: Judgement) -> str:
+    """The t-error as fixed weight times change of predicted noise."""
+    near, far = judgement.t_sec - judgement.k, judgement.t_sec
+    return f"""<div class="sed-factors" aria-label="t-error = weight times change">
+<div><b>{number(judgement.t_error)}</b><span>t-error E</span><small>what STAT judges</small></div><i>=</i>
+<div><b>{number(judgement.weight)}</b><span>fixed weight c²</span><small>the same for every image at this k and T_SEC</small></div><i>×</i>
+<div><b>{number(judgement.change)}</b><span>change of the predicted noise</span><small>how far the model changes its mind between
+t = {near} and t = {far}</small></div></div>
+<details class="sed-details"><summary>The formula</summary><p>E = c(t,k)² · ‖ε<sub>θ</sub>(x̃<sub>{far}</sub>, {far}) − ε<sub>θ</sub>(x̃<sub>{near}</sub>, {near})‖²,
+&nbsp; c(t,k) = √(1−ᾱ<sub>t</sub>) − √(ᾱ<sub>t</sub> / ᾱ<sub>t+k</sub>) · √(1−ᾱ<sub>t+k</sub>), &nbsp; t = {near}, k = {judgement.k}; images on the [0, 1] scale.
+c² comes from the noise schedule alone, so raw t-errors at different T_SEC cannot be compared; the weight-free ones can.</p></details>"""
