@@ -1,0 +1,23 @@
+"""SeDID Explorer: step-wise error detection of diffusion-generated images (arXiv 2307.06272).
+
+import sedid
+detector = sedid.load_detector()                      # the shipped CIFAR-10 detector
+found = detector.inspect("photo.png", t_sec=495, k=165)
+print(found.judgement.stat, found.judgement.nn)
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sedid.bundle import load_detector
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_detector"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load_detector":  # torch takes seconds to import: `--help` does without it
+        from sedid.bundle import load_detector
+
+        return load_detector
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

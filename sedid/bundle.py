@@ -1,0 +1,246 @@
+"""The detector bundle: a diffusers DDPM pipeline plus what was calibrated for it.
+
+    model_index.json, scheduler/, unet/     `DDPMPipeline.from_pretrained` opens the folder as it is
+    sedid/detector.json                     calibrations, splits, seeds, measurements, versions, commands
+    sedid/classifier/                       the ResNet-18, sharded safetensors
+    README.md                               the model card
+
+Weights are half-precision safetensors in shards under 9 MB, so that a plain `git push` to a Space works. Any
+diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated detector.
+"""
+
+import hashlib
+import platform
+import re
+from copy import deepcopy
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from sedid.detectors import INPUT_CHANNELS, Calibration, Detector, NNCalibration
+from sedid.diffusion import NoiseSchedule, check_step
+from sedid.models import Runtime, eps_model, load_schedule, load_unet, make_resnet18, make_scheduler, make_unet
+from sedid.storage import read_json, write_json
+
+FORMAT = 1
+SHARD = "8MB"
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "cifar10"
+
+
+def detector_file(folder: Path) -> Path:
+    """Where a bundle keeps its calibration."""
+    return Path(folder) / "sedid" / "detector.json"
+
+
+def save_pipeline(unet: Any, folder: Path) -> None:
+    """Write the diffusers part of a bundle, half precision, sharded; any earlier weights there are removed first.
+
+    Args:
+        unet: a `UNet2DModel` trained on `models.make_scheduler`'s schedule.
+    """
+    from diffusers import DDPMPipeline
+
+    for old in (Path(folder) / "unet").glob("*.safetensors*"):
+        old.unlink()
+    pipeline: Any = DDPMPipeline(deepcopy(unet).half(), make_scheduler())
+    pipeline.save_pretrained(folder, max_shard_size=SHARD)
+
+
+def export_run(run: Path, folder: Path) -> dict[str, Any]:
+    """Turn the best EMA weights of a `train-ddpm` run into a (not yet calibrated) bundle; returns detector.json.
+
+    Raises:
+        FileNotFoundError: the run has no best.safetensors yet.
+    """
+    from safetensors import safe_open
+
+    from sedid.images import PREPROCESSING
+
+    config = read_json(Path(run) / "config.json")
+    unet = make_unet(config["unet"])
+    with safe_open(Path(run) / "best.safetensors", framework="pt") as stored:
+        unet.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
+        metadata = stored.metadata()
+    save_pipeline(unet, folder)
+    detector_file(folder).unlink(missing_ok=True)
+    named = ("data", "heldout", "start")  # paths of one machine: only their last part belongs in a bundle
+    training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
+    training |= {"step": int(metadata["step"]), "heldout_loss": float(metadata["heldout_loss"])}
+    return update_info(folder, training=training, preprocessing=PREPROCESSING)
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """sha256 over the U-Net's weight files, in name order: what a threshold is tied to."""
+    digest = hashlib.sha256()
+    files = sorted((Path(folder) / "unet").glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no U-Net weights (unet/*.safetensors)")
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of what results depend on."""
+    found = {"python": platform.python_version()}
+    for package in ("sedid", "torch", "torchvision", "diffusers", "numpy", "scikit-learn", "pillow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # sedid itself, when run from a checkout
+            continue
+    return found
+
+
+def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
+    """Merge sections into detector.json, creating it if need be; returns the whole."""
+    file = detector_file(folder)
+    info = read_json(file) if file.is_file() else {}
+    info |= {"format": FORMAT, "checkpoint_sha256": checkpoint_hash(folder)} | sections | {"versions": versions()}
+    write_json(file, info)
+    return info
+
+
+def save_classifier(network: nn.Module, folder: Path) -> None:
+    """Write the classifier's weights, half precision, sharded."""
+    from huggingface_hub import save_torch_model
+
+    target = Path(folder) / "sedid" / "classifier"
+    target.mkdir(parents=True, exist_ok=True)
+    for old in target.glob("*.safetensors*"):
+        old.unlink()
+    save_torch_model(deepcopy(network).half(), target, max_shard_size=SHARD)
+
+
+def load_classifier(folder: Path, input: str) -> nn.Module:
+    """The classifier of a bundle, float32, eval mode.
+
+    Raises:
+        ValueError: its weights do not fit a ResNet-18 with this input.
+    """
+    from huggingface_hub import load_torch_model
+    from safetensors import SafetensorError
+
+    network = make_resnet18(INPUT_CHANNELS[input])
+    try:
+        load_torch_model(network, Path(folder) / "sedid" / "classifier", strict=True, safe=True)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        raise ValueError(f"the classifier in {folder} cannot be loaded: {error}") from error
+    return network.float().eval()
+
+
+def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) -> Any:
+    """Build a calibration from JSON.
+
+    Raises:
+        KeyError, TypeError, ValueError: it does not fit.
+    """
+    numbers = {name: _number(name, values[name]) for name in ("threshold", "auc")}
+    lists = {name: tuple(_number(name, v) for v in values[name]) for name in ("band", "real", "generated")}
+    made = kind(**values | numbers | lists)
+    if type(made.k) is not int or type(made.t_sec) is not int:
+        raise ValueError("k and t_sec must be whole numbers")
+    check_step(schedule, made.k, made.t_sec)
+    if made.polarity not in ("smaller", "larger"):
+        raise ValueError(f"polarity {made.polarity!r}")
+    for name, values in lists.items():
+        if len(values) < 2 or list(values) != sorted(values):
+            raise ValueError(f"{name} must be at least two ascending numbers")
+    if len(made.band) != 2 or not made.band[0] <= made.threshold <= made.band[1]:
+        raise ValueError("band must be two numbers with the threshold between them")
+    if isinstance(made, NNCalibration):
+        if made.input not in INPUT_CHANNELS:
+            raise ValueError(f"unknown classifier input {made.input!r}")
+        if _number("temperature", made.temperature) <= 0:
+            raise ValueError("temperature must be above 0")
+    return made
+
+
+def _number(name: str, value: Any) -> float:
+    if type(value) not in (int, float) or not isfinite(value):
+        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    return float(value)
+
+
+def resolve(source: str | Path) -> Path:
+    """A local bundle folder, or a Hub id ("user/repo") downloaded to the Hub cache (JSON and safetensors only).
+
+    Raises:
+        FileNotFoundError: neither; the text says what is accepted.
+    """
+    folder = Path(source)
+    if folder.is_dir():
+        return folder
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        raise FileNotFoundError(
+            f"no detector at {source}: give a bundle folder, a diffusers DDPM folder or a Hub id 'user/repo'"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors", "README.md"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise FileNotFoundError(
+            f"{source} is no local folder and could not be fetched from the Hub: {error}"
+        ) from error
+
+
+def load_detector(
+    source: str | Path = SHIPPED, device: str = "auto", precision: str = "fp32", compile: bool = False
+) -> Detector:
+    """Open a detector bundle, or any diffusers DDPM pipeline as an uncalibrated detector.
+
+    Args:
+        source: a folder or a Hub id; default: the detector shipped with the project.
+        device: auto, cuda, mps or cpu.
+        precision: fp32 or bf16 (the network alone).
+
+    Raises:
+        FileNotFoundError: there is nothing there.
+        ValueError: the pipeline or its calibration cannot be read, or the calibration belongs to other weights.
+    """
+    folder = resolve(source)
+    runtime = Runtime.choose(device, precision, compile)
+    network = load_unet(folder)
+    unet = runtime.place(network).requires_grad_(False)
+    common: dict[str, Any] = {
+        "eps_model": eps_model(unet, runtime),
+        "schedule": load_schedule(folder),
+        "runtime": runtime,
+        "name": Path(source).resolve().name,
+        "size": int(network.config.sample_size),
+    }
+    file = detector_file(folder)
+    if not file.is_file():
+        return Detector(**common)
+    info = read_json(file)
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        found = info.get("format") if isinstance(info, dict) else type(info).__name__
+        raise ValueError(f"{file} has format {found!r}; this version reads {FORMAT}")
+    if info.get("checkpoint_sha256") != checkpoint_hash(folder):
+        raise ValueError(f"{file} was made for other weights than those in unet/: calibrate again")
+    try:
+        common |= _calibrated(info, common["schedule"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{file} holds a calibration that cannot be read: {error}") from error
+    if common["nn"]:
+        common["network"] = runtime.place(load_classifier(folder, common["nn"].input))
+    return Detector(**common)
+
+
+def _calibrated(info: dict[str, Any], schedule: NoiseSchedule) -> dict[str, Any]:
+    """What detector.json adds to a `Detector`."""
+    section = info.get("stat", {})
+    made = [_calibration(Calibration, values, schedule) for values in section.get("calibrations", [])]
+    stat = {(calibration.k, calibration.t_sec): calibration for calibration in made}
+    chosen = tuple(section["chosen"]) if "chosen" in section else None
+    if chosen is not None and chosen not in stat:
+        raise ValueError(f"the chosen pair {chosen} is not among the calibrated ones")
+    crop = info.get("center_crop")
+    if crop is not None and (type(crop) is not int or crop < 1):
+        raise ValueError(f"center_crop must be a number of pixels, not {crop!r}")
+    nn_calibration = _calibration(NNCalibration, info["nn"]["calibration"], schedule) if "nn" in info else None
+    return {"center_crop": crop, "stat": stat, "chosen": chosen, "nn": nn_calibration, "info": info}

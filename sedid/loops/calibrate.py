@@ -1,0 +1,85 @@
+"""Calibrate STAT: every (k, T_SEC) of a grid gets its polarity, threshold, undecided band and references.
+
+The detector's own pair is the one with the highest AUC on this calibration split, in whichever polarity holds
+there. Test images have no place here.
+"""
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sedid.bundle import load_detector, update_info
+from sedid.data import fingerprint, load_images
+from sedid.detectors import Calibration
+from sedid.loops.score import Scores, score
+from sedid.metrics import best_threshold, measure, quantiles, undecided_band
+from sedid.progress import Progress
+
+
+@dataclass(frozen=True)
+class CalibrateConfig:
+    """Settings of one calibration."""
+
+    detector: str  # bundle folder; its detector.json is updated
+    real: str  # calibration reals, a data set
+    generated: str  # images this model generated
+    ks: tuple[int, ...] = (165,)
+    error_rate: float = 0.1  # of either class, outside the undecided band
+    batch_size: int = 64
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+def calibrate_pair(k: int, t_sec: int, real: np.ndarray, generated: np.ndarray, error_rate: float) -> Calibration:
+    """Polarity, threshold, band and references of one pair from raw t-errors (N,) of both classes."""
+    auc = measure(-real, -generated).auc
+    sign, polarity = (-1, "smaller") if auc >= 0.5 else (1, "larger")
+    threshold = best_threshold(sign * real, sign * generated)
+    band = undecided_band(sign * real, sign * generated, threshold, error_rate)
+    return Calibration(
+        k=k,
+        t_sec=t_sec,
+        polarity=polarity,
+        threshold=sign * threshold,
+        band=tuple(sorted((sign * band[0], sign * band[1]))),  # type: ignore[arg-type]
+        real=quantiles(real),
+        generated=quantiles(generated),
+        auc=max(auc, 1 - auc),
+    )
+
+
+def calibrate_all(real: Scores, generated: Scores, error_rate: float) -> tuple[list[Calibration], tuple[int, int]]:
+    """Calibrate every pair of two score sets; returns them and the pair with the highest AUC."""
+    made = [calibrate_pair(*pair, real[pair], generated[pair], error_rate) for pair in real]
+    best = max(made, key=lambda calibration: calibration.auc)
+    return made, (best.k, best.t_sec)
+
+
+def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
+    """Score the calibration split and write the `stat` section of detector.json; returns that section.
+
+    Raises:
+        ValueError: an error rate outside (0, 0.5), or data that cannot be read.
+    """
+    if not 0 < config.error_rate < 0.5:
+        raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
+    detector = load_detector(config.detector, config.device, config.precision, config.compile)
+    real, generated = load_images(config.real), load_images(config.generated)
+    of_real = yield from score(detector, real, config.ks, config.batch_size, "scoring real images")
+    of_generated = yield from score(detector, generated, config.ks, config.batch_size, "scoring generated images")
+    calibrations, chosen = calibrate_all(of_real, of_generated, config.error_rate)
+    section = {
+        "chosen": chosen,
+        "chosen_by": f"highest AUC on the calibration split among {len(calibrations)} pairs",
+        "error_rate": config.error_rate,
+        "data": {
+            "real": {"count": len(real), "sha256": fingerprint(real)},
+            "generated": {"count": len(generated), "sha256": fingerprint(generated)},
+        },
+        "calibrations": [asdict(calibration) for calibration in calibrations],
+    }
+    update_info(Path(config.detector), stat=section)
+    return section

@@ -1,0 +1,147 @@
+"""Generate images with a detector's own diffusion model, through diffusers' schedulers.
+
+Each image's noise comes from a generator seeded by (seed, index) alone, so the set does not depend on the batch
+size, on the number of processes or on where an interrupted run stopped. Pixels are rounded to 8 bits.
+
+The output folder:
+
+    parts/00000.npz ...   one batch each, written atomically: what a resumed run skips
+    images.npz            all of them, `images` uint8 (N, H, W, 3)
+    manifest.json         checkpoint hash, sampler, steps, seed, count
+"""
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedid.bundle import checkpoint_hash, resolve
+from sedid.models import Runtime, load_unet
+from sedid.progress import Meter, Progress
+from sedid.storage import read_json, replacing, write_json
+
+SAMPLERS = ("ddpm", "ddim", "dpm-solver++")
+
+
+@dataclass(frozen=True)
+class GenerateConfig:
+    """Settings of one generated set; the defaults are the paper's sampler."""
+
+    detector: str  # bundle or diffusers pipeline folder
+    out: str
+    count: int = 50_000
+    sampler: str = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++
+    steps: int = 1000
+    batch_size: int = 128
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+def make_sampler(name: str, folder: Path, steps: int) -> Any:
+    """A diffusers scheduler on the checkpoint's own noise schedule, with its timesteps set.
+
+    Raises:
+        ValueError: unknown sampler, or a number of steps outside 1 .. T.
+    """
+    import diffusers
+
+    kinds = {
+        "ddpm": diffusers.DDPMScheduler,
+        "ddim": diffusers.DDIMScheduler,
+        "dpm-solver++": diffusers.DPMSolverMultistepScheduler,
+    }
+    if name not in kinds:
+        raise ValueError(f"unknown sampler {name!r}; accepted: {', '.join(kinds)}")
+    config = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True).config
+    if not 1 <= steps <= config.num_train_timesteps:
+        raise ValueError(f"steps must be between 1 and {config.num_train_timesteps}, not {steps}")
+    # "trailing" starts at the last timestep, pure noise, where "leading" would start below it
+    scheduler = kinds[name].from_config(config, timestep_spacing="trailing")
+    scheduler.set_timesteps(steps)
+    return scheduler
+
+
+def to_uint8(x: Tensor) -> np.ndarray:
+    """[-1, 1] (B, C, H, W) -> uint8 (B, H, W, C), rounded (truncation would mark generated images)."""
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+
+
+@torch.inference_mode()
+def sample(unet: Any, scheduler: Any, indices: range, seed: int, runtime: Runtime) -> Generator[int, None, np.ndarray]:
+    """Generate the images of these indices; yields the step number and returns uint8 (B, H, W, 3)."""
+    size, channels = unet.config.sample_size, unet.config.in_channels
+    generators = [torch.Generator().manual_seed(int(np.random.default_rng([seed, i]).integers(2**62))) for i in indices]
+    x = torch.stack([torch.randn((channels, size, size), generator=generator) for generator in generators])
+    x = x.to(runtime.device, memory_format=torch.channels_last)
+    noise = {} if "generator" not in scheduler.step.__code__.co_varnames else {"generator": generators}
+    for number, t in enumerate(scheduler.timesteps):
+        with runtime.autocast():
+            eps = unet(scheduler.scale_model_input(x, t), t.to(x.device)).sample.float()
+        x = scheduler.step(eps, t, x, **noise).prev_sample.contiguous(memory_format=torch.channels_last)
+        yield number + 1
+    return to_uint8(x)
+
+
+def generate(config: GenerateConfig) -> Generator[Progress, None, Path]:
+    """Generate, or finish, the set in `config.out`; yields after every sampler step, returns images.npz.
+
+    Raises:
+        ValueError: a setting does not fit, or the folder holds a set made with other settings.
+    """
+    from accelerate import Accelerator
+
+    folder, out = resolve(config.detector), Path(config.out)
+    runtime = Runtime.choose(config.device, config.precision, config.compile)
+    accelerator = Accelerator(cpu=runtime.device.type == "cpu")
+    runtime = Runtime(accelerator.device, config.precision, config.compile)
+    make_sampler(config.sampler, folder, config.steps)
+    manifest = {
+        "checkpoint_sha256": checkpoint_hash(folder),
+        **{name: asdict(config)[name] for name in ("sampler", "steps", "seed", "batch_size", "precision")},
+        "timestep_spacing": "trailing",
+    }
+    kept = read_json(out / "manifest.json") if (out / "manifest.json").is_file() else manifest
+    if {name: kept.get(name) for name in manifest} != manifest:
+        changed = sorted(name for name in manifest if kept.get(name) != manifest[name])
+        raise ValueError(f"{out} holds images made with other settings ({', '.join(changed)}); choose another folder")
+    if accelerator.is_main_process:
+        write_json(out / "manifest.json", manifest | {"count": config.count})
+
+    unet = runtime.place(load_unet(folder))
+    network = torch.compile(unet) if config.compile else unet
+    parts = [
+        range(start, min(start + config.batch_size, config.count))
+        for start in range(0, config.count, config.batch_size)
+    ]
+    files = [out / "parts" / f"{part.start:07d}-{part.stop:07d}.npz" for part in parts]
+    todo = [
+        number
+        for number in range(accelerator.process_index, len(parts), accelerator.num_processes)
+        if not files[number].is_file()
+    ]
+    meter = Meter("generating", len(todo) * config.steps, "steps")
+    for done, number in enumerate(todo):
+        scheduler = make_sampler(config.sampler, folder, config.steps)
+        loop = sample(network, scheduler, parts[number], config.seed, runtime)
+        while True:
+            try:
+                step = next(loop)
+            except StopIteration as stop:
+                images = stop.value
+                break
+            yield meter.at(done * config.steps + step, images=float(parts[number].start))
+        with replacing(files[number]) as temporary:
+            np.savez_compressed(temporary, images=images)
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        everything = np.concatenate([np.load(file, allow_pickle=False)["images"] for file in files])
+        with replacing(out / "images.npz") as temporary:
+            np.savez_compressed(temporary, images=everything)
+    accelerator.wait_for_everyone()
+    return out / "images.npz"

@@ -1,0 +1,199 @@
+"""Train the NN verdict: a ResNet-18 on the two intermediates at T_SEC - k.
+
+The images given are split once, by seed, into a training and a validation part. The epoch is chosen on the
+validation part, and temperature, threshold and references come from it too; test images have no place here.
+"""
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sedid.bundle import load_detector, save_classifier, update_info
+from sedid.data import fingerprint, load_images
+from sedid.detectors import INPUT_CHANNELS, NNCalibration
+from sedid.loops.score import features
+from sedid.metrics import best_threshold, measure, quantiles, undecided_band
+from sedid.models import Runtime, make_resnet18
+from sedid.progress import Meter, Progress
+
+
+@dataclass(frozen=True)
+class TrainNNConfig:
+    """Settings of one classifier training; the optimiser's defaults are the paper's."""
+
+    detector: str  # calibrated bundle folder; it receives the classifier
+    real: str  # reals for training and validation
+    generated: str
+    k: int = 0  # 0 and 0: the detector's calibrated pair
+    t_sec: int = 0
+    input: str = "pair"  # pair, error or both
+    validation: float = 0.2  # share of each class kept for choosing the epoch and for calibration
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    cosine: bool = False  # anneal the learning rate to zero
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    flip: bool = False  # random horizontal flips of the intermediates
+    error_rate: float = 0.1
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+def split_rows(count: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Disjoint training and validation rows of one class.
+
+    Raises:
+        ValueError: fewer than 10 images, or a part would be empty.
+    """
+    kept = round(count * validation)
+    if count < 10 or kept < 1 or kept >= count:
+        raise ValueError(f"{count} images are too few to keep {validation:.0%} for validation; at least 10 are needed")
+    order = np.random.default_rng(seed).permutation(count)
+    return order[kept:], order[:kept]
+
+
+@torch.inference_mode()
+def logits_of(network: nn.Module, inputs: np.ndarray, runtime: Runtime, batch_size: int = 256) -> Tensor:
+    """Logits of float16 inputs (N, channels, H, W); float64 (N,) on the CPU."""
+    network.eval()
+    found = []
+    for start in range(0, len(inputs), batch_size):
+        batch = torch.from_numpy(inputs[start : start + batch_size]).float()
+        found.append(network(batch.to(runtime.device, memory_format=torch.channels_last))[:, 0].double().cpu())
+    return torch.cat(found)
+
+
+def fit_temperature(logits: Tensor, labels: Tensor) -> float:
+    """The temperature that minimises the log loss of sigmoid(logits / T) (Guo et al. 2017).
+
+    A coarse-to-fine search over log T in [-3, 3]: the loss is smooth in one variable.
+    """
+    low, high = -3.0, 3.0
+    for _ in range(4):
+        grid = torch.linspace(low, high, 41, dtype=torch.float64)
+        losses = torch.stack([F.binary_cross_entropy_with_logits(logits / value.exp(), labels) for value in grid])
+        best, width = float(grid[losses.argmin()]), (high - low) / 20
+        low, high = best - width, best + width
+    return float(np.exp(best))
+
+
+def fit(
+    network: nn.Module, inputs: np.ndarray, labels: np.ndarray, config: TrainNNConfig, runtime: Runtime
+) -> Generator[tuple[int, float], None, None]:
+    """Train in place with SGD on float16 inputs and 0/1 labels; yields (epoch, mean loss) after each epoch."""
+    optimizer = torch.optim.SGD(
+        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs) if config.cosine else None
+    for epoch in range(config.epochs):
+        network.train()
+        order = np.random.default_rng([config.seed, epoch]).permutation(len(inputs))
+        generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
+        losses = []
+        for start in range(0, len(order) - 1, config.batch_size):  # a last batch of one would break batch norm
+            rows = order[start : start + config.batch_size]
+            x, y = torch.from_numpy(inputs[rows]).float(), torch.from_numpy(labels[rows]).float()
+            if config.flip:
+                flipped = torch.rand(len(x), generator=generator) < 0.5
+                x = torch.where(flipped[:, None, None, None], x.flip(3), x)
+            x = x.to(runtime.device, memory_format=torch.channels_last)
+            with runtime.autocast():
+                logits = network(x)[:, 0]
+            loss = F.binary_cross_entropy_with_logits(logits.float(), y.to(runtime.device))
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.item())
+        if schedule is not None:
+            schedule.step()
+        yield epoch + 1, float(np.mean(losses))
+
+
+def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
+    """Compute the inputs once, train, choose the epoch, calibrate; writes the `nn` section of the bundle.
+
+    Returns:
+        The section: the calibration, the training settings, one row an epoch.
+
+    Raises:
+        ValueError: no pair to train at, unknown input, data too small.
+    """
+    detector = load_detector(config.detector, config.device, config.precision, config.compile)
+    if config.input not in INPUT_CHANNELS:
+        raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_CHANNELS)}")
+    if bool(config.k) != bool(config.t_sec) or not (config.k or detector.chosen):
+        raise ValueError("give both k and t_sec, or calibrate the detector first and give neither")
+    k, t_sec = (config.k, config.t_sec) if config.k else detector.chosen or (0, 0)
+    images = {"real": load_images(config.real), "generated": load_images(config.generated)}
+    inputs, splits = {}, {}
+    for name, label_images in images.items():
+        splits[name] = split_rows(len(label_images), config.validation, config.seed)
+        inputs[name] = yield from features(
+            detector, label_images, k, t_sec, config.input, stage=f"intermediates of {name} images"
+        )
+    parts = [
+        (
+            np.concatenate([inputs["real"][splits["real"][part]], inputs["generated"][splits["generated"][part]]]),
+            np.repeat([0, 1], [len(splits["real"][part]), len(splits["generated"][part])]),
+        )
+        for part in (0, 1)
+    ]
+    (x_train, y_train), (x_validation, y_validation) = parts
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        network = detector.runtime.place(make_resnet18(INPUT_CHANNELS[config.input]))
+    labels = torch.from_numpy(y_validation).double()
+    meter = Meter("training the classifier", config.epochs, "epochs")
+    best_loss, best_logits, weights, history = float("inf"), None, {}, []
+    for epoch, loss in fit(network, x_train, y_train, config, detector.runtime):
+        logits = logits_of(network, x_validation, detector.runtime)
+        validation_loss = float(F.binary_cross_entropy_with_logits(logits, labels))
+        scores = logits.numpy()
+        row = {"loss": loss, "validation_loss": validation_loss}
+        row["validation_auc"] = measure(scores[y_validation == 0], scores[y_validation == 1]).auc
+        history.append({"epoch": epoch} | row)
+        if validation_loss < best_loss:
+            best_loss, best_logits = validation_loss, logits
+            weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+        yield meter.at(epoch, **row)
+    if best_logits is None:
+        raise ValueError("the classifier's loss was never finite; lower the learning rate")
+    network.load_state_dict(weights)
+    temperature = fit_temperature(best_logits, labels)
+    probabilities = torch.sigmoid(best_logits / temperature).numpy()
+    real, generated = probabilities[y_validation == 0], probabilities[y_validation == 1]
+    threshold = best_threshold(real, generated)
+    calibration = NNCalibration(
+        k=k,
+        t_sec=t_sec,
+        polarity="larger",
+        threshold=threshold,
+        band=undecided_band(real, generated, threshold, config.error_rate),
+        real=quantiles(real),
+        generated=quantiles(generated),
+        auc=measure(real, generated).auc,
+        input=config.input,
+        temperature=temperature,
+    )
+    section = {
+        "calibration": asdict(calibration),
+        "error_rate": config.error_rate,
+        "calibrated_on": f"{len(x_validation)} validation images, not trained on",
+        "data": {name: {"count": len(values), "sha256": fingerprint(values)} for name, values in images.items()},
+        "training": {
+            name: value for name, value in asdict(config).items() if name not in ("detector", "real", "generated")
+        },
+        "epochs": history,
+    }
+    save_classifier(network, Path(config.detector))
+    update_info(Path(config.detector), nn=section)
+    return section
