@@ -1,0 +1,164 @@
+"""The command line: option parsing, printing and exit codes; the work is done elsewhere.
+
+Exit codes: 0 done, 1 refused or incomplete (one sentence on stderr), 2 wrong usage, 130 stopped by Ctrl-C.
+torch takes seconds to import, so each command imports what it needs.
+"""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sedid.detectors import Detector
+
+app = typer.Typer(
+    help="Step-wise error detection of diffusion-generated images (SeDID, arXiv 2307.06272).",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DetectorOption = Annotated[
+    str, typer.Option("--detector", help="Bundle folder, diffusers DDPM folder or Hub id; default: the shipped one.")
+]
+KOption = Annotated[int | None, typer.Option("--k", help="Step size; default: the calibrated one.")]
+TSecOption = Annotated[int | None, typer.Option("--t-sec", help="A multiple of k; default: the calibrated one.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
+PrecisionOption = Annotated[str, typer.Option(help="fp32 or bf16 (the network alone).")]
+
+
+@contextmanager
+def plain_errors(on_stop: str = "nothing was written") -> Iterator[None]:
+    """Turn errors that teach into one sentence on stderr, without a traceback."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(1) from error
+    except KeyboardInterrupt as error:
+        typer.echo(f"\nstopped; {on_stop}", err=True)
+        raise typer.Exit(130) from error
+
+
+def open_detector(source: str, device: str, precision: str) -> "Detector":
+    """`load_detector`, the shipped one by default."""
+    from diffusers.utils import logging
+
+    from sedid.bundle import SHIPPED, load_detector
+
+    logging.disable_progress_bar()
+    return load_detector(source or SHIPPED, device, precision)
+
+
+@app.command()
+def inspect(
+    image: Annotated[str, typer.Argument(help="An image file.")],
+    detector: DetectorOption = "",
+    k: KOption = None,
+    t_sec: TSecOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    figure: Annotated[Path | None, typer.Option(help="Also draw the whole inspection: .png, .svg or .pdf.")] = None,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Judge one image: verdicts, scores and where they fall among the references."""
+    with plain_errors():
+        from sedid.report import as_dict, as_lines
+
+        opened = open_detector(detector, device, precision)
+        found = opened.inspect(image, t_sec=t_sec, k=k)
+        if figure is not None:
+            from sedid.figures import inspection_figure, save_figure
+
+            save_figure(inspection_figure(found, opened), figure)
+        if as_json:
+            typer.echo(json.dumps(as_dict(image, found, opened), indent=2))
+        else:
+            typer.echo("\n".join(as_lines(image, found, opened)))
+
+
+@app.command()
+def score(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders, .zip, .npz or data sets.")],
+    out: Annotated[Path, typer.Option(help="The CSV file to write.")],
+    detector: DetectorOption = "",
+    k: KOption = None,
+    t_sec: TSecOption = None,
+    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 64,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Judge many images into a CSV file; exit code 1 if some could not be read."""
+    with plain_errors(f"the rows so far are in {out}.part"):
+        from sedid.console import ProgressLine
+        from sedid.progress import finish
+        from sedid.scorefile import score_files
+
+        opened = open_detector(detector, device, precision)
+        with ProgressLine() as progress:
+            summary = finish(score_files(opened, paths, out, k, t_sec, batch_size), progress.show)
+    unread = f", {summary.failed} could not be read: see the column error" if summary.failed else ""
+    typer.echo(f"{summary.judged} images judged{unread}; {summary.file}")
+    raise typer.Exit(1 if summary.failed else 0)
+
+
+@app.command("app")
+def page() -> None:
+    """Start the page."""
+    from sedid.ui import launch
+
+    launch()
+
+
+# Each loop is the function of this name in `sedid.loops`, with its config dataclass as the only parameter.
+LOOPS = {
+    "train-ddpm": "Train a DDPM, or continue a run that was stopped.",
+    "generate": "Generate images with a detector's diffusion model, or finish a set.",
+}
+
+
+def add_loop(name: str, about: str) -> None:
+    """Register the command of one loop."""
+
+    @app.command(name, help=about)
+    def command(
+        preset: Annotated[str, typer.Option(help="demo, small or paper.")] = "",
+        config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+        setting: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")] = None,
+    ) -> None:
+        with plain_errors("the same command continues what can be continued"):
+            run_loop(name, preset, config, setting or [])
+
+
+def run_loop(name: str, preset: str, file: Path | None, settings: list[str]) -> None:
+    """Resolve the settings, print them and run the loop to its end with a progress line."""
+    from dataclasses import asdict
+    from importlib import import_module
+    from typing import get_type_hints
+
+    from sedid.config import known, load_config
+    from sedid.console import ProgressLine
+    from sedid.presets import PRESETS
+    from sedid.progress import finish
+
+    offered = PRESETS.get(name, {})
+    chosen = offered[known(preset, offered, "--preset")] if preset else {}
+    stem = name.replace("-", "_")
+    loop = getattr(import_module(f"sedid.loops.{stem}"), stem)
+    config = load_config(get_type_hints(loop)["config"], chosen, file, settings)
+    for key, value in asdict(config).items():
+        typer.echo(f"{key} = {json.dumps(value)}")
+    sys.stdout.flush()
+    with ProgressLine() as progress:
+        result = finish(loop(config), progress.show)
+    if isinstance(result, Path):
+        typer.echo(f"done: {result}")
+
+
+for _name, _about in LOOPS.items():
+    add_loop(_name, _about)

@@ -1,0 +1,97 @@
+"""Score any number of images into a CSV file: batches in, rows out, memory bounded by the batch."""
+
+import csv
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from sedid.data import count_items, iter_items
+from sedid.detectors import Detector, Judgement
+from sedid.images import ImageError
+from sedid.progress import Meter, Progress
+
+COLUMNS = (
+    *("path", "index", "stat_score", "stat_verdict", "nn_probability", "nn_verdict"),
+    *("t_sec", "k", "in_range", "error"),
+)
+
+
+@dataclass(frozen=True)
+class ScoreSummary:
+    """What a run came to: images judged, items that could not be read, where the table is."""
+
+    judged: int
+    failed: int
+    file: Path
+
+
+def judge_images(detector: Detector, images: np.ndarray, k: int, t_sec: int) -> list[Judgement]:
+    """Both verdicts on a batch, uint8 (N, H, W, 3); N may be 0. The trajectory is walked to T_SEC only."""
+    if not len(images):
+        return []
+    points = detector.walk(images, k, t_sec)
+    far = next(points)
+    for point in points:
+        near, far = far, point
+    return detector.judge_step(k, near, far)
+
+
+def score_files(
+    detector: Detector,
+    specs: Sequence[str],
+    out: Path,
+    k: int | None = None,
+    t_sec: int | None = None,
+    batch_size: int = 64,
+) -> Generator[Progress, None, ScoreSummary]:
+    """Judge every image of the data sets (`sedid.data`) and write one row each, in their order.
+
+    Rows go to `out` + ".part" as they come; the file takes its name when the run is complete. An image that
+    cannot be read becomes a row with its error. Verdicts are empty where (k, T_SEC) is not calibrated.
+
+    Raises:
+        ValueError: T_SEC is not a multiple of k within the schedule, or a batch size below 1.
+        OSError: the table cannot be written.
+    """
+    k, t_sec = detector.pair(k, t_sec)
+    if batch_size < 1:
+        raise ValueError(f"the batch size must be at least 1, not {batch_size}")
+    meter = Meter("scoring", count_items(specs, detector.size, detector.center_crop), "images")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    failed = done = 0
+    items = iter_items(specs, detector.size, detector.center_crop)
+    # a file name that is not UTF-8 is written with escapes rather than ending the run
+    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+        while batch := list(islice(items, batch_size)):
+            images = [image for _, _, image in batch if not isinstance(image, ImageError)]
+            judgements = iter(judge_images(detector, np.array(images), k, t_sec))
+            for path, index, image in batch:
+                if isinstance(image, ImageError):
+                    writer.writerow([path, index, *[""] * 4, t_sec, k, "", image])
+                    failed += 1
+                else:
+                    writer.writerow([path, index, *_cells(next(judgements)), ""])
+            file.flush()
+            done += len(batch)
+            yield meter.at(done, errors=failed)
+    part.replace(out)
+    return ScoreSummary(done - failed, failed, out)
+
+
+def _cells(judgement: Judgement) -> list[object]:
+    stat, nn = judgement.stat, judgement.nn
+    return [
+        repr(judgement.t_error),
+        stat.call if stat else "",
+        repr(nn.score) if nn else "",
+        nn.call if nn else "",
+        judgement.t_sec,
+        judgement.k,
+        str(stat.in_range).lower() if stat else "",
+    ]
