@@ -204,7 +204,7 @@ def load_detector(
     """
     folder = resolve(source)
     runtime = Runtime.choose(device, precision, compile)
-    network = load_unet(folder)
+    network: Any = load_unet(folder)
     unet = runtime.place(network).requires_grad_(False)
     common: dict[str, Any] = {
         "eps_model": eps_model(unet, runtime),
