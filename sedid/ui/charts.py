@@ -4,14 +4,14 @@ Lines and areas are an SVG that stretches with its box; everything written is HT
 every screen. Colours come from the style sheet, so both themes work.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 
 import numpy as np
 
 from sedid.detectors import Calibration
-from sedid.ui.pictures import number, text
+from sedid.ui.pictures import number, short, text
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,12 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.2f}%"
 
 
-def tick_labels(scale: Scale, axis: str) -> str:
-    """HTML labels of an axis, "x" along the bottom or "y" along the left."""
+def tick_labels(scale: Scale, axis: str, marks: Sequence[float] | None = None) -> str:
+    """HTML labels of an axis, "x" along the bottom or "y" along the left; by default at the scale's own ticks."""
     side = "left" if axis == "x" else "bottom"
     return "".join(
-        f'<span class="sed-tick sed-tick-{axis}" style="{side}:{percent(scale.at(tick))}">{number(tick)}</span>'
-        for tick in scale.ticks()
+        f'<span class="sed-tick sed-tick-{axis}" style="{side}:{percent(scale.at(tick))}">{short(tick)}</span>'
+        for tick in (scale.ticks() if marks is None else marks)
     )
 
 
@@ -119,7 +119,7 @@ class Curve:
 
     t_secs: Sequence[int]
     values: Sequence[float]
-    bands: dict[str, Sequence[tuple[int, float, float, float]]]
+    bands: Mapping[str, Sequence[tuple[int, float, float, float]]]
 
     def scale(self) -> Scale:
         """The value axis over everything shown: logarithmic where the values span more than a factor of 12."""
@@ -156,7 +156,9 @@ def curve_chart(curve: Curve, t_sec: int, timesteps: int, what: str) -> str:
             outline = [spot(t, low) for t, low, _, _ in rows] + [spot(t, high) for t, _, _, high in reversed(rows)]
             shapes.append(f'<path class="sed-area sed-{name}" d="{_line(outline)}Z"/>')
             shapes.append(f'<path class="sed-median sed-{name}" d="{_line([spot(t, m) for t, _, m, _ in rows])}"/>')
-    shapes.append(f'<path class="sed-line" d="{_line([spot(*p) for p in zip(curve.t_secs, curve.values, strict=True)])}"/>')
+    shapes.append(
+        f'<path class="sed-line" d="{_line([spot(*p) for p in zip(curve.t_secs, curve.values, strict=True)])}"/>'
+    )
     dots = "".join(
         f'<i class="sed-dot" style="left:{x:.2f}%;top:{y:.2f}%" title="T_SEC {t}: {number(value)}"></i>'
         for t, value in zip(curve.t_secs, curve.values, strict=True)
@@ -173,4 +175,4 @@ def curve_chart(curve: Curve, t_sec: int, timesteps: int, what: str) -> str:
 <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{"".join(shapes)}</svg>{dots}
 <div class="sed-now" style="left:{x:.2f}%"></div>
 <b class="sed-here" style="left:{x:.2f}%;top:{y:.2f}%"><span class="{"sed-flip" if x > 70 else ""}">{number(value)}</span></b>
-</div><div class="sed-axis-x">{tick_labels(Scale(0, timesteps - 1), "x")}</div></div>"""
+</div><div class="sed-axis-x">{tick_labels(along, "x", curve.t_secs if len(curve.t_secs) <= 8 else None)}</div></div>"""

@@ -44,7 +44,7 @@ def filmstrip(trace: Trace, t_sec: int) -> str:
     )
     some = "" if len(chosen) == len(points) else f" {len(chosen)} of {len(points)} steps are shown."
     return (
-        f'<p class="sed-note">From the image towards noise in steps of k = {trace.k}; no randomness is added. '
+        f'<h2>The path from image to noise</h2><p class="sed-note">Reverse steps of k = {trace.k} timesteps; no randomness is added. '
         f"The outlined step is the one measured.{some}</p>"
         f'<div class="sed-strip">{frames}</div>'
     )
@@ -55,26 +55,27 @@ def compared(trace: Trace, t_sec: int) -> str:
     near, _ = trace.step(t_sec)
     denoised = trace.denoised(t_sec)
     gap, gain = difference(denoised, near.x)
-    amplified = f" ×{gain}" if gain > 1 else ""
+    amplified = f", amplified {gain:,} times" if gain > 1 else ""
     return (
+        f"<h2>The two images compared, both at t = {near.t}</h2>"
         '<div class="sed-pair">'
         + picture(
             data_uri(visible(near.x)),
             f"x̃ at t = {near.t}",
             f"The trajectory at timestep {near.t}",
-            f"the path at <b>t = {near.t}</b>",
+            f"on the path to {t_sec}",
         )
         + "<i>vs</i>"
         + picture(
             data_uri(visible(denoised)),
             f"ψ: denoised from t = {t_sec} to t = {near.t}",
             f"Denoised from timestep {t_sec} back to {near.t}",
-            f"denoised <b>{t_sec} → {near.t}</b>",
+            f"denoised {t_sec} → {near.t}",
         )
         + "<i>→</i>"
         + picture(
             data_uri(gap),
-            f"their difference{amplified} (gray: none)",
+            f"difference{amplified}; gray is none",
             f"Difference of the two{amplified}",
             f"difference{amplified}",
         )
@@ -101,7 +102,7 @@ def heatmap(trace: Trace, t_sec: int, weight_free: bool, locked: bool) -> str:
     kind = "weight-free t-error" if weight_free else "t-error"
     alt = f"Heatmap of the {kind} at T_SEC {t_sec}, largest at row {row}, column {column}"
     ticks = "".join(f"<span>{mark}</span>" for mark in ("0", number(limit / 2), f"≥ {number(limit)}"))
-    return f"""<div class="sed-heat"><button type="button" class="sed-zoom" data-label="{text(kind)} at T_SEC = {t_sec}" aria-label="{text(alt)}: full size">
+    return f"""<h2>Where the error is</h2><div class="sed-heat"><button type="button" class="sed-zoom" data-label="{text(kind)} at T_SEC = {t_sec}" aria-label="{text(alt)}: full size">
 <img src="{data_uri(trace.image)}" alt=""><img class="sed-over" src="{data_uri(heat(values, limit))}" alt="{text(alt)}"></button></div>
 <div class="sed-bar" style="background:{GRADIENT}"></div><div class="sed-bar-ticks">{ticks}</div>
 <p class="sed-fine">{kind} per pixel, channels summed; {"same colours at every T_SEC" if locked else "colours fitted to this T_SEC"}.</p>"""
@@ -111,5 +112,10 @@ def seen(image: np.ndarray, notes: Sequence[str]) -> str:
     """The image as the detector sees it, and what was done to get there."""
     size = image.shape[0]
     said = "".join(f"<li>{text(note)}</li>" for note in notes) or "<li>used as it is: nothing was changed</li>"
-    frame = picture(data_uri(image), f"what the detector sees: {size}×{size} pixels", "The image as the detector sees it", "&nbsp;")
-    return f'<div class="sed-seen">{frame}<div><b>What the detector sees</b><p>{size}×{size} pixels</p><ul>{said}</ul></div></div>'
+    frame = picture(
+        data_uri(image),
+        f"what the detector sees: {size} by {size} pixels",
+        "The image as the detector sees it",
+        "&nbsp;",
+    )
+    return f'<div class="sed-seen">{frame}<div><b>What the detector sees</b><p>{size} by {size} pixels</p><ul>{said}</ul></div></div>'

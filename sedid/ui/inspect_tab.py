@@ -1,25 +1,114 @@
-"""The Inspect tab: one image, one trajectory, two verdicts at any T_SEC along it."""
+"""The Inspect tab: one image, one trajectory, two verdicts at any T_SEC along it. Layout and wiring."""
 
-from collections.abc import Callable
-from dataclasses import astuple, replace
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
-from sedid.detectors import Detector, as_seen
-from sedid.ui.context import Context, Example, Stopped
-from sedid.ui.filmstrip import seen
-from sedid.ui.inspect_view import Shown, as_json, sections, snap
-from sedid.ui.pictures import data_uri, enlarge, text
-from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, REMEMBER
-from sedid.ui.upload import Upload, image_input, refusal
+from sedid.images import read_image
+from sedid.ui.context import Context, Example
+from sedid.ui.inspect_events import K_RANGE, START, WAITING, Inspector, Parts
+from sedid.ui.pictures import data_uri, text
+from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
+from sedid.ui.upload import image_input
 
 TITLE = "Inspect"
-K_RANGE = (5, 495)
-START = (165, 495)  # (k, T_SEC) of an uncalibrated detector
+NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
+"""For every event that evaluates a network: they wait for each other."""
 
-WAITING = '<div class="sed-state">Loading the detector …</div>'
-EMPTY = '<div class="sed-state">Upload, paste or photograph an image, or pick an example.</div>'
+
+def build(context: Context) -> None:
+    """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    shown, example = gr.State(None), gr.State("")
+    with gr.Row(elem_id="inspect"):
+        with gr.Column(scale=4, min_width=300):
+            photo = image_input(
+                context,
+                label="Image",
+                sources=["upload", "clipboard", "webcam"],
+                height=230,
+                elem_id="photo",
+                alt_text="The image under inspection",
+                buttons=[],
+            )
+            html(example_strip(context.examples), "examples")
+            seen = html("", "seen")
+            with gr.Column(elem_id="controls"):
+                k = slider("k", "Step size in timesteps. A new k walks the image again.", *K_RANGE, 5, START[0])
+                t_sec = slider("T_SEC", "Where the error is measured: a multiple of k.", START[0], 990, *START)
+                calibrated = gr.Button("Use the calibrated pair", size="sm", elem_id="calibrated")
+                stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
+        with gr.Column(scale=9, min_width=320):
+            verdicts = html(WAITING, "verdicts")
+            with gr.Row():
+                with gr.Column(scale=4, min_width=280):
+                    heat = html("", "heat")
+                    blend = slider("Heatmap over image, %", None, 0, 100, 1, 65)
+                with gr.Column(scale=6, min_width=300):
+                    curve = html("", "curve")
+                    with gr.Row():
+                        weight_free = switch("Weight-free", "Divide by c²: comparable along T_SEC.")
+                        locked = switch("Lock colours", "One scale for every T_SEC.")
+            factors = html("", "factors")
+            compared = html("", "compared")
+            film = html("", "film")
+    bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
+
+    parts = Parts(
+        shown, example, photo, seen, k, t_sec, calibrated, verdicts, heat, curve, factors, compared, film
+    )  # fmt: skip
+    on = Inspector(context, parts)
+    view = [shown, weight_free, locked]
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    heavy: dict[str, Any] = {
+        "outputs": parts.all(),
+        "show_progress_on": verdicts,
+        "api_visibility": "private",
+        **NETWORK,
+    }
+    where = [k, t_sec, example]
+
+    opening = root().load(on.load, view[1:], **heavy)
+    opening.success(None, where, js=MARK, **light)
+    taking = photo.input(on.take, [photo, *view], **heavy)
+    taking.failure(on.restore, shown, photo, **light)
+    picking = bridge.submit(on.pick, view, **heavy)
+    going = bridge.select(on.go, view, trigger_mode="always_last", **heavy)
+    bridge.select(on.wish, queue=False, trigger_mode="multiple", **light)
+    returning = calibrated.click(on.go, view, **heavy)
+    moving = bridge.input(on.move, view, parts.all(), trigger_mode="always_last", **light)
+    for event in (taking, picking, going, returning, moving):
+        event.success(None, where, js=REMEMBER, **light)
+    gr.on([weight_free.input, locked.input], on.switch, view, parts.all(), **light)
+    stop.click(on.stop, shown, [k], queue=False, **light)
+    blend.input(None, blend, js=BLEND, **light)
+
+    with gr.Row(visible=False):  # the public API, with no widgets of its own
+        arguments = [image_input(context), gr.Number(0, precision=0), gr.Number(0, precision=0)]
+        gr.Button().click(on.api, arguments, gr.JSON(), api_name="inspect", **NETWORK)
+
+
+def root() -> gr.Blocks:
+    """The app being built."""
+    blocks = gr.context.Context.root_block
+    assert isinstance(blocks, gr.Blocks)
+    return blocks
+
+
+def html(value: str, name: str) -> gr.HTML:
+    """A part of the page that this package renders itself."""
+    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
+
+
+def slider(label: str, info: str | None, low: int, high: int, step: int, value: int) -> gr.Slider:
+    """A slider without a reset button, whose change would go unnoticed by the page's script."""
+    name = {"k": "k", "T_SEC": "t-sec"}.get(label)
+    return gr.Slider(low, high, value, step=step, label=label, info=info, buttons=[], elem_id=name)
+
+
+def switch(label: str, info: str) -> gr.Checkbox:
+    """A check box that starts off."""
+    return gr.Checkbox(False, label=label, info=info, elem_id=label.lower().replace(" ", "-"), min_width=130)
 
 
 def example_strip(examples: tuple[Example, ...]) -> str:
@@ -29,241 +118,10 @@ def example_strip(examples: tuple[Example, ...]) -> str:
         of_kind = [example for example in examples if example.origin == origin]
         if of_kind:
             parts.append(f"<h4>{heading}</h4>")
-        for example in of_kind:
-            alt = f"Example {example.name}"
-            uri = data_uri(enlarge(_pixels(example), 32))
+        for number, example in enumerate(of_kind, 1):
+            uri = data_uri(np.asarray(read_image(example.path).image))
             parts.append(
-                f'<button type="button" class="sed-example" data-name="{text(example.name)}" aria-label="{text(alt)}">'
-                f'<img src="{uri}" alt="{text(alt)}"></button>'
+                f'<button type="button" class="sed-example" data-name="{text(example.name)}" '
+                f'aria-label="Inspect {origin} example {number}" aria-pressed="false"><img src="{uri}" alt=""></button>'
             )
     return f'<div class="sed-examples">{"".join(parts)}</div>' if parts else ""
-
-
-def _pixels(example: Example) -> Any:
-    import numpy as np
-
-    from sedid.images import read_image
-
-    return np.asarray(read_image(example.path).image)
-
-
-def build(context: Context) -> None:
-    """Lay out the tab and wire it. Call inside a `gr.Tab`."""
-    shown = gr.State(None)
-    chosen_example = gr.State("")
-    with gr.Row(elem_id="inspect"):
-        with gr.Column(scale=4, min_width=300):
-            photo = image_input(
-                context, label="Image", sources=["upload", "clipboard", "webcam"], height=230, elem_id="photo",
-                alt_text="The image under inspection", buttons=[],
-            )
-            html(example_strip(context.examples), "examples")
-            seen_html = html("", "seen")
-            k = gr.Slider(*K_RANGE, START[0], step=5, label="k", info="Step size in timesteps. A new k walks the image again.", buttons=[], elem_id="k")
-            t_sec = gr.Slider(
-                START[0], 990, START[1], step=START[0], label="T_SEC", buttons=[], elem_id="t-sec",
-                info="The timestep where the error is measured: a multiple of k.",
-            )
-            with gr.Row():
-                calibrated = gr.Button("Use the calibrated k and T_SEC", size="sm", elem_id="calibrated", min_width=180)
-                stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop", min_width=60)
-        with gr.Column(scale=9, min_width=320):
-            verdicts = html(WAITING, "verdicts")
-            heading("The number, split in two")
-            factors = html("", "factors")
-            with gr.Row():
-                with gr.Column(scale=4, min_width=280):
-                    heading("Where the error is")
-                    heat = html("", "heat")
-                    blend = gr.Slider(0, 100, 65, step=1, label="Heatmap over image, %", buttons=[], elem_id="blend")
-                with gr.Column(scale=6, min_width=300):
-                    heading("Along T_SEC")
-                    curve = html("", "curve")
-                    with gr.Row():
-                        weight_free = gr.Checkbox(False, label="Weight-free", info="Divide by c².", elem_id="weight-free", min_width=130)
-                        locked = gr.Checkbox(True, label="Lock colours", info="One scale for all T_SEC.", elem_id="locked", min_width=130)
-            heading("The two images compared")
-            compared = html("", "compared")
-            heading("The path")
-            film = html("", "film")
-    bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
-
-    parts = [verdicts, heat, curve, factors, compared, film]
-    view = [weight_free, locked]
-
-    def detector_or_refuse() -> Detector:
-        try:
-            return context.detector()
-        except (OSError, ValueError) as error:
-            raise refusal(error) from error
-
-    def render(state: Shown, free: bool, lock: bool, session: str | None, progress: Callable[..., Any] | None) -> dict[Any, Any]:
-        """Every part of the page for a state, walking the image first if its trace is not at hand."""
-        detector = detector_or_refuse()
-
-        def report(done: int, total: int) -> None:
-            if progress is not None:
-                progress((done, total), desc=f"k = {state.k}: step {done} of {total}", unit="steps")
-
-        trace = context.walk(state.image, state.k, session, report)
-        strings = astuple(sections(detector, trace, detector.judge(trace, state.t_sec), free, lock))
-        return dict(zip(parts, strings, strict=True)) | {shown: state, t_sec: state.t_sec}
-
-    def analyse(state: Shown, free: bool, lock: bool, session: str | None, progress: Callable[..., Any]) -> dict[Any, Any]:
-        """`render`, and the controls that follow a new image or a new k."""
-        context.turns.want(session or "", state.k)
-        try:
-            updates = render(state, free, lock, session or "", progress)
-        except Stopped:
-            return {}
-        ends = gr.Slider(minimum=state.k, maximum=context.detector().max_t_sec(state.k), step=state.k, value=state.t_sec)
-        return updates | {k: state.k, t_sec: ends, seen_html: seen(state.image, state.notes)}
-
-    def pair_for(detector: Detector, state: Shown | None) -> tuple[int, int]:
-        return (state.k, state.t_sec) if state else detector.chosen or START
-
-    def on_photo(upload: Upload | None, state: Shown | None, free: bool, lock: bool, request: gr.Request, progress=gr.Progress()):  # noqa: B008
-        if upload is None:
-            return {shown: None, seen_html: "", chosen_example: ""} | dict.fromkeys(parts, "") | {verdicts: EMPTY}
-        pair = pair_for(detector_or_refuse(), state)
-        updates = analyse(Shown(upload.seen, upload.notes, *pair), free, lock, request.session_hash, progress)
-        return updates | {chosen_example: ""} | ({photo: upload.preview} if upload.preview is not None else {})
-
-    def open_example(example: Example, pair: tuple[int, int], free: bool, lock: bool, session: str | None, progress: Any):
-        image, notes = as_seen(detector_or_refuse(), example.path)
-        updates = analyse(Shown(image, notes, *pair), free, lock, session, progress)
-        return updates | {photo: enlarge(image), chosen_example: example.name}
-
-    def on_example(event: gr.EventData, state: Shown | None, free: bool, lock: bool, request: gr.Request, progress=gr.Progress()):  # noqa: B008
-        wanted = next((example for example in context.examples if example.name == asked(event, "example")), None)
-        if wanted is None:
-            return {}
-        return open_example(wanted, pair_for(detector_or_refuse(), state), free, lock, request.session_hash, progress)
-
-    def on_load(free: bool, lock: bool, request: gr.Request, progress=gr.Progress()):  # noqa: B008
-        try:
-            detector = context.detector()
-        except (OSError, ValueError) as error:
-            return {verdicts: f'<div class="sed-state"><b>No detector to inspect with.</b><br>{text(error)}</div>'}
-        query = dict(request.query_params)
-        step = min(max(whole(query.get("k"), pair_for(detector, None)[0]), K_RANGE[0]), K_RANGE[1])
-        pair = step, snap(detector, step, whole(query.get("t_sec"), pair_for(detector, None)[1]))
-        buttons = {calibrated: calibrated_button(detector)}
-        if not context.examples:
-            return buttons | {verdicts: EMPTY}
-        example = next((one for one in context.examples if one.name == query.get("example")), context.examples[0])
-        return buttons | open_example(example, pair, free, lock, request.session_hash, progress)
-
-    def go_to(state: Shown | None, wanted_k: int, wanted_t: float | None, free: bool, lock: bool, session: str | None, progress: Any):
-        detector = detector_or_refuse()
-        step = min(max(wanted_k, K_RANGE[0]), K_RANGE[1])
-        target = snap(detector, step, wanted_t if wanted_t is not None else state.t_sec if state else START[1])
-        if state is None:
-            return {k: step, t_sec: gr.Slider(minimum=step, maximum=detector.max_t_sec(step), step=step, value=target)}
-        return analyse(replace(state, k=step, t_sec=target), free, lock, session, progress)
-
-    def on_pair(event: gr.EventData, state: Shown | None, free: bool, lock: bool, request: gr.Request, progress=gr.Progress()):  # noqa: B008
-        wanted_t = asked(event, "t_sec")
-        return go_to(state, whole(asked(event, "k"), START[0]), wanted_t and whole(wanted_t, 0), free, lock, request.session_hash, progress)
-
-    def on_calibrated(state: Shown | None, free: bool, lock: bool, request: gr.Request, progress=gr.Progress()):  # noqa: B008
-        pair = detector_or_refuse().chosen or START
-        return go_to(state, *pair, free, lock, request.session_hash, progress)
-
-    def on_t_sec(event: gr.EventData, state: Shown | None, free: bool, lock: bool):
-        if state is None:
-            return {}
-        wanted = snap(detector_or_refuse(), state.k, whole(asked(event, "t_sec"), state.t_sec))
-        return render(replace(state, t_sec=wanted), free, lock, None, None)
-
-    def on_switch(state: Shown | None, free: bool, lock: bool):
-        return render(state, free, lock, None, None) if state else {}
-
-    def on_wish(event: gr.EventData, request: gr.Request) -> None:
-        """Tells a walk under way that another k is wanted."""
-        context.turns.want(request.session_hash or "", whole(asked(event, "k"), START[0]))
-
-    def on_stop(state: Shown | None, request: gr.Request):
-        context.turns.want(request.session_hash or "", None)
-        return {k: state.k} if state else {}
-
-    def on_refused(state: Shown | None):
-        return enlarge(state.image) if state else None
-
-    def api(image: Upload, k: int = 0, t_sec: int = 0) -> dict[str, Any]:
-        """Judge one image: was it generated by the diffusion model of this detector?
-
-        Args:
-            image: any image file; it is resized to what the detector knows.
-            k: step size, 5 to 495; 0 for the calibrated one.
-            t_sec: where the error is measured, a multiple of k up to 999; 0 for the calibrated one.
-        """
-        if image is None:
-            raise gr.Error("Give an image.", print_exception=False)
-        detector = detector_or_refuse()
-        default_k, default_t = detector.chosen or START
-        step = int(k) or default_k
-        if not K_RANGE[0] <= step <= K_RANGE[1]:
-            raise gr.Error(f"k must be between {K_RANGE[0]} and {K_RANGE[1]}, not {step}.", print_exception=False)
-        try:
-            judgement = detector.judge(context.walk(image.seen, step), int(t_sec) or snap(detector, step, default_t))
-        except ValueError as error:
-            raise refusal(error) from error
-        return as_json(detector, judgement, image.notes)
-
-    everything = [shown, chosen_example, photo, seen_html, k, t_sec, calibrated, *parts]
-    heavy: dict[str, Any] = {
-        "outputs": everything, "show_progress_on": verdicts, "concurrency_id": "network", "concurrency_limit": 1,
-        "api_visibility": "private",
-    }
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    demo = gr.context.Context.root_block
-    assert isinstance(demo, gr.Blocks)
-    loading = demo.load(on_load, view, **heavy)
-    photo.input(on_photo, [photo, shown, *view], **heavy).failure(on_refused, shown, photo, **light)
-    picking = bridge.submit(on_example, [shown, *view], **heavy)
-    pairing = bridge.select(on_pair, [shown, *view], trigger_mode="always_last", **heavy)
-    bridge.select(on_wish, queue=False, trigger_mode="multiple", **light)
-    returning = calibrated.click(on_calibrated, [shown, *view], **heavy)
-    moving = bridge.input(on_t_sec, [shown, *view], everything, trigger_mode="always_last", **light)
-    gr.on([weight_free.input, locked.input], on_switch, [shown, *view], everything, **light)
-    stop.click(on_stop, shown, [k], queue=False, **light)
-    blend.input(None, blend, js=BLEND, **light)
-    for event in (picking, pairing, returning, moving):
-        event.success(None, [k, t_sec, chosen_example], js=REMEMBER, **light)
-    del loading
-    with gr.Row(visible=False):
-        arguments = [image_input(context), gr.Number(0, precision=0), gr.Number(0, precision=0)]
-        gr.Button().click(
-            api, arguments, gr.JSON(), api_name="inspect", concurrency_id="network", concurrency_limit=1
-        )
-
-
-def calibrated_button(detector: Detector) -> Any:
-    """The button's words for this detector; hidden where nothing is calibrated."""
-    if detector.chosen is None:
-        return gr.Button(visible=False)
-    return gr.Button(f"Use the calibrated pair: k = {detector.chosen[0]}, T_SEC = {detector.chosen[1]}")
-
-
-def html(value: str, name: str) -> gr.HTML:
-    """A part of the page that this package renders itself."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
-
-
-def heading(words: str) -> None:
-    """A heading between parts."""
-    gr.HTML(f"<h2>{words}</h2>", elem_classes="sed", js_on_load=None, apply_default_css=False)
-
-
-def asked(event: gr.EventData, name: str) -> Any:
-    """One value of what the page sent with an event; None if it sent something else."""
-    return event._data.get(name) if isinstance(event._data, dict) else None
-
-
-def whole(value: Any, otherwise: int) -> int:
-    """A visitor's value as an integer."""
-    try:
-        return round(float(value))
-    except (TypeError, ValueError, OverflowError):
-        return otherwise

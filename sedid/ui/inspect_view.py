@@ -51,7 +51,9 @@ def reference_bands(detector: Detector, k: int, weight_free: bool) -> dict[str, 
         if calibration.k == k:
             scale = detector.schedule.weight(t_sec - k, t_sec) if weight_free else 1.0
             for name, quantiles in (("real", calibration.real), ("generated", calibration.generated)):
-                low, middle, high = (float(v) / scale for v in np.interp([0.05, 0.5, 0.95], np.linspace(0, 1, len(quantiles)), quantiles))
+                low, middle, high = (
+                    float(v) / scale for v in np.interp([0.05, 0.5, 0.95], np.linspace(0, 1, len(quantiles)), quantiles)
+                )
                 bands[name].append((t_sec, low, middle, high))
     return bands
 
@@ -65,12 +67,14 @@ def curve(detector: Detector, trace: Trace, t_sec: int, weight_free: bool) -> st
     shown = Curve(trace.t_secs, values, bands)
     keys = '<span><i class="sed-key sed-key-line"></i>this image</span>'
     if bands["real"]:
-        keys += "".join(f'<span><i class="sed-key sed-{name}"></i>{name}, 5–95 % and median</span>' for name in bands)
+        keys += "".join(
+            f'<span><i class="sed-key sed-{name}"></i>{name}, 5&ndash;95% and median</span>' for name in bands
+        )
     else:
         keys += f"<span>no references at k = {trace.k}</span>"
     scale = ", logarithmic" if shown.scale().log else ""
     return (
-        f'<p class="sed-legend"><b>{kind}</b>{scale} {keys}</p>'
+        f'<h2>Along T_SEC</h2><p class="sed-legend"><span><b>{kind}</b>{scale}</span>{keys}</p>'
         + curve_chart(shown, t_sec, len(detector.schedule), kind)
         + '<p class="sed-fine sed-axis-name">T_SEC · click to move there</p>'
     )

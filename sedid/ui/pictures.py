@@ -11,18 +11,21 @@ from torch import Tensor
 
 # matplotlib's inferno (public domain) at 17 even steps; linear in between.
 INFERNO = (
-    "#000004 #0b0724 #210c4a #3d0965 #57106e #71196e #8a226a #a32c61 #bc3754 "
-    "#d24644 #e45a31 #f1731d #f98e09 #fcac11 #f9cb35 #f2ea69 #fcffa4"
-).split()
+    *("#000004", "#0b0724", "#210c4a", "#3d0965", "#57106e", "#71196e", "#8a226a", "#a32c61", "#bc3754"),
+    *("#d24644", "#e45a31", "#f1731d", "#f98e09", "#fcac11", "#f9cb35", "#f2ea69", "#fcffa4"),
+)
 
 
 def _lookup(anchors: Sequence[str]) -> np.ndarray:
     known = np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in anchors])
     at = np.linspace(0, len(anchors) - 1, 256)
-    return np.stack([np.interp(at, np.arange(len(anchors)), channel) for channel in known.T], 1).round().astype(np.uint8)
+    return (
+        np.stack([np.interp(at, np.arange(len(anchors)), channel) for channel in known.T], 1).round().astype(np.uint8)
+    )
 
 
 COLOURS = _lookup(INFERNO)
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 GRADIENT = f"linear-gradient(to right, {', '.join(INFERNO)})"
 
 
@@ -46,12 +49,12 @@ def visible(x: Tensor) -> np.ndarray:
 def difference(a: Tensor, b: Tensor) -> tuple[np.ndarray, int]:
     """a - b as uint8 (H, W, 3) around mid-gray, and by how much it was amplified to be seen.
 
-    The gain is the largest power of two that keeps 99 % of the values on the scale.
+    The gain is the largest power of two, up to 4096, that keeps 99 % of the values on the scale.
     """
     gap = (a - b)[0].numpy() / 2
     largest = float(np.quantile(np.abs(gap), 0.99))
     gain = 1
-    while gain < 64 and largest * gain * 2 <= 0.5:
+    while gain < 4096 and largest * gain * 2 <= 0.5:
         gain *= 2
     return np.rint((0.5 + gap * gain).clip(0, 1) * 255).astype(np.uint8).transpose(1, 2, 0), gain
 
@@ -69,10 +72,21 @@ def enlarge(pixels: np.ndarray, side: int = 256) -> np.ndarray:
 
 
 def number(value: float) -> str:
-    """Three significant digits, no exponent where it can be avoided: 0.0123, 1.23, 123, 12,300."""
+    """Three significant digits: 0.0123, 1.23, 123, 12,300, 1.75·10⁻⁶."""
     if value == 0:
         return "0"
-    if not 1e-4 <= abs(value) < 1e7:
-        return f"{value:.2e}"
+    if not 1e-3 <= abs(value) < 1e7:
+        mantissa, exponent = f"{value:.2e}".split("e")
+        return f"{mantissa}·10{str(int(exponent)).translate(SUPERSCRIPT)}"
     digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
     return f"{value:,.{digits}f}"
+
+
+def short(value: float) -> str:
+    """As `number`, without zeros at the end: for round values such as ticks (2, 0.25, 10⁻³)."""
+    words = number(value)
+    if "·" in words:
+        mantissa, power = words.split("·")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        return power if mantissa == "1" else f"{mantissa}·{power}"
+    return words.rstrip("0").rstrip(".") if "." in words else words

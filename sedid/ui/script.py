@@ -1,12 +1,12 @@
 """The page's own JavaScript: the full-size view, and what a click or a slider asks of the server.
 
 It runs once, in the `js_on_load` of one `gr.HTML`, where `trigger` sends a Gradio event with data:
-`input` {t_sec} while T_SEC moves, `select` {k, t_sec} to go to another pair, `submit` {example}.
+`input` {t_sec, slider} while T_SEC moves, `select` {k, t_sec} to go to another pair, `submit` {example}.
 """
 
 LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-stage"></div>
-<footer><button type="button" class="sed-prev" aria-label="Previous">‹</button><span></span>
-<button type="button" class="sed-next" aria-label="Next">›</button>
+<footer><button type="button" class="sed-prev" aria-label="Previous">&lsaquo;</button><span></span>
+<button type="button" class="sed-next" aria-label="Next">&rsaquo;</button>
 <button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>"""
 
 BRIDGE = """
@@ -59,7 +59,7 @@ listen('keydown', event => {
 });
 // T_SEC answers while it moves; k, which costs a new trajectory, once it is let go (or on each arrow key).
 listen('input', event => {
-  if (event.target.matches('#t-sec input[type=range]')) trigger('input', {t_sec: +event.target.value});
+  if (event.target.matches('#t-sec input[type=range]')) trigger('input', {t_sec: +event.target.value, slider: true});
 });
 listen('change', event => {
   if (event.target.matches('#t-sec input[type=number]')) trigger('input', {t_sec: +event.target.value});
@@ -69,10 +69,17 @@ listen('change', event => {
 
 BLEND = "value => { document.documentElement.style.setProperty('--sed-blend', value / 100); }"
 
-REMEMBER = """(k, t_sec, example) => {
+MARK = """(k, t_sec, example) => {
+  for (const button of document.querySelectorAll('.sed-example'))
+    button.setAttribute('aria-pressed', button.dataset.name === example);
+}"""
+
+REMEMBER = f"""(k, t_sec, example) => {{
+  ({MARK})(k, t_sec, example);
   const url = new URL(location);
   url.searchParams.set('k', k);
   url.searchParams.set('t_sec', t_sec);
-  if (example) url.searchParams.set('example', example); else url.searchParams.delete('example');
+  if (example) url.searchParams.set('example', example);
+  else url.searchParams.delete('example');
   history.replaceState(history.state, '', url);
-}"""
+}}"""

@@ -28,8 +28,14 @@ CSS = """
 .dark { --sed-real: #74b3f0; --sed-generated: #f5a05a; --sed-undecided: #b3bcc9;
   --sed-plane: #18202d; --sed-soft: #222c3b; --sed-rule: #35425a; }
 #sed-title h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.01em; margin: .2rem 0 .15rem; }
-#sed-title p { margin: 0; max-width: 46rem; color: var(--body-text-color-subdued); font-size: 1rem; line-height: 1.5; }
-.sed h2 { font-size: 1rem; font-weight: 620; margin: .9rem 0 .4rem; }
+#sed-title p { margin: 0; max-width: 60rem; color: var(--body-text-color-subdued); font-size: 1rem; line-height: 1.5; }
+.sed > .html-container { padding: 0; }
+.sed h2 { font-size: 1rem; font-weight: 620; margin: .5rem 0 .5rem; }
+@media (min-width: 900px) { #inspect { align-items: stretch; } #controls { position: sticky; top: 10px; z-index: 2; } }
+#controls { flex-grow: 0; background: var(--body-background-fill); }
+#stop { display: none; }
+.gradio-container:has(#verdicts .progress-level) #stop { display: block; animation: sed-late 1.2s; }
+@keyframes sed-late { 0%, 80% { opacity: 0; } }
 .sed { color: var(--body-text-color); font-size: .875rem; line-height: 1.5; }
 .sed p { margin: .35rem 0; }
 .sed button { font: inherit; color: inherit; cursor: pointer; }
@@ -54,9 +60,9 @@ CSS = """
 .sed-plot { position: relative; height: 110px; border-bottom: 1px solid var(--body-text-color-subdued); }
 .sed-plot svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
 .sed-hist { margin: 1.5rem 0 .7rem; }
-.sed-area { stroke: none; opacity: .3; }
-.sed-area.sed-real, .sed-key.sed-real { fill: var(--sed-real); background: var(--sed-real); }
-.sed-area.sed-generated, .sed-key.sed-generated { fill: var(--sed-generated); background: var(--sed-generated); }
+.sed-area { fill-opacity: .26; stroke-width: 1; stroke-opacity: .75; vector-effect: non-scaling-stroke; }
+.sed-area.sed-real, .sed-key.sed-real { fill: var(--sed-real); stroke: var(--sed-real); background: var(--sed-real); }
+.sed-area.sed-generated, .sed-key.sed-generated { fill: var(--sed-generated); stroke: var(--sed-generated); background: var(--sed-generated); }
 .sed-band { position: absolute; top: 0; bottom: 0; background: repeating-linear-gradient(135deg, var(--sed-rule) 0 2px, transparent 2px 7px); }
 .sed-threshold { position: absolute; top: 0; bottom: 0; border-left: 1.5px dashed var(--body-text-color-subdued); }
 .sed-marker { position: absolute; top: -4px; bottom: 0; border-left: 2.5px solid var(--body-text-color); }
@@ -76,7 +82,7 @@ CSS = """
 .sed-curve .sed-axis-x { grid-column: 2; }
 .sed-curve .sed-plot { height: 250px; cursor: crosshair; border-left: 1px solid var(--sed-rule); }
 .sed-curve hr { position: absolute; left: 0; right: 0; margin: 0; border: 0; border-top: 1px solid var(--sed-rule); }
-.sed-curve .sed-area { opacity: .2; }
+.sed-curve .sed-area { fill-opacity: .2; stroke-opacity: .35; }
 .sed-median, .sed-line { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
 .sed-median.sed-real { stroke: var(--sed-real); } .sed-median.sed-generated { stroke: var(--sed-generated); stroke-dasharray: 6 4; }
 .sed-line { stroke: var(--body-text-color); stroke-width: 2; }
@@ -101,6 +107,7 @@ CSS = """
 .sed-factors span { display: block; font-weight: 600; }
 .sed-factors small { color: var(--body-text-color-subdued); font-size: .8rem; }
 .sed-factors > i { align-self: center; font-style: normal; font-size: 1.4rem; color: var(--body-text-color-subdued); }
+ @media (max-width: 640px) { .sed-factors > i { flex: 0 0 100%; text-align: center; line-height: .8; } .sed-factors div { flex-basis: 100%; } }
 .sed-details summary { cursor: pointer; margin-top: .5rem; }
 
 .sed-frame { margin: 0; min-width: 0; }
@@ -118,7 +125,7 @@ CSS = """
 .sed-examples { display: grid; grid-template-columns: repeat(6, 1fr); gap: 6px; }
 .sed-examples h4 { grid-column: 1 / -1; margin: 4px 0 0; font-size: .8rem; font-weight: 600; }
 .sed-example { padding: 0; border: 0; border-radius: 5px; overflow: hidden; background: none; }
-.sed-example:hover { box-shadow: 0 0 0 2px var(--color-accent); }
+.sed-example:hover, .sed-example[aria-pressed=true] { box-shadow: 0 0 0 2px var(--color-accent); }
 .sed-state { border: 1px dashed var(--sed-rule); border-radius: 10px; padding: 2.2rem 1.2rem; text-align: center; color: var(--body-text-color-subdued); }
 
 #sed-lightbox { border: 0; border-radius: 12px; padding: 14px; background: var(--sed-plane); color: var(--body-text-color); margin: auto; }

@@ -1,5 +1,6 @@
 """The image input: Gradio's, with this project's own loader behind it."""
 
+import base64
 import html
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,9 +8,8 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
-from gradio import processing_utils
 
-from sedid.images import ImageError, describe, read_image
+from sedid.images import describe, read_image
 from sedid.ui.context import Context
 
 SHOWN_BY_BROWSERS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")
@@ -44,17 +44,13 @@ def image_input(context: Context, **options: Any) -> gr.Image:
     def preprocess(payload: Any) -> Upload | None:
         if payload is None:
             return None
-        source: Path | bytes
-        if payload.url and payload.url.startswith("data:"):  # from API clients
-            source = processing_utils.decode_base64_to_binary(payload.url)[0]
-        else:
-            source = Path(payload.path)
+        source: Path | bytes = Path(payload.path or "")
         try:
+            if payload.url and payload.url.startswith("data:"):  # from API clients
+                source = base64.b64decode(payload.url.partition(",")[2])
             detector = context.detector()
             picture = read_image(source, payload.orig_name or "The file")
             seen = detector.prepare(picture.image)
-        except ImageError as error:
-            raise refusal(error) from error
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         preview = None
@@ -65,5 +61,5 @@ def image_input(context: Context, **options: Any) -> gr.Image:
         return Upload(seen, describe(picture, detector.size, detector.center_crop), preview)
 
     component = gr.Image(type="filepath", image_mode=None, format="png", **options)
-    component.preprocess = preprocess  # type: ignore[method-assign]
+    component.preprocess = preprocess  # type: ignore[method-assign, assignment]
     return component
