@@ -46,7 +46,7 @@ def plain_errors(on_stop: str = "nothing was written") -> Iterator[None]:
 
 
 def open_detector(source: str, device: str, precision: str) -> "Detector":
-    """`load_detector`, the shipped one by default."""
+    """`load_detector`, the shipped one by default, without diffusers' own progress bar."""
     from diffusers.utils import logging
 
     from sedid.bundle import SHIPPED, load_detector
@@ -107,6 +107,26 @@ def score(
     raise typer.Exit(1 if summary.failed else 0)
 
 
+@app.command()
+def bench(
+    detector: DetectorOption = "",
+    out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench.json"),
+    device: DeviceOption = "auto",
+    quick: Annotated[bool, typer.Option(help="Check only that everything runs: tiny networks, one repeat.")] = False,
+) -> None:
+    """Measure speed, as ratios beside the bar each is held to."""
+    with plain_errors():
+        from sedid import bench as measuring
+        from sedid.bundle import SHIPPED, resolve
+        from sedid.console import ProgressLine
+        from sedid.progress import finish
+
+        loop = measuring.bench(resolve(detector or SHIPPED), out, device=device, quick=quick)
+        with ProgressLine() as progress:
+            result = finish(loop, progress.show)
+    typer.echo(measuring.table(result))
+
+
 @app.command("app")
 def page() -> None:
     """Start the page."""
@@ -119,6 +139,9 @@ def page() -> None:
 LOOPS = {
     "train-ddpm": "Train a DDPM, or continue a run that was stopped.",
     "generate": "Generate images with a detector's diffusion model, or finish a set.",
+    "calibrate": "Give every (k, T_SEC) its polarity, threshold and references.",
+    "train-nn": "Train the classifier of a calibrated detector.",
+    "evaluate": "Measure a detector on images that chose nothing.",
 }
 
 

@@ -105,14 +105,20 @@ def undecided_band(real: np.ndarray, generated: np.ndarray, threshold: float, er
     Returns:
         low <= threshold <= high.
     """
-    high = float(np.quantile(real, 1 - error_rate, method="higher"))
-    low = float(np.quantile(generated, error_rate, method="lower"))
+    high = _just_above(real, error_rate)
+    low = -_just_above(-generated, error_rate)
     return min(low, threshold), max(high, threshold)
 
 
+def _just_above(scores: np.ndarray, share: float) -> float:
+    """The smallest number that at most this share of the scores reach."""
+    allowed = int(share * len(scores) + 1e-9)
+    return float(np.nextafter(np.sort(scores)[len(scores) - 1 - allowed], np.inf))
+
+
 def quantiles(scores: np.ndarray) -> tuple[float, ...]:
-    """The reference distribution of scores, as QUANTILES evenly spaced quantiles."""
-    return tuple(float(value) for value in np.quantile(scores, np.linspace(0, 1, QUANTILES)))
+    """The reference distribution of scores, as QUANTILES evenly spaced quantiles of six significant digits."""
+    return tuple(float(f"{value:.6g}") for value in np.quantile(scores, np.linspace(0, 1, QUANTILES)))
 
 
 def percentile(reference: tuple[float, ...], score: float) -> float:

@@ -1,0 +1,144 @@
+"""The detector on a random bundle: verdicts against the literal formula, and nothing evaluated twice."""
+
+from dataclasses import replace
+from functools import cache
+from math import sqrt
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bundles import CHOSEN, K, pictures, shared_bundle
+from PIL import Image
+from torch import Tensor
+
+from sedid import load_detector
+from sedid.data import as_model_input
+from sedid.detectors import Detector, nn_input
+from sedid.progress import finish
+
+
+@cache
+def detector() -> Detector:
+    return load_detector(shared_bundle(), device="cpu")
+
+
+class Counting:
+    """A noise predictor that remembers where it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __call__(self, x: Tensor, t: int) -> Tensor:
+        self.asked.append(t)
+        return detector().eps_model(x, t)
+
+
+def literal(image: np.ndarray, k: int, t_sec: int) -> tuple[Tensor, Tensor]:
+    """x~_{T_SEC - k} and its round trip by the paper's phi and psi, f_theta formed, float64 coefficients."""
+    eps_model, bar = detector().eps_model, detector().schedule.alpha_bar
+
+    def move(x: Tensor, t: int, u: int) -> Tensor:
+        eps = eps_model(x.float(), t).double()
+        f = (x - sqrt(1 - bar[t]) * eps) / sqrt(bar[t])
+        return sqrt(bar[u]) * f + sqrt(1 - bar[u]) * eps
+
+    x = as_model_input(image[None]).double()
+    for t in range(0, t_sec - k, k):
+        x = move(x, t, t + k)
+    return x, move(move(x, t_sec - k, t_sec), t_sec, t_sec - k)
+
+
+def test_inspect_judge_and_the_literal_formula_agree() -> None:
+    image = pictures(1)[0]
+    found = detector().inspect(image)
+    assert (found.judgement.k, found.judgement.t_sec) == CHOSEN
+    for t_sec in (165, 495, 990):
+        judged = detector().judge(found.trace, t_sec)
+        near, back = literal(image, K, t_sec)
+        assert judged.t_error == pytest.approx(float(((back - near) / 2).square().sum()), rel=1e-3)
+        assert judged.t_error == pytest.approx(judged.weight * judged.change)
+        assert judged.stat is not None
+        assert judged.stat.calibration is detector().stat[K, t_sec]
+        assert (judged.nn is not None) == ((K, t_sec) == CHOSEN)
+        assert torch.allclose(found.trace.denoised(t_sec).double(), back, atol=1e-3 * float(back.abs().max()))
+    assert detector().judge(found.trace, 495) == found.judgement
+    assert found.trace.curve[2] == found.judgement.t_error
+
+
+def test_the_classifier_sees_both_images_at_the_same_timestep() -> None:
+    image = pictures(1, seed=1)[0]
+    trace = detector().inspect(image).trace
+    pair = nn_input(trace.schedule, *trace.step(495), "pair")
+    near, back = literal(image, K, 495)
+    assert torch.allclose(pair.double(), torch.cat([near, back], 1), atol=1e-3 * float(back.abs().max()))
+    error, both = (nn_input(trace.schedule, *trace.step(495), mode) for mode in ("error", "both"))
+    assert torch.equal(both, torch.cat([pair, error], 1))
+    assert torch.allclose(error, (pair[:, :3] - pair[:, 3:]).square())
+    with pytest.raises(ValueError, match="accepted: pair, error, both"):
+        nn_input(trace.schedule, *trace.step(495), "triple")
+
+
+def test_moving_t_sec_never_calls_the_network() -> None:
+    counting = Counting()
+    watched = replace(detector(), eps_model=counting)
+    trace = finish(watched.trace(pictures(1)[0], K))
+    assert counting.asked == [0, 165, 330, 495, 660, 825, 990]
+    for t_sec in trace.t_secs:
+        watched.judge(trace, t_sec)
+    assert len(counting.asked) == 7
+
+
+def test_an_uncalibrated_pair_gets_no_verdict_and_the_nearest_one_is_offered() -> None:
+    found = detector().inspect(pictures(1)[0], k=300)
+    assert found.judgement.t_sec == 600  # the multiple nearest to the calibrated 495
+    assert found.judgement.stat is None
+    assert found.judgement.nn is None
+    assert found.judgement.t_error > 0
+    assert detector().nearest(300, 600) == (165, 660)
+    assert detector().nearest(165, 330) == (165, 330)
+
+
+@pytest.mark.parametrize(("k", "t_sec", "said"), [(165, 500, "495, 660"), (0, None, "k must"), (1000, None, "k must")])
+def test_a_pair_outside_the_schedule_is_refused(k: int, t_sec: int | None, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        detector().inspect(pictures(1)[0], k=k, t_sec=t_sec)
+
+
+def test_a_trace_that_ends_early_says_so() -> None:
+    trace = finish(detector().trace(pictures(1)[0], K, 330))
+    assert trace.t_secs == (165, 330)
+    with pytest.raises(ValueError, match="ends at T_SEC = 330"):
+        detector().judge(trace, 495)
+
+
+def test_an_image_far_outside_the_references_is_marked() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
+    narrow = {pair: replace(made, real=(1.0, 2.0), generated=(1.0, 2.0)) for pair, made in detector().stat.items()}
+    found = replace(detector(), stat=narrow).inspect(noise).judgement
+    assert found.stat is not None
+    assert found.nn is not None
+    assert not found.stat.in_range
+    assert not found.nn.in_range
+    assert (found.stat.percentile_real, found.stat.percentile_generated) == (100, 100)
+
+
+def test_an_image_means_the_same_in_every_form(tmp_path: Path) -> None:
+    pixels = pictures(1, seed=2)[0]
+    file = tmp_path / "image.png"
+    Image.fromarray(pixels).save(file)
+    forms = (pixels, Image.open(file), file, str(file), file.read_bytes())
+    found = [detector().inspect(form) for form in forms]
+    assert all(np.array_equal(one.trace.image, pixels) for one in found)
+    assert len({one.judgement.t_error for one in found}) == 1
+
+
+def test_notes_say_once_what_was_done(tmp_path: Path) -> None:
+    file = tmp_path / "gray.png"
+    Image.fromarray(np.zeros((40, 60), np.uint8)).save(file)
+    notes = detector().inspect(file).notes
+    assert notes == ("gray converted to RGB", "resized from 60x40 (centre square 40) to 32x32")
+
+
+def test_printing_a_judgement_is_readable() -> None:
+    assert len(repr(detector().inspect(pictures(1)[0]).judgement)) < 2000
