@@ -108,8 +108,8 @@ def heatmap(trace: Trace, t_sec: int, weight_free: bool, locked: bool) -> str:
 <p class="sed-fine">{kind} per pixel, channels summed; {"same colours at every T_SEC" if locked else "colours fitted to this T_SEC"}.</p>"""
 
 
-def seen(image: np.ndarray, notes: Sequence[str]) -> str:
-    """The image as the detector sees it, and what was done to get there."""
+def seen(image: np.ndarray, notes: Sequence[str], example: str = "") -> str:
+    """The image as the detector sees it, what was done to get there, and for the script which example it is."""
     size = image.shape[0]
     said = "".join(f"<li>{text(note)}</li>" for note in notes) or "<li>used as it is: nothing was changed</li>"
     frame = picture(
@@ -118,4 +118,4 @@ def seen(image: np.ndarray, notes: Sequence[str]) -> str:
         "The image as the detector sees it",
         "&nbsp;",
     )
-    return f'<div class="sed-seen">{frame}<div><b>What the detector sees</b><p>{size} by {size} pixels</p><ul>{said}</ul></div></div>'
+    return f'<div class="sed-seen" data-example="{text(example)}">{frame}<div><b>What the detector sees</b><p>{size} by {size} pixels</p><ul>{said}</ul></div></div>'

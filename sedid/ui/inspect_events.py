@@ -33,7 +33,6 @@ class Parts:
     """The components of the tab that events read or change."""
 
     shown: gr.State
-    example: gr.State
     photo: gr.Image
     seen: gr.HTML
     k: gr.Slider
@@ -96,7 +95,11 @@ class Inspector:
             progress((done, total), desc=f"k = {state.k}: step {done} of {total}", unit="steps")
 
         updates = self.render(state, free, lock, session, report)
-        return updates | self.controls(state.k, state.t_sec) | {self.parts.seen: seen(state.image, state.notes)}
+        return (
+            updates
+            | self.controls(state.k, state.t_sec)
+            | {self.parts.seen: seen(state.image, state.notes, state.example)}
+        )
 
     def controls(self, k: int, t_sec: int) -> Updates:
         """Both sliders; the steps of T_SEC follow k."""
@@ -139,10 +142,10 @@ class Inspector:
         """Show an example at (k, T_SEC)."""
         image, notes = as_seen(self.detector(), example.path)
         try:
-            updates = self.analyse(Shown(image, notes, *pair), free, lock, request, progress)
+            updates = self.analyse(Shown(image, notes, *pair, example.name), free, lock, request, progress)
         except Stopped:
             return {}
-        return updates | {self.parts.photo: enlarge(image), self.parts.example: example.name}
+        return updates | {self.parts.photo: enlarge(image)}
 
     def pick(
         self,
@@ -173,14 +176,12 @@ class Inspector:
                 parts.verdicts: EMPTY,
                 parts.seen: "",
                 parts.shown: None,
-                parts.example: "",
             }
         try:
             updates = self.analyse(Shown(upload.seen, upload.notes, *self.pair(state)), free, lock, request, progress)
         except Stopped:
             return {parts.photo: self.restore(state)}
-        preview = {} if upload.preview is None else {parts.photo: upload.preview}
-        return updates | {parts.example: ""} | preview
+        return updates if upload.preview is None else updates | {parts.photo: upload.preview}
 
     def restore(self, state: Shown | None) -> Any:
         """What the image input shows after a refusal: the image whose result is still on the page."""

@@ -19,7 +19,7 @@ NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
 
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
-    shown, example = gr.State(None), gr.State("")
+    shown = gr.State(None)
     with gr.Row(elem_id="inspect"):
         with gr.Column(scale=4, min_width=300):
             photo = image_input(
@@ -55,7 +55,7 @@ def build(context: Context) -> None:
     bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
 
     parts = Parts(
-        shown, example, photo, seen, k, t_sec, calibrated, verdicts, heat, curve, factors, compared, film
+        shown, photo, seen, k, t_sec, calibrated, verdicts, heat, curve, factors, compared, film
     )  # fmt: skip
     on = Inspector(context, parts)
     view = [shown, weight_free, locked]
@@ -66,7 +66,7 @@ def build(context: Context) -> None:
         "api_visibility": "private",
         **NETWORK,
     }
-    where = [k, t_sec, example]
+    where = [k, t_sec, seen]
 
     opening = root().load(on.load, view[1:], **heavy)
     opening.success(None, where, js=MARK, **light)

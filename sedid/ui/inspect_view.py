@@ -19,12 +19,14 @@ class Shown:
         image: uint8 (H, W, 3), as the detector sees it.
         notes: what preprocessing did.
         k, t_sec: the pair.
+        example: its name, if it is one.
     """
 
     image: np.ndarray
     notes: tuple[str, ...]
     k: int
     t_sec: int
+    example: str = ""
 
 
 @dataclass(frozen=True)

@@ -69,14 +69,16 @@ listen('change', event => {
 
 BLEND = "value => { document.documentElement.style.setProperty('--sed-blend', value / 100); }"
 
-MARK = """(k, t_sec, example) => {
+# Both get the "seen" part as HTML, which names the example.
+MARK = """(k, t_sec, seen) => {
+  const example = /data-example="([^"]*)"/.exec(seen)?.[1];
   for (const button of document.querySelectorAll('.sed-example'))
     button.setAttribute('aria-pressed', button.dataset.name === example);
+  return example;
 }"""
 
-REMEMBER = f"""(k, t_sec, example) => {{
-  ({MARK})(k, t_sec, example);
-  const url = new URL(location);
+REMEMBER = f"""(k, t_sec, seen) => {{
+  const url = new URL(location), example = ({MARK})(k, t_sec, seen);
   url.searchParams.set('k', k);
   url.searchParams.set('t_sec', t_sec);
   if (example) url.searchParams.set('example', example);

@@ -1,0 +1,59 @@
+"""A detector without a network, for tests of the page: arithmetic in place of the U-Net and the classifier."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sedid.detectors import Calibration, Detector, NNCalibration
+from sedid.diffusion import NoiseSchedule
+from sedid.models import Runtime
+
+
+class CountingModel:
+    """eps_theta by arithmetic; counts its evaluations."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    def __call__(self, x: Tensor, t: int) -> Tensor:
+        self.calls += 1
+        return (0.3 + t / 2000) * x.roll(1, -1) - 0.1
+
+
+class FakeClassifier(nn.Module):
+    """One logit: the mean of the first image of the pair."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, :3].mean(dim=(1, 2, 3))[:, None]
+
+
+def ramp(low: float, high: float) -> tuple[float, ...]:
+    """Quantiles of a uniform distribution."""
+    return tuple(np.linspace(low, high, 201).tolist())
+
+
+def make_detector(calibrated: bool = True, classifier: bool = True) -> Detector:
+    """A detector on the arithmetic model; calibrated at k = 165, T_SEC = 330 and 495, its own pair is the first."""
+    stat = {
+        (165, t_sec): Calibration(165, t_sec, "smaller", 50.0, (40.0, 60.0), ramp(20, 200), ramp(0, 100), 0.8)
+        for t_sec in (330, 495)
+    }
+    nn_calibration = NNCalibration(165, 330, "larger", 0.5, (0.4, 0.6), ramp(0, 0.7), ramp(0.3, 1), 0.9)
+    return Detector(
+        eps_model=CountingModel(),
+        schedule=NoiseSchedule.linear(),
+        runtime=Runtime(torch.device("cpu")),
+        name="fake",
+        stat=stat if calibrated else {},
+        chosen=(165, 330) if calibrated else None,
+        network=FakeClassifier() if classifier and calibrated else None,
+        nn=nn_calibration if classifier and calibrated else None,
+        info={"stat": {"error_rate": 0.1}} if calibrated else {},
+    )
+
+
+def make_image(seed: int = 0, side: int = 32) -> np.ndarray:
+    """A smooth colour picture, uint8 (side, side, 3)."""
+    phase = np.random.default_rng(seed).uniform(0, 6, 3)
+    y, x = np.mgrid[0:side, 0:side] / side
+    return np.stack([127 + 120 * np.sin(5 * x + 3 * y + p) for p in phase], -1).astype(np.uint8)

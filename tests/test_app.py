@@ -1,0 +1,326 @@
+"""The app as its visitors meet it: through the API client and in a real browser."""
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fakes import make_detector, make_image
+from PIL import Image
+
+from sedid.ui import build_demo, launch_options, quiet
+from sedid.ui.context import Context, list_examples
+
+quiet()
+CHROMIUM = (
+    os.environ.get("CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
+WAIT = 20_000  # milliseconds; an upper bound, nothing waits this long when all is well
+
+
+@contextlib.contextmanager
+def served(context: Context) -> Iterator[str]:
+    """The app on a free port of this machine."""
+    demo = build_demo(context)
+    try:
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        yield url
+    finally:
+        demo.close()
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("examples")
+    for seed, name in enumerate(("real-01", "real-02", "generated-01")):
+        Image.fromarray(make_image(seed)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def context(examples: Path) -> Context:
+    detector = make_detector()
+    return Context(lambda: detector, list_examples(examples))
+
+
+@pytest.fixture(scope="module")
+def url(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    before = os.environ.get("GRADIO_TEMP_DIR")
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
+    with served(context) as address:
+        yield address
+    os.environ.pop("GRADIO_TEMP_DIR")
+    if before is not None:
+        os.environ["GRADIO_TEMP_DIR"] = before
+
+
+# --- the API ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def client(url: str):
+    from gradio_client import Client
+
+    with contextlib.closing(Client(url, verbose=False)) as made:
+        yield made
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.fromarray(make_image(5, 80)).save(path)
+    return path
+
+
+def test_api_lists_one_documented_endpoint(client) -> None:
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert list(endpoints) == ["/inspect"]
+    assert [p["parameter_name"] for p in endpoints["/inspect"]["parameters"]] == ["image", "k", "t_sec"]
+    assert endpoints["/inspect"]["description"].startswith("Judge one image")
+
+
+def test_api_judges_at_the_calibrated_pair_by_default(client, photo: Path) -> None:
+    from gradio_client import handle_file
+
+    found = client.predict(handle_file(photo), api_name="/inspect")
+    assert (found["k"], found["t_sec"]) == (165, 330)
+    assert found["t_error"] == pytest.approx(found["weight"] * found["change"])
+    assert set(found["stat"]) >= {"verdict", "in_range", "score", "threshold", "band", "percentile_real"}
+    assert 0 <= found["nn"]["score"] <= 1
+    assert any("80x80" in note for note in found["preprocessing"])
+
+
+def test_api_makes_up_no_verdict_where_nothing_was_calibrated(client, photo: Path) -> None:
+    from gradio_client import handle_file
+
+    found = client.predict(handle_file(photo), 100, 500, api_name="/inspect")
+    assert found["stat"] is None
+    assert found["nn"] is None
+    assert found["nearest_calibrated"] == [165, 495]
+
+
+@pytest.mark.parametrize(
+    ("k", "t_sec", "message"),
+    [
+        (165, 500, "multiple of k"),
+        (3, 0, "between 5 and 495"),
+        (165, 1155, "multiple of k from 165 to 990"),
+        (-5, -5, "between"),
+    ],
+)
+def test_api_refuses_impossible_pairs_in_words(client, photo: Path, k: int, t_sec: int, message: str) -> None:
+    from gradio_client import handle_file
+
+    with pytest.raises(Exception, match=message):
+        client.predict(handle_file(photo), k, t_sec, api_name="/inspect")
+
+
+@pytest.mark.parametrize("content", [b"", b"no image at all", b"\x89PNG\r\n\x1a\n cut off"])
+def test_api_refuses_what_is_no_image_and_goes_on(client, tmp_path: Path, photo: Path, content: bytes) -> None:
+    from gradio_client import handle_file
+
+    bad = tmp_path / "<b>bad.png"
+    bad.write_bytes(content)
+    with pytest.raises(Exception, match=r"bad.*(empty|not an image)") as caught:
+        client.predict(handle_file(bad), api_name="/inspect")
+    assert "<b>" not in str(caught.value)
+    assert "Traceback" not in str(caught.value)
+    assert client.predict(handle_file(photo), api_name="/inspect")["k"] == 165
+
+
+# --- the page --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser():
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-background-networking",
+        "--disable-component-update",
+    ]
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, url: str):
+    """The page, open and settled; at the end nothing may have gone wrong or gone outside."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: wrong.append(request.url) if outside(request.url, url) else None)
+    page.goto(url)
+    page.wait_for_selector(".sed-card")
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def outside(address: str, url: str) -> bool:
+    return not address.startswith((url, "data:", "blob:"))
+
+
+def score(page) -> str:
+    return page.locator("[data-verdict=stat] .sed-score").inner_text()
+
+
+def wait_for_t_sec(page, t_sec: int) -> None:
+    page.wait_for_selector(f"#film .sed-measured:last-child >> text=t = {t_sec}")
+
+
+def evaluations(context: Context) -> int:
+    return context.detector().eps_model.calls  # type: ignore[attr-defined]
+
+
+def test_opens_with_an_example_already_analysed(page) -> None:
+    wait_for_t_sec(page, 330)
+    assert page.locator(".sed-card h3").all_inner_texts()[0] in {
+        "Looks generated",
+        "Looks real",
+        "Cannot tell",
+        "Outside the calibrated range",
+    }
+    assert page.locator("#film img").count() == 3
+    assert "this" in page.locator("#verdicts .sed-note").inner_text()
+    page.wait_for_selector(".sed-example[data-name=real-01][aria-pressed=true]")
+    images = page.locator(".sed img").all()
+    assert all(image.get_attribute("src").startswith("data:image/png") for image in images)
+
+
+def test_t_sec_moves_by_keyboard_without_the_network(page, context: Context) -> None:
+    wait_for_t_sec(page, 330)
+    before, calls = score(page), evaluations(context)
+    page.locator("#t-sec input[type=range]").focus()
+    page.keyboard.press("ArrowRight")
+    wait_for_t_sec(page, 495)
+    assert score(page) != before
+    assert "not calibrated at k = 165, T_SEC = 495" in page.locator("[data-verdict=nn]").inner_text()
+    assert evaluations(context) == calls
+    page.wait_for_url(re.compile("t_sec=495"))
+
+
+def test_a_click_on_the_curve_moves_t_sec(page) -> None:
+    box = page.locator("#curve .sed-plot").bounding_box()
+    page.mouse.click(box["x"] + box["width"] * 0.66, box["y"] + 20)
+    wait_for_t_sec(page, 660)
+    page.wait_for_function("document.querySelector('#t-sec input[type=number]').value === '660'")
+    assert page.locator("[data-verdict=stat] h3").inner_text() == "Not calibrated here"
+    page.locator("[data-verdict=stat] .sed-go").click()
+    wait_for_t_sec(page, 495)
+
+
+def test_k_changes_the_steps_of_t_sec(page) -> None:
+    field = page.locator("#k input[type=number]")
+    field.fill("100")
+    field.press("Tab")
+    wait_for_t_sec(page, 300)
+    steps = page.locator("#t-sec input[type=range]")
+    assert [steps.get_attribute(name) for name in ("min", "max", "step")] == ["100", "900", "100"]
+    page.locator("#calibrated").click()
+    wait_for_t_sec(page, 330)
+    assert steps.get_attribute("max") == "990"
+
+
+def test_switches_change_map_and_curve(page) -> None:
+    heat, curve = page.locator("#heat").inner_text(), page.locator("#curve").inner_text()
+    page.locator("#weight-free input").check()
+    page.wait_for_selector("#heat >> text=weight-free t-error per pixel")
+    assert page.locator("#curve").inner_text() != curve
+    page.locator("#lock-colours input").check()
+    page.wait_for_selector("#heat >> text=same colours at every T_SEC")
+    assert page.locator("#heat").inner_text() != heat
+
+
+def test_blending_happens_in_the_browser(page) -> None:
+    page.locator("input[type=range][aria-label*=Heatmap]").focus()
+    page.keyboard.press("Home")
+    page.wait_for_function("getComputedStyle(document.querySelector('#heat .sed-over')).opacity === '0'")
+
+
+def test_frames_open_at_full_size_from_the_keyboard(page) -> None:
+    wait_for_t_sec(page, 330)
+    page.locator("#film .sed-zoom").first.focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("#sed-lightbox")
+    page.wait_for_selector("#sed-lightbox[open]")
+    assert dialog.locator("img").bounding_box()["width"] > 300
+    page.keyboard.press("ArrowRight")
+    assert "t = 165" in dialog.inner_text()
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#sed-lightbox", state="hidden")
+
+
+def test_an_upload_is_inspected(page, photo: Path) -> None:
+    before = score(page)
+    page.locator("#photo [data-testid=block-label] + * >> nth=0").wait_for()
+    page.locator("#photo button[aria-label='Clear']").click()
+    page.wait_for_selector(".sed-state")
+    page.locator("#photo input[type=file]").set_input_files(photo)
+    page.wait_for_selector("#seen >> text=resized from 80x80")
+    page.wait_for_selector(".sed-card")
+    assert score(page) != before
+    assert page.locator(".sed-example[aria-pressed=true]").count() == 0
+
+
+def test_a_bad_upload_is_refused_in_words_and_the_page_goes_on(page, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"this is not a picture")
+    page.locator("#photo button[aria-label='Clear']").click()
+    page.wait_for_selector(".sed-state")
+    page.locator("#photo input[type=file]").set_input_files(bad)
+    page.wait_for_selector("text=bad.png is not an image")
+    page.locator(".sed-example[data-name=generated-01]").click()
+    page.wait_for_selector(".sed-example[data-name=generated-01][aria-pressed=true]")
+    page.wait_for_selector(".sed-card")
+
+
+@pytest.mark.parametrize("width", [390, 768, 1440])
+def test_no_sideways_scroll(page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_link_restores_the_view(page, url: str) -> None:
+    page.goto(f"{url}?k=90&t_sec=450&example=real-02")
+    wait_for_t_sec(page, 450)
+    page.wait_for_selector(".sed-example[data-name=real-02][aria-pressed=true]")
+    page.goto(f"{url}?k=nonsense&t_sec=-1&example=<script>")
+    wait_for_t_sec(page, 165)
+
+
+def test_without_a_detector_the_page_says_so(browser, examples: Path) -> None:
+    def missing():
+        raise FileNotFoundError("no detector at <nowhere>")
+
+    with served(Context(missing, list_examples(examples))) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector(".sed-state >> text=no detector at <nowhere>", timeout=WAIT)
+        page.close()
+
+
+def test_an_uncalibrated_detector_shows_everything_but_a_verdict(browser, examples: Path) -> None:
+    detector = make_detector(calibrated=False)
+    with served(Context(lambda: detector, list_examples(examples))) as address:
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_selector("[data-verdict=stat] >> text=has not been calibrated", timeout=WAIT)
+        assert page.locator("#film img").count() == 4
+        assert not page.locator("#calibrated").is_visible()
+        page.close()
