@@ -68,8 +68,8 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
         raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
     detector = load_detector(config.detector, config.device, config.precision, config.compile)
     real, generated = load_images(config.real), load_images(config.generated)
-    of_real = yield from score(detector, real, config.ks, config.batch_size, "scoring real images")
-    of_generated = yield from score(detector, generated, config.ks, config.batch_size, "scoring generated images")
+    of_real, _ = yield from score(detector, real, config.ks, config.batch_size, "scoring real images")
+    of_generated, _ = yield from score(detector, generated, config.ks, config.batch_size, "scoring generated images")
     calibrations, chosen = calibrate_all(of_real, of_generated, config.error_rate)
     section = {
         "chosen": chosen,

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sedid.bundle import checkpoint_hash, load_detector, update_info, versions
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
-from sedid.loops.score import Scores, features, score
-from sedid.metrics import Metrics, measure
+from sedid.loops.score import Scores, score
+from sedid.metrics import measure
 from sedid.progress import Progress
 from sedid.storage import write_json
 
@@ -85,18 +84,10 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
 
     ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))
     scores: dict[str, Scores] = {}
-    probabilities: dict[str, np.ndarray] = {}
+    probabilities: dict[str, np.ndarray | None] = {}
     for name, values in images.items():
-        scores[name] = yield from score(detector, values, ks, config.batch_size, f"scoring {name} images")
-        if detector.nn is not None:
-            nn = detector.nn
-            inputs = yield from features(
-                detector, values, nn.k, nn.t_sec, nn.input, config.batch_size, f"intermediates of {name} images"
-            )
-            parts = np.array_split(inputs, max(1, len(inputs) // 256))
-            probabilities[name] = np.concatenate(
-                [detector.probabilities(torch.from_numpy(part).float()) for part in parts]
-            )
+        stage = f"scoring {name} images"
+        scores[name], probabilities[name] = yield from score(detector, values, ks, config.batch_size, stage)
 
     results: dict[str, Any] = {
         "protocol": {
@@ -117,8 +108,9 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     }
     for reals in [name for name in ("heldout", "members") if name in images]:
         results["stat"][reals] = stat_rows(detector, scores[reals], scores["generated"])
-        if detector.nn is not None:
-            found: Metrics = measure(probabilities[reals], probabilities["generated"], detector.nn.threshold)
+        of_real, of_generated = probabilities[reals], probabilities["generated"]
+        if detector.nn is not None and of_real is not None and of_generated is not None:
+            found = measure(of_real, of_generated, detector.nn.threshold)
             results["nn"][reals] = {"k": detector.nn.k, "t_sec": detector.nn.t_sec} | asdict(found)
     write_json(Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json", results)
     update_info(Path(config.detector), metrics={name: results[name] for name in ("stat", "nn", "verdicts")})

@@ -286,6 +286,8 @@ FREE_ON_RESUME = {
     "out",
     "steps",
     "cooldown_steps",
+    "learning_rate",
+    "ema_decay",
     "eval_every",
     "save_every",
     "log_every",
