@@ -17,6 +17,8 @@ from sedid.data import as_model_input
 from sedid.detectors import Detector, nn_input
 from sedid.progress import finish
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @cache
 def detector() -> Detector:
