@@ -170,6 +170,8 @@ def run_loop(name: str, preset: str, file: Path | None, settings: list[str]) -> 
     from sedid.progress import finish
 
     offered = PRESETS.get(name, {})
+    if preset and not offered:
+        raise ValueError(f"{name} has no presets")
     chosen = offered[known(preset, offered, "--preset")] if preset else {}
     stem = name.replace("-", "_")
     loop = getattr(import_module(f"sedid.loops.{stem}"), stem)

@@ -8,6 +8,9 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from sedid import load_detector
+from sedid.detectors import Detector
+
 K = 165
 CHOSEN = (K, 495)
 TYPICAL = (15, 40, 130, 340, 1200, 2300)  # t-errors
@@ -46,6 +49,12 @@ def shared_bundle() -> Path:
     """One such bundle for the whole test session; read it only."""
     _keep.append(TemporaryDirectory())
     return tiny_bundle(Path(_keep[-1].name) / "tiny")
+
+
+@cache
+def shared_detector() -> Detector:
+    """`shared_bundle` loaded."""
+    return load_detector(shared_bundle(), device="cpu")
 
 
 def pictures(count: int, seed: int = 0) -> np.ndarray:

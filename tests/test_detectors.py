@@ -1,28 +1,22 @@
 """The detector on a random bundle: verdicts against the literal formula, and nothing evaluated twice."""
 
 from dataclasses import replace
-from functools import cache
 from math import sqrt
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from bundles import CHOSEN, K, pictures, shared_bundle
+from bundles import CHOSEN, K, pictures
+from bundles import shared_detector as detector
 from PIL import Image
 from torch import Tensor
 
-from sedid import load_detector
 from sedid.data import as_model_input
-from sedid.detectors import Detector, nn_input
+from sedid.detectors import nn_input
 from sedid.progress import finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@cache
-def detector() -> Detector:
-    return load_detector(shared_bundle(), device="cpu")
 
 
 class Counting:

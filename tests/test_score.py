@@ -3,27 +3,20 @@
 import csv
 from collections.abc import Generator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from bundles import pictures, shared_bundle
+from bundles import pictures
+from bundles import shared_detector as detector
 from PIL import Image
 
-from sedid import load_detector
-from sedid.detectors import Detector
 from sedid.progress import Progress, finish
 from sedid.scorefile import COLUMNS, judge_images, score_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@cache
-def detector() -> Detector:
-    return load_detector(shared_bundle(), device="cpu")
 
 
 @pytest.fixture

@@ -1,0 +1,232 @@
+"""The command line: as a subprocess where that is the point, in this process elsewhere."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles import pictures, shared_bundle, shared_detector
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from sedid.cli import LOOPS, app
+from sedid.console import ProgressLine, duration, line
+from sedid.loops.train_ddpm import TrainProgress
+from sedid.presets import PRESETS
+from sedid.progress import Progress
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ROOT = Path(__file__).parents[1]
+ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # see conftest.one_thread
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """`python -m sedid`, as a user would."""
+    command = [sys.executable, "-m", "sedid", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, env=ONE_THREAD, capture_output=True, text=True, timeout=120)
+
+
+def call(*arguments: object) -> Result:
+    """The same in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    Image.fromarray(pictures(1)[0]).save(tmp_path / "image.png")
+    return tmp_path / "image.png"
+
+
+def test_inspect_prints_one_json_object_and_draws(image: Path, tmp_path: Path) -> None:
+    done = run("inspect", image, "--detector", shared_bundle(), "--json", "--figure", tmp_path / "out.png")
+    assert (done.returncode, done.stderr) == (0, "")
+    printed = json.loads(done.stdout)
+    found = shared_detector().inspect(image)
+    assert (printed["path"], printed["k"], printed["t_sec"]) == (str(image), 165, 495)
+    assert printed["t_error"] == pytest.approx(found.judgement.t_error, rel=1e-4)
+    assert printed["weight"] * printed["change"] == pytest.approx(printed["t_error"])
+    assert set(printed["stat"]) == {
+        *("verdict", "score", "threshold", "band", "polarity"),
+        *("percentile_real", "percentile_generated", "in_range"),
+    }
+    assert set(printed["nn"]) == set(printed["stat"])
+    assert printed["nearest_calibrated"] == printed["nn_calibrated"] == {"k": 165, "t_sec": 495}
+    assert [point["t_sec"] for point in printed["curve"]] == [165, 330, 495, 660, 825, 990]
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert drawn.width > 1000
+
+
+def test_score_writes_every_row_and_ends_with_1_after_a_bad_file(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"")
+    np.savez(tmp_path / "set.npz", images=pictures(3))
+    out = tmp_path / "scores.csv"
+    paths = (image, tmp_path / "bad.png", tmp_path / "set.npz")
+    done = run("score", *paths, "--detector", shared_bundle(), "--out", out)
+    assert done.returncode == 1
+    assert "4 images judged, 1 could not be read" in done.stdout
+    assert "scoring: 5 of 5 (100 %)" in done.stderr
+    assert "Traceback" not in done.stderr
+    with out.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [bool(row["error"]) for row in rows] == [False, True, False, False, False]
+    assert [row["index"] for row in rows[2:]] == ["0", "1", "2"]
+
+
+def test_ctrl_c_stops_with_a_sentence(tmp_path: Path) -> None:
+    settings = {"detector": shared_bundle(), "out": tmp_path / "out", "count": 64, "batch_size": 8, "device": "cpu"}
+    arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
+    command = [sys.executable, "-m", "sedid", "generate", *arguments]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, env=ONE_THREAD, text=True, **pipes) as process:
+        assert process.stderr is not None
+        try:
+            said = next(text for text in process.stderr if text.startswith("generating:"))
+            process.send_signal(signal.SIGINT)
+            said += process.stderr.read()
+            assert process.wait(60) == 130
+        finally:
+            process.kill()
+    assert "stopped; the same command continues" in said
+    assert "Traceback" not in said
+
+
+def test_help_needs_no_torch() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from sedid.cli import app; "
+        "print(CliRunner().invoke(app, ['--help']).output); sys.exit(bool({'torch', 'gradio'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("inspect", "score", "bench", "app", *LOOPS))
+
+
+def test_inspect_in_words(image: Path) -> None:
+    done = call("inspect", image, "--detector", shared_bundle(), "--device", "cpu")
+    assert done.exit_code == 0
+    for expected in (
+        "T_SEC = 495, k = 165",
+        "seen as it is",
+        "STAT: ",
+        "NN: ",
+        "threshold",
+        "cannot tell between",
+        "% of the real and",
+        "weight",
+        "It says nothing about images from other generators",
+    ):
+        assert expected in done.stdout
+    uncalibrated = call("inspect", image, "--detector", shared_bundle(), "--k", 300, "--t-sec", 300)
+    assert "STAT: not calibrated here; the nearest calibrated pair is T_SEC = 330, k = 165" in uncalibrated.stdout
+    assert "NN: not calibrated here; the nearest calibrated pair is T_SEC = 495, k = 165" in uncalibrated.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["--t-sec", "500"],
+            "T_SEC must be a multiple of k from 165 to 990: 500 is not one for k = 165; nearest: 495, 660",
+        ),
+        (["--k", "0"], "k must be between 1 and 999"),
+        (["--detector", "nowhere"], "no detector at nowhere"),
+        (["--device", "toaster"], "unknown device 'toaster'; accepted: auto, cuda, mps, cpu"),
+        (["--precision", "fp8"], "unknown precision 'fp8'"),
+        (["--figure", "out.gif"], "a figure is written as .png, .svg, .pdf"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(image: Path, arguments: list[str], said: str) -> None:
+    given = arguments if "--detector" in arguments else [*arguments, "--detector", str(shared_bundle())]
+    done = call("inspect", image, *given)
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith(f"error: {said}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_bad_images_are_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "text.png").write_text("hello", encoding="utf-8")
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name, said in (("text.png", "not an image"), ("empty.png", "empty"), ("absent.png", "no file")):
+        done = call("inspect", tmp_path / name, "--detector", shared_bundle())
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert done.stderr.startswith("error: ")
+        assert said in done.stderr
+
+
+def test_a_loop_runs_from_preset_file_and_settings(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text(f'detector = "{shared_bundle().as_posix()}"\nsteps = 3\nseed = 7\n', encoding="utf-8")
+    out = tmp_path / "images"
+    settings = ("--set", "count=2", "--set", "steps=2", "--set", f"out={out.as_posix()}", "--set", "device=cpu")
+    done = call("generate", "--preset", "demo", "--config", file, *settings)
+    assert done.exit_code == 0, done.output
+    assert 'sampler = "ddim"' in done.stdout  # the preset
+    assert "seed = 7" in done.stdout  # the file
+    assert "steps = 2" in done.stdout  # the command line
+    assert np.load(out / "images.npz", allow_pickle=False)["images"].shape == (2, 32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--set", "outt=x"], "did you mean 'out'"),
+        (["--preset", "huge"], "--preset has an unknown name 'huge'; accepted: demo, small, paper"),
+        ([], "detector and out must be given"),
+        (["--set", "count=many"], "count must be a whole number"),
+        (["--set", "detector=nowhere", "--set", "out=x"], "no detector at nowhere"),
+        (["--config", "absent.toml"], "no settings file absent.toml"),
+    ],
+)
+def test_a_loop_refuses_settings_in_one_sentence(arguments: list[str], said: str) -> None:
+    done = call("generate", *arguments)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert "error: " in done.stderr
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_name_settings_that_exist(name: str) -> None:
+    from importlib import import_module
+    from typing import get_type_hints
+
+    from sedid.config import load_config
+
+    stem = name.replace("-", "_")
+    config = get_type_hints(getattr(import_module(f"sedid.loops.{stem}"), stem))["config"]
+    required = {"data", "out", "detector", "real", "generated", "heldout"} & set(get_type_hints(config))
+    for preset in PRESETS[name].values():
+        load_config(config, preset, settings=[f"{key}=x" for key in required if key not in preset])
+
+
+def test_progress_in_words() -> None:
+    record = Progress("scoring", 50, 200, "images", 12.5, 200.0, {"errors": 1})
+    assert line(record) == "scoring: 50 of 200 (25 %), 12.5 images/s, 3 min 20 s left, errors 1"
+    training = line(TrainProgress(500, 1000, 0.0312, 2e-4, 90.0, 7500.0))
+    assert training == "training: 500 of 1,000 (50 %), 90.0 images/s, 2 h 5 min left, loss 0.0312, learning_rate 0.0002"
+    assert duration(59.4) == "59 s"
+
+
+class Terminal(StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_line_is_rewritten_and_a_log_is_not() -> None:
+    records = [Progress("scoring", done, 3, "images", 1.0, 1.0, {}) for done in (1, 2, 3)]
+    for stream, ends in ((Terminal(), "\x1b[K\n"), (StringIO(), "left\n")):
+        with ProgressLine(stream) as progress:
+            for record in records:
+                progress.show(record)
+        said = stream.getvalue()
+        assert "1 of 3" in said
+        assert "3 of 3" in said  # the last one always
+        assert "2 of 3" not in said  # too soon after the first
+        assert said.endswith(ends)
+        assert said.startswith("\r") == stream.isatty()
