@@ -285,7 +285,8 @@ class Detector:
     @torch.inference_mode()
     def probabilities(self, inputs: Tensor) -> np.ndarray:
         """Calibrated probability of "generated" for classifier inputs (B, channels, H, W); float64 (B,)."""
-        assert self.network is not None and self.nn is not None
+        assert self.network is not None
+        assert self.nn is not None
         inputs = inputs.to(self.runtime.device, memory_format=torch.channels_last)
         logits = self.network(inputs)[:, 0].double().cpu()
         return torch.sigmoid(logits / self.nn.temperature).numpy()
