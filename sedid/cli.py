@@ -127,6 +127,43 @@ def bench(
     typer.echo(measuring.table(result))
 
 
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="The run folder of train-ddpm.")],
+    bundle: Annotated[Path, typer.Argument(help="The bundle folder to write.")],
+) -> None:
+    """Turn a training run's best weights into a bundle, ready to generate and calibrate."""
+    with plain_errors():
+        from sedid.bundle import export_run
+
+        training = export_run(run, bundle)["training"]
+    typer.echo(f"{bundle}: step {training['step']}, held-out loss {training['heldout_loss']:.5f}")
+
+
+@app.command()
+def card(bundle: Annotated[Path, typer.Argument(help="An evaluated bundle.")]) -> None:
+    """Write a bundle's model card from its results and print the measured table."""
+    with plain_errors():
+        from sedid.card import results_table, write_card
+        from sedid.storage import read_json
+
+        write_card(bundle)
+        typer.echo(results_table(read_json(bundle / "sedid" / "results.json")))
+
+
+@app.command()
+def sample(
+    real: Annotated[str, typer.Option(help="Data set of test reals used for nothing else.")],
+    generated: Annotated[str, typer.Option(help="Generated images used for nothing else.")],
+    detector: Annotated[Path, typer.Option(help="The bundle that generated them.")],
+) -> None:
+    """Write the embedded sample and its examples into assets/."""
+    with plain_errors():
+        from sedid.sample import write_sample
+
+        write_sample(real, generated, detector)
+
+
 @app.command("app")
 def page() -> None:
     """Start the page."""
