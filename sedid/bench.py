@@ -1,0 +1,250 @@
+"""Speed, as ratios measured in one run on one machine, beside the bar each has to clear.
+
+Compared variants run in turn and the fastest run of each of their steps counts, so that other work on the machine
+disturbs little, and all alike. What is measured:
+
+    literal / engine    the sweep as published (2N evaluations, f_theta formed) over `diffusion.t_errors` (N + 1)
+    engine / network    `t_errors` over its N + 1 bare network evaluations: what the method costs besides
+    fp32 / bf16         speed-up by autocast, beside the change in AUC it causes
+    one image           seconds for all six T_SEC at k = 165, over the seconds allowed
+"""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from math import sqrt
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sedid.data import SAMPLE, as_model_input, load_images
+from sedid.diffusion import EpsModel, NoiseSchedule, t_errors
+from sedid.metrics import measure
+from sedid.models import Runtime, eps_model, load_schedule, load_unet, make_unet
+from sedid.progress import Meter, Progress
+from sedid.storage import write_json
+
+K, T_SEC = 165, 990  # the paper's step: six values of T_SEC
+FINE_K, FINE_T_SEC = 49, 980  # twenty
+SAMPLE_BATCH = 25
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement.
+
+    Attributes:
+        name: what is compared.
+        value: the ratio; None if it could not be measured.
+        bar: what it is held to, such as "<= 1.05"; "" if to nothing.
+        met: whether it is; None without a value or a bar.
+        note: what it was measured on, or why it was not.
+    """
+
+    name: str
+    value: float | None
+    bar: str
+    met: bool | None
+    note: str
+
+    @classmethod
+    def at_least(cls, name: str, value: float, bar: float, note: str) -> "Row":
+        return cls(name, value, f">= {bar}", value >= bar, note)
+
+    @classmethod
+    def at_most(cls, name: str, value: float, bar: float, note: str) -> "Row":
+        return cls(name, value, f"<= {bar}", value <= bar, note)
+
+
+def literal_sweep(eps: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_sec: int) -> Iterator[Tensor]:
+    """E at k, 2k, ..., T_SEC as the published code computes it: 2N evaluations, f_theta formed each time."""
+
+    def step(x: Tensor, t: int, u: int) -> Tensor:
+        noise, a_t, a_u = eps(x, t), schedule.alpha_bar[t], schedule.alpha_bar[u]
+        f_theta = (x - sqrt(1 - a_t) * noise) / sqrt(a_t)
+        return sqrt(a_u) * f_theta + sqrt(1 - a_u) * noise
+
+    x = x_0
+    for t in range(0, t_sec, k):
+        reverse = step(x, t, t + k)
+        denoised = step(reverse, t + k, t)
+        yield ((denoised - x) / 2).square().sum(dim=(1, 2, 3))
+        x = reverse
+
+
+def engine_sweep(eps: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_sec: int) -> Iterator[Tensor]:
+    """The same from the engine: N + 1 evaluations."""
+    return (error.score for error in t_errors(eps, x_0, schedule, k, t_sec))
+
+
+def bare_passes(unet: nn.Module, x: Tensor, k: int, t_sec: int) -> Iterator[Tensor]:
+    """N + 1 network evaluations and nothing else."""
+    with torch.inference_mode():
+        for t in range(0, t_sec + 1, k):
+            yield unet(x, torch.tensor(t, device=x.device)).sample
+
+
+def fastest(variants: list[Callable[[], Iterator[Tensor]]], repeats: int) -> list[float]:
+    """Seconds of each variant, as the sum over its steps of the fastest run of that step.
+
+    Variants run in turn, after one untimed pass of each. A step lasts a moment, so on a busy machine some run of
+    it goes undisturbed, where a whole pass never would.
+    """
+    steps: list[list[float]] = []
+    for repeat in range(repeats + 1):
+        for place, variant in enumerate(variants):
+            ends = [time.perf_counter()]
+            for result in variant():
+                result.sum().item()  # a GPU is done only now
+                ends.append(time.perf_counter())
+            seconds = [end - start for start, end in pairwise(ends)]
+            if repeat == 0:
+                steps.append([float("inf")] * len(seconds))
+            else:
+                steps[place] = list(map(min, steps[place], seconds))
+    return list(map(sum, steps))
+
+
+def sweep_rows(
+    unet: nn.Module, runtime: Runtime, schedule: NoiseSchedule, x: Tensor, k: int, t_sec: int, bar: float, repeats: int
+) -> list[Row]:
+    """The engine against the literal procedure and against its bare network, at N = T_SEC / k."""
+    eps, n = eps_model(unet, runtime), t_sec // k
+    literal, engine, bare = fastest(
+        [
+            lambda: literal_sweep(eps, x, schedule, k, t_sec),
+            lambda: engine_sweep(eps, x, schedule, k, t_sec),
+            lambda: bare_passes(unet, x, k, t_sec),
+        ],
+        repeats,
+    )
+    note = f"k = {k}, batch of {len(x)}, fastest of {repeats}"
+    return [
+        Row.at_least(f"literal / engine, N = {n}", literal / engine, bar, f"{note}; at best {2 * n / (n + 1):.3f}"),
+        Row.at_most(f"engine / network alone, N = {n}", engine / bare, 1.05, note),
+    ]
+
+
+def sample_auc(eps: EpsModel, runtime: Runtime, schedule: NoiseSchedule, images: int) -> Tensor:
+    """AUC (the paper's polarity) at the six T_SEC on the first images of each class of the embedded sample, (6,)."""
+    scores = []
+    for name in ("real", "generated"):
+        x = as_model_input(load_images(f"sample:{name}[0:{images}]"))
+        parts = [
+            torch.stack(list(engine_sweep(eps, part.to(runtime.device), schedule, K, T_SEC)))
+            for part in x.split(SAMPLE_BATCH)
+        ]
+        scores.append(torch.cat(parts, dim=1).cpu().numpy())
+    return torch.tensor([measure(-real, -generated).auc for real, generated in zip(*scores, strict=True)])
+
+
+def precision_rows(
+    unet: nn.Module, runtime: Runtime, schedule: NoiseSchedule, x: Tensor, images: int, repeats: int
+) -> list[Row]:
+    """bf16 against fp32: speed, and the largest change in AUC over the six T_SEC. Neither is held to a bar."""
+    full, half = eps_model(unet, runtime), eps_model(unet, Runtime(runtime.device, "bf16"))
+    slow, fast = fastest(
+        [lambda: engine_sweep(full, x, schedule, K, T_SEC), lambda: engine_sweep(half, x, schedule, K, T_SEC)], repeats
+    )
+    rows = [Row("fp32 / bf16", slow / fast, "", None, f"k = {K}, batch of {len(x)}, fastest of {repeats}")]
+    name = "fp32 / bf16: largest change in AUC"
+    if not SAMPLE.is_file():
+        return [*rows, Row(name, None, "", None, f"skipped: the sample assets/{SAMPLE.name} is not there")]
+    change = sample_auc(half, runtime, schedule, images) - sample_auc(full, runtime, schedule, images)
+    note = f"over six T_SEC, {images} + {images} images of the sample"
+    return [*rows, Row(name, change.abs().max().item(), "", None, note)]
+
+
+def latency_row(
+    name: str, unet: nn.Module, runtime: Runtime, schedule: NoiseSchedule, x: Tensor, allowed: float, repeats: int
+) -> Row:
+    """Seconds for one image at all six T_SEC, over the seconds allowed."""
+    [seconds] = fastest([lambda: engine_sweep(eps_model(unet, runtime), x[:1], schedule, K, T_SEC)], repeats)
+    note = f"{seconds:.3f} s, fastest of {repeats}"
+    return Row.at_most(f"one image, six T_SEC, {name}: seconds / {allowed:g} s", seconds / allowed, 1, note)
+
+
+def machine(runtime: Runtime) -> dict[str, Any]:
+    """The facts a ratio depends on; nothing that names the machine."""
+    return {
+        "device": torch.cuda.get_device_name() if runtime.device.type == "cuda" else runtime.device.type,
+        "processor": platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # of the minute before: 0 when idle
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def bench(
+    detector: Path | None,
+    out: Path,
+    *,
+    repeats: int = 5,
+    images: int = 100,
+    batch_size: int = 4,
+    device: str = "auto",
+    quick: bool = False,
+) -> Generator[Progress, None, dict[str, Any]]:
+    """Measure everything, write it to `out` and return it.
+
+    Args:
+        detector: pipeline folder of the shipped detector; None takes a random U-Net of its size.
+        out: JSON file with the keys `machine`, `network`, `quick` and `rows` (each a `Row`).
+        repeats: timed passes of each variant.
+        images: images of each class for the change in AUC.
+        batch_size: images a batch of the sweeps.
+        quick: check only that everything runs: demo-size U-Nets, one repeat, four images.
+
+    Raises:
+        FileNotFoundError, ValueError: `detector` holds no U-Net or noise schedule that can be used.
+    """
+    if quick:
+        repeats, images, batch_size = 1, 4, 1
+    runtime = Runtime.choose(device)
+    facts = machine(runtime)
+    size = "demo" if quick else "small"
+    unet = runtime.place(load_unet(detector) if detector else make_unet(size)).eval()
+    schedule = load_schedule(detector) if detector else NoiseSchedule.linear()
+    network = Path(detector).name if detector else f"random {size} U-Net"
+    x = torch.rand((batch_size, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 2 - 1
+    x = x.to(runtime.device, memory_format=torch.channels_last)
+
+    def paper_size() -> list[Row]:
+        preset = "demo" if quick else "paper"
+        large = runtime.place(make_unet(preset)).eval()
+        return [latency_row(f"random {preset} U-Net", large, runtime, NoiseSchedule.linear(), x, 4, repeats)]
+
+    measurements: list[Callable[[], list[Row]]] = [
+        lambda: sweep_rows(unet, runtime, schedule, x, K, T_SEC, 1.65, repeats),
+        lambda: sweep_rows(unet, runtime, schedule, x, FINE_K, FINE_T_SEC, 1.85, repeats),
+        lambda: precision_rows(unet, runtime, schedule, x, images, repeats),
+        lambda: [latency_row(network, unet, runtime, schedule, x, 1, repeats)],
+        paper_size,
+    ]
+    rows: list[Row] = []
+    meter = Meter("measuring", len(measurements), "measurements")
+    yield meter.at(0)
+    for done, measurement in enumerate(measurements, start=1):
+        rows += measurement()
+        yield meter.at(done)
+    result = {"machine": facts, "network": network, "quick": quick, "rows": [asdict(row) for row in rows]}
+    write_json(out, result)
+    return result
+
+
+def table(result: dict[str, Any]) -> str:
+    """The rows of a result as aligned text."""
+    lines = [("measured", "value", "bar", "met", "on")]
+    for row in result["rows"]:
+        value = "n/a" if row["value"] is None else f"{row['value']:.3f}"
+        met = {True: "yes", False: "NO", None: ""}[row["met"]]
+        lines.append((row["name"], value, row["bar"], met, row["note"]))
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join("  ".join([*map(str.ljust, line[:4], widths), line[4]]) for line in lines)
