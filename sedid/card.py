@@ -39,10 +39,15 @@ def _row(name: str, rows: Any) -> str:
 
 
 def counts_line(results: dict[str, Any]) -> str:
-    """How many images stand behind the table."""
-    images = results["protocol"]["images"]
+    """How many images stand behind the table, and what made the generated ones."""
+    images, made = results["protocol"]["images"], results["protocol"]["generated_by"]
     reals = " and ".join(f"{images[kind]['count']:,} {REALS[kind]} reals" for kind in REALS if kind in images)
-    return f"{images['generated']['count']:,} generated images against {reals}; checkpoint {results['protocol']['checkpoint_sha256'][:12]}."
+    sampler = f" ({made['sampler']}, {made['steps']} steps, seed {made['seed']})" if made else ""
+    crossed = ", made by ANOTHER checkpoint (cross-checkpoint)" if made.get("cross_checkpoint") else ""
+    checkpoint = results["protocol"]["checkpoint_sha256"][:12]
+    return (
+        f"{images['generated']['count']:,} generated images{sampler}{crossed} against {reals}; checkpoint {checkpoint}."
+    )
 
 
 def verdict_table(results: dict[str, Any]) -> str:

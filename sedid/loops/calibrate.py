@@ -13,6 +13,7 @@ import numpy as np
 from sedid.bundle import load_detector, update_info
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Calibration
+from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.progress import Progress
@@ -79,6 +80,7 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
             "real": {"count": len(real), "sha256": fingerprint(real)},
             "generated": {"count": len(generated), "sha256": fingerprint(generated)},
         },
+        "generated_by": provenance(config.generated, Path(config.detector)),
         "calibrations": [asdict(calibration) for calibration in calibrations],
     }
     update_info(Path(config.detector), stat=section)

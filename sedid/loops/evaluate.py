@@ -14,6 +14,7 @@ import numpy as np
 from sedid.bundle import checkpoint_hash, load_detector, update_info, versions
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
+from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
 from sedid.progress import Progress
@@ -96,6 +97,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
             "positive": "generated",
             "threshold_from": "calibration split",
             "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
+            "generated_by": provenance(config.generated, Path(config.detector)),
             "versions": versions(),
             "config": asdict(config)
             | {

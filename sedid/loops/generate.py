@@ -10,6 +10,7 @@ The output folder:
     manifest.json         checkpoint hash, sampler, steps, seed, count
 """
 
+import re
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -41,6 +42,23 @@ class GenerateConfig:
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
+
+
+def provenance(spec: str, detector: Path) -> dict[str, Any]:
+    """Where a generated data set came from: the manifest beside it, and whether another checkpoint made it.
+
+    Args:
+        spec: a data set (`data.load_images`).
+        detector: the bundle that scores it.
+
+    Returns:
+        The manifest with `cross_checkpoint` added; {} if the set carries none.
+    """
+    file = Path(re.sub(r"\[\d*:\d*\]$", "", spec)).parent / "manifest.json"
+    if not file.is_file():
+        return {}
+    manifest = read_json(file)
+    return manifest | {"cross_checkpoint": manifest.get("checkpoint_sha256") != checkpoint_hash(detector)}
 
 
 def make_sampler(name: str, folder: Path, steps: int) -> Any:
