@@ -45,13 +45,18 @@ def plain_errors(on_stop: str = "nothing was written") -> Iterator[None]:
         raise typer.Exit(130) from error
 
 
-def open_detector(source: str, device: str, precision: str) -> "Detector":
-    """`load_detector`, the shipped one by default, without diffusers' own progress bar."""
+def quiet() -> None:
+    """Switch off diffusers' own progress bars: stderr is for ours."""
     from diffusers.utils import logging
 
+    logging.disable_progress_bar()
+
+
+def open_detector(source: str, device: str, precision: str) -> "Detector":
+    """`load_detector`, the shipped one by default."""
     from sedid.bundle import SHIPPED, load_detector
 
-    logging.disable_progress_bar()
+    quiet()
     return load_detector(source or SHIPPED, device, precision)
 
 
@@ -121,6 +126,7 @@ def bench(
         from sedid.console import ProgressLine
         from sedid.progress import finish
 
+        quiet()
         loop = measuring.bench(resolve(detector or SHIPPED), out, device=device, quick=quick)
         with ProgressLine() as progress:
             result = finish(loop, progress.show)
@@ -216,6 +222,7 @@ def run_loop(name: str, preset: str, file: Path | None, settings: list[str]) -> 
     for key, value in asdict(config).items():
         typer.echo(f"{key} = {json.dumps(value)}")
     sys.stdout.flush()
+    quiet()
     with ProgressLine() as progress:
         result = finish(loop(config), progress.show)
     if isinstance(result, Path):

@@ -26,8 +26,9 @@ def line(record: Any) -> str:
         stage, done, total, unit, speed = "training", record.step, record.steps, "images", record.images_per_second
         values = {"loss": record.loss, "learning_rate": record.learning_rate, "heldout_loss": record.heldout_loss}
     measured = "".join(f", {name} {value:.4g}" for name, value in values.items() if value is not None)
-    share = f"{100 * done / total:.0f} %" if total else ""
-    return f"{stage}: {done:,} of {total:,} ({share}), {speed:,.1f} {unit}/s, {duration(record.eta_seconds)} left{measured}"
+    share = f" ({100 * done / total:.0f} %)" if total else ""
+    pace = f", {speed:,.3g} {unit}/s, {duration(record.eta_seconds)} left" if speed else ""
+    return f"{stage}: {done:,} of {total:,}{share}{pace}{measured}"
 
 
 class ProgressLine:

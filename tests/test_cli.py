@@ -209,7 +209,8 @@ def test_progress_in_words() -> None:
     record = Progress("scoring", 50, 200, "images", 12.5, 200.0, {"errors": 1})
     assert line(record) == "scoring: 50 of 200 (25 %), 12.5 images/s, 3 min 20 s left, errors 1"
     training = line(TrainProgress(500, 1000, 0.0312, 2e-4, 90.0, 7500.0))
-    assert training == "training: 500 of 1,000 (50 %), 90.0 images/s, 2 h 5 min left, loss 0.0312, learning_rate 0.0002"
+    assert training == "training: 500 of 1,000 (50 %), 90 images/s, 2 h 5 min left, loss 0.0312, learning_rate 0.0002"
+    assert line(Progress("measuring", 0, 5, "rows", 0.0, 0.0, {})) == "measuring: 0 of 5 (0 %)"
     assert duration(59.4) == "59 s"
 
 
