@@ -148,6 +148,8 @@ def browser():
         "--disable-quic",
         "--disable-background-networking",
         "--disable-component-update",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
     ]
     with playwright.sync_playwright() as running:
         chromium = running.chromium.launch(executable_path=CHROMIUM, args=flags)
@@ -268,8 +270,7 @@ def test_frames_open_at_full_size_from_the_keyboard(page) -> None:
 
 def test_an_upload_is_inspected(page, photo: Path) -> None:
     before = score(page)
-    page.locator("#photo [data-testid=block-label] + * >> nth=0").wait_for()
-    page.locator("#photo button[aria-label='Clear']").click()
+    page.locator("#photo button[aria-label='Remove Image']").click()
     page.wait_for_selector(".sed-state")
     page.locator("#photo input[type=file]").set_input_files(photo)
     page.wait_for_selector("#seen >> text=resized from 80x80")
@@ -281,13 +282,25 @@ def test_an_upload_is_inspected(page, photo: Path) -> None:
 def test_a_bad_upload_is_refused_in_words_and_the_page_goes_on(page, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"this is not a picture")
-    page.locator("#photo button[aria-label='Clear']").click()
+    page.locator("#photo button[aria-label='Remove Image']").click()
     page.wait_for_selector(".sed-state")
     page.locator("#photo input[type=file]").set_input_files(bad)
     page.wait_for_selector("text=bad.png is not an image")
     page.locator(".sed-example[data-name=generated-01]").click()
     page.wait_for_selector(".sed-example[data-name=generated-01][aria-pressed=true]")
     page.wait_for_selector(".sed-card")
+
+
+def test_the_camera_takes_a_picture(page) -> None:
+    before = score(page)
+    page.locator("#photo button[aria-label='Remove Image']").click()
+    page.wait_for_selector(".sed-state")
+    page.locator("#photo button[aria-label='Capture from camera']").click()
+    page.locator("#photo button:has-text('Click to Access Webcam')").click()
+    page.locator("#photo button[aria-label='capture photo']").click()
+    page.wait_for_selector(".sed-card")
+    page.wait_for_selector("#seen >> text=resized from")
+    assert score(page) != before
 
 
 @pytest.mark.parametrize("width", [390, 768, 1440])

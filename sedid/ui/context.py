@@ -9,8 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from sedid.detectors import Detector, Trace
+from sedid.detectors import Detector, Trace, as_seen
 
+START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
 TraceKey = tuple[str, str, int]
@@ -142,11 +143,9 @@ class Context:
         def load() -> None:
             try:
                 detector = self.detector()
-                k = detector.chosen[0] if detector.chosen else 165
+                k, t_sec = detector.chosen or START
                 if self.examples:
-                    from sedid.detectors import as_seen
-
-                    self.walk(as_seen(detector, self.examples[0].path)[0], k)
+                    detector.judge(self.walk(as_seen(detector, self.examples[0].path)[0], k), t_sec)
             except (OSError, ValueError):
                 pass  # the page says so when it asks
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from sedid.detectors import Trace
 from sedid.ui.pictures import GRADIENT, data_uri, difference, heat, number, text, visible
@@ -83,21 +84,24 @@ def compared(trace: Trace, t_sec: int) -> str:
     )
 
 
-def error_map(trace: Trace, t_sec: int, weight_free: bool) -> np.ndarray:
-    """The t-error per pixel, summed over channels, float (H, W)."""
-    error = trace.t_error(t_sec)
-    return (error.change if weight_free else error.map)[0].sum(0).numpy()
-
-
-def colour_limit(trace: Trace, t_secs: Sequence[int], weight_free: bool) -> float:
-    """Where the colour scale ends: the largest 99.5th percentile of these maps."""
-    return max(float(np.quantile(error_map(trace, t_sec, weight_free), 0.995)) for t_sec in t_secs)
+def error_maps(trace: Trace, weight_free: bool) -> np.ndarray:
+    """The t-error per pixel, channels summed, at every T_SEC of the trace at once: float (N, H, W)."""
+    eps = torch.cat([point.eps for point in trace.points])
+    maps = (eps[1:] - eps[:-1]).square().sum(1).numpy() / 4
+    if weight_free:
+        return maps
+    weights = [trace.schedule.weight(t_sec - trace.k, t_sec) for t_sec in trace.t_secs]
+    return maps * np.array(weights, maps.dtype)[:, None, None]
 
 
 def heatmap(trace: Trace, t_sec: int, weight_free: bool, locked: bool) -> str:
-    """The t-error map over the image, with a colour bar. How opaque it is, the page's --sed-blend says."""
-    values = error_map(trace, t_sec, weight_free)
-    limit = colour_limit(trace, trace.t_secs if locked else (t_sec,), weight_free)
+    """The t-error map over the image, with a colour bar. How opaque it is, the page's --sed-blend says.
+
+    The colours end at the 99.5th percentile of the map; locked: at the largest one along the trace.
+    """
+    maps = error_maps(trace, weight_free)
+    values = maps[trace.t_secs.index(t_sec)]
+    limit = float(np.quantile(maps if locked else values[None], 0.995, axis=(1, 2)).max())
     row, column = (int(i) for i in np.unravel_index(values.argmax(), values.shape))
     kind = "weight-free t-error" if weight_free else "t-error"
     alt = f"Heatmap of the {kind} at T_SEC {t_sec}, largest at row {row}, column {column}"

@@ -12,14 +12,13 @@ import gradio as gr
 
 from sedid.detectors import Detector, as_seen
 from sedid.diffusion import check_step
-from sedid.ui.context import Context, Example, Stopped
+from sedid.ui.context import START, Context, Example, Stopped
 from sedid.ui.filmstrip import seen
 from sedid.ui.inspect_view import Sections, Shown, as_json, sections, snap
 from sedid.ui.pictures import enlarge, text
-from sedid.ui.upload import Upload, refusal
+from sedid.ui.upload import read_upload, refusal
 
 K_RANGE = (5, 495)
-START = (165, 495)  # (k, T_SEC) of an uncalibrated detector
 
 WAITING = '<div class="sed-state">Loading the detector …</div>'
 EMPTY = '<div class="sed-state">Upload, paste or photograph an image, or pick an example.</div>'
@@ -144,7 +143,7 @@ class Inspector:
         try:
             updates = self.analyse(Shown(image, notes, *pair, example.name), free, lock, request, progress)
         except Stopped:
-            return {}
+            return gr.skip()
         return updates | {self.parts.photo: enlarge(image)}
 
     def pick(
@@ -158,30 +157,39 @@ class Inspector:
     ) -> Updates:
         """An example was clicked."""
         example = self.named(asked(event, "example"))
-        return {} if example is None else self.open(example, self.pair(state), free, lock, request, progress)
+        return gr.skip() if example is None else self.open(example, self.pair(state), free, lock, request, progress)
 
     def take(
         self,
-        upload: Upload | None,
+        payload: dict[str, Any] | None,
         state: Shown | None,
         free: bool,
         lock: bool,
         request: gr.Request,
         progress: gr.Progress = PROGRESS,
     ) -> Updates:
-        """An image was uploaded, pasted, photographed or taken away."""
-        parts = self.parts
-        if upload is None:
-            return dict.fromkeys(parts.sections(), "") | {
-                parts.verdicts: EMPTY,
-                parts.seen: "",
-                parts.shown: None,
-            }
+        """An image was uploaded or pasted."""
         try:
+            upload = read_upload(self.detector(), payload)
             updates = self.analyse(Shown(upload.seen, upload.notes, *self.pair(state)), free, lock, request, progress)
+        except (OSError, ValueError) as error:
+            raise refusal(error) from error
         except Stopped:
-            return {parts.photo: self.restore(state)}
-        return updates if upload.preview is None else updates | {parts.photo: upload.preview}
+            return {self.parts.photo: self.restore(state)}
+        return updates if upload.preview is None else updates | {self.parts.photo: upload.preview}
+
+    def photograph(
+        self, payload: dict[str, Any] | None, state: Shown | None, free: bool, lock: bool, request: gr.Request
+    ) -> Updates:
+        """The image changed. Gradio (6.31) tells so little of the camera; its pictures have this name and a size."""
+        if not payload or payload.get("orig_name") != "image.png" or payload.get("size") is None:
+            return gr.skip()
+        return self.take(payload, state, free, lock, request, PROGRESS)
+
+    def clear(self) -> Updates:
+        """The image was taken away."""
+        empty = {self.parts.verdicts: EMPTY, self.parts.seen: "", self.parts.shown: None}
+        return dict.fromkeys(self.parts.sections(), "") | empty
 
     def restore(self, state: Shown | None) -> Any:
         """What the image input shows after a refusal: the image whose result is still on the page."""
@@ -208,12 +216,12 @@ class Inspector:
         try:
             return self.analyse(replace(state, k=k, t_sec=t_sec), free, lock, request, progress)
         except Stopped:
-            return {}
+            return gr.skip()
 
     def move(self, event: gr.EventData, state: Shown | None, free: bool, lock: bool) -> Updates:
         """T_SEC moved along the trace at hand."""
         if state is None:
-            return {}
+            return gr.skip()
         wanted = asked(event, "t_sec")
         t_sec = snap(self.detector(), state.k, whole(wanted, state.t_sec))
         # A slider being dragged is not set back to where it was a moment ago.
@@ -222,7 +230,7 @@ class Inspector:
 
     def switch(self, state: Shown | None, free: bool, lock: bool) -> Updates:
         """Weight-free or the colour lock was switched."""
-        return self.render(state, free, lock) if state else {}
+        return self.render(state, free, lock) if state else gr.skip()
 
     def wish(self, event: gr.EventData, request: gr.Request) -> None:
         """Another k is wanted: a walk under way ends at its next step."""
@@ -231,9 +239,9 @@ class Inspector:
     def stop(self, state: Shown | None, request: gr.Request) -> Updates:
         """Give up the walk under way; the previous result stays."""
         self.context.turns.want(request.session_hash or "", None)
-        return {self.parts.k: state.k} if state else {}
+        return {self.parts.k: state.k} if state else gr.skip()
 
-    def api(self, image: Upload | None, k: int = 0, t_sec: int = 0) -> dict[str, Any]:
+    def api(self, image: dict[str, Any] | None, k: int = 0, t_sec: int = 0) -> dict[str, Any]:
         """Judge one image: does it look generated by the diffusion model of this detector?
 
         Args:
@@ -241,20 +249,19 @@ class Inspector:
             k: step size, 5 to 495; 0 for the calibrated one.
             t_sec: where the error is measured, a multiple of k up to 999; 0 for the calibrated one.
         """
-        if image is None:
-            raise refusal(ValueError("Give an image."))
         detector = self.detector()
         default_k, default_t_sec = detector.chosen or START
-        k = int(k) or default_k
         try:
+            upload = read_upload(detector, image)
+            k = int(k) or default_k
             if not K_RANGE[0] <= k <= K_RANGE[1]:
                 raise ValueError(f"k must be between {K_RANGE[0]} and {K_RANGE[1]}, not {k}.")
             t_sec = int(t_sec) or snap(detector, k, default_t_sec)
             check_step(detector.schedule, k, t_sec)
-            judgement = detector.judge(self.context.walk(image.seen, k), t_sec)
-        except ValueError as error:
+            judgement = detector.judge(self.context.walk(upload.seen, k), t_sec)
+        except (OSError, TypeError, ValueError) as error:
             raise refusal(error) from error
-        return as_json(detector, judgement, image.notes)
+        return as_json(detector, judgement, upload.notes)
 
 
 def calibrated_button(detector: Detector) -> Any:

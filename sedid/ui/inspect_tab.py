@@ -6,11 +6,10 @@ import gradio as gr
 import numpy as np
 
 from sedid.images import read_image
-from sedid.ui.context import Context, Example
-from sedid.ui.inspect_events import K_RANGE, START, WAITING, Inspector, Parts
+from sedid.ui.context import START, Context, Example
+from sedid.ui.inspect_events import K_RANGE, WAITING, Inspector, Parts
 from sedid.ui.pictures import data_uri, text
 from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
-from sedid.ui.upload import image_input
 
 TITLE = "Inspect"
 NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
@@ -22,8 +21,9 @@ def build(context: Context) -> None:
     shown = gr.State(None)
     with gr.Row(elem_id="inspect"):
         with gr.Column(scale=4, min_width=300):
-            photo = image_input(
-                context,
+            photo = gr.Image(
+                type="filepath",
+                format="png",
                 label="Image",
                 sources=["upload", "clipboard", "webcam"],
                 height=230,
@@ -70,7 +70,9 @@ def build(context: Context) -> None:
 
     opening = root().load(on.load, view[1:], **heavy)
     opening.success(None, where, js=MARK, **light)
-    taking = photo.input(on.take, [photo, *view], **heavy)
+    taking = photo.upload(on.take, [photo, *view], preprocess=False, **heavy)
+    photo.change(on.photograph, [photo, *view], parts.all(), preprocess=False, **light, **NETWORK)
+    photo.clear(on.clear, None, parts.all(), **light)
     taking.failure(on.restore, shown, photo, **light)
     picking = bridge.submit(on.pick, view, **heavy)
     going = bridge.select(on.go, view, trigger_mode="always_last", **heavy)
@@ -84,8 +86,8 @@ def build(context: Context) -> None:
     blend.input(None, blend, js=BLEND, **light)
 
     with gr.Row(visible=False):  # the public API, with no widgets of its own
-        arguments = [image_input(context), gr.Number(0, precision=0), gr.Number(0, precision=0)]
-        gr.Button().click(on.api, arguments, gr.JSON(), api_name="inspect", **NETWORK)
+        arguments = [gr.Image(type="filepath"), gr.Number(0, precision=0), gr.Number(0, precision=0)]
+        gr.Button().click(on.api, arguments, gr.JSON(), api_name="inspect", preprocess=False, **NETWORK)
 
 
 def root() -> gr.Blocks:

@@ -33,6 +33,7 @@ CSS = """
 .sed h2 { font-size: 1rem; font-weight: 620; margin: .5rem 0 .5rem; }
 @media (min-width: 900px) { #inspect { align-items: stretch; } #controls { position: sticky; top: 10px; z-index: 2; } }
 #controls { flex-grow: 0; background: var(--body-background-fill); }
+#factors { container-type: inline-size; }
 #stop { display: none; }
 .gradio-container:has(#verdicts .progress-level) #stop { display: block; animation: sed-late 1.2s; }
 @keyframes sed-late { 0%, 80% { opacity: 0; } }
@@ -46,7 +47,7 @@ CSS = """
 
 .sed-cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); gap: 14px; }
 .sed-card { background: var(--sed-plane); border: 1px solid var(--sed-rule); border-top: 4px solid var(--sed-undecided);
-  border-radius: 10px; padding: 14px 16px 10px; }
+  border-radius: 3px 3px 10px 10px; padding: 14px 16px 10px; }
 .sed-card header { color: var(--body-text-color-subdued); font-size: .8rem; }
 .sed-card header b { color: var(--body-text-color); letter-spacing: .04em; margin-right: .3em; }
 .sed-card h3 { font-size: 1.35rem; font-weight: 650; line-height: 1.25; margin: .3rem 0 .1rem; color: var(--sed-undecided); }
@@ -107,7 +108,7 @@ CSS = """
 .sed-factors span { display: block; font-weight: 600; }
 .sed-factors small { color: var(--body-text-color-subdued); font-size: .8rem; }
 .sed-factors > i { align-self: center; font-style: normal; font-size: 1.4rem; color: var(--body-text-color-subdued); }
- @media (max-width: 640px) { .sed-factors > i { flex: 0 0 100%; text-align: center; line-height: .8; } .sed-factors div { flex-basis: 100%; } }
+ @container (max-width: 620px) { .sed-factors > i { flex: 0 0 100%; text-align: center; line-height: .8; } .sed-factors div { flex-basis: 100%; } }
 .sed-details summary { cursor: pointer; margin-top: .5rem; }
 
 .sed-frame { margin: 0; min-width: 0; }

@@ -1,4 +1,9 @@
-"""The image input: Gradio's, with this project's own loader behind it."""
+"""From what Gradio hands over as an uploaded image to what the detector sees.
+
+Gradio's own loading saturates 16-bit images, drops alpha and fails with a traceback on damaged files, so events
+that take an image run with `preprocess=False` and call `read_upload` (Gradio has then still checked that the file
+is one it received itself).
+"""
 
 import base64
 import html
@@ -9,8 +14,8 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
+from sedid.detectors import Detector
 from sedid.images import describe, read_image
-from sedid.ui.context import Context
 
 SHOWN_BY_BROWSERS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")
 
@@ -35,31 +40,21 @@ def refusal(error: Exception) -> gr.Error:
     return gr.Error(html.escape(str(error)), print_exception=False)
 
 
-def image_input(context: Context, **options: Any) -> gr.Image:
-    """A `gr.Image` that hands event functions an `Upload` (or None) and refuses in one clear sentence.
+def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
+    """Decode an image component's raw payload.
 
-    Gradio's own loading saturates 16-bit images, drops alpha and fails with a traceback on damaged files.
+    Raises:
+        ImageError, ValueError: there is no image, or it cannot be used; the text says why.
     """
-
-    def preprocess(payload: Any) -> Upload | None:
-        if payload is None:
-            return None
-        source: Path | bytes = Path(payload.path or "")
-        try:
-            if payload.url and payload.url.startswith("data:"):  # from API clients
-                source = base64.b64decode(payload.url.partition(",")[2])
-            detector = context.detector()
-            picture = read_image(source, payload.orig_name or "The file")
-            seen = detector.prepare(picture.image)
-        except (OSError, ValueError) as error:
-            raise refusal(error) from error
-        preview = None
-        if picture.format not in SHOWN_BY_BROWSERS:
-            small = picture.image.copy()
-            small.thumbnail((512, 512))
-            preview = np.asarray(small)
-        return Upload(seen, describe(picture, detector.size, detector.center_crop), preview)
-
-    component = gr.Image(type="filepath", image_mode=None, format="png", **options)
-    component.preprocess = preprocess  # type: ignore[method-assign, assignment]
-    return component
+    if not payload:
+        raise ValueError("No image was given.")
+    url, name = payload.get("url") or "", payload.get("orig_name") or "The file"
+    data = base64.b64decode(url.partition(",")[2]) if url.startswith("data:") else Path(payload["path"])
+    picture = read_image(data, name)
+    preview = None
+    if picture.format not in SHOWN_BY_BROWSERS:
+        small = picture.image.copy()
+        small.thumbnail((512, 512))
+        preview = np.asarray(small)
+    notes = describe(picture, detector.size, detector.center_crop)
+    return Upload(detector.prepare(picture.image), notes, preview)
