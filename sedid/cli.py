@@ -6,10 +6,10 @@ torch takes seconds to import, so each command imports what it needs.
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -185,6 +185,7 @@ LOOPS = {
     "calibrate": "Give every (k, T_SEC) its polarity, threshold and references.",
     "train-nn": "Train the classifier of a calibrated detector.",
     "evaluate": "Measure a detector on images that chose nothing.",
+    "loop": "All of these in order: from a data set to a measured bundle.",
 }
 
 
@@ -196,35 +197,41 @@ def add_loop(name: str, about: str) -> None:
         preset: Annotated[str, typer.Option(help="demo, small or paper.")] = "",
         config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
         setting: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")] = None,
+        run: Annotated[Path | None, typer.Option(hidden=True, help="Be the job of this run folder.")] = None,
     ) -> None:
         with plain_errors("the same command continues what can be continued"):
-            run_loop(name, preset, config, setting or [])
+            if run is None:
+                run_loop(name, preset, config, setting or [])
+                return
+            from sedid.joblog import attached
+
+            with attached(run, records=name != "train-ddpm") as write:  # which keeps that file itself
+                run_loop(name, preset, config, setting or [], write)
 
 
-def run_loop(name: str, preset: str, file: Path | None, settings: list[str]) -> None:
+def run_loop(
+    name: str, preset: str, file: Path | None, settings: list[str], write: Callable[[Any], None] | None = None
+) -> None:
     """Resolve the settings, print them and run the loop to its end with a progress line."""
     from dataclasses import asdict
-    from importlib import import_module
-    from typing import get_type_hints
 
-    from sedid.config import known, load_config
     from sedid.console import ProgressLine
-    from sedid.presets import PRESETS
+    from sedid.presets import resolve_loop
     from sedid.progress import finish
 
-    offered = PRESETS.get(name, {})
-    if preset and not offered:
-        raise ValueError(f"{name} has no presets")
-    chosen = offered[known(preset, offered, "--preset")] if preset else {}
-    stem = name.replace("-", "_")
-    loop = getattr(import_module(f"sedid.loops.{stem}"), stem)
-    config = load_config(get_type_hints(loop)["config"], chosen, file, settings)
+    loop, config = resolve_loop(name, preset, file, settings)
     for key, value in asdict(config).items():
         typer.echo(f"{key} = {json.dumps(value)}")
     sys.stdout.flush()
     quiet()
+
+    def report(record: Any) -> None:
+        progress.show(record)
+        if write is not None:
+            write(record)
+
     with ProgressLine() as progress:
-        result = finish(loop(config), progress.show)
+        result = finish(loop(config), report)
     if isinstance(result, Path):
         typer.echo(f"done: {result}")
 

@@ -1,6 +1,11 @@
 """Named settings of the loops: demo (minutes on two cores), small (hours), paper (the defaults: DESIGN of the paper)."""
 
-from typing import Any
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from sedid.config import known, load_config
 
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "train-ddpm": {
@@ -30,5 +35,68 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"count": 2_500, "sampler": "ddim", "steps": 50, "batch_size": 64},
         "paper": {},
     },
+    "loop": {
+        "demo": {
+            "unet": "demo",
+            "steps": 400,
+            "batch_size": 32,
+            "warmup_steps": 50,
+            "cooldown_steps": 150,
+            "ema_decay": 0.99,
+            "eval_every": 100,
+            "save_every": 50,
+            "log_every": 5,
+            "validation": 40,
+            "calibration": 60,
+            "classifier": 80,
+            "test": 60,
+            "sampler": "ddim",
+            "sampler_steps": 20,
+            "sampler_batch": 50,
+            "epochs": 4,
+            "classifier_rate": 0.01,
+        },
+        "small": {
+            "data": "cifar10",
+            "heldout": "cifar10:test",
+            "unet": "small",
+            "steps": 50_000,
+            "warmup_steps": 500,
+            "cooldown_steps": 10_000,
+            "ema_decay": 0.9995,
+            "eval_every": 1_000,
+            "save_every": 500,
+            "validation": 500,
+            "calibration": 500,
+            "classifier": 1_000,
+            "test": 1_000,
+            "sampler": "ddim",
+            "sampler_steps": 50,
+            "epochs": 10,
+            "classifier_rate": 0.01,
+        },
+        "paper": {"data": "cifar10", "heldout": "cifar10:test"},
+    },
 }
 """Command -> preset -> settings that differ from the dataclass's defaults."""
+
+
+def resolve_loop(
+    name: str, preset: str = "", file: Path | None = None, settings: Iterable[str] = ()
+) -> tuple[Callable[[Any], Any], Any]:
+    """The loop of a command and its resolved settings.
+
+    Args:
+        name: "train-ddpm" for instance; the loop is the function `train_ddpm` of `sedid.loops.train_ddpm`.
+        preset, file, settings: as `load_config`.
+
+    Raises:
+        ValueError, FileNotFoundError: as `load_config`, or there is no such preset.
+    """
+    offered = PRESETS.get(name, {})
+    if preset and not offered:
+        raise ValueError(f"{name} has no presets")
+    chosen = offered[known(preset, offered, "--preset")] if preset else {}
+    stem = name.replace("-", "_")
+    loop = getattr(import_module(f"sedid.loops.{stem}"), stem)
+    return loop, load_config(get_type_hints(loop)["config"], chosen, file, settings)

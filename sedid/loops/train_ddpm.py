@@ -10,7 +10,7 @@ The run folder:
     metrics.jsonl         one line per progress record
     state.safetensors     weights, EMA, Adam moments and step: what `resume` reads
     best.safetensors      the EMA weights with the lowest held-out loss so far
-    samples/*.png         a grid from fixed noise
+    samples/*.png         a grid from fixed noise at each evaluation, EMA weights, DDIM in 20 steps
 """
 
 import json
@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from sedid.data import as_model_input, load_images
 from sedid.diffusion import NoiseSchedule
+from sedid.loops.samples import averaged, write_grid
 from sedid.models import Runtime, load_unet, make_unet
 from sedid.storage import read_json, replacing, write_json
 
@@ -50,6 +51,7 @@ class TrainDDPMConfig:
     eval_every: int = 5_000  # steps between held-out losses, checkpoints of the best and sample grids
     save_every: int = 1_000  # steps between resumable checkpoints
     log_every: int = 50
+    samples: int = 16  # images of a sample grid; 0 draws none
     seed: int = 0
     device: str = "auto"
     precision: str = "fp32"
@@ -184,7 +186,10 @@ def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
         measured = None
         evaluated = step % config.eval_every == 0 or last
         if accelerator.is_main_process and evaluated:
-            measured, best = keep_best(config, out, unet, ema, heldout, schedule, runtime, best, step)
+            measured, best = keep_best(out, unet, ema, heldout, schedule, runtime, best, step)
+            if config.samples:
+                with averaged(unet, ema):
+                    write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
         if accelerator.is_main_process and (step % config.save_every == 0 or last):
             save_state(config, out, unet, ema, optimizer, step, best)
         # decided alike in every process: `reduce` waits for all of them
@@ -227,7 +232,6 @@ def update_ema(ema: dict[str, Tensor], unet: nn.Module, decay: float) -> None:
 
 
 def keep_best(
-    config: TrainDDPMConfig,
     out: Path,
     unet: nn.Module,
     ema: dict[str, Tensor],
@@ -246,11 +250,8 @@ def keep_best(
 
     measured = None
     if heldout is not None:
-        live = {name: value.detach().clone() for name, value in unet.state_dict().items()}
-        unet.load_state_dict(ema)
-        measured = heldout_loss(unet.eval(), heldout, schedule, runtime)
-        unet.load_state_dict(live)
-        unet.train()
+        with averaged(unet, ema):
+            measured = heldout_loss(unet, heldout, schedule, runtime)
     if measured is None or measured < best:
         with replacing(out / "best.safetensors") as temporary:
             save_file(
@@ -291,6 +292,7 @@ FREE_ON_RESUME = {
     "eval_every",
     "save_every",
     "log_every",
+    "samples",
     "device",
     "compile",
     "start",

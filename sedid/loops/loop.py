@@ -1,0 +1,220 @@
+"""The whole loop in one run folder: train a DDPM, generate, calibrate, train the classifier, evaluate.
+
+    config.json     the resolved settings
+    splits.json     what stands in each split, with seed and fingerprint
+    splits/*.npz    the real images of each split
+    stages.json     what is finished: a resumed run starts at the first stage that is not
+    ddpm/           the training run
+    generated/      the generated images; each split takes its own slice of them
+    bundle/         the result: a calibrated, measured detector with its model card
+    audit.json      the leak audit of the calibration images
+
+Real and generated images of calibration, classifier and test are disjoint, and none of the reals were trained on;
+the evaluation also reports reals that were ("members").
+"""
+
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid.audit import AT_LEAST, audit
+from sedid.bundle import export_run
+from sedid.card import write_card
+from sedid.data import describe_split, load_images, make_splits
+from sedid.detectors import INPUT_CHANNELS
+from sedid.diffusion import NoiseSchedule, check_step
+from sedid.loops.calibrate import CalibrateConfig, calibrate
+from sedid.loops.evaluate import EvaluateConfig, evaluate
+from sedid.loops.generate import SAMPLERS, GenerateConfig, generate
+from sedid.loops.train_ddpm import TrainDDPMConfig, TrainProgress, train_ddpm
+from sedid.loops.train_nn import TrainNNConfig, train_nn
+from sedid.models import UNETS, Runtime
+from sedid.progress import Progress
+from sedid.storage import read_json, replacing, write_json
+
+SCORED = ("calibration", "classifier", "test")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """Settings of the whole loop; the defaults are the paper's recipe."""
+
+    out: str  # the run folder
+    data: str = "sample:real"  # reals
+    heldout: str = ""  # reals the DDPM never sees; "" takes them from `data`
+    validation: int = 500  # reals for the held-out loss of the DDPM
+    calibration: int = 2_000  # of each class, as the next two
+    classifier: int = 5_000
+    test: int = 2_500
+    unet: str = "paper"  # demo, small or paper
+    start: str = ""  # pipeline folder whose weights to continue from
+    steps: int = 800_000
+    batch_size: int = 128
+    learning_rate: float = 2e-4
+    warmup_steps: int = 5_000
+    cooldown_steps: int = 0
+    ema_decay: float = 0.9999
+    eval_every: int = 5_000
+    save_every: int = 1_000
+    log_every: int = 50
+    sampler: str = "ddpm"  # ddpm, ddim or dpm-solver++
+    sampler_steps: int = 1000
+    sampler_batch: int = 128
+    ks: tuple[int, ...] = (165,)
+    input: str = "pair"  # of the classifier: pair, error or both
+    epochs: int = 20
+    classifier_rate: float = 1e-3
+    score_batch: int = 64
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+Record = Progress | TrainProgress
+# Settings that change nothing of what is in the folder.
+FREE_ON_RESUME = ("out", "device", "compile", "score_batch")
+
+
+def check(config: LoopConfig) -> None:
+    """Refuse before the training what a later stage would refuse after it.
+
+    Raises:
+        ValueError: a setting that does not fit.
+    """
+    choices: dict[str, Any] = {"unet": UNETS, "sampler": SAMPLERS, "input": INPUT_CHANNELS}
+    for name, accepted in choices.items():
+        if getattr(config, name) not in accepted:
+            raise ValueError(f"unknown {name} {getattr(config, name)!r}; accepted: {', '.join(accepted)}")
+    least = {"validation": 1, "calibration": AT_LEAST, "classifier": 10, "test": 1, "steps": 1, "epochs": 1, "ks": 1}
+    for name, number in least.items():
+        value = getattr(config, name)
+        if (len(value) if isinstance(value, tuple) else value) < number:
+            raise ValueError(f"{name} must be at least {number}, not {value}")
+    for k in config.ks:
+        check_step(NoiseSchedule.linear(), k, k)
+    Runtime.choose(config.device, config.precision)
+
+
+def write_splits(config: LoopConfig, out: Path) -> None:
+    """Read the data once and write the real images of each split, and splits.json last.
+
+    Raises:
+        ValueError: the data is too small for its splits.
+    """
+    images = load_images(config.data)
+    sizes = {name: getattr(config, name) for name in ("validation", *SCORED)}
+    if config.heldout:
+        others = load_images(config.heldout)
+        splits = {name: others[rows] for name, rows in make_splits(len(others), sizes, config.seed).items()}
+        splits["training"] = images
+    else:
+        sizes["training"] = max(1, len(images) - sum(sizes.values()))  # so that too few images are named as such
+        splits = {name: images[rows] for name, rows in make_splits(len(images), sizes, config.seed).items()}
+    rows = np.random.default_rng([config.seed, 4]).permutation(len(splits["training"]))[: config.test]
+    splits["members"] = splits["training"][np.sort(rows)]
+    manifest = {}
+    for name, values in splits.items():
+        source = config.heldout if config.heldout and name not in ("training", "members") else config.data
+        manifest[name] = asdict(describe_split(name, source, values, config.seed))
+        with replacing(out / "splits" / f"{name}.npz") as temporary:
+            np.savez(temporary, images=values)
+    write_json(out / "splits.json", manifest)
+
+
+def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
+    """(name, generator of records) of every stage, in order; a generator does nothing until it is driven."""
+    bundle = out / "bundle"
+    runtime: dict[str, Any] = {"device": config.device, "precision": config.precision, "compile": config.compile}
+    scoring: dict[str, Any] = {"detector": str(bundle), **runtime, "batch_size": config.score_batch}
+    real = {path: str(out / "splits" / f"{path}.npz") for path in ("training", "validation", *SCORED, "members")}
+    ends = np.cumsum([0] + [getattr(config, name) for name in SCORED])
+    images = out / "generated" / "images.npz"
+    generated = {name: f"{images}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(SCORED)}
+    shared = (
+        *("unet", "start", "steps", "batch_size", "learning_rate", "warmup_steps", "cooldown_steps", "ema_decay"),
+        *("eval_every", "save_every", "log_every", "seed"),
+    )
+    training = TrainDDPMConfig(
+        data=real["training"],
+        heldout=real["validation"],
+        out=str(out / "ddpm"),
+        **{name: getattr(config, name) for name in shared},
+        **runtime,
+    )
+    making = GenerateConfig(
+        detector=str(bundle),
+        out=str(out / "generated"),
+        count=int(ends[-1]),
+        sampler=config.sampler,
+        steps=config.sampler_steps,
+        batch_size=config.sampler_batch,
+        seed=config.seed,
+        **runtime,
+    )
+    yield "splits", quick(write_splits, config, out)
+    yield "train-ddpm", train_ddpm(training)
+    yield "export", quick(export_run, out / "ddpm", bundle)
+    yield "generate", generate(making)
+    yield "audit", quick(write_audit, real["calibration"], generated["calibration"], config.seed, out)
+    pair: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
+    yield "calibrate", calibrate(CalibrateConfig(**pair, ks=config.ks, **scoring))
+    yield (
+        "train-nn",
+        train_nn(
+            TrainNNConfig(
+                detector=str(bundle),
+                real=real["classifier"],
+                generated=generated["classifier"],
+                input=config.input,
+                epochs=config.epochs,
+                learning_rate=config.classifier_rate,
+                seed=config.seed,
+                **runtime,
+            )
+        ),
+    )
+    test: dict[str, Any] = {"generated": generated["test"], "heldout": real["test"], "members": real["members"]}
+    yield "evaluate", evaluate(EvaluateConfig(**test, **scoring))
+    yield "card", quick(write_card, bundle)
+
+
+def quick(function: Any, *arguments: Any) -> Generator[Record, None, Any]:
+    """A stage too short for records."""
+    yield from ()
+    return function(*arguments)
+
+
+def write_audit(real: str, generated: str, seed: int, out: Path) -> None:
+    """Look for what gives the classes away by itself, before anything is learned from them."""
+    write_json(out / "audit.json", asdict(audit(load_images(real), load_images(generated), seed)))
+
+
+def loop(config: LoopConfig) -> Generator[Record, None, Path]:
+    """Run the stages that are not finished, yielding their records; returns the bundle folder.
+
+    Raises:
+        ValueError: a setting or the data does not fit, or the folder holds a loop with other settings.
+    """
+    check(config)
+    out = Path(config.out)
+    file = out / "config.json"
+    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
+    if file.is_file():
+        before = read_json(file)
+        changed = [name for name in settings if name not in FREE_ON_RESUME and before.get(name) != settings[name]]
+        if changed:
+            raise ValueError(
+                f"{out} holds a loop with other settings ({', '.join(changed)}); choose another folder or the same ones"
+            )
+    write_json(file, settings)
+    finished: list[str] = read_json(out / "stages.json") if (out / "stages.json").is_file() else []
+    for name, stage in stages(config, out):
+        if name not in finished:
+            yield from stage
+            finished.append(name)
+            write_json(out / "stages.json", finished)
+    return out / "bundle"

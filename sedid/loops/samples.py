@@ -1,0 +1,48 @@
+"""Sample grids of a network in training: the same noise each time, so that the pictures can be compared."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor, nn
+
+from sedid.loops.generate import sample
+from sedid.models import Runtime, make_scheduler
+from sedid.progress import finish
+from sedid.storage import replacing
+
+STEPS = 20  # of DDIM
+
+
+@contextmanager
+def averaged(unet: nn.Module, ema: dict[str, Tensor]) -> Iterator[nn.Module]:
+    """The network with its averaged weights, in evaluation mode; the live ones return afterwards, bit for bit."""
+    live = {name: value.detach().clone() for name, value in unet.state_dict().items()}
+    unet.load_state_dict(ema)
+    try:
+        yield unet.eval()
+    finally:
+        unet.load_state_dict(live)
+        unet.train()
+
+
+def write_grid(unet: nn.Module, file: Path, count: int, runtime: Runtime) -> None:
+    """Generate `count` images with DDIM and write them as one square grid, a PNG file.
+
+    The noise has its own generators: no draw of the training changes.
+    """
+    from diffusers import DDIMScheduler
+    from PIL import Image
+
+    scheduler = DDIMScheduler.from_config(make_scheduler().config, timestep_spacing="trailing")
+    scheduler.set_timesteps(STEPS)
+    images = finish(sample(unet, scheduler, range(count), 0, runtime))
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    height, width = images.shape[1:3]
+    grid = np.zeros((rows * columns, height, width, 3), np.uint8)
+    grid[:count] = images
+    picture = grid.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+    with replacing(file) as temporary:
+        Image.fromarray(picture).save(temporary)
