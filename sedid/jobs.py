@@ -248,15 +248,17 @@ class JobStore:
         with replacing(folder / "config.toml") as temporary:
             temporary.write_text(as_toml(asdict(config)), encoding="utf-8")
 
+    def _arguments(self, folder: Path, command: str) -> list[str]:
+        files = ["--config", str(folder / "config.toml"), "--run", str(folder)]
+        return [sys.executable, "-m", "sedid", command, *files]
+
     def _spawn(self, folder: Path, command: str) -> None:
         fresh = {"stop": False, "error": "", "exit_code": None, "began": None, "ended": None, "pid": None}
         update(folder, state="queued", queued=time.time(), **fresh)
-        files = ["--config", str(folder / "config.toml"), "--run", str(folder)]
-        arguments = [sys.executable, "-m", "sedid", command, *files]
         paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
         with (folder / "log.txt").open("ab") as log:
             child = subprocess.Popen(
-                arguments,
+                self._arguments(folder, command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

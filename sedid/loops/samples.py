@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -35,7 +36,8 @@ def write_grid(unet: nn.Module, file: Path, count: int, runtime: Runtime) -> Non
     from diffusers import DDIMScheduler
     from PIL import Image
 
-    scheduler = DDIMScheduler.from_config(make_scheduler().config, timestep_spacing="trailing")
+    trained_on: Any = make_scheduler()
+    scheduler = DDIMScheduler.from_config(trained_on.config, timestep_spacing="trailing")
     scheduler.set_timesteps(STEPS)
     images = finish(sample(unet, scheduler, range(count), 0, runtime))
     columns = int(np.ceil(np.sqrt(count)))
