@@ -50,6 +50,18 @@ def counts_line(results: dict[str, Any]) -> str:
     )
 
 
+def leak_line(results: dict[str, Any]) -> str:
+    """What the leak audit of the test images found, in a sentence; empty if it was never run."""
+    found = results.get("audit")
+    if found is None:
+        return ""
+    if found.get("skipped"):
+        return f"Leak audit: not run, {found['skipped']}."
+    if found["warning"]:
+        return f"Leak audit: WARNING. {found['warning']}"
+    return "Leak audit: no trivial feature was found that tells the classes apart."
+
+
 def verdict_table(results: dict[str, Any]) -> str:
     """How often each STAT verdict falls on the test images, at the detector's own pair."""
     lines = ["| images | called generated | called real | cannot tell |", "| --- | --- | --- | --- |"]
@@ -106,6 +118,7 @@ def write_card(folder: Path) -> None:
         "",
         "Written by `python -m sedid evaluate`; ACC is the balanced accuracy at the threshold of the calibration split.",
         counts_line(results),
+        leak_line(results),
         "",
         results_table(results),
         "",

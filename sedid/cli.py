@@ -158,6 +158,19 @@ def card(bundle: Annotated[Path, typer.Argument(help="An evaluated bundle.")]) -
 
 
 @app.command()
+def report(
+    results: Annotated[Path, typer.Argument(help="results.json of an evaluation, or the bundle it lies in.")],
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write an evaluation as one HTML page: tables beside the paper's, curves, mistakes. It loads nothing."""
+    with plain_errors():
+        from sedid.htmlreport import write_report
+
+        write_report(results, out)
+    typer.echo(f"done: {out}")
+
+
+@app.command()
 def sample(
     real: Annotated[str, typer.Option(help="Data set of test reals used for nothing else.")],
     generated: Annotated[str, typer.Option(help="Generated images used for nothing else.")],
@@ -185,6 +198,7 @@ LOOPS = {
     "calibrate": "Give every (k, T_SEC) its polarity, threshold and references.",
     "train-nn": "Train the classifier of a calibrated detector.",
     "evaluate": "Measure a detector on images that chose nothing.",
+    "sweep": "Measure every (k, T_SEC) of a grid.",
     "loop": "All of these in order: from a data set to a measured bundle.",
 }
 

@@ -35,6 +35,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"count": 2_500, "sampler": "ddim", "steps": 50, "batch_size": 64},
         "paper": {},
     },
+    "sweep": {
+        "demo": {"ks": (110, 165, 245, 330, 495)},
+        "small": {"ks": (55, 90, 110, 165, 200, 245, 330, 495)},
+        "paper": {},
+    },
     "loop": {
         "demo": {
             "unet": "demo",

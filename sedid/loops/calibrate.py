@@ -13,6 +13,7 @@ import numpy as np
 from sedid.bundle import load_detector, update_info
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Calibration
+from sedid.loops.checked import audited
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
@@ -81,6 +82,7 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
             "generated": {"count": len(generated), "sha256": fingerprint(generated)},
         },
         "generated_by": provenance(config.generated, Path(config.detector)),
+        "leak_warning": audited(real, generated)["warning"],
         "calibrations": [asdict(calibration) for calibration in calibrations],
     }
     update_info(Path(config.detector), stat=section)

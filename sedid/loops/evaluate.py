@@ -12,13 +12,17 @@ from typing import Any
 import numpy as np
 
 from sedid.bundle import checkpoint_hash, load_detector, update_info, versions
-from sedid.data import fingerprint, load_images
+from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
+from sedid.loops.checked import audited
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
 from sedid.progress import Progress
-from sedid.storage import write_json
+from sedid.storage import replacing, write_json
+
+MISTAKES = 12
+"""Images of either class kept beside the scores: those the detector was most wrong about."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +34,7 @@ class EvaluateConfig:
     heldout: str  # test reals the generator never saw
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[int, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
-    out: str = ""  # results file; "" writes sedid/results.json in the bundle
+    out: str = ""  # results file; "" writes sedid/results.json in the bundle; the scores go beside it
     batch_size: int = 64
     device: str = "auto"
     precision: str = "fp32"
@@ -64,6 +68,41 @@ def verdict_shares(detector: Detector, scores: Scores) -> dict[str, float]:
     return {call: calls.count(call) / len(calls) for call in ("generated", "real", "cannot tell")}
 
 
+def scores_file(results: Path) -> Path:
+    """Where the per-image scores behind a results file lie."""
+    return results.with_name(f"{results.stem}-scores.npz")
+
+
+def save_scores(
+    file: Path,
+    detector: Detector,
+    images: dict[str, np.ndarray],
+    scores: dict[str, Scores],
+    probabilities: dict[str, np.ndarray | None],
+) -> None:
+    """Write what curves, histograms and galleries need, so that nothing is scored again for them.
+
+    pairs               int32 (P, 2): k and T_SEC of the rows
+    stat_<set>          float32 (P, N): t-errors
+    nn_<set>            float32 (N,): the classifier's probabilities
+    mistakes_<set>      uint8 (M, H, W, 3): the worst mistakes of STAT at the detector's own pair, worst first
+    mistaken_<set>      int32 (M,): their places in the set
+    """
+    assert detector.chosen is not None
+    arrays: dict[str, np.ndarray] = {"pairs": np.array(list(scores["generated"]), np.int32)}
+    smaller = detector.stat[detector.chosen].polarity == "smaller"
+    for name, values in scores.items():
+        arrays[f"stat_{name}"] = np.stack(list(values.values())).astype(np.float32)
+        of_nn = probabilities[name]
+        if of_nn is not None:
+            arrays[f"nn_{name}"] = of_nn.astype(np.float32)
+        looks_real = values[detector.chosen] if smaller else -values[detector.chosen]
+        worst = np.argsort(-looks_real if name == "generated" else looks_real, kind="stable")[:MISTAKES]
+        arrays |= {f"mistakes_{name}": images[name][worst], f"mistaken_{name}": worst.astype(np.int32)}
+    with replacing(file) as temporary:
+        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+
 def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     """Score the test images, measure, write the results file and the `metrics` section of the bundle.
 
@@ -73,9 +112,9 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     detector = load_detector(config.detector, config.device, config.precision, config.compile)
     if detector.chosen is None:
         raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
-    images = {"generated": load_images(config.generated), "heldout": load_images(config.heldout)}
-    if config.members:
-        images["members"] = load_images(config.members)
+    sets = {name: getattr(config, name) for name in ("generated", "heldout", "members") if getattr(config, name)}
+    read = {name: load_with_files(spec) for name, spec in sets.items()}
+    images = {name: found for name, (found, _) in read.items()}
     prints = {name: fingerprint(values) for name, values in images.items()}
     used = [
         section["sha256"] for part in ("stat", "nn") for section in detector.info.get(part, {}).get("data", {}).values()
@@ -83,6 +122,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     if set(used) & set(prints.values()):
         raise ValueError("these test images are the ones the detector was calibrated or trained on; give others")
 
+    leaks = audited(images["heldout"], images["generated"], (read["heldout"][1], read["generated"][1]))
     ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
@@ -107,6 +147,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
         "stat": {},
         "nn": {},
         "verdicts": {name: verdict_shares(detector, values) for name, values in scores.items()},
+        "audit": leaks,
     }
     for reals in [name for name in ("heldout", "members") if name in images]:
         results["stat"][reals] = stat_rows(detector, scores[reals], scores["generated"])
@@ -114,6 +155,8 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
         if detector.nn is not None and of_real is not None and of_generated is not None:
             found = measure(of_real, of_generated, detector.nn.threshold)
             results["nn"][reals] = {"k": detector.nn.k, "t_sec": detector.nn.t_sec} | asdict(found)
-    write_json(Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json", results)
+    file = Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json"
+    save_scores(scores_file(file), detector, images, scores, probabilities)
+    write_json(file, results)
     update_info(Path(config.detector), metrics={name: results[name] for name in ("stat", "nn", "verdicts")})
     return results

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from sedid.bundle import load_detector, save_classifier, update_info
 from sedid.data import fingerprint, load_images
 from sedid.detectors import INPUT_CHANNELS, NNCalibration
+from sedid.loops.checked import audited
 from sedid.loops.score import features
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.models import Runtime, make_resnet18
@@ -133,6 +134,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         raise ValueError("give both k and t_sec, or calibrate the detector first and give neither")
     k, t_sec = (config.k, config.t_sec) if config.k else detector.chosen or (0, 0)
     images = {"real": load_images(config.real), "generated": load_images(config.generated)}
+    leaks = audited(images["real"], images["generated"])["warning"]
     inputs, splits = {}, {}
     for name, label_images in images.items():
         splits[name] = split_rows(len(label_images), config.validation, config.seed)
@@ -189,6 +191,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         "error_rate": config.error_rate,
         "calibrated_on": f"{len(x_validation)} validation images, not trained on",
         "data": {name: {"count": len(values), "sha256": fingerprint(values)} for name, values in images.items()},
+        "leak_warning": leaks,
         "training": {
             name: value for name, value in asdict(config).items() if name not in ("detector", "real", "generated")
         },
