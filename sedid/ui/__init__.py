@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sedid.ui.context import Context
 
-TABS = ("inspect",)
+TABS = ("inspect", "train")
 """In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
 
 ABOUT = """# SeDID Explorer
@@ -70,6 +70,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
 
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
+    from sedid.ui import train_view
     from sedid.ui.theme import CSS, make_theme
 
     return {
@@ -84,5 +85,5 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": "20mb",
         "footer_links": ["api"],
         "theme": make_theme(),
-        "css": CSS,
+        "css": CSS + train_view.CSS,
     }

@@ -1,0 +1,109 @@
+"""What the Train tab starts: stages, what each asks for, and how a filled form becomes settings of a loop."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from sedid.bundle import SHIPPED
+from sedid.jobs import Job
+
+STAGES = {
+    "loop": "All in one go",
+    "train-ddpm": "1 Train a DDPM",
+    "generate": "2 Generate images",
+    "calibrate": "3 Calibrate",
+    "train-nn": "4 Train the classifier",
+}
+ABOUT = {
+    "loop": "From photographs to a measured detector: the four stages below in order, then a test on images that chose "
+    "nothing, and a report.",
+    "train-ddpm": "Teach a diffusion model the photographs. Its best weights become the detector's model.",
+    "generate": "Draw new images with a detector's model: the fakes it is to recognise.",
+    "calibrate": "Measure real and generated images; every T_SEC gets its threshold, and the best one becomes STAT.",
+    "train-nn": "Train the ResNet-18 on the two intermediate images at T_SEC: the NN verdict.",
+}
+FIELDS = {
+    "loop": ("data", "steps"),
+    "train-ddpm": ("data", "steps", "learning_rate"),
+    "generate": ("detector", "count", "steps"),
+    "calibrate": ("detector", "data", "generated"),
+    "train-nn": ("detector", "data", "generated", "epochs"),
+}
+"""Stage -> the settings that have a field of their own; `data` is the setting `real` of the last two."""
+PRESETS = {"demo": "demo (minutes)", "small": "small (hours)", "paper": "paper (a GPU and days)"}
+WITH_PRESETS = ("loop", "train-ddpm", "generate")
+
+
+def refusal() -> str:
+    """Why nothing can be started here; empty if it can."""
+    if os.environ.get("SPACE_ID") and os.environ.get("SEDID_ALLOW_TRAINING") != "1":
+        return (
+            "Training is off on this public page, since it would keep the machine from everyone else. Run the app on "
+            "your own machine, or duplicate the Space and set SEDID_ALLOW_TRAINING=1 there."
+        )
+    return ""
+
+
+def to_settings(stage: str, fields: dict[str, str], lines: str) -> list[str]:
+    """A filled form as "key=value" texts; empty fields keep the preset's value, the lines win over the fields.
+
+    Args:
+        fields: values of the form by name; those the stage has no use for are left out.
+        lines: "key = value" texts, one a line; # starts a comment.
+
+    Raises:
+        ValueError: a line without an equals sign.
+    """
+    settings = []
+    for name in FIELDS[stage]:
+        value = (fields.get(name) or "").strip()
+        if value:
+            key = "real" if name == "data" and "generated" in FIELDS[stage] else name
+            settings.append(f"{key}={value}")
+    for line in lines.splitlines():
+        text = line.partition("#")[0].strip()
+        if text and "=" not in text:
+            raise ValueError(f"Other settings are written key = value, one a line, not {text!r}.")
+        if text:
+            key, _, value = text.partition("=")
+            settings.append(f"{key.strip()}={value.strip()}")
+    return settings
+
+
+def in_words(error: Exception) -> str:
+    """An error of the command line's settings as the page says it."""
+    said = str(error).replace("--set has", "This stage has").replace(", e.g. --set ", ", e.g. ")
+    return said[:1].upper() + said[1:]
+
+
+def detectors(jobs: list[Job]) -> list[tuple[str, str]]:
+    """Detectors to choose from, (name, folder): those that jobs made, the newest first, and the shipped one."""
+    made = [(job_name(job), str(job.folder)) for job in jobs if has_detector(job.folder)]
+    return [*made, ("The shipped detector", str(SHIPPED))]
+
+
+def has_detector(run: Path) -> bool:
+    """Whether a run folder holds weights to detect with."""
+    return (run / "bundle" / "model_index.json").is_file() or (run / "best.safetensors").is_file()
+
+
+def generated_sets(jobs: list[Job]) -> list[tuple[str, str]]:
+    """Generated images to choose from, (name, data set)."""
+    return [*_made_images(jobs), ("The embedded sample", "sample:generated")]
+
+
+def _made_images(jobs: list[Job]) -> Iterator[tuple[str, str]]:
+    for job in jobs:
+        for file in (job.folder / "images.npz", job.folder / "generated" / "images.npz"):
+            if file.is_file():
+                yield job_name(job), str(file)
+
+
+def job_name(job: Job) -> str:
+    """A job as lists name it."""
+    import time
+
+    preset = f", {job.preset}" if job.preset else ""
+    return (
+        f"{STAGES.get(job.command, job.command)}{preset} ({time.strftime('%d %b %H:%M', time.localtime(job.created))})"
+    )

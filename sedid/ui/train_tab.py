@@ -1,0 +1,218 @@
+"""The Train tab: start, watch, stop and resume the loops as jobs. Layout, wiring and what each event does."""
+
+from typing import Any
+
+import gradio as gr
+
+from sedid.data import NAMES
+from sedid.joblog import read_records
+from sedid.jobs import Job, JobStore
+from sedid.ui import train_form as form
+from sedid.ui import train_view as view
+from sedid.ui.context import Context
+
+TITLE = "Train"
+POLL = 2.0  # seconds between looks at the running job, while the tab is open
+SHOWN = 30  # jobs in the list
+CONFIRM = "id => id && confirm('Delete this job and all its files?') ? id : ''"
+
+
+def build(context: Context) -> None:
+    """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    tab = gr.context.Context.block
+    page = Page(JobStore())
+    refusal = form.refusal()
+    seen = gr.State({})
+    with gr.Row(elem_id="train"):
+        with gr.Column(scale=4, min_width=300):
+            if refusal:
+                html(f'<p class="sed-warn">{refusal}</p>', "refusal")
+            stage = gr.Radio(
+                [(name, key) for key, name in form.STAGES.items()], value="loop", label="Stage", elem_id="stage"
+            )
+            about = html(f"<p>{form.ABOUT['loop']}</p>", "about-stage")
+            preset = gr.Radio(
+                [(name, key) for key, name in form.PRESETS.items()], value="demo", label="Preset", elem_id="preset"
+            )
+            fields = {
+                "detector": choice("Detector", form.detectors([])),
+                "data": choice(
+                    "Real images", list(NAMES), "A name, folder, .zip or .npz; [0:1000] after it takes a part."
+                ),
+                "generated": choice("Generated images", form.generated_sets([])),
+                "steps": amount("Steps"),
+                "count": amount("Images"),
+                "learning_rate": amount("Learning rate"),
+                "epochs": amount("Epochs", "20"),
+            }
+            with gr.Accordion("Other settings", open=False):
+                lines = gr.Textbox(
+                    "", lines=4, max_lines=12, label="key = value, one a line", placeholder="seed = 1\nbatch_size = 64"
+                )
+            start = gr.Button("Start", variant="primary", interactive=not refusal, elem_id="start-job")
+            disk = html("", "disk")
+        with gr.Column(scale=9, min_width=320):
+            jobs = gr.Radio([], label="Jobs", elem_id="jobs", visible=False)
+            with gr.Row():
+                stop = small_button("Stop", variant="stop")
+                resume = small_button("Resume")
+                delete = small_button("Delete")
+            job = html(view.EMPTY, "job")
+            with gr.Row():
+                with gr.Column(scale=6, min_width=300):
+                    loss = html("", "loss")
+                with gr.Column(scale=4, min_width=240):
+                    samples = html("", "samples")
+            report = gr.Markdown("", elem_id="report")
+            log = html("", "log")
+    timer = gr.Timer(POLL, active=False)
+
+    for name, field in fields.items():
+        field.visible = name in form.FIELDS["loop"]
+    page.names = list(fields)
+    shown: list[Any] = [jobs, stop, resume, delete, job, loss, samples, report, log, disk, seen]
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    watch: dict[str, Any] = {"fn": page.look, "inputs": [jobs, seen], "outputs": shown, **light}
+
+    stage.change(page.choose, stage, [about, preset, *fields.values()], **light)
+    start.click(page.start, [stage, preset, lines, *fields.values()], jobs, **light).success(**watch)
+    stop.click(page.stop, jobs, None, show_progress_on=job, api_visibility="private").then(**watch)
+    resume.click(page.resume, jobs, None, **light).then(**watch)
+    delete.click(page.delete, jobs, jobs, js=CONFIRM, **light).then(**watch)
+    jobs.input(**watch)
+    timer.tick(**watch)
+    assert tab is not None
+    assert isinstance(tab.parent, gr.Tabs)
+    opened = tab.parent.select(page.opened, None, timer, **light)
+    opened.success(**watch)
+    opened.success(page.offer, None, [fields["detector"], fields["generated"]], **light)
+
+
+class Page:
+    """What the events do; everything it knows is on disk."""
+
+    def __init__(self, store: JobStore) -> None:
+        self.store = store
+        self.names: list[str] = []
+
+    def opened(self, event: gr.SelectData) -> gr.Timer:
+        """Look at the jobs only while the tab is open."""
+        return gr.Timer(active=event.value == TITLE)
+
+    def offer(self) -> list[Any]:
+        """What jobs have made meanwhile; what was chosen stays."""
+        jobs = self.store.jobs()
+        return [gr.Dropdown(choices=form.detectors(jobs)), gr.Dropdown(choices=form.generated_sets(jobs))]
+
+    def choose(self, stage: str) -> list[Any]:
+        """The fields of a stage, with what can be chosen now."""
+        jobs = self.store.jobs()
+        choices = {"detector": form.detectors(jobs), "generated": form.generated_sets(jobs)}
+        made: list[Any] = [f"<p>{form.ABOUT[stage]}</p>", gr.Radio(visible=stage in form.WITH_PRESETS)]
+        for name in self.names:
+            change: dict[str, Any] = {"visible": name in form.FIELDS[stage]}
+            if name in choices:
+                change |= {"choices": choices[name], "value": choices[name][0][1]}
+            made.append(gr.update(**change))
+        return made
+
+    def start(self, stage: str, preset: str, lines: str, *values: str) -> Any:
+        """Start a job and show it."""
+        refuse()
+        try:
+            settings = form.to_settings(stage, dict(zip(self.names, values, strict=True)), lines)
+            job = self.store.start(stage, settings, preset if stage in form.WITH_PRESETS else "")
+        except (ValueError, OSError) as error:
+            raise problem(error) from error
+        return gr.Radio(choices=listed(self.store.jobs()), value=job.id, visible=True)
+
+    def stop(self, id: str | None) -> None:
+        """Stop the chosen job."""
+        self._act(self.store.stop, id)
+
+    def resume(self, id: str | None) -> None:
+        """Go on with the chosen job."""
+        self._act(self.store.resume, id)
+
+    def delete(self, id: str | None) -> Any:
+        """Delete the chosen job; no id: the visitor thought better of it."""
+        if not id:
+            return gr.skip()
+        self._act(self.store.delete, id)
+        return None
+
+    def _act(self, act: Any, id: str | None) -> None:
+        refuse()
+        try:
+            act(id or "")
+        except (ValueError, OSError) as error:
+            raise problem(error) from error
+
+    def look(self, id: str | None, seen: dict[str, str]) -> list[Any]:
+        """The list and the chosen job as they are now; parts that did not change are left alone."""
+        jobs = self.store.jobs()
+        known = {job.id: job for job in jobs}
+        job = known.get(id or "") or next((job for job in jobs if job.state == "running"), jobs[0] if jobs else None)
+        allowed = not form.refusal()
+        made: dict[str, Any] = {
+            "jobs": gr.Radio(choices=listed(jobs), value=job.id if job else None, visible=bool(jobs)),
+            "stop": gr.Button(visible=bool(allowed and job and job.active)),
+            "resume": gr.Button(visible=bool(allowed and job and job.state in ("stopped", "failed"))),
+            "delete": gr.Button(visible=bool(allowed and job and not job.active)),
+        }
+        keys = {name: repr((listed(jobs), job.id if job else "", job.state if job else "")) for name in made}
+        parts = self.parts(job) | {"disk": view.disk_html(self.store.disk_used(), self.store.limit_gb)}
+        keys |= parts
+        fresh = [gr.skip() if seen.get(name) == keys[name] else value for name, value in (made | parts).items()]
+        return [*fresh, keys if keys != seen else gr.skip()]
+
+    @staticmethod
+    def parts(job: Job | None) -> dict[str, str]:
+        """What is shown of one job."""
+        if job is None:
+            return {"job": view.EMPTY, "loss": "", "samples": "", "report": "", "log": ""}
+        records = read_records(job.folder)
+        return {
+            "job": view.state_html(job, records),
+            "loss": view.loss_html(records),
+            "samples": view.samples_html(job.folder),
+            "report": view.report_markdown(job.folder),
+            "log": view.log_html(job),
+        }
+
+
+def refuse() -> None:
+    """Hold the line where training is off, whatever the page shows."""
+    if form.refusal():
+        raise gr.Error(form.refusal(), print_exception=False)
+
+
+def problem(error: Exception) -> gr.Error:
+    """An error of the jobs, as a message that stays until it is read."""
+    return gr.Error(view.text(form.in_words(error)), duration=None, title="Not started", print_exception=False)
+
+
+def listed(jobs: list[Job]) -> list[tuple[str, str]]:
+    """Jobs as the list names them."""
+    return [(f"{form.job_name(job)}: {job.state}", job.id) for job in jobs[:SHOWN]]
+
+
+def small_button(name: str, **options: Any) -> gr.Button:
+    """A button shown only where it can do something."""
+    return gr.Button(name, size="sm", visible=False, min_width=80, elem_id=f"{name.lower()}-job", **options)
+
+
+def html(value: str, name: str) -> gr.HTML:
+    """A part of the page that this package renders itself."""
+    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
+
+
+def choice(label: str, choices: list[Any], info: str | None = None) -> gr.Dropdown:
+    """One of the offered values, or any other text."""
+    first = choices[0][1] if isinstance(choices[0], tuple) else "sample:real"
+    return gr.Dropdown(choices, value=first, label=label, info=info, allow_custom_value=True)
+
+
+def amount(label: str, default: str = "the preset's") -> gr.Textbox:
+    """A number that may be left empty; a text field, since Gradio's number field turns empty into 0."""
+    return gr.Textbox("", label=label, placeholder=default, max_lines=1)

@@ -1,0 +1,194 @@
+"""A job as HTML: state, progress, loss curve, samples, log. Pure functions of what is on disk."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid.console import duration
+from sedid.jobs import Job, last_words
+from sedid.ui.charts import Scale, percent, tick_labels
+from sedid.ui.pictures import data_uri, number, short, text
+from sedid.ui.train_form import job_name
+
+CSS = """
+#train { align-items: flex-start; } #jobs .wrap { max-height: 190px; overflow-y: auto; }
+#job .sed-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; margin-bottom: .4rem; }
+#job .sed-head h2 { font-size: 1.15rem; margin: 0; }
+.sed-chip { border: 1px solid currentColor; border-radius: 99px; padding: 0 10px; font-size: .8rem; font-weight: 620; }
+.sed-chip-running { color: var(--color-accent); } .dark .sed-chip-running { color: var(--primary-400); }
+.sed-chip-done { color: var(--sed-real); } .sed-chip-failed { color: var(--sed-generated); }
+.sed-chip-queued, .sed-chip-stopped { color: var(--sed-undecided); }
+.sed-meter { height: 8px; border-radius: 4px; background: var(--sed-rule); overflow: hidden; margin: .5rem 0; }
+.sed-meter i { display: block; height: 100%; background: var(--color-accent); }
+.sed-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 8px; margin: .6rem 0; }
+.sed-facts div { background: var(--sed-soft); border-radius: 8px; padding: 6px 12px; }
+.sed-facts dt { color: var(--body-text-color-subdued); font-size: .78rem; }
+.sed-facts dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
+.sed-loss { display: grid; grid-template-columns: 52px 1fr; margin-top: 8px; padding-right: 14px; }
+.sed-loss .sed-plot { height: 200px; border-left: 1px solid var(--sed-rule); overflow: hidden; }
+.sed-loss hr { position: absolute; left: 0; right: 0; margin: 0; border: 0; border-top: 1px solid var(--sed-rule); }
+.sed-loss .sed-axis-x { grid-column: 2; }
+.sed-raw { fill: none; stroke: var(--body-text-color-subdued); stroke-opacity: .45; stroke-width: 1; vector-effect: non-scaling-stroke; }
+.sed-loss .sed-dot { background: var(--color-accent); }
+.sed-key.sed-key-dot { width: 9px; height: 9px; border-radius: 50%; background: var(--color-accent); opacity: 1; }
+.sed-grid img { max-width: 300px; border-radius: 6px; }
+.sed-log { background: var(--sed-soft); border-radius: 8px; padding: 10px 12px; margin: 0; max-height: 260px; overflow: auto;
+  font: .78rem/1.5 var(--font-mono); white-space: pre-wrap; overflow-wrap: anywhere; }
+.sed-warn { border-left: 4px solid var(--sed-generated); background: var(--sed-soft); border-radius: 3px 8px 8px 3px; padding: 8px 14px; }
+"""
+EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p>Choose a stage and press Start. A job goes on when this page
+is closed, and is found again when it is opened.</p></div>"""
+POINTS = 300  # of a curve: more could not be seen
+
+
+def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
+    """Name, state, progress of the present stage and its measurements."""
+    parts = [
+        f'<div class="sed-head"><h2>{text(job_name(job))}</h2>'
+        f'<span class="sed-chip sed-chip-{job.state}">{job.state}</span></div>'
+    ]
+    if job.state == "queued":
+        parts.append("<p>Waits for its turn: one job runs at a time.</p>")
+    if job.state == "failed":
+        parts.append(f'<p class="sed-warn" role="alert">{text(job.error)}. The log below says more.</p>')
+    if job.state == "stopped":
+        parts.append('<p class="sed-note">Stopped. Resume goes on from the last checkpoint.</p>')
+    if job.state == "running" and not records:
+        parts.append('<p class="sed-note">Starting: libraries and data are being loaded.</p>')
+    if records and job.state != "done":
+        last = records[-1]
+        share = last["done"] / max(last["total"], 1)
+        parts.append(
+            f"<p>{text(last['stage'].capitalize())}: {last['done']:,} of {last['total']:,}</p>"
+            f'<div class="sed-meter" role="progressbar" aria-label="Progress" aria-valuenow="{100 * share:.0f}" '
+            f'aria-valuemin="0" aria-valuemax="100"><i style="width:{percent(share)}"></i></div>'
+        )
+    return "".join(parts) + facts_html(job, records)
+
+
+def facts_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
+    """Speed, time left and the latest value of each measurement."""
+    facts: dict[str, str] = {}
+    if records:
+        last = records[-1]
+        if job.state == "running":
+            facts[f"{last['unit']}/s"] = number(last["per_second"])
+            facts["time left, this stage"] = duration(last["eta_seconds"])
+        same = [record for record in records if record["stage"] == last["stage"]]
+        values = {name: value for record in same for name, value in record["values"].items()}
+        facts |= {name.replace("_", " "): number(value) for name, value in values.items() if name != "images"}
+    if job.began:
+        facts["time so far"] = duration((job.ended or time.time()) - job.began)
+    rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
+    return f'<dl class="sed-facts">{rows}</dl>' if rows else ""
+
+
+def loss_html(records: Sequence[dict[str, Any]]) -> str:
+    """The loss of the latest stage that has one: raw, smoothed, and on images not trained on."""
+    stage = next((record["stage"] for record in reversed(records) if "loss" in record["values"]), None)
+    rows = [record for record in records if record["stage"] == stage and "loss" in record["values"]]
+    if len(rows) < 2:
+        return ""
+    x, y = np.array([row["done"] for row in rows], float), np.array([row["values"]["loss"] for row in rows], float)
+    checks = [
+        (row["done"], row["values"][name])
+        for row in rows
+        for name in ("heldout_loss", "validation_loss")
+        if name in row["values"]
+    ]
+    seen = np.concatenate([y, [value for _, value in checks]])
+    seen = seen[np.isfinite(seen) & (seen > 0)]
+    if not len(seen):
+        return ""
+    scale = Scale(float(seen.min()) / 1.1, float(seen.max()) * 1.1, log=True)
+    along = Scale(0, float(rows[-1]["total"]))
+    smooth = smoothed(y)
+    keep = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
+
+    def path(values: np.ndarray) -> str:
+        spots = [
+            f"{100 * along.at(x[i]):.2f} {100 - 100 * scale.at(values[i]):.2f}" for i in keep if np.isfinite(values[i])
+        ]
+        return "M" + "L".join(spots)
+
+    lines = "".join(f'<hr style="bottom:{percent(scale.at(tick))}">' for tick in scale.ticks())
+    dots = "".join(
+        f'<i class="sed-dot" style="left:{percent(along.at(done))};top:{percent(1 - scale.at(value))}" '
+        f'title="{done:,}: {number(value)}"></i>'
+        for done, value in checks[-60:]
+    )
+    key = '<span><i class="sed-key sed-key-dot"></i>on images not trained on</span>' if checks else ""
+    label = f"Loss of {stage}: {number(y[0])} at first, {number(smooth[-1])} now"
+    return f"""<h2>Loss, {text(stage)}</h2><div class="sed-legend"><span><i class="sed-key sed-key-line"></i>smoothed</span>{key}</div>
+<div class="sed-loss" role="img" aria-label="{text(label)}"><div class="sed-axis-y">{tick_labels(scale, "y")}</div>
+<div class="sed-plot">{lines}<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">
+<path class="sed-raw" d="{path(y)}"/><path class="sed-line" d="{path(smooth)}"/></svg>{dots}</div>
+<div class="sed-axis-x">{x_labels(along)}</div></div>"""
+
+
+def x_labels(along: Scale) -> str:
+    """Whole numbers along the bottom."""
+    return "".join(
+        f'<span class="sed-tick sed-tick-x" style="left:{percent(along.at(tick))}">{short(tick)}</span>'
+        for tick in along.ticks()
+        if tick == int(tick)
+    )
+
+
+def smoothed(values: np.ndarray, span: int = 10) -> np.ndarray:
+    """An exponential average over about `span` records; starts as a plain mean."""
+    found, mean = np.empty_like(values), 0.0
+    for i, value in enumerate(values):
+        mean += (value - mean) / min(i + 1, span)
+        found[i] = mean
+    return found
+
+
+def samples_html(folder: Path) -> str:
+    """The newest images the job's model made: a training's sample grid, or the start of a generated set."""
+    grids = sorted([*folder.glob("samples/*.png"), *folder.glob("ddpm/samples/*.png")], key=lambda file: file.name)
+    parts = sorted([*folder.glob("parts/*.npz"), *folder.glob("generated/parts/*.npz")])
+    if parts:
+        images = np.load(parts[0], allow_pickle=False)["images"][:16]
+        columns = 4 if len(images) >= 4 else len(images)
+        images = images[: len(images) // columns * columns]
+        rows = images.reshape(-1, columns, *images.shape[1:]).swapaxes(1, 2)
+        picture, caption = rows.reshape(-1, columns * images.shape[2], 3), "The first images of the set"
+    elif grids:
+        from PIL import Image
+
+        with Image.open(grids[-1]) as opened:
+            picture = np.asarray(opened.convert("RGB"))
+        caption = f"Samples at step {int(grids[-1].stem):,}, always from the same noise"
+    else:
+        return ""
+    return f'<div class="sed-grid"><h2>{caption}</h2><img src="{data_uri(picture)}" alt="{caption}"></div>'
+
+
+def log_html(job: Job, lines: int = 12) -> str:
+    """The end of the log."""
+    said = "\n".join(last_words(job, lines))
+    return f'<h2>Log</h2><pre class="sed-log" tabindex="0">{text(said)}</pre>' if said else ""
+
+
+def report_markdown(folder: Path) -> str:
+    """What was measured, and the audit's warning if it had one; empty before the evaluation."""
+    from sedid.card import counts_line, results_table
+    from sedid.storage import read_json
+
+    results = folder / "bundle" / "sedid" / "results.json"
+    if not results.is_file():
+        return ""
+    measured = read_json(results)
+    audit = read_json(folder / "audit.json") if (folder / "audit.json").is_file() else {}
+    warning = f"\n\n**Leak audit:** {audit['warning']}" if audit.get("warning") else ""
+    return f"### Measured\n\n{counts_line(measured)}\n\n{results_table(measured)}{warning}"
+
+
+def disk_html(used: int, limit_gb: float) -> str:
+    """How full the runs folder is."""
+    size = f"{used / 1e9:.2f} GB" if used >= 1e8 else f"{used / 1e6:.1f} MB"
+    return f'<p class="sed-note">Jobs use {size} of {limit_gb:g} GB of disk.</p>'
