@@ -1,5 +1,7 @@
 """A detector without a network, for tests of the page: arithmetic in place of the U-Net and the classifier."""
 
+import threading
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -10,12 +12,15 @@ from sedid.models import Runtime
 
 
 class CountingModel:
-    """eps_theta by arithmetic; counts its evaluations."""
+    """eps_theta by arithmetic; counts its evaluations, and waits while its gate is closed."""
 
     def __init__(self) -> None:
         self.calls = 0
+        self.gate = threading.Event()
+        self.gate.set()
 
     def __call__(self, x: Tensor, t: int) -> Tensor:
+        self.gate.wait(30)
         self.calls += 1
         return (0.3 + t / 2000) * x.roll(1, -1) - 0.1
 

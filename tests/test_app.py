@@ -190,6 +190,11 @@ def evaluations(context: Context) -> int:
     return context.detector().eps_model.calls  # type: ignore[attr-defined]
 
 
+def set_k(page, k: int) -> None:
+    page.locator("#k input[type=number]").fill(str(k))
+    page.locator("#k input[type=number]").press("Tab")
+
+
 def test_opens_with_an_example_already_analysed(page) -> None:
     wait_for_t_sec(page, 330)
     assert page.locator(".sed-card h3").all_inner_texts()[0] in {
@@ -228,15 +233,37 @@ def test_a_click_on_the_curve_moves_t_sec(page) -> None:
 
 
 def test_k_changes_the_steps_of_t_sec(page) -> None:
-    field = page.locator("#k input[type=number]")
-    field.fill("100")
-    field.press("Tab")
+    set_k(page, 100)
     wait_for_t_sec(page, 300)
     steps = page.locator("#t-sec input[type=range]")
     assert [steps.get_attribute(name) for name in ("min", "max", "step")] == ["100", "900", "100"]
     page.locator("#calibrated").click()
     wait_for_t_sec(page, 330)
     assert steps.get_attribute("max") == "990"
+
+
+def test_the_last_k_asked_for_wins_and_a_walk_can_be_stopped(page, context: Context) -> None:
+    model = context.detector().eps_model
+    model.gate.clear()  # type: ignore[attr-defined]
+    try:
+        set_k(page, 10)
+        page.wait_for_selector("#stop")  # only there while the network works
+        set_k(page, 300)
+        page.wait_for_function("document.querySelector('#k input[type=range]').value === '300'")
+    finally:
+        model.gate.set()  # type: ignore[attr-defined]
+    page.wait_for_selector("#t-sec input[type=range][max='900']")
+    wait_for_t_sec(page, 300)
+    model.gate.clear()  # type: ignore[attr-defined]
+    try:
+        set_k(page, 7)
+        page.wait_for_selector("#stop")
+        page.locator("#stop").click()
+        page.wait_for_function("document.querySelector('#k input[type=range]').value === '300'")
+    finally:
+        model.gate.set()  # type: ignore[attr-defined]
+    page.wait_for_selector("#stop", state="hidden")
+    assert page.locator("#t-sec input[type=range]").get_attribute("max") == "900"
 
 
 def test_switches_change_map_and_curve(page) -> None:
@@ -282,13 +309,14 @@ def test_an_upload_is_inspected(page, photo: Path) -> None:
 def test_a_bad_upload_is_refused_in_words_and_the_page_goes_on(page, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"this is not a picture")
-    page.locator("#photo button[aria-label='Remove Image']").click()
-    page.wait_for_selector(".sed-state")
+    before = score(page)
     page.locator("#photo input[type=file]").set_input_files(bad)
     page.wait_for_selector("text=bad.png is not an image")
+    assert score(page) == before  # the previous result stays
+    page.wait_for_function("document.querySelector('#photo img')?.naturalWidth === 256")
     page.locator(".sed-example[data-name=generated-01]").click()
     page.wait_for_selector(".sed-example[data-name=generated-01][aria-pressed=true]")
-    page.wait_for_selector(".sed-card")
+    assert score(page) != before
 
 
 def test_the_camera_takes_a_picture(page) -> None:
@@ -319,12 +347,13 @@ def test_a_link_restores_the_view(page, url: str) -> None:
 
 def test_without_a_detector_the_page_says_so(browser, examples: Path) -> None:
     def missing():
-        raise FileNotFoundError("no detector at <nowhere>")
+        raise FileNotFoundError("nothing in /a/secret/folder")
 
     with served(Context(missing, list_examples(examples))) as address:
         page = browser.new_page()
         page.goto(address)
-        page.wait_for_selector(".sed-state >> text=no detector at <nowhere>", timeout=WAIT)
+        page.wait_for_selector(".sed-state >> text=No detector could be opened", timeout=WAIT)
+        assert "secret" not in page.content()
         page.close()
 
 

@@ -78,7 +78,7 @@ def compared(trace: Trace, t_sec: int) -> str:
             data_uri(gap),
             f"difference{amplified}; gray is none",
             f"Difference of the two{amplified}",
-            f"difference{amplified}",
+            f"difference &times;{gain:,}" if gain > 1 else "difference",
         )
         + "</div>"
     )

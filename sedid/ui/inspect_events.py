@@ -4,6 +4,7 @@ A `Shown` in the session says what the visitor looks at. Only `analyse` may eval
 reads the cached trace.
 """
 
+import logging
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
 from typing import Any
@@ -15,12 +16,13 @@ from sedid.diffusion import check_step
 from sedid.ui.context import START, Context, Example, Stopped
 from sedid.ui.filmstrip import seen
 from sedid.ui.inspect_view import Sections, Shown, as_json, sections, snap
-from sedid.ui.pictures import enlarge, text
+from sedid.ui.pictures import enlarge
 from sedid.ui.upload import read_upload, refusal
 
 K_RANGE = (5, 495)
 
 WAITING = '<div class="sed-state">Loading the detector …</div>'
+NO_DETECTOR = "No detector could be opened. Name a detector bundle in SEDID_DETECTOR, or make checkpoints/cifar10."
 EMPTY = '<div class="sed-state">Upload, paste or photograph an image, or pick an example.</div>'
 
 PROGRESS = gr.Progress()
@@ -64,8 +66,9 @@ class Inspector:
         """The detector, or a refusal the visitor reads."""
         try:
             return self.context.detector()
-        except (OSError, ValueError) as error:
-            raise refusal(error) from error
+        except (OSError, ValueError) as error:  # its text names folders of this machine, so it goes to the log
+            logging.getLogger(__name__).warning("%s", error)
+            raise refusal(ValueError(NO_DETECTOR)) from error
 
     def render(
         self,
@@ -112,10 +115,9 @@ class Inspector:
     def load(self, free: bool, lock: bool, request: gr.Request, progress: gr.Progress = PROGRESS) -> Updates:
         """A page opens, with an example already analysed; ?k=, t_sec= and example= name another view."""
         try:
-            detector = self.context.detector()
-        except (OSError, ValueError) as error:
-            message = f"<b>There is no detector to inspect with.</b><br>{text(error)}"
-            return {self.parts.verdicts: f'<div class="sed-state">{message}</div>'}
+            detector = self.detector()
+        except gr.Error:
+            return {self.parts.verdicts: f'<div class="sed-state"><b>{NO_DETECTOR}</b></div>'}
         query, start = dict(request.query_params), self.pair(None)
         k = min(max(whole(query.get("k"), start[0]), K_RANGE[0]), K_RANGE[1])
         pair = k, snap(detector, k, whole(query.get("t_sec"), start[1]))
@@ -197,20 +199,17 @@ class Inspector:
 
     def go(
         self,
-        event: gr.EventData,
+        pair: tuple[Any, Any],
         state: Shown | None,
         free: bool,
         lock: bool,
         request: gr.Request,
-        progress: gr.Progress = PROGRESS,
+        progress: gr.Progress,
     ) -> Updates:
-        """Another k, or another pair (the calibrated one if the event names none)."""
-        k, t_sec = asked(event, "k"), asked(event, "t_sec")
-        default = self.detector().chosen or START
-        if k is not None:  # without a T_SEC the present one is kept, as nearly as the new k allows
-            default = whole(k, default[0]), whole(t_sec, self.pair(state)[1])
-        k = min(max(default[0], K_RANGE[0]), K_RANGE[1])
-        t_sec = snap(self.detector(), k, default[1])
+        """Go to another (k, T_SEC), as nearly as they exist; T_SEC None keeps the present one."""
+        start = self.pair(state)
+        k = min(max(whole(pair[0], start[0]), K_RANGE[0]), K_RANGE[1])
+        t_sec = snap(self.detector(), k, whole(pair[1], start[1]))
         if state is None:
             return self.controls(k, t_sec)
         try:
@@ -218,15 +217,44 @@ class Inspector:
         except Stopped:
             return gr.skip()
 
-    def move(self, event: gr.EventData, state: Shown | None, free: bool, lock: bool) -> Updates:
+    def set_k(
+        self,
+        k: Any,
+        state: Shown | None,
+        free: bool,
+        lock: bool,
+        request: gr.Request,
+        progress: gr.Progress = PROGRESS,
+    ) -> Updates:
+        """The slider of k was let go."""
+        return self.go((k, None), state, free, lock, request, progress)
+
+    def go_there(
+        self,
+        event: gr.EventData,
+        state: Shown | None,
+        free: bool,
+        lock: bool,
+        request: gr.Request,
+        progress: gr.Progress = PROGRESS,
+    ) -> Updates:
+        """A card's button named the pair."""
+        return self.go((asked(event, "k"), asked(event, "t_sec")), state, free, lock, request, progress)
+
+    def go_calibrated(
+        self, state: Shown | None, free: bool, lock: bool, request: gr.Request, progress: gr.Progress = PROGRESS
+    ) -> Updates:
+        """Back to the detector's own pair."""
+        return self.go(self.detector().chosen or START, state, free, lock, request, progress)
+
+    def set_t_sec(self, t_sec: Any, state: Shown | None, free: bool, lock: bool) -> Updates:
         """T_SEC moved along the trace at hand."""
         if state is None:
             return gr.skip()
-        wanted = asked(event, "t_sec")
-        t_sec = snap(self.detector(), state.k, whole(wanted, state.t_sec))
+        found = snap(self.detector(), state.k, whole(t_sec, state.t_sec))
         # A slider being dragged is not set back to where it was a moment ago.
-        slider = {} if asked(event, "slider") and wanted == t_sec else {self.parts.t_sec: t_sec}
-        return self.render(replace(state, t_sec=t_sec), free, lock) | slider
+        slider = {} if found == t_sec else {self.parts.t_sec: found}
+        return self.render(replace(state, t_sec=found), free, lock) | slider
 
     def switch(self, state: Shown | None, free: bool, lock: bool) -> Updates:
         """Weight-free or the colour lock was switched."""

@@ -34,8 +34,8 @@ def build(context: Context) -> None:
             html(example_strip(context.examples), "examples")
             seen = html("", "seen")
             with gr.Column(elem_id="controls"):
-                k = slider("k", "Step size in timesteps. A new k walks the image again.", *K_RANGE, 5, START[0])
-                t_sec = slider("T_SEC", "Where the error is measured: a multiple of k.", START[0], 990, *START)
+                k = slider("k", "Step size in timesteps.", *K_RANGE, 5, START[0])
+                t_sec = slider("T_SEC", "Timestep where the error is measured.", START[0], 990, *START)
                 calibrated = gr.Button("Use the calibrated pair", size="sm", elem_id="calibrated")
                 stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
         with gr.Column(scale=9, min_width=320):
@@ -43,10 +43,10 @@ def build(context: Context) -> None:
             with gr.Row():
                 with gr.Column(scale=4, min_width=280):
                     heat = html("", "heat")
-                    blend = slider("Heatmap over image, %", None, 0, 100, 1, 65)
+                    blend = slider("Heatmap over image, %", None, 0, 100, 1, 65, "sed-after")
                 with gr.Column(scale=6, min_width=300):
                     curve = html("", "curve")
-                    with gr.Row():
+                    with gr.Row(elem_classes="sed-after"):
                         weight_free = switch("Weight-free", "Divide by c²: comparable along T_SEC.")
                         locked = switch("Lock colours", "One scale for every T_SEC.")
             factors = html("", "factors")
@@ -75,11 +75,15 @@ def build(context: Context) -> None:
     photo.clear(on.clear, None, parts.all(), **light)
     taking.failure(on.restore, shown, photo, **light)
     picking = bridge.submit(on.pick, view, **heavy)
-    going = bridge.select(on.go, view, trigger_mode="always_last", **heavy)
+    # `wish` comes first: Gradio sends the events of one trigger in this order, each after the one before.
     bridge.select(on.wish, queue=False, trigger_mode="multiple", **light)
-    returning = calibrated.click(on.go, view, **heavy)
-    moving = bridge.input(on.move, view, parts.all(), trigger_mode="always_last", **light)
-    for event in (taking, picking, going, returning, moving):
+    stepping = bridge.select(on.set_k, [k, *view], trigger_mode="always_last", preprocess=False, **heavy)
+    going = bridge.apply(on.go_there, view, **heavy)
+    returning = calibrated.click(on.go_calibrated, view, **heavy)
+    moving = bridge.input(
+        on.set_t_sec, [t_sec, *view], parts.all(), trigger_mode="always_last", preprocess=False, **light
+    )
+    for event in (taking, picking, stepping, going, returning, moving):
         event.success(None, where, js=REMEMBER, **light)
     gr.on([weight_free.input, locked.input], on.switch, view, parts.all(), **light)
     stop.click(on.stop, shown, [k], queue=False, **light)
@@ -102,10 +106,12 @@ def html(value: str, name: str) -> gr.HTML:
     return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
 
 
-def slider(label: str, info: str | None, low: int, high: int, step: int, value: int) -> gr.Slider:
+def slider(
+    label: str, info: str | None, low: int, high: int, step: int, value: int, style: str | None = None
+) -> gr.Slider:
     """A slider without a reset button, whose change would go unnoticed by the page's script."""
     name = {"k": "k", "T_SEC": "t-sec"}.get(label)
-    return gr.Slider(low, high, value, step=step, label=label, info=info, buttons=[], elem_id=name)
+    return gr.Slider(low, high, value, step=step, label=label, info=info, buttons=[], elem_id=name, elem_classes=style)
 
 
 def switch(label: str, info: str) -> gr.Checkbox:

@@ -1,7 +1,9 @@
 """The page's own JavaScript: the full-size view, and what a click or a slider asks of the server.
 
 It runs once, in the `js_on_load` of one `gr.HTML`, where `trigger` sends a Gradio event with data:
-`input` {t_sec, slider} while T_SEC moves, `select` {k, t_sec} to go to another pair, `submit` {example}.
+`input` while T_SEC moves, `select` {k} when k was set, `apply` {k, t_sec} to go to another pair, `submit` {example}.
+The first two may come faster than they are answered; Gradio then skips to the last one but hands over the data of the
+first (6.31), so their handlers read the sliders themselves.
 """
 
 LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-stage"></div>
@@ -42,14 +44,16 @@ listen('click', event => {
     return;
   }
   const go = target.closest('.sed-go');
-  if (go) { trigger('select', {k: +go.dataset.k, t_sec: +go.dataset.t}); return; }
+  if (go) { trigger('apply', {k: +go.dataset.k, t_sec: +go.dataset.t}); return; }
   const example = target.closest('.sed-example');
   if (example) { trigger('submit', {example: example.dataset.name}); return; }
   const plot = target.closest('.sed-curve .sed-plot');
   if (plot) {
     const box = plot.getBoundingClientRect(), {timesteps, k, last} = plot.dataset;
     const wanted = (event.clientX - box.left) / box.width * timesteps;
-    trigger('input', {t_sec: Math.min(Math.max(Math.round(wanted / k), 1) * k, last)});
+    const slider = document.querySelector('#t-sec input[type=range]');
+    slider.value = Math.min(Math.max(Math.round(wanted / k), 1) * k, last);
+    slider.dispatchEvent(new Event('input', {bubbles: true}));
   }
 });
 listen('keydown', event => {
@@ -58,12 +62,13 @@ listen('keydown', event => {
   if (event.key === 'ArrowRight') show(at + 1);
 });
 // T_SEC answers while it moves; k, which costs a new trajectory, once it is let go (or on each arrow key).
+// The timeout lets Gradio take over the value first.
 listen('input', event => {
-  if (event.target.matches('#t-sec input[type=range]')) trigger('input', {t_sec: +event.target.value, slider: true});
+  if (event.target.matches('#t-sec input[type=range]')) setTimeout(() => trigger('input'));
 });
 listen('change', event => {
-  if (event.target.matches('#t-sec input[type=number]')) trigger('input', {t_sec: +event.target.value});
-  if (event.target.matches('#k input')) trigger('select', {k: +event.target.value});
+  if (event.target.matches('#t-sec input[type=number]')) setTimeout(() => trigger('input'));
+  if (event.target.matches('#k input')) setTimeout(() => trigger('select', {k: +event.target.value}));
 });
 """
 

@@ -22,6 +22,7 @@ def make_theme() -> gr.themes.Base:
     )
 
 
+# Gradio serves this twice, the second time with every selector scoped to the app; it drops @container rules there.
 CSS = """
 :root { --sed-blend: .65; --sed-real: #1f6cb0; --sed-generated: #b8500c; --sed-undecided: #5d6675;
   --sed-plane: #ffffff; --sed-soft: #f4f6f9; --sed-rule: #dfe4ea; }
@@ -32,8 +33,9 @@ CSS = """
 .sed > .html-container { padding: 0; }
 .sed h2 { font-size: 1rem; font-weight: 620; margin: .5rem 0 .5rem; }
 @media (min-width: 900px) { #inspect { align-items: stretch; } #controls { position: sticky; top: 10px; z-index: 2; } }
-#controls { flex-grow: 0; background: var(--body-background-fill); }
-#factors { container-type: inline-size; }
+#controls { flex-grow: 0 !important; background: var(--body-background-fill); }
+.gradio-container { overflow: clip !important; } /* hidden would keep the controls from sticking */
+#inspect:not(:has(.sed-heat)) .sed-after { display: none; }
 #stop { display: none; }
 .gradio-container:has(#verdicts .progress-level) #stop { display: block; animation: sed-late 1.2s; }
 @keyframes sed-late { 0%, 80% { opacity: 0; } }
@@ -108,7 +110,7 @@ CSS = """
 .sed-factors span { display: block; font-weight: 600; }
 .sed-factors small { color: var(--body-text-color-subdued); font-size: .8rem; }
 .sed-factors > i { align-self: center; font-style: normal; font-size: 1.4rem; color: var(--body-text-color-subdued); }
- @container (max-width: 620px) { .sed-factors > i { flex: 0 0 100%; text-align: center; line-height: .8; } .sed-factors div { flex-basis: 100%; } }
+ @media (max-width: 1000px) { .sed-factors > i { flex: 0 0 100%; text-align: center; line-height: .8; } .sed-factors div { flex-basis: 100%; } }
 .sed-details summary { cursor: pointer; margin-top: .5rem; }
 
 .sed-frame { margin: 0; min-width: 0; }

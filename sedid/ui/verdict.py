@@ -122,9 +122,8 @@ def factors(judgement: Judgement) -> str:
     near, far = judgement.t_sec - judgement.k, judgement.t_sec
     return f"""<h2>The t-error, split in two</h2><div class="sed-factors" aria-label="t-error = weight times change">
 <div><b>{number(judgement.t_error)}</b><span>t-error E</span><small>what STAT judges</small></div><i>=</i>
-<div><b>{number(judgement.weight)}</b><span>fixed weight c²</span><small>the same for every image at this k and T_SEC</small></div><i>&times;</i>
-<div><b>{number(judgement.change)}</b><span>change of the predicted noise</span><small>how far the model changes its mind between
-t = {near} and t = {far}</small></div></div>
+<div><b>{number(judgement.weight)}</b><span>fixed weight c²</span><small>the same for every image at this k, T_SEC</small></div><i>&times;</i>
+<div><b>{number(judgement.change)}</b><span>change of predicted noise</span><small>between t = {near} and t = {far}: how far the model changes its mind</small></div></div>
 <details class="sed-details"><summary>The formula</summary><p>E = c(t,k)² · ‖ε<sub>θ</sub>(x̃<sub>{far}</sub>, {far}) &minus; ε<sub>θ</sub>(x̃<sub>{near}</sub>, {near})‖²,
 &nbsp; c(t,k) = √(1&minus;ᾱ<sub>t</sub>) &minus; √(ᾱ<sub>t</sub> / ᾱ<sub>t+k</sub>) · √(1&minus;ᾱ<sub>t+k</sub>), &nbsp; t = {near}, k = {judgement.k}; images on the [0, 1] scale.
 c² comes from the noise schedule alone, so raw t-errors at different T_SEC cannot be compared; the weight-free ones can.</p></details>"""
