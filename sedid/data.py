@@ -111,7 +111,7 @@ def iter_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: int |
 
 
 def count_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: int | None = None) -> int:
-    """How many items `iter_items` will yield for these data sets; no pixels are read."""
+    """How many items `iter_items` will yield (a set that breaks off in its middle yields fewer)."""
     total = 0
     for spec in specs:
         try:

@@ -10,7 +10,7 @@ from image_files import encoded, pixels, zipped
 from PIL import Image
 
 import sedid.sources as sources
-from sedid.data import iter_items, load_images, load_with_files
+from sedid.data import count_items, iter_items, load_images, load_with_files
 from sedid.images import MAX_BYTES, ImageError, prepare
 from sedid.sources import FileFacts
 
@@ -250,6 +250,7 @@ def test_iter_items_goes_on_after_errors(tmp_path: Path) -> None:
         ("e.zip/x.png", 0, False),
         ("folder/a.png", 0, False),
     ]
+    assert count_items(f"{tmp_path}/{name}" for name in names) == len(found)
     good = [image for _, _, image in found if not isinstance(image, ImageError)]
     assert (np.stack(good) == images[[0, 2, 3, 3, 0]]).all()
     assert "HEIC" in str(found[1][2])
