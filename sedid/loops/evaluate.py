@@ -55,6 +55,8 @@ def stat_rows(detector: Detector, real: Scores, generated: Scores) -> list[dict[
                 "polarity": calibration.polarity if calibration else "smaller",
                 "auc_paper_polarity": measure(-scores, -generated[pair]).auc,
                 "chosen": pair == detector.chosen,
+                "threshold": calibration.threshold if calibration else None,
+                "band": list(calibration.band) if calibration else None,
                 **asdict(measure(sign * scores, sign * generated[pair], threshold)),
             }
         )
@@ -154,7 +156,8 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
         of_real, of_generated = probabilities[reals], probabilities["generated"]
         if detector.nn is not None and of_real is not None and of_generated is not None:
             found = measure(of_real, of_generated, detector.nn.threshold)
-            results["nn"][reals] = {"k": detector.nn.k, "t_sec": detector.nn.t_sec} | asdict(found)
+            kept = ("k", "t_sec", "polarity", "threshold", "band")
+            results["nn"][reals] = {name: getattr(detector.nn, name) for name in kept} | asdict(found)
     file = Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json"
     save_scores(scores_file(file), detector, images, scores, probabilities)
     write_json(file, results)

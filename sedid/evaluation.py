@@ -1,0 +1,163 @@
+"""An evaluation read back from its files: the results and, where they were kept, the scores behind them."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid import paper
+from sedid.metrics import best_threshold
+from sedid.storage import read_json
+
+REALS = {"heldout": "held-out reals", "members": "member reals"}
+"""Key in the files -> what the page calls them."""
+
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `loops.evaluate` wrote.
+
+    Attributes:
+        file: the results file.
+        results: its content.
+        arrays: the scores beside it (`loops.evaluate.save_scores`); empty where there are none.
+    """
+
+    file: Path
+    results: dict[str, Any] = field(repr=False)
+    arrays: dict[str, np.ndarray] = field(repr=False)
+
+    @property
+    def reals(self) -> list[str]:
+        """Keys of REALS that were measured."""
+        return [kind for kind in REALS if kind in self.results["stat"]]
+
+    @property
+    def name(self) -> str:
+        """What the evaluated detector is called."""
+        return str(self.results["protocol"].get("config", {}).get("detector") or self.file.stem)
+
+    @property
+    def data_set(self) -> str:
+        """The paper's data set that comes closest."""
+        config = self.results["protocol"].get("config", {})
+        return paper.closest(*(str(config.get(name, "")) for name in ("detector", "heldout", "members", "generated")))
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Every (k, T_SEC) measured."""
+        return [(row["k"], row["t_sec"]) for row in self.results["stat"][self.reals[0]]]
+
+    @property
+    def chosen(self) -> Pair:
+        """The detector's own pair, or the first one."""
+        rows = self.results["stat"][self.reals[0]]
+        return next(((row["k"], row["t_sec"]) for row in rows if row["chosen"]), self.pairs[0])
+
+    def row(self, reals: str, pair: Pair | None) -> dict[str, Any] | None:
+        """The metrics of STAT at a pair, or of NN (None)."""
+        if pair is None:
+            return self.results["nn"].get(reals)
+        return next((row for row in self.results["stat"][reals] if (row["k"], row["t_sec"]) == pair), None)
+
+    def scores(self, reals: str, pair: Pair | None) -> tuple[np.ndarray, np.ndarray] | None:
+        """Raw scores (N,) of reals and of generated images: t-errors at a pair, or NN's probabilities (None).
+
+        None where they were not kept.
+        """
+        kind = "nn" if pair is None else "stat"
+        names = [f"{kind}_{part}" for part in (reals, "generated")]
+        if any(name not in self.arrays for name in names) or (pair is not None and "pairs" not in self.arrays):
+            return None
+        real, generated = (self.arrays[name].astype(np.float64) for name in names)
+        if pair is None:
+            return real, generated
+        places = np.flatnonzero((self.arrays["pairs"] == pair).all(axis=1))
+        return (real[places[0]], generated[places[0]]) if len(places) else None
+
+    def oriented(self, reals: str, pair: Pair | None) -> tuple[np.ndarray, np.ndarray] | None:
+        """`scores`, turned so that higher means more generated."""
+        found, sign = self.scores(reals, pair), self.sign(reals, pair)
+        return None if found is None else (sign * found[0], sign * found[1])
+
+    def sign(self, reals: str, pair: Pair | None) -> int:
+        """-1 where a smaller score means generated."""
+        row = self.row(reals, pair) or {}
+        return -1 if pair is not None and row.get("polarity", "smaller") == "smaller" else 1
+
+    def threshold(self, reals: str, pair: Pair | None, oracle: bool) -> float | None:
+        """The raw threshold: the calibration split's, or the best of these images (`oracle`); None if unknown."""
+        if not oracle:
+            return (self.row(reals, pair) or {}).get("threshold")
+        found, sign = self.oriented(reals, pair), self.sign(reals, pair)
+        return None if found is None else sign * best_threshold(*found)
+
+    def confusion(self, reals: str, pair: Pair | None, oracle: bool) -> np.ndarray | None:
+        """Counts (2, 2): rows real and generated, columns called real and called generated."""
+        found, threshold, sign = (
+            self.oriented(reals, pair),
+            self.threshold(reals, pair, oracle),
+            self.sign(reals, pair),
+        )
+        if found is None or threshold is None:
+            return None
+        called = [int((values >= sign * threshold).sum()) for values in found]
+        return np.array([[len(values) - hits, hits] for values, hits in zip(found, called, strict=True)])
+
+    def mistakes(self, name: str) -> list[tuple[np.ndarray, int, float]]:
+        """The worst mistakes among "generated" or the reals: (uint8 (H, W, 3), place in the set, t-error).
+
+        Only images on the wrong side of the threshold, if the threshold is known.
+        """
+        images, places = self.arrays.get(f"mistakes_{name}"), self.arrays.get(f"mistaken_{name}")
+        reals = name if name in REALS else self.reals[0]
+        found = self.scores(reals, self.chosen)
+        if images is None or places is None or found is None:
+            return []
+        values = found[1 if name == "generated" else 0][places]
+        threshold, sign = self.threshold(reals, self.chosen, oracle=False), self.sign(reals, self.chosen)
+        wrong = [
+            threshold is None or (sign * value < sign * threshold) == (name == "generated") for value in values.tolist()
+        ]
+        kept = [i for i, beyond in enumerate(wrong) if beyond]
+        return [(images[i], int(places[i]), float(values[i])) for i in kept]
+
+
+def load_evaluation(source: Path) -> Evaluation:
+    """Read an evaluation.
+
+    Args:
+        source: a results.json, or a folder that holds it (a bundle's `sedid/` is looked into).
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is not what `evaluate` writes.
+    """
+    from sedid.loops.evaluate import scores_file
+
+    source = Path(source)
+    file = next(
+        (path for path in (source, source / "sedid" / "results.json", source / "results.json") if path.is_file()), None
+    )
+    if file is None:
+        raise FileNotFoundError(f"{source} holds no evaluation; `python -m sedid evaluate` makes one (results.json)")
+    results = read_json(file)
+    try:
+        protocol, stat = results["protocol"], results["stat"]
+        known = [kind for kind in REALS if stat.get(kind)]
+        fits = bool(known) and all(
+            {"k", "t_sec", "auc", "chosen"} <= row.keys() for kind in known for row in stat[kind]
+        )
+        fits = fits and isinstance(protocol["images"], dict) and isinstance(results["nn"], dict)
+    except (AttributeError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{file} is not a results file of `python -m sedid evaluate`")
+    beside, arrays = scores_file(file), {}
+    if beside.is_file():
+        with np.load(beside, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+    return Evaluation(file, results, arrays)

@@ -1,0 +1,280 @@
+"""An evaluation as HTML parts, for the page and the report: protocol, the paper's tables beside ours, curves, mistakes."""
+
+import base64
+from collections.abc import Iterable, Sequence
+from html import escape
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+
+from sedid import paper
+from sedid.card import cell, leak_line
+from sedid.evaluation import REALS, Evaluation, Pair
+from sedid.metrics import roc
+from sedid.svg import SHARES, Axis, Line, histogram, line_chart
+
+STYLE = """
+.res h2 { font-size: 1.05rem; font-weight: 620; margin: 1.4rem 0 .3rem; } .res h3 { font-size: .95rem; font-weight: 620; margin: .8rem 0 .3rem; }
+.res p { margin: .3rem 0; max-width: 62rem; } .res .res-note { color: var(--body-text-color-subdued); font-size: .84rem; }
+.res-scroll { overflow-x: auto; }
+.res table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; margin: .4rem 0; width: auto; min-width: 0; }
+.res th, .res td { padding: 5px 13px; text-align: right; border: 0; border-bottom: 1px solid var(--sed-rule); white-space: nowrap; }
+.res thead th { font-weight: 600; border-bottom: 1px solid var(--body-text-color-subdued); vertical-align: bottom; background: none; }
+.res th:first-child, .res td:first-child { text-align: left; } .res tr.res-own td, .res tr.res-own th { background: var(--sed-soft); font-weight: 620; }
+.res td.res-paper, .res th.res-paper { color: var(--body-text-color-subdued); font-weight: 400; } .res thead th.res-group { text-align: center; }
+@media (max-width: 600px) { .res th, .res td { padding: 5px 6px; font-size: .82rem; } .res tbody th { white-space: normal; } }
+.res-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); gap: 8px 24px; background: var(--sed-soft); border-radius: 10px; padding: 14px 18px; margin: 8px 0; }
+.res-facts dt { font-size: .78rem; color: var(--body-text-color-subdued); } .res-facts dd { margin: 0; overflow-wrap: anywhere; }
+.res-warning { border-left: 4px solid var(--sed-generated); background: var(--sed-soft); border-radius: 3px 8px 8px 3px; padding: 9px 14px; }
+.res-warning b { color: var(--sed-generated); }
+.res-confusion td { min-width: 6.5rem; text-align: center; font-size: 1.05rem; } .res-confusion td small { display: block; font-size: .78rem; color: var(--body-text-color-subdued); }
+.res-confusion td.res-right { background: color-mix(in srgb, var(--res-two) 16%, transparent); }
+.res-gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(68px, 1fr)); gap: 10px; max-width: 62rem; }
+.res-gallery figure { margin: 0; } .res-gallery figcaption { font-size: .75rem; color: var(--body-text-color-subdued); text-align: center; font-variant-numeric: tabular-nums; }
+.res-gallery button { padding: 0; border: 0; background: none; display: block; width: 100%; border-radius: 5px; overflow: hidden; cursor: pointer; }
+.res-gallery button:hover { box-shadow: 0 0 0 2px var(--color-accent); } .res-gallery img { width: 100%; display: block; image-rendering: pixelated; margin: 0; }
+"""
+
+KS = '<th rowspan="2">k</th>'
+RESOLUTION = "n/a: fewer than 100 real images cannot resolve a false positive rate of 1 %, fewer than 1,000 not 0.1 %."
+POLARITY = (
+    "AUC in the paper's polarity (a smaller t-error means generated), so below 0.5 where the data turns it round."
+)
+ACCURACIES = (
+    "Best ACC is at the threshold that fits these very images best, as in the paper; ACC at the threshold of the "
+    "calibration split, fixed beforehand."
+)
+
+
+def table(head: str, rows: Iterable[tuple[str, Sequence[str]]], style: str = "") -> str:
+    """A table that scrolls sideways on small screens.
+
+    Args:
+        head: rows of the `thead`, HTML.
+        rows: (class of the row, cells as HTML starting with `<t`).
+    """
+    body = "".join(f'<tr class="{kind}">{"".join(cells)}</tr>' for kind, cells in rows)
+    return f'<div class="res-scroll" tabindex="0"><table class="{style}"><thead>{head}</thead><tbody>{body}</tbody></table></div>'
+
+
+def _cells(values: Sequence[float | None], theirs: Sequence[int] = ()) -> list[str]:
+    """Metrics as cells; those at the places `theirs` are the paper's."""
+    return [
+        f'<td class="res-paper">{cell(value)}</td>' if i in theirs else f"<td>{cell(value)}</td>"
+        for i, value in enumerate(values)
+    ]
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Names and values on a card."""
+    return f'<dl class="res-facts">{"".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)}</dl>'
+
+
+def made_by(manifest: dict[str, Any]) -> str:
+    """How a generated set was made, in words."""
+    if not manifest:
+        return "no manifest: sampler and checkpoint unknown"
+    crossed = ", by ANOTHER checkpoint (cross-checkpoint)" if manifest.get("cross_checkpoint") else ""
+    return (
+        f"{manifest.get('sampler', '?')}, {manifest.get('steps', '?')} steps, seed {manifest.get('seed', '?')}{crossed}"
+    )
+
+
+def protocol(evaluation: Evaluation) -> str:
+    """What was measured on what, and the leak audit's warning."""
+    stated = evaluation.results["protocol"]
+    config, k_t = stated.get("config", {}), evaluation.chosen
+    shown = [
+        ("Detector", f"{evaluation.name}, checkpoint {str(stated.get('checkpoint_sha256', '?'))[:12]}"),
+        ("Its own pair, chosen on the calibration split", f"k = {k_t[0]}, T_SEC = {k_t[1]}"),
+        ("Thresholds from", str(stated.get("threshold_from", "?"))),
+        ("How the images were generated", made_by(stated.get("generated_by", {}))),
+    ]
+    sets = {"generated": "Generated images"} | {kind: words.capitalize() for kind, words in REALS.items()}
+    for kind, words in sets.items():
+        if kind in stated["images"]:
+            found = stated["images"][kind]
+            shown.append(
+                (words, f"{found['count']:,} from {config.get(kind, '?')}, sha256 {str(found['sha256'])[:12]}")
+            )
+    shown.append(("t-error", str(stated.get("reduction", "?"))))
+    versions = ", ".join(f"{name} {number}" for name, number in stated.get("versions", {}).items())
+    shown.append(("Versions", versions))
+    return facts(shown) + leaks(evaluation.results)
+
+
+def leaks(results: dict[str, Any]) -> str:
+    """The leak audit as a line, a warning set off."""
+    said = leak_line(results)
+    if results.get("audit", {}).get("warning"):
+        return f'<p class="res-warning" role="alert"><b>The data gives the classes away.</b> {escape(said)}</p>'
+    return f'<p class="res-note">{escape(said or "These results are older than the leak audit; evaluate again for it.")}</p>'
+
+
+def table_1(evaluation: Evaluation, reals: str, data_set: str) -> str:
+    """STAT at every T_SEC, the paper's Table 1 beside it."""
+    several = len({k for k, _ in evaluation.pairs}) > 1
+    head = (
+        f'<tr><th rowspan="2">T_SEC</th>{KS if several else ""}<th class="res-group" colspan="2">AUC</th>'
+        '<th class="res-group" colspan="2">best ACC</th><th rowspan="2">ACC</th><th rowspan="2">TPR at<br>FPR 1 %</th>'
+        '<th rowspan="2">TPR at<br>FPR 0.1 %</th></tr><tr><th class="res-paper">paper</th><th>here</th>'
+        '<th class="res-paper">paper</th><th>here</th></tr>'
+    )
+    rows = []
+    for row in evaluation.results["stat"][reals]:
+        theirs = paper.table_1(data_set, row["k"], row["t_sec"]) or (None, None)
+        values = [theirs[0], row["auc_paper_polarity"], theirs[1], row["best_acc"]]
+        values += [row["acc"], row["tpr_at_1"], row["tpr_at_01"]]
+        own, step = "res-own" if row["chosen"] else "", f"<td>{row['k']}</td>" if several else ""
+        rows.append((own, [f"<th>{row['t_sec']}</th>{step}", *_cells(values, (0, 2))]))
+    return (
+        f"<h2>Table 1: STAT at every T_SEC{'' if several else f', k = {evaluation.pairs[0][0]}'}</h2>{table(head, rows)}"
+        f'<p class="res-note">{count_words(evaluation, reals)} Paper: {escape(data_set)}, {paper.SOURCE}. {POLARITY} '
+        f"{ACCURACIES} {RESOLUTION} The shaded row is the pair the calibration split chose.</p>"
+    )
+
+
+def table_2(evaluation: Evaluation, reals: str, data_set: str) -> str:
+    """The methods, the paper's Table 2 beside them."""
+    place = paper.DATA_SETS.index(data_set)
+    stat, network = evaluation.row(reals, evaluation.chosen), evaluation.row(reals, None)
+    methods: list[tuple[str, str, dict[str, Any] | None]] = [
+        ("existing", "Training loss (Matsumoto et al. 2023)", None),
+        ("stat", f"SeDID STAT, k = {evaluation.chosen[0]}, T_SEC = {evaluation.chosen[1]}", stat),
+        ("nn", "SeDID NN" + (f", k = {network['k']}, T_SEC = {network['t_sec']}" if network else ""), network),
+    ]
+    head = (
+        '<tr><th rowspan="2">method</th><th class="res-group" colspan="2">AUC</th><th class="res-group" colspan="2">best ACC</th>'
+        '<th rowspan="2">ACC</th></tr><tr><th class="res-paper">paper</th><th>here</th><th class="res-paper">paper</th><th>here</th></tr>'
+    )
+    rows = []
+    for key, words, row in methods:
+        auc, accuracy = paper.TABLE_2[key][place]
+        found = row or {}
+        values = [auc, found.get("auc"), accuracy, found.get("best_acc"), found.get("acc")]
+        rows.append(("", [f"<th>{escape(words)}</th>", *_cells(values, (0, 2))]))
+    return (
+        f"<h2>Table 2: the methods</h2>{table(head, rows)}"
+        f'<p class="res-note">{count_words(evaluation, reals)} Paper: {escape(data_set)}, its best T_SEC. STAT\'s AUC here is in the calibrated '
+        f"polarity. {ACCURACIES} n/a: not measured.</p>"
+    )
+
+
+def count_words(evaluation: Evaluation, reals: str) -> str:
+    """How many images of what."""
+    images = evaluation.results["protocol"]["images"]
+    return f"Here: {images['generated']['count']:,} generated images against {images[reals]['count']:,} {REALS[reals]}."
+
+
+def score_name(evaluation: Evaluation, pair: Pair | None) -> str:
+    """What a score is called."""
+    if pair is None:
+        return "NN"
+    own = ", the calibrated pair" if pair == evaluation.chosen else ""
+    return f"STAT at k = {pair[0]}, T_SEC = {pair[1]}{own}"
+
+
+def curves(evaluation: Evaluation, reals: str, pair: Pair | None) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+    """ROC curves, label -> (FPR, TPR, style): the chosen score, NN, and STAT's other pairs faintly."""
+    shown: list[Pair | None] = [other for other in evaluation.pairs if other != pair]
+    shown += [None] if pair is not None else []
+    found = {}
+    for one in [*shown, pair]:
+        values = evaluation.oriented(reals, one)
+        if values is not None:
+            label = score_name(evaluation, one) if one in (pair, None) else "STAT at the other pairs"
+            style = "res-one" if one == pair else "res-two res-dash" if one is None else "res-faint res-thin"
+            key = label if one in (pair, None) else f"{label}|{one}"
+            found[key] = (*roc(*values)[:2], style)
+    return found
+
+
+def charts(evaluation: Evaluation, reals: str, pair: Pair | None, oracle: bool) -> str:
+    """ROC curves, histogram and confusion matrix of one score; a sentence where the scores were not kept."""
+    raw = evaluation.scores(reals, pair)
+    if raw is None:
+        return (
+            '<p class="res-note">No curves: the per-image scores of this evaluation were not kept. '
+            "Run <code>python -m sedid evaluate</code> again to keep them.</p>"
+        )
+    made = curves(evaluation, reals, pair)
+    lines = [Line(label.split("|")[0], fpr, tpr, style) for label, (fpr, tpr, style) in made.items()]
+    low = Axis("real images called generated (FPR), logarithmic", 1e-3, 1, (0.001, 0.01, 0.1, 1), log=True)
+    wide = Axis("real images called generated (FPR)", 0, 1, (0, 0.25, 0.5, 0.75, 1))
+    threshold = evaluation.threshold(reals, pair, oracle)
+    band = None if oracle else (evaluation.row(reals, pair) or {}).get("band")
+    name = "probability of generated" if pair is None else "t-error"
+    title = f"Scores: {score_name(evaluation, pair)}"
+    return (
+        '<div class="res-row">'
+        + line_chart("ROC curves", lines, wide, SHARES, "share of generated images found (TPR)")
+        + line_chart("The same at low FPR", lines, low, SHARES, "share of generated images found (TPR)")
+        + f'</div><div class="res-row">{histogram(title, *raw, name, threshold, band)}'
+        + f"{confusion(evaluation, reals, pair, oracle)}</div>"
+    )
+
+
+def confusion(evaluation: Evaluation, reals: str, pair: Pair | None, oracle: bool) -> str:
+    """The confusion matrix, counts and shares, and how often no verdict is given."""
+    counts, threshold = evaluation.confusion(reals, pair, oracle), evaluation.threshold(reals, pair, oracle)
+    if counts is None or threshold is None:
+        return (
+            '<p class="res-note">These results do not state the threshold of the calibration split; evaluate again.</p>'
+        )
+    rows = []
+    for i, name in enumerate((REALS[reals], "generated images")):
+        cells = [
+            f'<td class="{"res-right" if i == j else ""}">{counts[i, j]:,}<small>{counts[i, j] / counts[i].sum():.1%}</small></td>'
+            for j in (0, 1)
+        ]
+        rows.append(("", [f"<th>{name}</th>", *cells]))
+    head = "<tr><th></th><th>called real</th><th>called generated</th></tr>"
+    source = "the best of these very images" if oracle else "the calibration split"
+    shares = evaluation.results.get("verdicts", {})
+    silent = ""
+    if pair == evaluation.chosen and not oracle and reals in shares:
+        silent = (
+            f" With its undecided band the detector says “cannot tell” of {shares['generated']['cannot tell']:.1%} of the "
+            f"generated images and {shares[reals]['cannot tell']:.1%} of the {REALS[reals]}."
+        )
+    return (
+        f"<div><h3>Confusion matrix</h3>{table(head, rows, 'res-confusion')}"
+        f'<p class="res-note">{escape(score_name(evaluation, pair))}, threshold {threshold:.4g}, from {source}.{silent}</p></div>'
+    )
+
+
+def picture(pixels: np.ndarray) -> str:
+    """uint8 (H, W, 3) as a PNG data URI."""
+    from PIL import Image
+
+    buffer = BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def mistakes(evaluation: Evaluation, reals: str, clickable: bool) -> str:
+    """The images STAT was most wrong about at the detector's own pair, worst first.
+
+    Args:
+        clickable: each is a button of class `res-open`, for the page.
+    """
+    parts = []
+    for name, words, wrong in (("generated", "Generated images", "real"), (reals, "Real images", "generated")):
+        found = evaluation.mistakes(name)
+        frames = []
+        for pixels, place, value in found:
+            image = f'<img src="{picture(pixels)}" alt="{words[:-1]} {place} of the set, t-error {value:.4g}">'
+            if clickable:
+                image = f'<button type="button" class="res-open" aria-label="Inspect image {place}">{image}</button>'
+            frames.append(f"<figure>{image}<figcaption>{value:.4g}</figcaption></figure>")
+        kept = f"mistakes_{name}" in evaluation.arrays
+        empty = f"None was called {wrong}." if kept else "They were not kept; evaluate again."
+        body = f'<div class="res-gallery">{"".join(frames)}</div>' if frames else f'<p class="res-note">{empty}</p>'
+        parts.append(f"<h3>{words} taken for {wrong}</h3>{body}")
+    note = "A click opens the image in Inspect." if clickable else ""
+    k, t_sec = evaluation.chosen
+    return (
+        f'<h2>Worst mistakes</h2><p class="res-note">STAT at k = {k}, T_SEC = {t_sec}, worst first; below each its '
+        f"t-error. {note}</p>{''.join(parts)}"
+    )
