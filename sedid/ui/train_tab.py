@@ -53,7 +53,7 @@ def build(context: Context) -> None:
             disk = html("", "disk")
         with gr.Column(scale=9, min_width=320):
             jobs = gr.Radio([], label="Jobs", elem_id="jobs", visible=False)
-            with gr.Row():
+            with gr.Row(elem_id="job-buttons"):
                 stop = small_button("Stop", variant="stop")
                 resume = small_button("Resume")
                 delete = small_button("Delete")
@@ -189,7 +189,7 @@ def refuse() -> None:
 
 def problem(error: Exception) -> gr.Error:
     """An error of the jobs, as a message that stays until it is read."""
-    return gr.Error(view.text(form.in_words(error)), duration=None, title="Not started", print_exception=False)
+    return gr.Error(view.text(form.in_words(error)), duration=None, print_exception=False)
 
 
 def listed(jobs: list[Job]) -> list[tuple[str, str]]:

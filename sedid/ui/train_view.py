@@ -15,6 +15,7 @@ from sedid.ui.train_form import job_name
 
 CSS = """
 #train { align-items: flex-start; } #jobs .wrap { max-height: 190px; overflow-y: auto; }
+#job-buttons button { flex: 0 1 130px; } #about-stage p { margin: 0; }
 #job .sed-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; margin-bottom: .4rem; }
 #job .sed-head h2 { font-size: 1.15rem; margin: 0; }
 .sed-chip { border: 1px solid currentColor; border-radius: 99px; padding: 0 10px; font-size: .8rem; font-weight: 620; }
@@ -41,6 +42,12 @@ CSS = """
 """
 EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p>Choose a stage and press Start. A job goes on when this page
 is closed, and is found again when it is opened.</p></div>"""
+WORDS = {
+    "learning_rate": "learning rate",
+    "heldout_loss": "held-out loss",
+    "validation_loss": "validation loss",
+    "validation_auc": "validation AUC",
+}
 POINTS = 300  # of a curve: more could not be seen
 
 
@@ -62,7 +69,7 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
         last = records[-1]
         share = last["done"] / max(last["total"], 1)
         parts.append(
-            f"<p>{text(last['stage'].capitalize())}: {last['done']:,} of {last['total']:,}</p>"
+            f"<p>{text(last['stage'][:1].upper() + last['stage'][1:])}: {last['done']:,} of {last['total']:,}</p>"
             f'<div class="sed-meter" role="progressbar" aria-label="Progress" aria-valuenow="{100 * share:.0f}" '
             f'aria-valuemin="0" aria-valuemax="100"><i style="width:{percent(share)}"></i></div>'
         )
@@ -76,10 +83,10 @@ def facts_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
         last = records[-1]
         if job.state == "running":
             facts[f"{last['unit']}/s"] = number(last["per_second"])
-            facts["time left, this stage"] = duration(last["eta_seconds"])
+            facts["stage ends in"] = duration(last["eta_seconds"])
         same = [record for record in records if record["stage"] == last["stage"]]
         values = {name: value for record in same for name, value in record["values"].items()}
-        facts |= {name.replace("_", " "): number(value) for name, value in values.items() if name != "images"}
+        facts |= {WORDS.get(name, name): short(value) for name, value in values.items() if name != "images"}
     if job.began:
         facts["time so far"] = duration((job.ended or time.time()) - job.began)
     rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
@@ -103,7 +110,8 @@ def loss_html(records: Sequence[dict[str, Any]]) -> str:
     seen = seen[np.isfinite(seen) & (seen > 0)]
     if not len(seen):
         return ""
-    scale = Scale(float(seen.min()) / 1.1, float(seen.max()) * 1.1, log=True)
+    low, high = float(seen.min()), float(seen.max())
+    scale = Scale(low / 1.1, high * 1.1, log=True) if high > 4 * low else Scale(0.0, 1.1 * high)
     along = Scale(0, float(rows[-1]["total"]))
     smooth = smoothed(y)
     keep = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
@@ -162,10 +170,10 @@ def samples_html(folder: Path) -> str:
 
         with Image.open(grids[-1]) as opened:
             picture = np.asarray(opened.convert("RGB"))
-        caption = f"Samples at step {int(grids[-1].stem):,}, always from the same noise"
+        caption = f"Samples at step {int(grids[-1].stem):,}"
     else:
         return ""
-    return f'<div class="sed-grid"><h2>{caption}</h2><img src="{data_uri(picture)}" alt="{caption}"></div>'
+    return f'<div class="sed-grid"><h2>{caption}</h2><img src="{data_uri(picture)}" alt="{caption}" title="Always from the same noise"></div>'
 
 
 def log_html(job: Job, lines: int = 12) -> str:
@@ -175,17 +183,15 @@ def log_html(job: Job, lines: int = 12) -> str:
 
 
 def report_markdown(folder: Path) -> str:
-    """What was measured, and the audit's warning if it had one; empty before the evaluation."""
-    from sedid.card import counts_line, results_table
+    """What was measured, and what the leak audit found; empty before the evaluation."""
+    from sedid.card import counts_line, leak_line, results_table
     from sedid.storage import read_json
 
     results = folder / "bundle" / "sedid" / "results.json"
     if not results.is_file():
         return ""
     measured = read_json(results)
-    audit = read_json(folder / "audit.json") if (folder / "audit.json").is_file() else {}
-    warning = f"\n\n**Leak audit:** {audit['warning']}" if audit.get("warning") else ""
-    return f"### Measured\n\n{counts_line(measured)}\n\n{results_table(measured)}{warning}"
+    return f"### Measured\n\n{counts_line(measured)}\n\n{results_table(measured)}\n\n{leak_line(measured)}"
 
 
 def disk_html(used: int, limit_gb: float) -> str:

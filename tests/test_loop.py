@@ -1,0 +1,161 @@
+"""The whole loop, and the sample grids of its training."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from sedid.bundle import load_detector
+from sedid.data import load_images
+from sedid.loops import loop as module
+from sedid.loops.loop import SCORED, LoopConfig, loop, write_splits
+from sedid.loops.train_ddpm import TrainDDPMConfig, TrainProgress, train_ddpm
+from sedid.models import UNETS
+from sedid.presets import PRESETS, resolve_loop
+from sedid.progress import finish
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    """80 images, all different."""
+    rng = np.random.default_rng(1)
+    coarse = rng.integers(0, 256, (80, 4, 4, 3), dtype=np.uint8)
+    np.savez(tmp_path / "photographs.npz", images=coarse.repeat(8, 1).repeat(8, 2))
+    return tmp_path / "photographs.npz"
+
+
+@pytest.fixture
+def config(tmp_path: Path, photographs: Path) -> LoopConfig:
+    return LoopConfig(
+        out=str(tmp_path / "run"),
+        data=str(photographs),
+        validation=4,
+        calibration=10,
+        classifier=10,
+        test=12,
+        unet="demo",
+        steps=4,
+        batch_size=4,
+        eval_every=4,
+        save_every=2,
+        log_every=1,
+        sampler="ddim",
+        sampler_steps=2,
+        sampler_batch=16,
+        ks=(495,),
+        epochs=1,
+        device="cpu",
+    )
+
+
+def test_splits_are_disjoint_and_written_down(config: LoopConfig, tmp_path: Path) -> None:
+    write_splits(config, tmp_path)
+    rows = {file.stem: load_images(file) for file in (tmp_path / "splits").glob("*.npz")}
+    sizes = {name: len(images) for name, images in rows.items()}
+    assert sizes == {"training": 44, "validation": 4, "calibration": 10, "classifier": 10, "test": 12, "members": 12}
+    seen = [{image.tobytes() for image in images} for name, images in rows.items() if name != "members"]
+    assert sum(map(len, seen)) == len(set().union(*seen)) == 80
+    assert {image.tobytes() for image in rows["members"]} < {image.tobytes() for image in rows["training"]}
+    manifest = json.loads((tmp_path / "splits.json").read_text())
+    assert {name: entry["count"] for name, entry in manifest.items()} == sizes
+
+
+def test_heldout_reals_of_their_own_leave_the_training_data_whole(config: LoopConfig, tmp_path: Path) -> None:
+    write_splits(replace(config, heldout=f"{config.data}[20:80]", data=f"{config.data}[0:20]"), tmp_path)
+    splits = {name: load_images(tmp_path / "splits" / f"{name}.npz") for name in ("training", *SCORED)}
+    assert {name: len(images) for name, images in splits.items()} == {
+        "training": 20,
+        "calibration": 10,
+        "classifier": 10,
+        "test": 12,
+    }
+    everything = load_images(config.data)
+    assert np.array_equal(splits["training"], everything[:20])
+
+
+def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
+    config: LoopConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = Path(config.out)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "calibrate", broken)
+        with pytest.raises(KeyboardInterrupt):
+            finish(loop(config))
+    assert json.loads((out / "stages.json").read_text()) == ["splits", "train-ddpm", "export", "generate"]
+    records: list[object] = []
+    bundle = finish(loop(config), records.append)
+    assert not any(isinstance(record, TrainProgress) for record in records)  # that stage was finished
+    detector = load_detector(bundle)
+    assert detector.chosen in [(495, 495), (495, 990)]
+    assert detector.nn is not None
+    results = json.loads((bundle / "sedid" / "results.json").read_text())
+    counts = {name: data["count"] for name, data in results["protocol"]["images"].items()}
+    assert counts == {"generated": 12, "heldout": 12, "members": 12}
+    assert "SeDID detector" in (bundle / "README.md").read_text()
+    # the slices of the generated set, like the splits of the reals, have nothing in common
+    generated = load_images(out / "generated" / "images.npz")
+    assert len({image.tobytes() for image in generated}) == 10 + 10 + 12
+
+    again: list[object] = []
+    assert finish(loop(config), again.append) == bundle
+    assert again == []
+    with pytest.raises(ValueError, match=r"holds a loop with other settings \(steps\)"):
+        finish(loop(replace(config, steps=5)))
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"unet": "huge"}, "unknown unet 'huge'; accepted: demo, small, paper"),
+        ({"sampler": "magic"}, "unknown sampler 'magic'"),
+        ({"input": "triple"}, "unknown input 'triple'"),
+        ({"ks": (2000,)}, "k must be between 1 and 999"),
+        ({"ks": ()}, "ks must be at least 1"),
+        ({"classifier": 3}, "classifier must be at least 10, not 3"),
+        ({"device": "toaster"}, "unknown device 'toaster'"),
+        ({"test": 60}, "the splits need 85 images .* and the data set has 80"),
+    ],
+)
+def test_what_does_not_fit_is_refused_before_the_training(config: LoopConfig, change: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        finish(loop(replace(config, **change)))
+    assert not (Path(config.out) / "ddpm").exists()
+
+
+@pytest.mark.parametrize("preset", PRESETS["loop"])
+def test_presets_pass_the_check(preset: str) -> None:
+    _, config = resolve_loop("loop", preset, None, ["out=x"])
+    module.check(config)
+
+
+def test_sample_grids_leave_the_training_as_it_was(
+    tmp_path: Path, images_npz: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 4, "dropout": 0.5}
+    monkeypatch.setitem(UNETS, "demo", UNETS["demo"] | small)
+    config = TrainDDPMConfig(
+        data=str(images_npz), out=str(tmp_path / "with"), unet="demo", steps=4, batch_size=4, eval_every=2, samples=5
+    )
+    without = replace(config, out=str(tmp_path / "without"), samples=0)
+    for one in (config, without):
+        list(train_ddpm(one))
+    states = [load_file(Path(one.out) / "state.safetensors") for one in (config, without)]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert [file.name for file in sorted((tmp_path / "with" / "samples").iterdir())] == ["0000002.png", "0000004.png"]
+    assert not (tmp_path / "without" / "samples").exists()
+    with Image.open(tmp_path / "with" / "samples" / "0000004.png") as grid:
+        assert grid.size == (96, 64)  # three columns, two rows
+        pixels = np.asarray(grid)
+    assert not pixels[32:, 64:].any()  # the sixth place is empty
+    assert pixels[:32, :32].any()
+    list(train_ddpm(replace(without, samples=5, steps=6)))  # may change when a run is continued
