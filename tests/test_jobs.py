@@ -3,56 +3,17 @@
 import json
 import os
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from light_jobs import LightStore, wait_for
 
 from sedid.joblog import as_progress, job_file, process_of, read_records, tail, update
 from sedid.jobs import Job, JobStore, as_toml, last_words
 from sedid.storage import read_json
-
-DEADLINE = 90  # seconds; an upper bound, nothing waits this long when all is well
-
-STAND_IN = """
-import signal, sys, time
-from pathlib import Path
-from sedid.joblog import attached
-from sedid.progress import Progress
-folder = Path(sys.argv[1])
-with attached(folder) as write:
-    for done in range(1, 10_000):
-        write(Progress("counting", done, 10_000, "steps", 1.0, 1.0, {"loss": 1 / done}))
-        if done == 2:
-            print("working hard", flush=True)
-        order = (folder.parent / "order").read_text() if (folder.parent / "order").exists() else ""
-        if order == "finish":
-            break
-        if order == "fail":
-            raise ValueError("no luck today")
-        if order == "deaf":
-            signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            (folder / "deaf").touch()
-        time.sleep(0.01)
-"""
-
-
-class LightStore(JobStore):
-    """Runs the stand-in in place of the command line."""
-
-    def _arguments(self, folder: Path, command: str) -> list[str]:
-        return [sys.executable, "-c", STAND_IN, str(folder)]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.02)
 
 
 @pytest.fixture
