@@ -86,13 +86,12 @@ def test_a_job_in_words(tmp_path: Path) -> None:
     assert "Resume goes on" in train_view.state_html(a_job(tmp_path, state="stopped"), [])
 
 
-def test_the_loss_curve_shows_the_latest_stage_with_a_loss() -> None:
+def test_the_loss_of_every_stage_is_drawn(tmp_path: Path) -> None:
+    both = train_view.pictures_html(tmp_path, records(1.0, float("nan"), 0.2, 0.1) + records(0.7, 0.6, stage="later"))
+    assert both.index("Loss, training") < both.index("Loss, later")
     assert train_view.loss_html([]) == train_view.loss_html(records(0.5)) == ""
     nan = float("nan")
     assert train_view.loss_html(records(nan, nan)) == ""
-    chart = train_view.loss_html(records(1.0, nan, 0.2, 0.1) + records(0.7, 0.6, stage="later"))
-    assert "Loss, later" in chart
-    assert "0.7" in chart
     chart = train_view.loss_html(records(1.0, 0.5, 0.2, 0.1))
     assert chart.count("sed-dot") == 1  # the held-out loss
     assert "nan" not in chart
@@ -126,7 +125,7 @@ def test_events_start_watch_and_stop(page: train_tab.Page, runs: Path) -> None:
     assert "Counting" in state
     page.stop(job.id)
     *_, seen = page.look(job.id, seen)
-    assert page.look(job.id, seen) == [gr.skip()] * 11  # nothing changed, nothing is sent
+    assert page.look(job.id, seen) == [gr.skip()] * 10  # nothing changed, nothing is sent
     assert page.delete("") == gr.skip()
     assert job.folder.exists()
     page.delete(job.id)
@@ -156,7 +155,7 @@ def test_a_public_space_trains_nothing(page: train_tab.Page, runs: Path, monkeyp
 
 
 def test_the_report_is_the_measured_table(tmp_path: Path) -> None:
-    assert train_view.report_markdown(tmp_path) == ""
+    assert train_view.report_html(tmp_path) == ""
     row = {"k": 165, "t_sec": 330, "auc": 0.75, "acc": 0.7, "tpr_at_1": None, "chosen": True}
     results = {
         "stat": {"heldout": [row]},
@@ -169,7 +168,7 @@ def test_the_report_is_the_measured_table(tmp_path: Path) -> None:
         "audit": {"warning": "the border gives it away"},
     }
     write_json(tmp_path / "bundle" / "sedid" / "results.json", results)
-    report = train_view.report_markdown(tmp_path)
+    report = train_view.report_html(tmp_path)
     assert "0.750" in report
     assert "WARNING. the border gives it away" in report
 
@@ -192,7 +191,7 @@ def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(runs: Path, monkeypa
         visit.get_by_role("tab", name="Train").click()
         visit.locator("#start-job").click()
         expect(visit.locator("#job .sed-chip")).to_have_text("running", timeout=WAIT)
-        expect(visit.locator("#loss svg")).to_be_visible(timeout=WAIT)  # the timer goes on looking
+        expect(visit.locator("#pictures svg")).to_be_visible(timeout=WAIT)  # the timer goes on looking
         visit.reload()
         visit.get_by_role("tab", name="Train").click()
         expect(visit.locator("#log")).to_contain_text("working hard", timeout=WAIT)

@@ -58,19 +58,15 @@ def build(context: Context) -> None:
                 resume = small_button("Resume")
                 delete = small_button("Delete")
             job = html(view.EMPTY, "job")
-            with gr.Row():
-                with gr.Column(scale=6, min_width=300):
-                    loss = html("", "loss")
-                with gr.Column(scale=4, min_width=240):
-                    samples = html("", "samples")
-            report = gr.Markdown("", elem_id="report")
+            report = html("", "report")
+            pictures = html("", "pictures")
             log = html("", "log")
     timer = gr.Timer(POLL, active=False)
 
     for name, field in fields.items():
         field.visible = name in form.FIELDS["loop"]
     page.names = list(fields)
-    shown: list[Any] = [jobs, stop, resume, delete, job, loss, samples, report, log, disk, seen]
+    shown: list[Any] = [jobs, stop, resume, delete, job, report, pictures, log, disk, seen]
     light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     watch: dict[str, Any] = {"fn": page.look, "inputs": [jobs, seen], "outputs": shown, **light}
 
@@ -170,13 +166,12 @@ class Page:
     def parts(job: Job | None) -> dict[str, str]:
         """What is shown of one job."""
         if job is None:
-            return {"job": view.EMPTY, "loss": "", "samples": "", "report": "", "log": ""}
+            return {"job": view.EMPTY, "report": "", "pictures": "", "log": ""}
         records = read_records(job.folder)
         return {
             "job": view.state_html(job, records),
-            "loss": view.loss_html(records),
-            "samples": view.samples_html(job.folder),
-            "report": view.report_markdown(job.folder),
+            "report": view.report_html(job.folder),
+            "pictures": view.pictures_html(job.folder, records),
             "log": view.log_html(job),
         }
 

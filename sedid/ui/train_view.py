@@ -37,7 +37,15 @@ CSS = """
 .sed-key.sed-key-dot { width: 9px; height: 9px; border-radius: 50%; background: var(--color-accent); opacity: 1; }
 .sed-grid img { max-width: 300px; border-radius: 6px; }
 .sed-log { background: var(--sed-soft); border-radius: 8px; padding: 10px 12px; margin: 0; max-height: 260px; overflow: auto;
-  font: .78rem/1.5 var(--font-mono); white-space: pre-wrap; overflow-wrap: anywhere; }
+  display: flex; flex-direction: column-reverse; }
+.sed-log pre { margin: 0; font: .78rem/1.5 var(--font-mono); white-space: pre-wrap; overflow-wrap: anywhere; }
+.sed-shown { display: flex; flex-wrap: wrap; gap: 12px 28px; }
+.sed-shown > div { flex: 1 1 320px; min-width: 0; } .sed-shown > div:has(.sed-grid) { flex: 1 1 240px; }
+.sed-wide { overflow-x: auto; }
+.sed-wide table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+.sed-wide :is(td, th) { padding: 4px 16px 4px 0; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--sed-rule); }
+.sed-wide th { font-weight: 600; color: var(--body-text-color-subdued); font-size: .8rem; }
+.sed-chosen { font-weight: 650; }
 .sed-warn { border-left: 4px solid var(--sed-generated); background: var(--sed-soft); border-radius: 3px 8px 8px 3px; padding: 8px 14px; }
 """
 EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p>Choose a stage and press Start. A job goes on when this page
@@ -48,6 +56,7 @@ WORDS = {
     "validation_loss": "validation loss",
     "validation_auc": "validation AUC",
 }
+MEASURED = ("auc", "acc", "tpr_at_1")
 POINTS = 300  # of a curve: more could not be seen
 
 
@@ -73,6 +82,10 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
             f'<div class="sed-meter" role="progressbar" aria-label="Progress" aria-valuenow="{100 * share:.0f}" '
             f'aria-valuemin="0" aria-valuemax="100"><i style="width:{percent(share)}"></i></div>'
         )
+    if job.state == "done" and (job.folder / "bundle").is_dir():
+        parts.append(
+            f"<p>Its detector is the folder <code>{text(job.folder.name)}/bundle</code> of the runs folder.</p>"
+        )
     return "".join(parts) + facts_html(job, records)
 
 
@@ -88,17 +101,26 @@ def facts_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
         values = {name: value for record in same for name, value in record["values"].items()}
         facts |= {WORDS.get(name, name): short(value) for name, value in values.items() if name != "images"}
     if job.began:
-        facts["time so far"] = duration((job.ended or time.time()) - job.began)
+        facts["took" if job.ended else "time so far"] = duration((job.ended or time.time()) - job.began)
     rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
     return f'<dl class="sed-facts">{rows}</dl>' if rows else ""
 
 
-def loss_html(records: Sequence[dict[str, Any]]) -> str:
-    """The loss of the latest stage that has one: raw, smoothed, and on images not trained on."""
-    stage = next((record["stage"] for record in reversed(records) if "loss" in record["values"]), None)
-    rows = [record for record in records if record["stage"] == stage and "loss" in record["values"]]
+def pictures_html(folder: Path, records: Sequence[dict[str, Any]]) -> str:
+    """The loss of every stage that has one, the samples beside it."""
+    by_stage: dict[str, list[dict[str, Any]]] = {}
+    for record in records:
+        if "loss" in record["values"]:
+            by_stage.setdefault(record["stage"], []).append(record)
+    shown = [*map(loss_html, by_stage.values()), samples_html(folder)]
+    return f'<div class="sed-shown">{"".join(f"<div>{part}</div>" for part in shown if part)}</div>'
+
+
+def loss_html(rows: Sequence[dict[str, Any]]) -> str:
+    """The loss of one stage: raw, smoothed, and on images not trained on; empty for a single record."""
     if len(rows) < 2:
         return ""
+    stage = rows[0]["stage"]
     x, y = np.array([row["done"] for row in rows], float), np.array([row["values"]["loss"] for row in rows], float)
     checks = [
         (row["done"], row["values"][name])
@@ -179,19 +201,33 @@ def samples_html(folder: Path) -> str:
 def log_html(job: Job, lines: int = 12) -> str:
     """The end of the log."""
     said = "\n".join(last_words(job, lines))
-    return f'<h2>Log</h2><pre class="sed-log" tabindex="0">{text(said)}</pre>' if said else ""
+    return f'<h2>Log</h2><div class="sed-log" tabindex="0"><pre>{text(said)}</pre></div>' if said else ""
 
 
-def report_markdown(folder: Path) -> str:
+def report_html(folder: Path) -> str:
     """What was measured, and what the leak audit found; empty before the evaluation."""
-    from sedid.card import counts_line, leak_line, results_table
+    from sedid.card import REALS, cell, counts_line, leak_line
     from sedid.storage import read_json
 
-    results = folder / "bundle" / "sedid" / "results.json"
-    if not results.is_file():
+    file = folder / "bundle" / "sedid" / "results.json"
+    if not file.is_file():
         return ""
-    measured = read_json(results)
-    return f"### Measured\n\n{counts_line(measured)}\n\n{results_table(measured)}\n\n{leak_line(measured)}"
+    results = read_json(file)
+    kinds = [kind for kind in REALS if kind in results["stat"]]
+    verdicts = [("STAT", rows) for rows in zip(*(results["stat"][kind] for kind in kinds), strict=True)]
+    if results["nn"]:
+        verdicts.append(("NN", tuple(results["nn"][kind] for kind in kinds)))
+    head = "".join(f'<th colspan="3" scope="colgroup">against {REALS[kind]} reals</th>' for kind in kinds)
+    lines = [f'<tr><td colspan="3"></td>{head}</tr>', "<tr><th>verdict</th><th>k</th><th>T_SEC</th>"]
+    lines[-1] += "<th>AUC</th><th>ACC</th><th>TPR@1 %</th>" * len(kinds) + "</tr>"
+    for name, rows in verdicts:
+        values = [rows[0]["k"], rows[0]["t_sec"], *(cell(row[key]) for row in rows for key in MEASURED)]
+        chosen = ' class="sed-chosen"' if rows[0].get("chosen") or name == "NN" else ""
+        lines.append(f"<tr{chosen}><td>{name}</td>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>")
+    return (
+        f'<h2>Measured</h2><p>{text(counts_line(results))}</p><div class="sed-wide" tabindex="0"><table>{"".join(lines)}'
+        f"</table></div><p>{text(leak_line(results))}</p>"
+    )
 
 
 def disk_html(used: int, limit_gb: float) -> str:
