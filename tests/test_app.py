@@ -167,6 +167,7 @@ def page(browser, url: str):
     page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: wrong.append(request.url) if outside(request.url, url) else None)
+    page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
     page.goto(url)
     page.wait_for_selector(".sed-card")
     yield page
@@ -325,6 +326,7 @@ def test_the_camera_takes_a_picture(page) -> None:
     page.wait_for_selector(".sed-state")
     page.locator("#photo button[aria-label='Capture from camera']").click()
     page.locator("#photo button:has-text('Click to Access Webcam')").click()
+    page.wait_for_function("document.querySelector('#photo video')?.currentTime > 0.3")  # the camera runs
     page.locator("#photo button[aria-label='capture photo']").click()
     page.wait_for_selector(".sed-card")
     page.wait_for_selector("#seen >> text=resized from")

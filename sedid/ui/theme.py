@@ -37,7 +37,7 @@ CSS = """
 .gradio-container { overflow: clip !important; } /* hidden would keep the controls from sticking */
 #inspect:not(:has(.sed-heat)) .sed-after { display: none; }
 #stop { display: none; }
-.gradio-container:has(#verdicts .progress-level) #stop { display: block; animation: sed-late 1.2s; }
+.gradio-container:has(#verdicts .progress-text) #stop { display: block; animation: sed-late 1.2s; }
 @keyframes sed-late { 0%, 80% { opacity: 0; } }
 .sed { color: var(--body-text-color); font-size: .875rem; line-height: 1.5; }
 .sed p { margin: .35rem 0; }
