@@ -12,6 +12,7 @@ from light_jobs import LightStore, wait_for
 from PIL import Image
 from test_app import CHROMIUM, WAIT, served
 
+from sedid import ui
 from sedid.joblog import process_of, read_records
 from sedid.jobs import Job
 from sedid.storage import read_json, write_json
@@ -82,12 +83,14 @@ def test_a_job_in_words(tmp_path: Path) -> None:
     failed = train_view.state_html(a_job(tmp_path, state="failed", error="<b> no luck"), [])
     assert "&lt;b&gt; no luck" in failed
     assert 'role="alert"' in failed
+    assert "not finite" in train_view.state_html(a_job(tmp_path), records(float("nan")))
     assert "Waits for its turn" in train_view.state_html(a_job(tmp_path, state="queued", began=None), [])
     assert "Resume goes on" in train_view.state_html(a_job(tmp_path, state="stopped"), [])
 
 
 def test_the_loss_of_every_stage_is_drawn(tmp_path: Path) -> None:
     both = train_view.pictures_html(tmp_path, records(1.0, float("nan"), 0.2, 0.1) + records(0.7, 0.6, stage="later"))
+    assert "nan" not in both
     assert both.index("Loss, training") < both.index("Loss, later")
     assert train_view.loss_html([]) == train_view.loss_html(records(0.5)) == ""
     nan = float("nan")
@@ -179,6 +182,7 @@ def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(runs: Path, monkeypa
     from playwright.sync_api import expect, sync_playwright
 
     monkeypatch.setattr(train_tab, "JobStore", lambda: LightStore(runs))
+    monkeypatch.setattr(ui, "TABS", ("inspect", "train"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
     detector = make_detector()
     with served(Context(lambda: detector)) as url, sync_playwright() as playwright:

@@ -99,7 +99,11 @@ def facts_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
             facts["stage ends in"] = duration(last["eta_seconds"])
         same = [record for record in records if record["stage"] == last["stage"]]
         values = {name: value for record in same for name, value in record["values"].items()}
-        facts |= {WORDS.get(name, name): short(value) for name, value in values.items() if name != "images"}
+        facts |= {
+            WORDS.get(name, name): short(value) if np.isfinite(value) else "not finite"
+            for name, value in values.items()
+            if name != "images"
+        }
     if job.began:
         facts["took" if job.ended else "time so far"] = duration((job.ended or time.time()) - job.began)
     rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
@@ -118,6 +122,7 @@ def pictures_html(folder: Path, records: Sequence[dict[str, Any]]) -> str:
 
 def loss_html(rows: Sequence[dict[str, Any]]) -> str:
     """The loss of one stage: raw, smoothed, and on images not trained on; empty for a single record."""
+    rows = [row for row in rows if np.isfinite(row["values"]["loss"])]  # a diverged training writes NaN
     if len(rows) < 2:
         return ""
     stage = rows[0]["stage"]
