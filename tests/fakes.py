@@ -22,7 +22,7 @@ class CountingModel:
     def __call__(self, x: Tensor, t: int) -> Tensor:
         self.gate.wait(30)
         self.calls += 1
-        return (0.3 + t / 2000) * x.roll(1, -1) - 0.1
+        return 0.6 * torch.sin(2 * x.roll(1, -1) + t / 250)
 
 
 class FakeClassifier(nn.Module):

@@ -144,7 +144,7 @@ def judged(t_sec: int = 330, **changes: object):
     [(1e6, (9e5, 2e6), "Looks generated"), (1e-6, (0, 1e-5), "Looks real"), (50.0, (0.0, 1e6), "Cannot tell")],
 )
 def test_verdicts_are_three_valued(threshold: float, band: tuple[float, float], call: str) -> None:
-    detector, judgement = judged(threshold=threshold, band=band, real=ramp(0, 500), generated=ramp(0, 500))
+    detector, judgement = judged(threshold=threshold, band=band, real=ramp(0, 200), generated=ramp(0, 200))
     shown = card(detector, judgement, neural=False)
     assert f"<h3>{call}</h3>" in shown
     assert "10% of the calibration images" in shown
