@@ -63,7 +63,6 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "small": {
             "data": "cifar10",
-            "heldout": "cifar10:test",
             "unet": "small",
             "steps": 50_000,
             "warmup_steps": 500,
@@ -80,7 +79,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "epochs": 10,
             "classifier_rate": 0.01,
         },
-        "paper": {"data": "cifar10", "heldout": "cifar10:test"},
+        "paper": {"data": "cifar10"},
     },
 }
 """Command -> preset -> settings that differ from the dataclass's defaults."""

@@ -67,7 +67,9 @@ def test_splits_are_disjoint_and_written_down(config: LoopConfig, tmp_path: Path
     assert {name: entry["count"] for name, entry in manifest.items()} == sizes
 
 
-def test_heldout_reals_of_their_own_leave_the_training_data_whole(config: LoopConfig, tmp_path: Path) -> None:
+def test_heldout_reals_of_their_own_leave_the_training_data_whole(
+    config: LoopConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_splits(replace(config, heldout=f"{config.data}[20:80]", data=f"{config.data}[0:20]"), tmp_path)
     splits = {name: load_images(tmp_path / "splits" / f"{name}.npz") for name in ("training", *SCORED)}
     assert {name: len(images) for name, images in splits.items()} == {
@@ -78,6 +80,10 @@ def test_heldout_reals_of_their_own_leave_the_training_data_whole(config: LoopCo
     }
     everything = load_images(config.data)
     assert np.array_equal(splits["training"], everything[:20])
+    monkeypatch.setitem(module.TEST_PARTS, config.data, f"{config.data}[40:80]")  # as a named data set has
+    write_splits(config, tmp_path)
+    manifest = json.loads((tmp_path / "splits.json").read_text())
+    assert (manifest["training"]["count"], manifest["test"]["data"]) == (80, f"{config.data}[40:80]")
 
 
 def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(

@@ -110,7 +110,7 @@ def test_samples_are_the_newest_grid_or_the_generated_images(tmp_path: Path) -> 
     assert "Samples at step 10" in train_view.samples_html(tmp_path)
     (tmp_path / "parts").mkdir()
     np.savez(tmp_path / "parts" / "0000000-0000006.npz", images=np.zeros((6, 8, 8, 3), np.uint8))
-    assert "first images of the set" in train_view.samples_html(tmp_path)
+    assert "first generated images" in train_view.samples_html(tmp_path)
 
 
 def test_events_start_watch_and_stop(page: train_tab.Page, runs: Path) -> None:
@@ -142,6 +142,11 @@ def test_fields_follow_the_stage(page: train_tab.Page) -> None:
     visible = [name for name in page.names if changes[name]["visible"]]
     assert visible == ["detector", "data", "generated"]
     assert changes["preset"].visible is False
+
+
+def test_a_preset_brings_its_data(page: train_tab.Page) -> None:
+    assert [page.data_of("loop", preset)["value"] for preset in form.PRESETS] == ["sample:real", "cifar10", "cifar10"]
+    assert page.data_of("train-ddpm", "small") == gr.skip()
 
 
 def test_a_public_space_trains_nothing(page: train_tab.Page, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:

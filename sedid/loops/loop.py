@@ -33,6 +33,7 @@ from sedid.models import UNETS, Runtime
 from sedid.progress import Progress
 from sedid.storage import read_json, replacing, write_json
 
+TEST_PARTS = {"cifar10": "cifar10:test", "celeba": "celeba:test", "tiny-imagenet": "tiny-imagenet:val"}
 SCORED = ("calibration", "classifier", "test")
 
 
@@ -42,7 +43,7 @@ class LoopConfig:
 
     out: str  # the run folder
     data: str = "sample:real"  # reals
-    heldout: str = ""  # reals the DDPM never sees; "" takes them from `data`
+    heldout: str = ""  # reals the DDPM never sees; "" takes the test part of a named data set, else some of `data`
     validation: int = 500  # reals for the held-out loss of the DDPM
     calibration: int = 2_000  # of each class, as the next two
     classifier: int = 5_000
@@ -105,8 +106,9 @@ def write_splits(config: LoopConfig, out: Path) -> None:
     """
     images = load_images(config.data)
     sizes = {name: getattr(config, name) for name in ("validation", *SCORED)}
-    if config.heldout:
-        others = load_images(config.heldout)
+    heldout = config.heldout or TEST_PARTS.get(config.data, "")
+    if heldout:
+        others = load_images(heldout)
         splits = {name: others[rows] for name, rows in make_splits(len(others), sizes, config.seed).items()}
         splits["training"] = images
     else:
@@ -116,7 +118,7 @@ def write_splits(config: LoopConfig, out: Path) -> None:
     splits["members"] = splits["training"][np.sort(rows)]
     manifest = {}
     for name, values in splits.items():
-        source = config.heldout if config.heldout and name not in ("training", "members") else config.data
+        source = heldout if heldout and name not in ("training", "members") else config.data
         manifest[name] = asdict(describe_split(name, source, values, config.seed))
         with replacing(out / "splits" / f"{name}.npz") as temporary:
             np.savez(temporary, images=values)

@@ -7,6 +7,7 @@ import gradio as gr
 from sedid.data import NAMES
 from sedid.joblog import read_records
 from sedid.jobs import Job, JobStore
+from sedid.presets import PRESETS
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
 from sedid.ui.context import Context
@@ -71,6 +72,7 @@ def build(context: Context) -> None:
     watch: dict[str, Any] = {"fn": page.look, "inputs": [jobs, seen], "outputs": shown, **light}
 
     stage.change(page.choose, stage, [about, preset, *fields.values()], **light)
+    preset.input(page.data_of, [stage, preset], fields["data"], **light)
     start.click(page.start, [stage, preset, lines, *fields.values()], jobs, **light).success(**watch)
     stop.click(page.stop, jobs, None, show_progress_on=job, api_visibility="private").then(**watch)
     resume.click(page.resume, jobs, None, **light).then(**watch)
@@ -111,6 +113,10 @@ class Page:
                 change |= {"choices": choices[name], "value": choices[name][0][1]}
             made.append(gr.update(**change))
         return made
+
+    def data_of(self, stage: str, preset: str) -> Any:
+        """The photographs a preset of the whole loop is meant for."""
+        return gr.update(value=PRESETS["loop"][preset].get("data", "sample:real")) if stage == "loop" else gr.skip()
 
     def start(self, stage: str, preset: str, lines: str, *values: str) -> Any:
         """Start a job and show it."""

@@ -24,12 +24,12 @@ CSS = """
 .sed-chip-queued, .sed-chip-stopped { color: var(--sed-undecided); }
 .sed-meter { height: 8px; border-radius: 4px; background: var(--sed-rule); overflow: hidden; margin: .5rem 0; }
 .sed-meter i { display: block; height: 100%; background: var(--color-accent); }
-.sed-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 8px; margin: .6rem 0; }
+.sed-facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(124px, 1fr)); gap: 8px; margin: .6rem 0; }
 .sed-facts div { background: var(--sed-soft); border-radius: 8px; padding: 6px 12px; }
 .sed-facts dt { color: var(--body-text-color-subdued); font-size: .78rem; }
 .sed-facts dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
 .sed-loss { display: grid; grid-template-columns: 52px 1fr; margin-top: 8px; padding-right: 14px; }
-.sed-loss .sed-plot { height: 200px; border-left: 1px solid var(--sed-rule); overflow: hidden; }
+.sed-loss .sed-plot { height: 200px; border-left: 1px solid var(--sed-rule); }
 .sed-loss hr { position: absolute; left: 0; right: 0; margin: 0; border: 0; border-top: 1px solid var(--sed-rule); }
 .sed-loss .sed-axis-x { grid-column: 2; }
 .sed-raw { fill: none; stroke: var(--body-text-color-subdued); stroke-opacity: .45; stroke-width: 1; vector-effect: non-scaling-stroke; }
@@ -191,7 +191,7 @@ def samples_html(folder: Path) -> str:
         columns = 4 if len(images) >= 4 else len(images)
         images = images[: len(images) // columns * columns]
         rows = images.reshape(-1, columns, *images.shape[1:]).swapaxes(1, 2)
-        picture, caption = rows.reshape(-1, columns * images.shape[2], 3), "The first images of the set"
+        picture, caption = rows.reshape(-1, columns * images.shape[2], 3), "The first generated images"
     elif grids:
         from PIL import Image
 
