@@ -31,8 +31,7 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         parts += [
             f'<h2 class="res-part">Against {REALS[reals]}</h2>',
             *([MEMBERS] if reals == "members" else []),
-            resulthtml.table_1(evaluation, reals, data_set),
-            resulthtml.table_2(evaluation, reals, data_set),
+            resulthtml.tables(evaluation, reals, data_set),
             "<h2>Curves and errors</h2>",
             resulthtml.charts(evaluation, reals, evaluation.chosen, oracle=False),
         ]

@@ -17,13 +17,14 @@ from sedid.svg import SHARES, Axis, Line, histogram, line_chart
 STYLE = """
 .res h2 { font-size: 1.05rem; font-weight: 620; margin: 1.4rem 0 .3rem; } .res h3 { font-size: .95rem; font-weight: 620; margin: .8rem 0 .3rem; }
 .res p { margin: .3rem 0; max-width: 62rem; } .res .res-note { color: var(--body-text-color-subdued); font-size: .84rem; }
+.res-tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 0 36px; } .res-tables > div { min-width: 0; }
 .res-scroll { overflow-x: auto; }
 .res table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; margin: .4rem 0; width: auto; min-width: 0; }
-.res th, .res td { padding: 5px 13px; text-align: right; border: 0; border-bottom: 1px solid var(--sed-rule); white-space: nowrap; }
+.res th, .res td { padding: 5px 9px; text-align: right; border: 0; border-bottom: 1px solid var(--sed-rule); white-space: nowrap; }
 .res thead th { font-weight: 600; border-bottom: 1px solid var(--body-text-color-subdued); vertical-align: bottom; background: none; }
-.res th:first-child, .res td:first-child { text-align: left; } .res tr.res-own td, .res tr.res-own th { background: var(--sed-soft); font-weight: 620; }
+.res th:first-child, .res td:first-child { text-align: left; white-space: normal; } .res tr.res-own td, .res tr.res-own th { background: var(--sed-soft); font-weight: 620; }
 .res td.res-paper, .res th.res-paper { color: var(--body-text-color-subdued); font-weight: 400; } .res thead th.res-group { text-align: center; }
-@media (max-width: 600px) { .res th, .res td { padding: 5px 6px; font-size: .82rem; } .res tbody th { white-space: normal; } }
+@media (max-width: 600px) { .res th, .res td { padding: 5px 6px; font-size: .82rem; } }
 .res-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); gap: 8px 24px; background: var(--sed-soft); border-radius: 10px; padding: 14px 18px; margin: 8px 0; }
 .res-facts dt { font-size: .78rem; color: var(--body-text-color-subdued); } .res-facts dd { margin: 0; overflow-wrap: anywhere; }
 .res-warning { border-left: 4px solid var(--sed-generated); background: var(--sed-soft); border-radius: 3px 8px 8px 3px; padding: 9px 14px; }
@@ -110,6 +111,12 @@ def leaks(results: dict[str, Any]) -> str:
     if results.get("audit", {}).get("warning"):
         return f'<p class="res-warning" role="alert"><b>The data gives the classes away.</b> {escape(said)}</p>'
     return f'<p class="res-note">{escape(said or "These results are older than the leak audit; evaluate again for it.")}</p>'
+
+
+def tables(evaluation: Evaluation, reals: str, data_set: str) -> str:
+    """Both of the paper's tables."""
+    made = (table_1(evaluation, reals, data_set), table_2(evaluation, reals, data_set))
+    return f'<div class="res-tables">{"".join(f"<div>{one}</div>" for one in made)}</div>'
 
 
 def table_1(evaluation: Evaluation, reals: str, data_set: str) -> str:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sedid.ui.context import Context
 
-TABS = ("inspect", "train")
+TABS = ("inspect", "train", "evaluate", "sweep")
 """In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
 
 ABOUT = """# SeDID Explorer
@@ -64,13 +64,15 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
     """
     quiet()
     context = make_context(detector)
-    context.warm_up()
-    build_demo(context).launch(**launch_options() | options)
+    demo = build_demo(context)
+    demo.launch(**launch_options() | {"prevent_thread_lock": True} | options)
+    context.warm_up()  # not before: it would slow down the first page
+    demo.block_thread()
 
 
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
-    from sedid.ui import train_view
+    from sedid.ui import results, train_view
     from sedid.ui.theme import CSS, make_theme
 
     return {
@@ -85,5 +87,5 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": "20mb",
         "footer_links": ["api"],
         "theme": make_theme(),
-        "css": CSS + train_view.CSS,
+        "css": CSS + train_view.CSS + results.CSS,
     }

@@ -157,7 +157,12 @@ class Inspector:
         request: gr.Request,
         progress: gr.Progress = PROGRESS,
     ) -> Updates:
-        """An example was clicked."""
+        """An example was clicked, or a picture of another tab (a data URI)."""
+        picture = asked(event, "image")
+        if isinstance(picture, str) and picture.startswith("data:"):
+            updates = self.take({"url": picture, "orig_name": "The image"}, state, free, lock, request, progress)
+            taken = updates.get(self.parts.shown)
+            return updates | {self.parts.photo: enlarge(taken.image)} if taken else updates
         example = self.named(asked(event, "example"))
         return gr.skip() if example is None else self.open(example, self.pair(state), free, lock, request, progress)
 

@@ -1,7 +1,8 @@
 """The page's own JavaScript: the full-size view, and what a click or a slider asks of the server.
 
 It runs once, in the `js_on_load` of one `gr.HTML`, where `trigger` sends a Gradio event with data:
-`input` while T_SEC moves, `select` {k} when k was set, `apply` {k, t_sec} to go to another pair, `submit` {example}.
+`input` while T_SEC moves, `select` {k} when k was set, `apply` {k, t_sec} to go to another pair, `submit` {example}
+or {image} to look at one. The last two bring the Inspect tab to the front.
 The first two may come faster than they are answered; Gradio then skips to the last one but hands over the data of the
 first (6.31), so their handlers read the sliders themselves.
 """
@@ -17,6 +18,12 @@ const control = window.sedidBridge = new AbortController();
 const listen = (type, handler) => document.addEventListener(type, handler, {signal: control.signal});
 const dialog = element.querySelector('dialog');
 let group = [], at = 0;
+function inspect() {
+  const home = [...document.querySelectorAll('button[role=tab]')].find(tab => tab.textContent.trim() === 'Inspect');
+  if (!home || home.ariaSelected === 'true') return;
+  home.click();
+  scrollTo(0, 0);
+}
 
 function show(index) {
   at = (index + group.length) % group.length;
@@ -44,7 +51,9 @@ listen('click', event => {
     return;
   }
   const go = target.closest('.sed-go');
-  if (go) { trigger('apply', {k: +go.dataset.k, t_sec: +go.dataset.t}); return; }
+  if (go) { trigger('apply', {k: +go.dataset.k, t_sec: +go.dataset.t}); inspect(); return; }
+  const open = target.closest('.res-open');
+  if (open) { trigger('submit', {image: open.querySelector('img').src}); inspect(); return; }
   const example = target.closest('.sed-example');
   if (example) { trigger('submit', {example: example.dataset.name}); return; }
   const plot = target.closest('.sed-curve .sed-plot');

@@ -1,0 +1,165 @@
+"""The Evaluate tab: a detector's measured figures beside the paper's, and the curves and mistakes behind them."""
+
+from typing import Any
+
+import gradio as gr
+
+from sedid import paper, resulthtml
+from sedid.evaluation import REALS, Evaluation, Pair, load_evaluation
+from sedid.figures import histogram_figure, roc_figure, save_figure
+from sedid.htmlreport import report
+from sedid.metrics import roc
+from sedid.ui.context import Context
+from sedid.ui.results import as_csv, find_results, write_texts
+from sedid.ui.upload import refusal
+
+TITLE = "Evaluate"
+CALIBRATED, ORACLE = "the calibration split", "the best of these images (the paper's)"
+NN = "NN"
+EMPTY = (
+    '<div class="sed-state"><b>Nothing has been evaluated yet.</b><br>Run the whole loop in the Train tab, or '
+    "<code>python -m sedid evaluate</code>; its results appear here.</div>"
+)
+REALS_OFFERED = [(words.capitalize(), kind) for kind, words in REALS.items()]
+
+
+def build(_: Context) -> None:
+    """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    with gr.Row():
+        source = gr.Dropdown([], label="Results of", elem_id="evaluation", min_width=220)
+        reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="evaluation-reals", min_width=220)
+        theirs = gr.Radio(list(paper.DATA_SETS), label="Paper's column", elem_id="evaluation-paper", min_width=300)
+    tables = html(EMPTY, "evaluation-tables")
+    with gr.Row():
+        score = gr.Dropdown([], label="Score drawn", elem_id="evaluation-score", min_width=220)
+        cut = gr.Radio([CALIBRATED, ORACLE], value=CALIBRATED, label="Threshold from", min_width=300)
+    drawn = html("", "evaluation-drawn")
+    with gr.Row():
+        export = gr.Button("Make files to take away", size="sm", elem_id="evaluation-export", scale=0, min_width=230)
+        files = gr.Files(label="Tables, curves and report", visible=False, elem_id="evaluation-files")
+
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    view = [source, reals, theirs, score, cut]
+    entering = this_tab().select(choices, source, source, **light)
+    for event in (entering.then, source.input):
+        picked = event(opened, source, [reals, theirs, score], **light)
+        picked.then(show, view, [tables, drawn], **light)
+    gr.on([reals.input, theirs.input, score.input, cut.input], show, view, [tables, drawn], **light)
+    export.click(take_away, view, files, api_visibility="private", show_progress_on=export)
+
+
+def html(value: str, name: str) -> gr.HTML:
+    """A part of the page that this package renders itself."""
+    return gr.HTML(value, elem_id=name, elem_classes=["sed", "res"], js_on_load=None, apply_default_css=False)
+
+
+def this_tab() -> gr.Tab:
+    """The tab being built."""
+    tab = gr.context.Context.block
+    assert isinstance(tab, gr.Tab)
+    return tab
+
+
+def choices(label: str | None) -> Any:
+    """The evaluations there are; the one selected stays so."""
+    found = list(find_results("results.json"))
+    return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
+
+
+def evaluation_of(label: str | None) -> Evaluation | None:
+    """The evaluation the page calls so; None if it is gone.
+
+    Raises:
+        gr.Error: its files cannot be read.
+    """
+    file = find_results("results.json").get(label or "")
+    try:
+        return None if file is None else load_evaluation(file)
+    except (OSError, ValueError) as error:
+        raise refusal(error) from error
+
+
+def score_choices(evaluation: Evaluation) -> list[tuple[str, str]]:
+    """(words, value) of every score that can be drawn, the detector's own first."""
+    own: list[Pair | None] = [evaluation.chosen]
+    own += [None] if evaluation.results["nn"] else []
+    others = [pair for pair in evaluation.pairs if pair != evaluation.chosen]
+    return [(resulthtml.score_name(evaluation, pair), value_of(pair)) for pair in [*own, *others]]
+
+
+def value_of(pair: Pair | None) -> str:
+    """A pair as the value of a choice."""
+    return NN if pair is None else f"{pair[0]},{pair[1]}"
+
+
+def pair_of(evaluation: Evaluation, value: str | None) -> Pair | None:
+    """The pair of a choice, None for NN; the detector's own if there is no such pair."""
+    if value == NN and evaluation.results["nn"]:
+        return None
+    return next((pair for pair in evaluation.pairs if value_of(pair) == value), evaluation.chosen)
+
+
+def opened(label: str | None) -> Any:
+    """Another evaluation: what can be chosen in it."""
+    evaluation = evaluation_of(label)
+    if evaluation is None:
+        return gr.skip(), gr.skip(), gr.skip()
+    offered = [(words, kind) for words, kind in REALS_OFFERED if kind in evaluation.reals]
+    scores = score_choices(evaluation)
+    return (
+        gr.Radio(choices=offered, value=evaluation.reals[0]),
+        gr.Radio(value=evaluation.data_set),
+        gr.Dropdown(choices=scores, value=scores[0][1]),
+    )
+
+
+def show(label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> tuple[str, str]:
+    """The two halves of the page, HTML."""
+    evaluation = evaluation_of(label)
+    if evaluation is None:
+        return EMPTY, ""
+    reals = reals if reals in evaluation.reals else evaluation.reals[0]
+    data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
+    pair = pair_of(evaluation, score)
+    tables = resulthtml.protocol(evaluation) + resulthtml.tables(evaluation, reals, data_set)
+    charts = resulthtml.charts(evaluation, reals, pair, cut == ORACLE)
+    return tables, f"{charts}{resulthtml.mistakes(evaluation, reals, clickable=True)}"
+
+
+def take_away(label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:
+    """Everything shown as files: CSV, JSON, PNG, SVG and the HTML report."""
+    evaluation = evaluation_of(label)
+    if evaluation is None:
+        raise gr.Error("There is nothing to export.", print_exception=False)
+    rows = [
+        {"verdict": "NN" if pair is None else "STAT", "reals": kind} | {name: row.get(name) for name in CSV_COLUMNS}
+        for kind in evaluation.reals
+        for pair in [*evaluation.pairs, None]
+        if (row := evaluation.row(kind, pair)) is not None
+    ]
+    texts = {
+        "tables.csv": as_csv(rows),
+        "results.json": evaluation.file.read_text(encoding="utf-8"),
+        "report.html": report(evaluation, data_set if data_set in paper.DATA_SETS else ""),
+    }
+    paths = write_texts(texts)
+    pair, reals = pair_of(evaluation, score), reals if reals in evaluation.reals else evaluation.reals[0]
+    raw, oriented = evaluation.scores(reals, pair), evaluation.oriented(reals, pair)
+    if raw is not None and oriented is not None:
+        threshold = evaluation.threshold(reals, pair, cut == ORACLE)
+        name = "probability of generated" if pair is None else "t-error"
+        drawn = {
+            "roc": roc_figure({resulthtml.score_name(evaluation, pair): roc(*oriented)[:2]}),
+            "histogram": histogram_figure(*raw, threshold, label=name),
+        }
+        for stem, figure in drawn.items():
+            for suffix in (".png", ".svg"):
+                paths.append(paths[0].with_name(stem + suffix))
+                save_figure(figure, paths[-1])
+    return gr.Files([str(path) for path in paths], visible=True)
+
+
+CSV_COLUMNS = (
+    *("k", "t_sec", "polarity", "threshold", "auc", "auc_paper_polarity", "best_acc", "acc"),
+    *("tpr_at_1", "tpr_at_01", "real", "generated"),
+)

@@ -1,0 +1,58 @@
+"""What the Evaluate and Sweep tabs share: which results there are, and files to take away."""
+
+import csv
+import io
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from sedid import resulthtml, svg, sweephtml
+from sedid.bundle import SHIPPED
+from sedid.storage import replacing
+
+CSS = svg.STYLE + resulthtml.STYLE + sweephtml.STYLE
+BELOW_A_RUN = ("", "sedid", "bundle/sedid")
+
+
+def runs_folder() -> Path:
+    """Where jobs keep their runs."""
+    return Path(os.environ.get("SEDID_RUNS") or "runs").absolute()
+
+
+def find_results(name: str, runs: Path | None = None) -> dict[str, Path]:
+    """The results files of one name: what the page calls them -> where they are; the app's own detector first.
+
+    Args:
+        name: results.json or sweep.json.
+        runs: the runs folder; default: `runs_folder`.
+    """
+    own = os.environ.get("SEDID_DETECTOR")
+    bundles = [(Path(own).name, Path(own))] if own else []
+    bundles.append((f"{SHIPPED.name} (shipped)", SHIPPED))
+    found = {label: folder / "sedid" / name for label, folder in bundles}
+    runs = runs_folder() if runs is None else runs
+    for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
+        file = next((folder / place / name for place in BELOW_A_RUN if (folder / place / name).is_file()), None)
+        if file is not None:
+            found.setdefault(folder.name, file)
+    return {label: file for label, file in found.items() if file.is_file()}
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with the same keys as CSV; what was not measured is empty."""
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def write_texts(files: Mapping[str, str]) -> list[Path]:
+    """Write texts by file name into a new temporary folder, from where Gradio takes them."""
+    folder = Path(tempfile.mkdtemp(prefix="sedid-export-"))
+    for name, content in files.items():
+        with replacing(folder / name) as temporary:
+            temporary.write_text(content, encoding="utf-8")
+    return [folder / name for name in files]
