@@ -68,7 +68,8 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
     detector_file(folder).unlink(missing_ok=True)
     named = ("data", "heldout", "start")  # paths of one machine: only their last part belongs in a bundle
     training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
-    training |= {"step": int(metadata["step"]), "heldout_loss": float(metadata["heldout_loss"])}
+    measured = metadata["heldout_loss"]
+    training |= {"step": int(metadata["step"]), "heldout_loss": None if measured == "None" else float(measured)}
     return update_info(folder, training=training, preprocessing=PREPROCESSING)
 
 

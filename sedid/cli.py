@@ -143,7 +143,7 @@ def export(
         from sedid.bundle import export_run
 
         training = export_run(run, bundle)["training"]
-    typer.echo(f"{bundle}: step {training['step']}, held-out loss {training['heldout_loss']:.5f}")
+    typer.echo(f"{bundle}: step {training['step']}, held-out loss {training['heldout_loss']}")
 
 
 @app.command()

@@ -12,7 +12,7 @@ import pytest
 from light_jobs import LightStore, wait_for
 
 from sedid.joblog import as_progress, job_file, process_of, read_records, tail, update
-from sedid.jobs import Job, JobStore, as_toml, last_words
+from sedid.jobs import Job, JobStore, as_toml, bundle_of, last_words
 from sedid.storage import read_json
 
 
@@ -208,6 +208,32 @@ def test_settings_are_checked_before_the_start(
         store.start(command, settings)
     assert store.jobs() == []
     assert list(runs.glob("2*")) == []
+
+
+def test_loops_that_change_their_detector_get_a_copy(store: LightStore, tiny_bundle: Path, tmp_path: Path) -> None:
+    job = store.start("calibrate", [f"detector={tiny_bundle}", "real=sample:real", "generated=sample:generated"])
+    assert f'detector = "{(job.folder / "bundle").as_posix()}"' in (job.folder / "config.toml").read_text()
+    assert (job.folder / "bundle" / "unet" / "config.json").is_file()
+    store.stop(job.id)
+    chained = store.start("train-nn", [f"detector={job.folder}", "real=sample:real", "generated=sample:generated"])
+    assert (chained.folder / "bundle" / "unet" / "config.json").is_file()
+    store.stop(chained.id)
+
+
+def test_a_training_run_is_exported_where_its_weights_are_wanted(tmp_path: Path, images_npz: Path) -> None:
+    from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+
+    run = tmp_path / "run"
+    common = {"data": str(images_npz), "out": str(run), "unet": "demo", "device": "cpu"}
+    list(train_ddpm(TrainDDPMConfig(**common, steps=1, batch_size=2, samples=0)))
+    bundle = bundle_of(run)
+    assert (bundle / "unet" / "config.json").is_file()
+    stamp = (bundle / "sedid" / "detector.json").stat().st_mtime_ns
+    assert bundle_of(run) == bundle
+    assert (bundle / "sedid" / "detector.json").stat().st_mtime_ns == stamp  # made once
+    os.utime(run / "best.safetensors", ns=(stamp + 10**9, stamp + 10**9))
+    bundle_of(run)
+    assert (bundle / "sedid" / "detector.json").stat().st_mtime_ns != stamp  # better weights came
 
 
 def test_toml_keeps_every_value(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ ABOUT = {
 }
 FIELDS = {
     "loop": ("data", "steps"),
-    "train-ddpm": ("data", "steps", "learning_rate"),
+    "train-ddpm": ("data", "heldout", "steps", "learning_rate"),
     "generate": ("detector", "count", "steps"),
     "calibrate": ("detector", "data", "generated"),
     "train-nn": ("detector", "data", "generated", "epochs"),

@@ -40,11 +40,12 @@ def build(context: Context) -> None:
                 "data": choice(
                     "Real images", list(NAMES), "A name, folder, .zip or .npz; [0:1000] after it takes a part."
                 ),
+                "heldout": optional("Held-out images", "none: the last weights are kept, not the best"),
                 "generated": choice("Generated images", form.generated_sets([])),
-                "steps": amount("Steps"),
-                "count": amount("Images"),
-                "learning_rate": amount("Learning rate"),
-                "epochs": amount("Epochs", "20"),
+                "steps": optional("Steps"),
+                "count": optional("Images"),
+                "learning_rate": optional("Learning rate"),
+                "epochs": optional("Epochs", "20"),
             }
             with gr.Accordion("Other settings", open=False):
                 lines = gr.Textbox(
@@ -214,6 +215,6 @@ def choice(label: str, choices: list[Any], info: str | None = None) -> gr.Dropdo
     return gr.Dropdown(choices, value=first, label=label, info=info, allow_custom_value=True)
 
 
-def amount(label: str, default: str = "the preset's") -> gr.Textbox:
-    """A number that may be left empty; a text field, since Gradio's number field turns empty into 0."""
+def optional(label: str, default: str = "the preset's") -> gr.Textbox:
+    """A setting that may be left empty; a text field, since Gradio's number field turns empty into 0."""
     return gr.Textbox("", label=label, placeholder=default, max_lines=1)
