@@ -1,5 +1,6 @@
 """The Evaluate tab: a detector's measured figures beside the paper's, and the curves and mistakes behind them."""
 
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -127,10 +128,18 @@ def show(label: str | None, reals: str, data_set: str | None, score: str | None,
 
 
 def take_away(label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:
-    """Everything shown as files: CSV, JSON, PNG, SVG and the HTML report."""
+    """The files of `write_files`, to download."""
     evaluation = evaluation_of(label)
     if evaluation is None:
         raise gr.Error("There is nothing to export.", print_exception=False)
+    reals = reals if reals in evaluation.reals else evaluation.reals[0]
+    data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
+    paths = write_files(evaluation, reals, data_set, pair_of(evaluation, score), cut == ORACLE)
+    return gr.Files([str(path) for path in paths], visible=True)
+
+
+def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | None, oracle: bool) -> list[Path]:
+    """Everything shown as files: CSV, JSON, PNG, SVG and the HTML report."""
     rows = [
         {"verdict": "NN" if pair is None else "STAT", "reals": kind} | {name: row.get(name) for name in CSV_COLUMNS}
         for kind in evaluation.reals
@@ -140,13 +149,12 @@ def take_away(label: str | None, reals: str, data_set: str | None, score: str | 
     texts = {
         "tables.csv": as_csv(rows),
         "results.json": evaluation.file.read_text(encoding="utf-8"),
-        "report.html": report(evaluation, data_set if data_set in paper.DATA_SETS else ""),
+        "report.html": report(evaluation, data_set),
     }
     paths = write_texts(texts)
-    pair, reals = pair_of(evaluation, score), reals if reals in evaluation.reals else evaluation.reals[0]
     raw, oriented = evaluation.scores(reals, pair), evaluation.oriented(reals, pair)
     if raw is not None and oriented is not None:
-        threshold = evaluation.threshold(reals, pair, cut == ORACLE)
+        threshold = evaluation.threshold(reals, pair, oracle)
         name = "probability of generated" if pair is None else "t-error"
         drawn = {
             "roc": roc_figure({resulthtml.score_name(evaluation, pair): roc(*oriented)[:2]}),
@@ -156,7 +164,7 @@ def take_away(label: str | None, reals: str, data_set: str | None, score: str | 
             for suffix in (".png", ".svg"):
                 paths.append(paths[0].with_name(stem + suffix))
                 save_figure(figure, paths[-1])
-    return gr.Files([str(path) for path in paths], visible=True)
+    return paths
 
 
 CSV_COLUMNS = (

@@ -5,6 +5,7 @@ import io
 import os
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,15 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return buffer.getvalue()
 
 
+@cache
+def exports() -> tempfile.TemporaryDirectory:
+    """The folder of all exports; it goes when the app ends."""
+    return tempfile.TemporaryDirectory(prefix="sedid-export-")
+
+
 def write_texts(files: Mapping[str, str]) -> list[Path]:
-    """Write texts by file name into a new temporary folder, from where Gradio takes them."""
-    folder = Path(tempfile.mkdtemp(prefix="sedid-export-"))
+    """Write texts by file name into a new folder, from where Gradio takes them; it lives as long as the app."""
+    folder = Path(tempfile.mkdtemp(dir=exports().name))
     for name, content in files.items():
         with replacing(folder / name) as temporary:
             temporary.write_text(content, encoding="utf-8")

@@ -194,19 +194,23 @@ def matrix(sweep: dict[str, Any], key: str) -> tuple[np.ndarray, list[int], list
 
 
 def take_away(label: str | None) -> Any:
-    """The sweep as files: CSV, JSON, and heatmaps of AUC and accuracy as PNG and SVG."""
+    """The files of `write_files`, to download."""
     found = sweep_of(label)
     if found is None:
         raise gr.Error("There is nothing to export.", print_exception=False)
-    sweep, file = found
+    return gr.Files([str(path) for path in write_files(*found)], visible=True)
+
+
+def write_files(sweep: dict[str, Any], file: Path) -> list[Path]:
+    """The sweep as files: CSV, JSON, and heatmaps of AUC and accuracy as PNG and SVG."""
     paths = write_texts({"sweep.csv": as_csv(sweep["rows"]), "sweep.json": file.read_text(encoding="utf-8")})
     pairs = {(row["k"], row["t_sec"]) for row in sweep["rows"]}
     mark = next(
         (tuple(pair) for pair in (sweep.get("calibrated"), sweep["best"]) if pair and tuple(pair) in pairs), None
     )
     for key, name in (("auc", "AUC"), sweephtml.accuracy(sweep)):
-        figure = sweep_heatmap(*matrix(sweep, key), name, mark)  # type: ignore[arg-type]
+        figure = sweep_heatmap(*matrix(sweep, key), name, mark)
         for suffix in (".png", ".svg"):
             paths.append(paths[0].with_name(f"sweep-{key}{suffix}"))
             save_figure(figure, paths[-1])
-    return gr.Files([str(path) for path in paths], visible=True)
+    return paths

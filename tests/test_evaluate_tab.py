@@ -1,0 +1,182 @@
+"""The Evaluate and Sweep tabs: what their pure parts say, and one walk through both as the page's server."""
+
+import re
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from bundles import pictures
+from fakes import make_detector
+from results import write_evaluation, write_sweep
+
+from sedid import resulthtml, sweephtml
+from sedid.evaluation import load_evaluation
+from sedid.storage import read_json, write_json
+from sedid.ui import evaluate_tab, results, sweep_tab
+from sedid.ui.context import Context
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runs folder with one evaluated bundle and one sweep, and nothing shipped."""
+    write_evaluation(tmp_path / "my-run" / "bundle" / "sedid")
+    write_sweep(tmp_path / "my-sweep")
+    monkeypatch.setenv("SEDID_RUNS", str(tmp_path))
+    monkeypatch.delenv("SEDID_DETECTOR", raising=False)
+    monkeypatch.setattr(results, "SHIPPED", tmp_path / "nothing-shipped")
+    return tmp_path
+
+
+# --- which results there are -----------------------------------------------------------------------------------
+
+
+def test_results_are_found_where_runs_leave_them(runs: Path) -> None:
+    assert results.find_results("results.json") == {"my-run": runs / "my-run" / "bundle" / "sedid" / "results.json"}
+    assert list(results.find_results("sweep.json")) == ["my-sweep"]
+    assert results.find_results("results.json", runs / "none") == {}
+
+
+def test_only_what_is_offered_can_be_opened(runs: Path) -> None:
+    inside = str(runs / "my-run" / "bundle" / "sedid" / "results.json")
+    assert evaluate_tab.show(inside, "heldout", None, None, "") == (evaluate_tab.EMPTY, "")
+    assert sweep_tab.show("../my-sweep", None, None) == sweep_tab.EMPTY
+
+
+def test_a_broken_results_file_is_a_sentence(runs: Path) -> None:
+    write_json(runs / "my-run" / "bundle" / "sedid" / "results.json", {"stat": 1})
+    with pytest.raises(gr.Error, match="not a results file"):
+        evaluate_tab.show("my-run", "heldout", None, None, "")
+
+
+# --- Evaluate --------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_tables_curves_and_mistakes(runs: Path) -> None:
+    tables, drawn = evaluate_tab.show("my-run", "heldout", "CIFAR-10", "165,825", evaluate_tab.CALIBRATED)
+    assert "Table 1" in tables
+    assert "Table 2" in tables
+    assert "held-out reals" in tables
+    assert "from the calibration split" in drawn
+    assert drawn.count('<figure class="res-chart"') == 3
+    assert drawn.count('class="res-open"') > 0
+
+
+def test_the_threshold_of_the_drawing_is_the_one_asked_for(runs: Path) -> None:
+    fixed = evaluate_tab.show("my-run", "heldout", None, "165,330", evaluate_tab.CALIBRATED)[1]
+    best = evaluate_tab.show("my-run", "heldout", None, "165,330", evaluate_tab.ORACLE)[1]
+    found = [re.search(r"threshold ([\d.]+), from (.*?)\.", page) for page in (fixed, best)]
+    assert found[0]
+    assert found[1]
+    assert found[0][1] != found[1][1]
+    assert (found[0][2], found[1][2]) == ("the calibration split", "the best of these very images")
+
+
+def test_unknown_choices_fall_back_to_the_detectors_own(runs: Path) -> None:
+    assert evaluate_tab.show("my-run", "nobody", "MNIST", "7,7", "") == evaluate_tab.show(
+        "my-run", "heldout", "CIFAR-10", "165,825", ""
+    )
+
+
+def test_scores_offered_begin_with_the_calibrated_pair(runs: Path) -> None:
+    evaluation = load_evaluation(runs / "my-run" / "bundle")
+    offered = evaluate_tab.score_choices(evaluation)
+    assert [value for _, value in offered[:3]] == ["165,825", "NN", "165,165"]
+    assert len(offered) == 7
+    assert [evaluate_tab.pair_of(evaluation, value) for _, value in offered[:2]] == [(165, 825), None]
+
+
+def test_files_to_take_away(runs: Path) -> None:
+    written = evaluate_tab.write_files(load_evaluation(runs / "my-run" / "bundle"), "heldout", "CelebA", None, False)
+    files = {file.name: file for file in written}
+    assert set(files) == {"tables.csv", "results.json", "report.html", "roc.png", "roc.svg", "histogram.png", "histogram.svg"}  # fmt: skip
+    lines = files["tables.csv"].read_text().splitlines()
+    assert len(lines) == 1 + 2 * 7
+    assert lines[0].startswith("verdict,reals,k,t_sec")
+    assert files["roc.png"].read_bytes()[:4] == b"\x89PNG"
+
+
+def test_pictures_are_whole(runs: Path) -> None:
+    assert resulthtml.picture(np.zeros((32, 32, 3), np.uint8)).startswith("data:image/png;base64,")
+
+
+# --- Sweep -----------------------------------------------------------------------------------------------------
+
+
+def test_every_cell_goes_to_its_pair(runs: Path) -> None:
+    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
+    html = sweephtml.heatmap(sweep, "auc", "AUC")
+    cells = re.findall(r'data-k="(\d+)" data-t="(\d+)"', html)
+    assert [(int(k), int(t)) for k, t in cells] == [(row["k"], row["t_sec"]) for row in sweep["rows"]]
+    assert len(re.findall(r'class="[^"]*res-calibrated[^"]*"[^>]*data-k="165" data-t="825"', html)) == 1
+
+
+def test_rates_that_cannot_be_resolved_are_not_coloured(runs: Path) -> None:
+    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
+    unresolved = sweephtml.heatmap(sweep, "tpr_at_01", "TPR")
+    assert unresolved.count("res-none") == len(sweep["rows"])
+    assert "TPR n/a" in unresolved
+    assert "res-none" not in sweephtml.heatmap(sweep, "tpr_at_1", "TPR")
+
+
+def test_without_test_images_the_accuracy_says_what_it_is(runs: Path) -> None:
+    sweep = read_json(runs / "my-sweep" / "sweep.json")
+    for row in sweep["rows"]:
+        row["acc"] = None
+    page = sweephtml.heatmaps(sweep) + sweephtml.figures(sweep, 165, "CIFAR-10")
+    assert "best ACC of the same images" in page
+    assert "best ACC" not in sweephtml.heatmaps(sweephtml.load_sweep(runs / "my-sweep" / "sweep.json"))
+
+
+def test_the_papers_curve_is_drawn_at_its_own_k_only(runs: Path) -> None:
+    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
+    assert "AUC in the paper, CelebA" in sweephtml.figures(sweep, 165, "CelebA")
+    assert "in the paper" not in sweephtml.figures(sweep, 330, "CelebA")
+
+
+def test_the_matrix_of_an_export_holds_every_cell_once(runs: Path) -> None:
+    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
+    values, ks, t_secs = sweep_tab.matrix(sweep, "auc")
+    assert values.shape == (len(ks), len(t_secs))
+    assert np.isfinite(values).sum() == len(sweep["rows"])
+    assert values[ks.index(330), t_secs.index(660)] == sweephtml.of_k(sweep, 330)[1]["auc"]
+
+
+def test_a_sweep_to_take_away(runs: Path) -> None:
+    sweep, file = sweep_tab.sweep_of("my-sweep") or ({}, Path())
+    files = {path.name: path for path in sweep_tab.write_files(sweep, file)}
+    assert set(files) == {"sweep.csv", "sweep.json", "sweep-auc.png", "sweep-auc.svg", "sweep-acc.png", "sweep-acc.svg"}
+    assert len(files["sweep.csv"].read_text().splitlines()) == 1 + len(sweep["rows"])
+
+
+def test_another_file_is_no_sweep(tmp_path: Path) -> None:
+    write_json(tmp_path / "sweep.json", {"rows": [{"k": 1}]})
+    with pytest.raises(ValueError, match="not a results file"):
+        sweephtml.load_sweep(tmp_path / "sweep.json")
+
+
+def test_a_sweep_run_from_the_page_is_found_by_it(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sets = {"sample:real": pictures(30, 1), "sample:generated": pictures(30, 2)}
+    monkeypatch.setattr(sweep_tab, "load_images", lambda spec, *_: sets[spec])
+    said = list(sweep_tab.Runner(Context(make_detector)).run(20, [495]))
+    assert 'role="progressbar"' in said[1]
+    assert said[-1] == "<p>Done.</p>"
+    made = sweephtml.load_sweep(results.find_results("sweep.json")["sweep-fake-20"])
+    assert [row["t_sec"] for row in made["rows"]] == [495, 990]
+    assert {name: found["count"] for name, found in made["protocol"]["images"].items()} == dict.fromkeys(
+        ("real", "generated", "test_real", "test_generated"), 10
+    )
+    assert sweep_tab.newest(None).value == "sweep-fake-20"
+
+
+def test_a_sweep_of_no_k_or_no_sample_is_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = sweep_tab.Runner(Context(make_detector))
+    with pytest.raises(gr.Error, match="at least one"):
+        list(runner.run(20, []))
+
+    def missing(*_: object) -> np.ndarray:
+        raise FileNotFoundError("there is no sample")
+
+    monkeypatch.setattr(sweep_tab, "load_images", missing)
+    with pytest.raises(gr.Error, match="no sample"):
+        list(runner.run(20, [495]))
