@@ -159,7 +159,7 @@ def test_a_sweep_run_from_the_page_is_found_by_it(runs: Path, monkeypatch: pytes
     sets = {"sample:real": pictures(30, 1), "sample:generated": pictures(30, 2)}
     monkeypatch.setattr(sweep_tab, "load_images", lambda spec, *_: sets[spec])
     said = list(sweep_tab.Runner(Context(make_detector)).run(20, [495]))
-    assert 'role="progressbar"' in said[1]
+    assert 'role="progressbar"' in said[0]
     assert said[-1] == "<p>Done.</p>"
     made = sweephtml.load_sweep(results.find_results("sweep.json")["sweep-fake-20"])
     assert [row["t_sec"] for row in made["rows"]] == [495, 990]

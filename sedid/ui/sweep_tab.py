@@ -47,8 +47,8 @@ def build(context: Context) -> None:
             count = gr.Slider(20, 200, 40, step=20, label="Images of each class", buttons=[])
             ks = gr.CheckboxGroup([(str(one), one) for one in KS], value=[165, 330, 495], label="Step sizes k")
         with gr.Row():
-            run = gr.Button("Run the sweep", variant="primary", elem_id="sweep-run")
-            stop = gr.Button("Stop", variant="stop", elem_id="sweep-stop")
+            run = gr.Button("Run the sweep", variant="primary", elem_id="sweep-run", scale=0, min_width=170)
+            stop = gr.Button("Stop", elem_id="sweep-stop", scale=0, min_width=100)
         state = html("", "sweep-state")
 
     light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -91,7 +91,6 @@ class Runner:
         if not chosen:
             raise gr.Error("Choose at least one step size.", print_exception=False)
         half = min(max(int(count), 20), 200) // 2
-        yield "<p>Reading the sample …</p>"
         try:
             detector = self.context.detector()
             images = sample_images(detector, half)
