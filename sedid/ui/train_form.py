@@ -1,6 +1,7 @@
 """What the Train tab starts: stages, what each asks for, and how a filled form becomes settings of a loop."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,9 +102,6 @@ def _made_images(jobs: list[Job]) -> Iterator[tuple[str, str]]:
 
 def job_name(job: Job) -> str:
     """A job as lists name it."""
-    import time
-
+    stage = STAGES.get(job.command, job.command.capitalize()).lstrip("1234 ")
     preset = f", {job.preset}" if job.preset else ""
-    return (
-        f"{STAGES.get(job.command, job.command)}{preset} ({time.strftime('%d %b %H:%M', time.localtime(job.created))})"
-    )
+    return f"{stage}{preset} ({time.strftime('%d %b %H:%M', time.localtime(job.created))})"

@@ -69,7 +69,9 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
     if job.state == "queued":
         parts.append("<p>Waits for its turn: one job runs at a time.</p>")
     if job.state == "failed":
-        parts.append(f'<p class="sed-warn" role="alert">{text(job.error)}. The log below says more.</p>')
+        parts.append(
+            f'<p class="sed-warn" role="alert">{text(job.error[:1].upper() + job.error[1:])}. The log below says more.</p>'
+        )
     if job.state == "stopped":
         parts.append('<p class="sed-note">Stopped. Resume goes on from the last checkpoint.</p>')
     if job.state == "running" and not records:
@@ -104,7 +106,7 @@ def facts_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
             for name, value in values.items()
             if name != "images"
         }
-    if job.began:
+    if job.began and (job.ended or job.active):  # when a killed process ended is not known
         facts["took" if job.ended else "time so far"] = duration((job.ended or time.time()) - job.began)
     rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
     return f'<dl class="sed-facts">{rows}</dl>' if rows else ""
