@@ -102,7 +102,7 @@ def heatmap(sweep: dict[str, Any], key: str, name: str) -> str:
             value, pair = row[key], [k, row["t_sec"]]
             heat = 0.0 if value is None else 6 + 94 * (value - low) / ((high - low) or 1)
             styles = ["sed-go res-cell"]
-            styles += ["res-none"] if value is None else ["res-high"] if heat > 52 else []
+            styles += ["res-none"] if value is None else ["res-high"] if heat > 62 else []
             styles += (
                 ["res-calibrated"] if pair == sweep.get("calibrated") else ["res-best"] if pair == sweep["best"] else []
             )
