@@ -34,7 +34,7 @@ class EvaluateConfig:
     heldout: str  # test reals the generator never saw
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[int, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
-    out: str = ""  # results file; "" writes sedid/results.json in the bundle; the scores go beside it
+    out: str = ""  # results file; "" writes sedid/results.json and the metrics of the bundle; the scores go beside it
     batch_size: int = 64
     device: str = "auto"
     precision: str = "fp32"
@@ -161,5 +161,6 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     file = Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json"
     save_scores(scores_file(file), detector, images, scores, probabilities)
     write_json(file, results)
-    update_info(Path(config.detector), metrics={name: results[name] for name in ("stat", "nn", "verdicts")})
+    if not config.out:  # elsewhere it is a side measurement, not the bundle's own
+        update_info(Path(config.detector), metrics={name: results[name] for name in ("stat", "nn", "verdicts")})
     return results
