@@ -17,6 +17,7 @@ def make_theme() -> gr.themes.Base:
         button_primary_background_fill="*primary_700",
         button_primary_background_fill_hover="*primary_800",
         button_primary_text_color="white",
+        color_accent="*primary_600",
         slider_color="*primary_600",
         slider_color_dark="*primary_400",
     )
@@ -26,13 +27,13 @@ def make_theme() -> gr.themes.Base:
 CSS = """
 :root { --sed-blend: .65; --sed-real: #1f6cb0; --sed-generated: #b8500c; --sed-undecided: #5d6675;
   --sed-plane: #ffffff; --sed-soft: #f4f6f9; --sed-rule: #dfe4ea; }
-.dark { --sed-real: #74b3f0; --sed-generated: #f5a05a; --sed-undecided: #b3bcc9;
+.dark { --color-accent: var(--primary-400) !important; --sed-real: #74b3f0; --sed-generated: #f5a05a; --sed-undecided: #b3bcc9;
   --sed-plane: #18202d; --sed-soft: #222c3b; --sed-rule: #35425a; }
 #sed-title h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.01em; margin: .2rem 0 .15rem; }
 #sed-title p { margin: 0; max-width: 60rem; color: var(--body-text-color-subdued); font-size: 1rem; line-height: 1.5; }
 .sed > .html-container { padding: 0; }
 .sed h2 { font-size: 1rem; font-weight: 620; margin: .5rem 0 .5rem; }
-@media (min-width: 900px) { #inspect { align-items: stretch; } #controls { position: sticky; top: 10px; z-index: 2; } }
+@media (min-width: 700px) { #inspect { align-items: stretch; } #controls { position: sticky; top: 10px; z-index: 2; } }
 #controls { flex-grow: 0 !important; background: var(--body-background-fill); }
 .gradio-container { overflow: clip !important; } /* hidden would keep the controls from sticking */
 #inspect:not(:has(.sed-heat)) .sed-after { display: none; }
