@@ -134,6 +134,28 @@ def test_api_refuses_what_is_no_image_and_goes_on(client, tmp_path: Path, photo:
     assert client.predict(handle_file(photo), api_name="/inspect")["k"] == 165
 
 
+@pytest.mark.parametrize(
+    "payload", [{"path": "/etc/hostname"}, {"path": None}, {"path": None, "url": "data:image/png;base64,AAAA"}]
+)
+def test_only_files_the_app_received_are_read(url: str, payload: dict) -> None:
+    """Straight to the queue, past the client that would upload the file first."""
+    import httpx
+
+    with httpx.Client(base_url=url, timeout=20) as raw:
+        listed = raw.get("/config").json()["dependencies"]
+        index = next(one["id"] for one in listed if one["api_name"] == "inspect")
+        data = {
+            "data": [payload | {"meta": {"_type": "gradio.FileData"}}, 0, 0],
+            "fn_index": index,
+            "session_hash": "x",
+        }
+        raw.post("/gradio_api/queue/join", json=data)
+        with raw.stream("GET", "/gradio_api/queue/data", params={"session_hash": "x"}) as answer:
+            last = next(line for line in answer.iter_lines() if "process_completed" in line)
+    assert '"success":false' in last.replace(" ", "")
+    assert "hostname" not in last
+
+
 # --- the page --------------------------------------------------------------------------------------------------
 
 

@@ -49,7 +49,7 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
     if not payload:
         raise ValueError("No image was given.")
     url, name = payload.get("url") or "", payload.get("orig_name") or "The file"
-    data = base64.b64decode(url.partition(",")[2]) if url.startswith("data:") else Path(payload["path"])
+    data = base64.b64decode(url.partition(",")[2]) if url.startswith("data:") else Path(payload.get("path") or "")
     picture = read_image(data, name)
     preview = None
     if picture.format not in SHOWN_BY_BROWSERS:
