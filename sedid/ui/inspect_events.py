@@ -232,7 +232,10 @@ class Inspector:
         progress: gr.Progress = PROGRESS,
     ) -> Updates:
         """The slider of k was let go."""
-        return self.go((k, None), state, free, lock, request, progress)
+        updates = self.go((k, None), state, free, lock, request, progress)
+        if updates.get(self.parts.k) == k:
+            del updates[self.parts.k]  # it may have been moved on meanwhile, and is not set back
+        return updates
 
     def go_there(
         self,
