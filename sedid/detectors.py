@@ -4,7 +4,7 @@ A `Trace` is what the network did with one image at one k. `Detector.judge` read
 evaluating the network again, so moving T_SEC costs nothing.
 """
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -55,10 +55,8 @@ class Calibration:
         return GENERATED if generated else REAL
 
     def in_range(self, score: float) -> bool:
-        """Whether the score lies within the central 99 % of either reference."""
-        edge = round(0.005 * (len(self.real) - 1))
-        low = min(self.real[edge], self.generated[edge])
-        high = max(self.real[-1 - edge], self.generated[-1 - edge])
+        """Whether a reference image of either class had a score this low and one this high."""
+        low, high = min(self.real[0], self.generated[0]), max(self.real[-1], self.generated[-1])
         return low <= score <= high
 
 
@@ -83,7 +81,7 @@ class Verdict:
         call: "generated", "real" or "cannot tell".
         score: the t-error (STAT) or the calibrated probability of "generated" (NN).
         percentile_real, percentile_generated: percent of the reference scores at or below this one.
-        in_range: False if the t-error lies outside the range of both references: then the call is a guess.
+        in_range: False if a t-error on the way to T_SEC lies outside both references: then the call is a guess.
         calibration: what it was judged by.
     """
 
@@ -253,34 +251,44 @@ class Detector:
         Raises:
             ValueError: T_SEC does not lie on the trace.
         """
-        return self.judge_step(trace.k, *trace.step(t_sec))[0]
+        trace.step(t_sec)
+        return self.judge_walk(trace.k, trace.points[: t_sec // trace.k + 1])[0]
 
-    def judge_step(self, k: int, near: Point, far: Point) -> list[Judgement]:
-        """Both verdicts on every image of a batch, from the two points of the step that is measured."""
+    def judge_walk(self, k: int, points: Iterable[Point]) -> list[Judgement]:
+        """Both verdicts on every image of a batch at the end of a walk (t = 0, k, ..., T_SEC).
+
+        The verdicts are about the last step; an image is in range only if its t-error was so at every calibrated
+        T_SEC on the way. White noise, for one, has an ordinary t-error at some T_SEC but not at all of them.
+        """
+        near: Point | None = None
+        far: Point | None = None
+        in_range = np.ones(1, bool)
+        for point in points:
+            near, far = far, point
+            if near is not None and (k, far.t) in self.stat:
+                scores = t_error(self.schedule, near, far).score.tolist()
+                in_range = in_range & np.array([self.stat[k, far.t].in_range(score) for score in scores])
+        if near is None or far is None:
+            raise ValueError("a walk to judge has at least two points")
         pair, error = (k, far.t), t_error(self.schedule, near, far)
         scores = error.score.tolist()
-        stats = [self._verdict(self.stat[pair], score) if pair in self.stat else None for score in scores]
+        within = np.broadcast_to(in_range, len(scores)).tolist()
+        stats = [self._verdict(self.stat.get(pair), *found) for found in zip(scores, within, strict=True)]
         nns: list[Verdict | None] = [None] * len(scores)
         if self.network is not None and self.nn is not None and pair == (self.nn.k, self.nn.t_sec):
             probabilities = self.probabilities(nn_input(self.schedule, near, far, self.nn.input)).tolist()
-            nns = [
-                self._verdict(self.nn, probability, stat is None or stat.in_range)
-                for probability, stat in zip(probabilities, stats, strict=True)
-            ]
+            nns = [self._verdict(self.nn, *found) for found in zip(probabilities, within, strict=True)]
         return [
             Judgement(k, far.t, score, error.weight, score / error.weight, stat, nn)
             for score, stat, nn in zip(scores, stats, nns, strict=True)
         ]
 
-    def _verdict(self, calibration: Calibration, score: float, in_range: bool | None = None) -> Verdict:
-        return Verdict(
-            calibration.verdict(score),
-            score,
-            percentile(calibration.real, score),
-            percentile(calibration.generated, score),
-            calibration.in_range(score) if in_range is None else in_range,
-            calibration,
-        )
+    @staticmethod
+    def _verdict(calibration: Calibration | None, score: float, in_range: bool) -> Verdict | None:
+        if calibration is None:
+            return None
+        below = percentile(calibration.real, score), percentile(calibration.generated, score)
+        return Verdict(calibration.verdict(score), score, *below, in_range, calibration)
 
     @torch.inference_mode()
     def probabilities(self, inputs: Tensor) -> np.ndarray:

@@ -32,11 +32,7 @@ def judge_images(detector: Detector, images: np.ndarray, k: int, t_sec: int) -> 
     """Both verdicts on a batch, uint8 (N, H, W, 3); N may be 0. The trajectory is walked to T_SEC only."""
     if not len(images):
         return []
-    points = detector.walk(images, k, t_sec)
-    far = next(points)
-    for point in points:
-        near, far = far, point
-    return detector.judge_step(k, near, far)
+    return detector.judge_walk(k, detector.walk(images, k, t_sec))
 
 
 def score_files(
