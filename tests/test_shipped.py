@@ -1,0 +1,87 @@
+"""What the project ships: the detector bundle, the embedded sample, and the figures the README quotes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sedid import load_detector
+from sedid.bundle import SHIPPED, checkpoint_hash
+from sedid.card import counts_line, results_table, verdict_table
+from sedid.data import fingerprint, load_images
+from sedid.detectors import Detector
+from sedid.sample import ASSETS
+from sedid.storage import read_json
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    return load_detector(device="cpu")
+
+
+def test_no_shipped_file_over_9_mb() -> None:
+    large = {file.name: file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()}
+    assert max(large.values()) < 9 * 1024 * 1024
+
+
+def test_weights_are_half_precision() -> None:
+    from safetensors import safe_open
+
+    for file in SHIPPED.rglob("*.safetensors"):
+        with safe_open(file, framework="pt") as stored:
+            dtypes = {stored.get_slice(name).get_dtype() for name in stored.keys()}  # noqa: SIM118
+        assert dtypes <= {"F16", "I64"}, file
+
+
+def test_results_belong_to_the_shipped_checkpoint() -> None:
+    results = read_json(SHIPPED / "sedid" / "results.json")
+    assert results["protocol"]["checkpoint_sha256"] == checkpoint_hash(SHIPPED)
+    assert results["protocol"]["generated_by"]["cross_checkpoint"] is False
+
+
+@pytest.mark.parametrize("file", [ROOT / "README.md", SHIPPED / "README.md"], ids=["readme", "card"])
+def test_quoted_figures_come_from_the_results_file(file: Path) -> None:
+    text, results = file.read_text(encoding="utf-8"), read_json(SHIPPED / "sedid" / "results.json")
+    for part in (results_table(results), verdict_table(results), counts_line(results)):
+        assert part in text
+
+
+def test_sample_matches_its_manifest() -> None:
+    manifest = read_json(ASSETS / "sample.json")
+    assert manifest["checkpoint_sha256"] == checkpoint_hash(SHIPPED)
+    for name in ("real", "generated"):
+        images = load_images(f"sample:{name}")
+        assert images.shape == (500, 32, 32, 3)
+        assert fingerprint(images) == manifest[name]["sha256"]
+
+
+def test_examples_are_the_first_of_the_sample() -> None:
+    for name in ("real", "generated"):
+        images = load_images(f"sample:{name}")
+        for number in range(1, 7):
+            pixels = np.asarray(Image.open(ASSETS / "examples" / f"{name}-{number}.png"))
+            np.testing.assert_array_equal(pixels, images[number - 1])
+
+
+def test_shipped_detector_judges_an_example(detector: Detector) -> None:
+    found = detector.inspect(str(ASSETS / "examples" / "generated-1.png"))
+    assert found.judgement.stat is not None
+    assert (found.judgement.k, found.judgement.t_sec) == detector.chosen
+    assert found.judgement.t_error > 0
+
+
+def test_classifier_answers_at_its_pair(detector: Detector) -> None:
+    assert detector.nn is not None
+    found = detector.inspect(load_images("sample:real")[0], k=detector.nn.k, t_sec=detector.nn.t_sec)
+    assert found.judgement.nn is not None
+    assert 0 < found.judgement.nn.score < 1
+
+
+def test_diffusers_opens_the_bundle() -> None:
+    from diffusers import DDPMPipeline
+
+    pipeline = DDPMPipeline.from_pretrained(SHIPPED, local_files_only=True)
+    assert pipeline.unet.config.sample_size == 32
