@@ -258,7 +258,7 @@ class Detector:
         """Both verdicts on every image of a batch at the end of a walk (t = 0, k, ..., T_SEC).
 
         The verdicts are about the last step; an image is in range only if its t-error was so at every calibrated
-        T_SEC on the way. White noise, for one, has an ordinary t-error at some T_SEC but not at all of them.
+        T_SEC on the way: a flat gray image has an ordinary t-error at some T_SEC, but not at all of them.
         """
         near: Point | None = None
         far: Point | None = None
