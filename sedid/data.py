@@ -198,9 +198,9 @@ def _open_source(spec: str, size: int, crop: int | None) -> Source:
             return _cifar10(spec, size, crop)
         return _celeba(part or "train", size) if name == "celeba" else _tiny_imagenet(part or "train", size, crop)
     path = Path(spec).expanduser()
-    if path.is_dir():
+    if spec.strip() and path.is_dir():  # an empty spec would be the current folder
         return open_folder(path, is_image, size, crop)
-    if not path.exists():
+    if not spec.strip() or not path.exists():
         raise ImageError(
             f"There is no data set {spec}; accepted are a folder, a .zip, a .npz, an image, or one of {', '.join(NAMES)}."
         )
