@@ -47,6 +47,8 @@ def save_pipeline(unet: Any, folder: Path) -> None:
         old.unlink()
     pipeline: Any = DDPMPipeline(deepcopy(unet).half(), make_scheduler())
     pipeline.save_pretrained(folder, max_shard_size=SHARD)
+    config = Path(folder) / "unet" / "config.json"
+    write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
 
 
 def export_run(run: Path, folder: Path) -> dict[str, Any]:
