@@ -7,6 +7,17 @@ from typing import Any, get_type_hints
 
 from sedid.config import known, load_config
 
+# The same training alone and as a stage of the loop.
+SMALL_TRAINING: dict[str, Any] = {
+    "unet": "small",
+    "steps": 50_000,
+    "warmup_steps": 500,
+    "cooldown_steps": 10_000,
+    "ema_decay": 0.9995,
+    "eval_every": 1_000,
+    "save_every": 500,
+}
+
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     "train-ddpm": {
         "demo": {
@@ -19,15 +30,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
             "eval_every": 500,
             "save_every": 250,
         },
-        "small": {
-            "unet": "small",
-            "steps": 50_000,
-            "warmup_steps": 500,
-            "cooldown_steps": 10_000,
-            "ema_decay": 0.9995,
-            "eval_every": 1_000,
-            "save_every": 500,
-        },
+        "small": SMALL_TRAINING,
         "paper": {},
     },
     "generate": {
@@ -63,13 +66,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         },
         "small": {
             "data": "cifar10",
-            "unet": "small",
-            "steps": 50_000,
-            "warmup_steps": 500,
-            "cooldown_steps": 10_000,
-            "ema_decay": 0.9995,
-            "eval_every": 1_000,
-            "save_every": 500,
+            **SMALL_TRAINING,
             "validation": 500,
             "calibration": 500,
             "classifier": 1_000,
