@@ -167,10 +167,20 @@ def test_two_processes_train_as_one(config: TrainDDPMConfig, tmp_path: Path, ima
             torch.testing.assert_close(two[name], value, rtol=1e-3, atol=2e-5)
 
 
-def test_averaged_weights_follow_the_ramp(config: TrainDDPMConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_averaged_weights_follow_the_ramp(
+    config: TrainDDPMConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sedid.models import UNETS
+
     decays, update = [], loop.update_ema
     monkeypatch.setattr(loop, "update_ema", lambda ema, unet, decay: (decays.append(decay), update(ema, unet, decay)))
     list(train_ddpm(replace(config, steps=4, ema_decay=0.2)))
+    assert decays == [0.2] * 4  # trained weights to start from are worth averaging at once
+    decays.clear()
+    small = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 4}
+    monkeypatch.setitem(UNETS, "demo", UNETS["demo"] | small)
+    anew = replace(config, start="", unet="demo", out=str(tmp_path / "anew"))
+    list(train_ddpm(replace(anew, steps=4, ema_decay=0.2)))
     assert decays == pytest.approx([1 / 10, 2 / 11, 0.2, 0.2])
 
 
@@ -239,6 +249,24 @@ def test_noised_images_have_the_stated_mean_and_spread() -> None:
         torch.testing.assert_close(row, torch.full_like(row, abar**0.5 + 2 * (1 - abar) ** 0.5))
 
 
+def test_loss_weights_are_min_snr_over_snr() -> None:
+    t = torch.tensor([0, 100, 500, 999])
+    snr = np.array([SCHEDULE.alpha_bar[i] / (1 - SCHEDULE.alpha_bar[i]) for i in t.tolist()])
+    assert snr[0] > 5 > snr[2]
+    weights = loop.loss_weights(t, SCHEDULE, 5.0)
+    assert weights.tolist() == pytest.approx((np.minimum(snr, 5) / snr).tolist(), rel=1e-6)
+    assert loop.loss_weights(t, SCHEDULE, 0.0).tolist() == [1.0] * 4
+
+
+def test_min_snr_weighs_the_training_and_the_heldout_loss(config: TrainDDPMConfig, images_npz: Path) -> None:
+    config = replace(config, heldout=str(images_npz), steps=1, learning_rate=0.0)
+    (plain,) = train_ddpm(config)
+    (weighted,) = train_ddpm(replace(config, out=config.out + "-weighted", min_snr_gamma=5.0))
+    assert weighted.loss < plain.loss
+    assert plain.heldout_loss is not None and weighted.heldout_loss is not None
+    assert weighted.heldout_loss < 0.95 * plain.heldout_loss
+
+
 def test_best_weights_are_those_of_the_lowest_heldout_loss(
     config: TrainDDPMConfig, images_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -281,7 +309,7 @@ def test_heldout_loss_does_not_depend_on_the_batch(images_npz: Path, tiny_unet) 
     from sedid.models import Runtime
 
     unet, images = tiny_unet(sample_size=32), load_images(str(images_npz))
-    losses = [loop.heldout_loss(unet, images, SCHEDULE, Runtime.choose("cpu"), size) for size in (24, 7, 1)]
+    losses = [loop.heldout_loss(unet, images, SCHEDULE, Runtime.choose("cpu"), batch_size=size) for size in (24, 7, 1)]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
     assert 0.5 < losses[0] < 5
 

@@ -46,7 +46,8 @@ class TrainDDPMConfig:
     warmup_steps: int = 5_000  # the learning rate rises linearly
     cooldown_steps: int = 0  # it falls linearly to zero over the last so many
     grad_clip: float = 1.0  # on the global norm
-    ema_decay: float = 0.9999  # reached through the ramp (1 + step) / (10 + step)
+    ema_decay: float = 0.9999  # reached through the ramp (1 + step) / (10 + step) if trained anew
+    min_snr_gamma: float = 0.0  # weight min(SNR_t, gamma) / SNR_t on the loss (Hang et al. 2023); 0: the plain loss
     flip: bool = True  # random horizontal flips
     eval_every: int = 5_000  # steps between held-out losses, checkpoints of the best and sample grids
     save_every: int = 1_000  # steps between resumable checkpoints
@@ -111,11 +112,30 @@ def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tens
     return alpha_bar.sqrt().float() * x_0 + (1 - alpha_bar).sqrt().float() * eps
 
 
+def loss_weights(t: Tensor, schedule: NoiseSchedule, gamma: float) -> Tensor:
+    """min(SNR_t, gamma) / SNR_t with SNR_t = alpha_bar_t / (1 - alpha_bar_t) (Hang et al. 2023, for a network that
+    predicts noise); 1 where gamma is 0. The plain loss is dominated by the smallest timesteps, sampling by the
+    largest, where an error in eps is multiplied by 1 / sqrt(alpha_bar_t).
+
+    Returns:
+        (B,) float32 on the device of t.
+    """
+    if not gamma:
+        return torch.ones(len(t), device=t.device)
+    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)[t.cpu()]
+    return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1.0).float().to(t.device)
+
+
 @torch.inference_mode()
 def heldout_loss(
-    unet: nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, batch_size: int = 128
+    unet: nn.Module,
+    images: np.ndarray,
+    schedule: NoiseSchedule,
+    runtime: Runtime,
+    gamma: float = 0.0,
+    batch_size: int = 128,
 ) -> float:
-    """Mean denoising loss at fixed noise, timesteps spread evenly over 0 .. T-1 (mean over pixels and images)."""
+    """Mean training loss at fixed noise, timesteps spread evenly over 0 .. T-1 (mean over pixels and images)."""
     generator = torch.Generator().manual_seed(0)
     t = (torch.arange(len(images)) * len(schedule)) // len(images)
     total = 0.0
@@ -126,7 +146,8 @@ def heldout_loss(
         x_t = noised(x_0, eps, part, schedule).to(runtime.device, memory_format=torch.channels_last)
         with runtime.autocast():
             predicted = unet(x_t, part.to(runtime.device)).sample
-        total += (predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3)).sum().item()
+        errors = (predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3))
+        total += (loss_weights(part, schedule, gamma) * errors).sum().item()
     return total / len(images)
 
 
@@ -173,12 +194,14 @@ def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
         seed_dropout(config.seed, step, accelerator.process_index)
         with runtime.autocast():
             predicted = network(x_t.contiguous(memory_format=torch.channels_last), t).sample
-        loss = (predicted.float() - eps).square().mean()
+        errors = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
+        loss = (loss_weights(t, schedule, config.min_snr_gamma) * errors).mean()
         optimizer.zero_grad(set_to_none=True)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(unet.parameters(), config.grad_clip)
         optimizer.step()
-        update_ema(ema, unet, min(config.ema_decay, (1 + step) / (10 + step)))
+        ramp = 1.0 if config.start else (1 + step) / (10 + step)
+        update_ema(ema, unet, min(config.ema_decay, ramp))
         losses.append(loss.detach())
         step += 1
 
@@ -186,7 +209,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
         measured = None
         evaluated = step % config.eval_every == 0 or last
         if accelerator.is_main_process and evaluated:
-            measured, best = keep_best(out, unet, ema, heldout, schedule, runtime, best, step)
+            measured, best = keep_best(out, unet, ema, heldout, schedule, runtime, config.min_snr_gamma, best, step)
             if config.samples:
                 with averaged(unet, ema):
                     write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
@@ -226,8 +249,8 @@ def seed_dropout(seed: int, step: int, process: int) -> None:
 
 @torch.no_grad()
 def update_ema(ema: dict[str, Tensor], unet: nn.Module, decay: float) -> None:
-    """ema <- decay * ema + (1 - decay) * weights. The ramp lets a short run forget its random start: a fixed
-    0.9999 would still hold 61 % of it after 5,000 steps."""
+    """ema <- decay * ema + (1 - decay) * weights. The ramp lets a short run forget its random start (a fixed
+    0.9999 would still hold 61 % of it after 5,000 steps); trained weights need none."""
     torch._foreach_lerp_(list(ema.values()), list(unet.state_dict().values()), 1 - decay)
 
 
@@ -238,6 +261,7 @@ def keep_best(
     heldout: np.ndarray | None,
     schedule: NoiseSchedule,
     runtime: Runtime,
+    gamma: float,
     best: float,
     step: int,
 ) -> tuple[float | None, float]:
@@ -251,7 +275,7 @@ def keep_best(
     measured = None
     if heldout is not None:
         with averaged(unet, ema):
-            measured = heldout_loss(unet, heldout, schedule, runtime)
+            measured = heldout_loss(unet, heldout, schedule, runtime, gamma)
     if measured is None or measured < best:
         with replacing(out / "best.safetensors") as temporary:
             save_file(
