@@ -2,10 +2,15 @@
 
 The images given are split once, by seed, into a training and a validation part. The epoch is chosen on the
 validation part, and temperature, threshold and references come from it too; test images have no place here.
+
+A run that was stopped or killed continues after its last finished epoch; until the end that state lies in
+sedid/nn-state.safetensors of the bundle.
 """
 
+import json
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
+from math import cos, pi
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sedid.bundle import load_detector, save_classifier, update_info
+from sedid.bundle import checkpoint_hash, load_detector, save_classifier, update_info
 from sedid.data import fingerprint, load_images
 from sedid.detectors import INPUT_CHANNELS, NNCalibration
 from sedid.loops.checked import audited
+from sedid.loops.nn_state import load_state, save_state
 from sedid.loops.score import features
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.models import Runtime, make_resnet18
@@ -87,15 +93,20 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
 
 def fit(
-    network: nn.Module, inputs: np.ndarray, labels: np.ndarray, config: TrainNNConfig, runtime: Runtime
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    inputs: np.ndarray,
+    labels: np.ndarray,
+    config: TrainNNConfig,
+    runtime: Runtime,
+    start: int = 0,
 ) -> Generator[tuple[int, float], None, None]:
-    """Train in place with SGD on float16 inputs and 0/1 labels; yields (epoch, mean loss) after each epoch."""
-    optimizer = torch.optim.SGD(
-        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, config.epochs) if config.cosine else None
-    for epoch in range(config.epochs):
+    """Train in place on float16 inputs and 0/1 labels, from epoch `start` on; yields (epoch, mean loss) after each."""
+    for epoch in range(start, config.epochs):
         network.train()
+        falling = (1 + cos(pi * epoch / config.epochs)) / 2 if config.cosine else 1.0
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * falling
         order = np.random.default_rng([config.seed, epoch]).permutation(len(inputs))
         generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         losses = []
@@ -113,8 +124,6 @@ def fit(
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-        if schedule is not None:
-            schedule.step()
         yield epoch + 1, float(np.mean(losses))
 
 
@@ -153,10 +162,19 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = detector.runtime.place(make_resnet18(INPUT_CHANNELS[config.input]))
+    optimizer = torch.optim.SGD(
+        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
+    )
+    prints = {name: fingerprint(values) for name, values in images.items()}
+    same = {name: value for name, value in asdict(config).items() if name not in ("detector", *images)}
+    key = json.dumps([checkpoint_hash(Path(config.detector)), prints, same | {"k": k, "t_sec": t_sec}])
+    state = Path(config.detector) / "sedid" / "nn-state.safetensors"
+    best, kept = load_state(state, key, network, optimizer) or ({}, {"loss": float("inf"), "history": []})
+    best_loss, history = kept["loss"], kept["history"]
+
     labels = torch.from_numpy(y_validation).double()
-    meter = Meter("training the classifier", config.epochs, "epochs")
-    best_loss, best_logits, weights, history = float("inf"), None, {}, []
-    for epoch, loss in fit(network, x_train, y_train, config, detector.runtime):
+    meter = Meter("training the classifier", config.epochs, "epochs", len(history))
+    for epoch, loss in fit(network, optimizer, x_train, y_train, config, detector.runtime, len(history)):
         logits = logits_of(network, x_validation, detector.runtime)
         validation_loss = float(F.binary_cross_entropy_with_logits(logits, labels))
         scores = logits.numpy()
@@ -164,12 +182,16 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         row["validation_auc"] = measure(scores[y_validation == 0], scores[y_validation == 1]).auc
         history.append({"epoch": epoch} | row)
         if validation_loss < best_loss:
-            best_loss, best_logits = validation_loss, logits
-            weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            best_loss = validation_loss
+            best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            best["logits of validation"] = logits
+        if epoch < config.epochs:
+            save_state(state, key, network, optimizer, best, {"loss": best_loss, "history": history})
         yield meter.at(epoch, **row)
-    if best_logits is None:
+    if not best:
         raise ValueError("the classifier's loss was never finite; lower the learning rate")
-    network.load_state_dict(weights)
+    best_logits = best.pop("logits of validation")
+    network.load_state_dict(best)
     temperature = fit_temperature(best_logits, labels)
     probabilities = torch.sigmoid(best_logits / temperature).numpy()
     real, generated = probabilities[y_validation == 0], probabilities[y_validation == 1]
@@ -190,13 +212,12 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         "calibration": asdict(calibration),
         "error_rate": config.error_rate,
         "calibrated_on": f"{len(x_validation)} validation images, not trained on",
-        "data": {name: {"count": len(values), "sha256": fingerprint(values)} for name, values in images.items()},
+        "data": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
         "leak_warning": leaks,
-        "training": {
-            name: value for name, value in asdict(config).items() if name not in ("detector", "real", "generated")
-        },
+        "training": same,
         "epochs": history,
     }
     save_classifier(network, Path(config.detector))
     update_info(Path(config.detector), nn=section)
+    state.unlink(missing_ok=True)
     return section

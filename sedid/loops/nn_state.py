@@ -1,0 +1,69 @@
+"""A classifier training between two epochs: what a run that was killed continues from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sedid.storage import replacing
+
+BUFFER = "momentum_buffer"
+
+
+def save_state(
+    file: Path,
+    key: str,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    best: dict[str, Tensor],
+    progress: dict[str, Any],
+) -> None:
+    """Write everything `load_state` needs, atomically.
+
+    Args:
+        key: settings and data behind the run; another run has no use for its state.
+        best: what is kept of the best epoch so far.
+        progress: plain values.
+    """
+    from safetensors.torch import save_file
+
+    tensors = {f"weights.{name}": value for name, value in network.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for name, parameter in network.named_parameters():
+        if (buffer := optimizer.state[parameter].get(BUFFER)) is not None:  # none without momentum
+            tensors[f"momentum.{name}"] = buffer
+    with replacing(file) as temporary:
+        save_file(
+            {name: value.detach().contiguous() for name, value in tensors.items()},
+            temporary,
+            {"key": key, "progress": json.dumps(progress)},
+        )
+
+
+def load_state(
+    file: Path, key: str, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Put the saved weights and momentum back in place.
+
+    Returns:
+        `best` and `progress` as they were saved; None if there is no state of this very run.
+    """
+    from safetensors import safe_open
+
+    if not file.is_file():
+        return None
+    with safe_open(file, framework="pt") as stored:
+        metadata = stored.metadata()
+        if metadata["key"] != key:
+            return None
+        tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    for name, value in network.state_dict().items():
+        value.copy_(tensors[f"weights.{name}"])
+    for name, parameter in network.named_parameters():
+        if (buffer := tensors.get(f"momentum.{name}")) is not None:
+            # the layout of the parameter, without which the same sums would round differently
+            optimizer.state[parameter][BUFFER] = torch.empty_like(parameter).copy_(buffer)
+    best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
+    return best, json.loads(metadata["progress"])
