@@ -30,6 +30,11 @@ def results_table(results: dict[str, Any]) -> str:
         lines.append(_row(name, rows))
     if results["nn"]:
         lines.append(_row("**NN**", [results["nn"][kind] for kind in kinds]))
+    if results.get("existing"):
+        rows = [
+            results["existing"][kind] | {"k": "", "t_sec": f"t = {results['existing'][kind]['t']}"} for kind in kinds
+        ]
+        lines.append(_row("training loss (baseline)", rows))
     return "\n".join(lines)
 
 

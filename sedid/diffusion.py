@@ -167,3 +167,31 @@ def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, 
     for far in points:
         yield t_error(schedule, near, far)
         near = far
+
+
+def noised(schedule: NoiseSchedule, x_0: Tensor, eps: Tensor, t: int) -> Tensor:
+    """q: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, same shape and dtype as x_0."""
+    alpha_bar = schedule.alpha_bar[t]
+    return sqrt(alpha_bar) * x_0 + sqrt(1 - alpha_bar) * eps
+
+
+def training_loss(eps_model: EpsModel, x_0: Tensor, eps: Tensor, schedule: NoiseSchedule, t: int) -> Tensor:
+    """The DDPM's training loss at one timestep, the existing method of the paper's Table 2 (Matsumoto et al. 2023):
+
+        L_t(x_0, eps) = || eps - eps_theta(q(x_0, t, eps), t) ||^2
+
+    One network evaluation an image. Like the t-error, smaller means generated.
+
+    Args:
+        x_0: images (B, C, H, W) in [-1, 1].
+        eps: standard normal noise, same shape.
+
+    Returns:
+        The loss summed over channels and pixels, (B,).
+
+    Raises:
+        ValueError: t lies outside the schedule.
+    """
+    if not 0 <= t < len(schedule):
+        raise ValueError(f"the timestep of the training loss must be between 0 and {len(schedule) - 1}, not {t}")
+    return (eps_model(noised(schedule, x_0, eps, t), t) - eps).square().sum(dim=(1, 2, 3))

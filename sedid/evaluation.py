@@ -63,6 +63,10 @@ class Evaluation:
             return self.results["nn"].get(reals)
         return next((row for row in self.results["stat"][reals] if (row["k"], row["t_sec"]) == pair), None)
 
+    def existing(self, reals: str) -> dict[str, Any] | None:
+        """The metrics of the training loss; None where it was not measured (older results, older calibrations)."""
+        return self.results.get("existing", {}).get(reals)
+
     def scores(self, reals: str, pair: Pair | None) -> tuple[np.ndarray, np.ndarray] | None:
         """Raw scores (N,) of reals and of generated images: t-errors at a pair, or NN's probabilities (None).
 
@@ -152,6 +156,7 @@ def load_evaluation(source: Path) -> Evaluation:
             {"k", "t_sec", "auc", "chosen"} <= row.keys() for kind in known for row in stat[kind]
         )
         fits = fits and isinstance(protocol["images"], dict) and isinstance(results["nn"], dict)
+        fits = fits and isinstance(results.get("existing", {}), dict)
     except (AttributeError, KeyError, TypeError):
         fits = False
     if not fits:

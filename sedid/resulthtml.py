@@ -146,8 +146,9 @@ def table_2(evaluation: Evaluation, reals: str, data_set: str) -> str:
     """The methods, the paper's Table 2 beside them."""
     place = paper.DATA_SETS.index(data_set)
     stat, network = evaluation.row(reals, evaluation.chosen), evaluation.row(reals, None)
+    loss = evaluation.existing(reals)
     methods: list[tuple[str, str, dict[str, Any] | None]] = [
-        ("existing", "Training loss (Matsumoto et al. 2023)", None),
+        ("existing", "Training loss (Matsumoto et al. 2023)" + (f", t = {loss['t']}" if loss else ""), loss),
         ("stat", f"SeDID STAT, k = {evaluation.chosen[0]}, T_SEC = {evaluation.chosen[1]}", stat),
         ("nn", "SeDID NN" + (f", k = {network['k']}, T_SEC = {network['t_sec']}" if network else ""), network),
     ]
@@ -163,8 +164,19 @@ def table_2(evaluation: Evaluation, reals: str, data_set: str) -> str:
         rows.append(("", [f"<th>{escape(words)}</th>", *_cells(values, (0, 2))]))
     return (
         f"<h2>Table 2: the methods</h2>{table(head, rows)}"
-        f'<p class="res-note">{count_words(evaluation, reals)} Paper: {escape(data_set)}, its best T_SEC. STAT\'s AUC here is in the calibrated '
-        f"polarity. {ACCURACIES} n/a: not measured.</p>"
+        f'<p class="res-note">{count_words(evaluation, reals)} Paper: {escape(data_set)}, its best T_SEC. AUC here is in the calibrated '
+        f"polarity. {loss_words(loss)}{ACCURACIES} n/a: not measured.</p>"
+    )
+
+
+def loss_words(row: dict[str, Any] | None) -> str:
+    """Where the timestep of the existing method comes from, as a sentence; empty if it was not measured."""
+    if row is None:
+        return ""
+    noises = f"{row['noises']} noise{'s' if row['noises'] > 1 else ''}"
+    return (
+        f"The training loss at t = {row['t']} ({noises} an image) was chosen by the {row['chosen_by']}; a "
+        f"{row['polarity']} loss means generated. "
     )
 
 

@@ -1,7 +1,8 @@
 """Calibrate STAT: every (k, T_SEC) of a grid gets its polarity, threshold, undecided band and references.
 
 The detector's own pair is the one with the highest AUC on this calibration split, in whichever polarity holds
-there. Test images have no place here.
+there. The existing method of the paper's Table 2 is calibrated beside it, on the same images. Test images have no
+place here.
 """
 
 from collections.abc import Generator
@@ -14,6 +15,7 @@ from sedid.bundle import load_detector, update_info
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Calibration
 from sedid.loops.checked import audited
+from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
@@ -29,6 +31,8 @@ class CalibrateConfig:
     generated: str  # images this model generated
     ks: tuple[int, ...] = (165,)
     error_rate: float = 0.1  # of either class, outside the undecided band
+    loss_ts: tuple[int, ...] = TIMESTEPS  # timesteps the baseline (training loss) is tried at; empty leaves it out
+    loss_noises: int = 1  # noises the baseline is averaged over: as many network evaluations an image and timestep
     batch_size: int = 64
     device: str = "auto"
     precision: str = "fp32"
@@ -64,12 +68,17 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     """Score the calibration split and write the `stat` section of detector.json; returns that section.
 
     Raises:
-        ValueError: an error rate outside (0, 0.5), or data that cannot be read.
+        ValueError: an error rate outside (0, 0.5), a timestep outside the schedule, or data that cannot be read.
     """
     if not 0 < config.error_rate < 0.5:
         raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
     detector = load_detector(config.detector, config.device, config.precision, config.compile)
     real, generated = load_images(config.real), load_images(config.generated)
+    existing: dict = {}
+    if config.loss_ts:
+        existing = yield from calibrate_existing(
+            detector, real, generated, config.loss_ts, config.loss_noises, config.batch_size
+        )
     of_real, _ = yield from score(detector, real, config.ks, config.batch_size, "scoring real images")
     of_generated, _ = yield from score(detector, generated, config.ks, config.batch_size, "scoring generated images")
     calibrations, chosen = calibrate_all(of_real, of_generated, config.error_rate)
@@ -85,5 +94,5 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
         "leak_warning": audited(real, generated)["warning"],
         "calibrations": [asdict(calibration) for calibration in calibrations],
     }
-    update_info(Path(config.detector), stat=section)
+    update_info(Path(config.detector), stat=section, existing=existing)
     return section

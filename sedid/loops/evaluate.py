@@ -1,4 +1,5 @@
-"""Measure a calibrated detector on images that chose nothing: STAT at every T_SEC, and NN at its pair.
+"""Measure a calibrated detector on images that chose nothing: STAT at every T_SEC, NN at its pair, and the training
+loss (the existing method of the paper's Table 2) at its calibrated timestep.
 
 Member reals (the generator's own training images) and held-out reals are reported apart, since the t-error also
 tells members from non-members (SecMI, Duan et al. 2023).
@@ -15,6 +16,7 @@ from sedid.bundle import checkpoint_hash, load_detector, update_info, versions
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.loops.checked import audited
+from sedid.loops.existing import existing_row, training_losses
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
@@ -81,12 +83,14 @@ def save_scores(
     images: dict[str, np.ndarray],
     scores: dict[str, Scores],
     probabilities: dict[str, np.ndarray | None],
+    losses: dict[str, np.ndarray] | None = None,
 ) -> None:
     """Write what curves, histograms and galleries need, so that nothing is scored again for them.
 
     pairs               int32 (P, 2): k and T_SEC of the rows
     stat_<set>          float32 (P, N): t-errors
     nn_<set>            float32 (N,): the classifier's probabilities
+    existing_<set>      float32 (N,): training losses
     mistakes_<set>      uint8 (M, H, W, 3): the worst mistakes of STAT at the detector's own pair, worst first
     mistaken_<set>      int32 (M,): their places in the set
     """
@@ -101,6 +105,7 @@ def save_scores(
         looks_real = values[detector.chosen] if smaller else -values[detector.chosen]
         worst = np.argsort(-looks_real if name == "generated" else looks_real, kind="stable")[:MISTAKES]
         arrays |= {f"mistakes_{name}": images[name][worst], f"mistaken_{name}": worst.astype(np.int32)}
+    arrays |= {f"existing_{name}": values.astype(np.float32) for name, values in (losses or {}).items()}
     with replacing(file) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
 
@@ -128,9 +133,14 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
-    for name, values in images.items():
+    losses: dict[str, np.ndarray] = {}
+    existing = detector.info.get("existing") or {}
+    for seed, (name, values) in enumerate(images.items()):
         stage = f"scoring {name} images"
         scores[name], probabilities[name] = yield from score(detector, values, ks, config.batch_size, stage)
+        if existing:
+            how = (existing["t"], existing["noises"], seed, config.batch_size, f"training loss of {name} images")
+            losses[name] = yield from training_losses(detector, values, *how)
 
     results: dict[str, Any] = {
         "protocol": {
@@ -138,6 +148,11 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
             "reduction": "sum over channels and pixels of the squared difference, [0, 1] scale",
             "positive": "generated",
             "threshold_from": "calibration split",
+            "evaluations_per_image": {
+                "trajectories": sum(detector.max_t_sec(k) // k + 1 for k in ks),
+                "existing": existing.get("noises", 0),
+            },
+            "loss_noise_seeds": {name: seed for seed, name in enumerate(losses)},
             "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
             "generated_by": provenance(config.generated, Path(config.detector)),
             "versions": versions(),
@@ -148,6 +163,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
         },
         "stat": {},
         "nn": {},
+        "existing": {},
         "verdicts": {name: verdict_shares(detector, values) for name, values in scores.items()},
         "audit": leaks,
     }
@@ -158,9 +174,13 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
             found = measure(of_real, of_generated, detector.nn.threshold)
             kept = ("k", "t_sec", "polarity", "threshold", "band")
             results["nn"][reals] = {name: getattr(detector.nn, name) for name in kept} | asdict(found)
+        if existing:
+            results["existing"][reals] = existing_row(existing, losses[reals], losses["generated"])
     file = Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json"
-    save_scores(scores_file(file), detector, images, scores, probabilities)
+    save_scores(scores_file(file), detector, images, scores, probabilities, losses)
     write_json(file, results)
     if not config.out:  # elsewhere it is a side measurement, not the bundle's own
-        update_info(Path(config.detector), metrics={name: results[name] for name in ("stat", "nn", "verdicts")})
+        update_info(
+            Path(config.detector), metrics={name: results[name] for name in ("stat", "nn", "existing", "verdicts")}
+        )
     return results

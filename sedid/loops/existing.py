@@ -1,0 +1,107 @@
+"""The existing method of the paper's Table 2: the DDPM's training loss at one timestep (Matsumoto et al. 2023).
+
+It gets what STAT gets: the calibration split chooses its timestep among as many candidates as STAT has T_SEC values at
+k = 165, its polarity and its threshold.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedid.data import as_model_input
+from sedid.detectors import Detector
+from sedid.diffusion import training_loss
+from sedid.metrics import best_threshold, measure
+from sedid.progress import Meter, Progress
+
+TIMESTEPS = (20, 100, 200, 350, 500, 700)
+"""Candidates the calibration split chooses among."""
+
+
+def noise_of(seed: int, index: int, draw: int, shape: tuple[int, ...]) -> Tensor:
+    """The noise of one image: a function of (seed, place in its set, draw), whatever the batch or process."""
+    state = int(np.random.default_rng([seed, index, draw]).integers(2**62))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(state))
+
+
+def training_losses(
+    detector: Detector,
+    images: np.ndarray,
+    t: int,
+    noises: int,
+    seed: int = 0,
+    batch_size: int = 64,
+    stage: str = "training loss",
+) -> Generator[Progress, None, np.ndarray]:
+    """L_t of every image (`diffusion.training_loss`), averaged over `noises` draws; as many evaluations an image.
+
+    Args:
+        images: uint8 (N, H, W, 3), as the detector sees them.
+
+    Returns:
+        float64 (N,) in the order of `images`; smaller means generated.
+
+    Raises:
+        ValueError: t lies outside the schedule.
+    """
+    meter = Meter(stage, len(images) * noises, "evaluations")
+    found = np.zeros(len(images))
+    for start in range(0, len(images), batch_size):
+        x_0 = as_model_input(images[start : start + batch_size]).to(detector.runtime.device)
+        for draw in range(noises):
+            eps = torch.stack([noise_of(seed, start + i, draw, x_0.shape[1:]) for i in range(len(x_0))]).to(x_0)
+            losses = training_loss(detector.eps_model, x_0, eps, detector.schedule, t)
+            found[start : start + len(x_0)] += losses.double().cpu().numpy() / noises
+            yield meter.at(meter.done + len(x_0))
+    return found
+
+
+def calibrate_existing(
+    detector: Detector,
+    real: np.ndarray,
+    generated: np.ndarray,
+    timesteps: Sequence[int],
+    noises: int,
+    batch_size: int = 64,
+) -> Generator[Progress, None, dict[str, Any]]:
+    """The `existing` section of detector.json: timestep, polarity and threshold from the calibration images.
+
+    Raises:
+        ValueError: a timestep outside the schedule, or fewer than one noise.
+    """
+    if noises < 1:
+        raise ValueError(f"the training loss needs at least 1 noise an image, not {noises}")
+    made = []
+    for t in timesteps:
+        losses = []
+        for seed, (name, images) in enumerate((("real", real), ("generated", generated))):
+            stage = f"training loss at t = {t} of {name} images"
+            losses.append((yield from training_losses(detector, images, t, noises, seed, batch_size, stage)))
+        auc = measure(-losses[0], -losses[1]).auc
+        sign, polarity = (-1, "smaller") if auc >= 0.5 else (1, "larger")
+        threshold = sign * best_threshold(sign * losses[0], sign * losses[1])
+        made.append({"t": t, "polarity": polarity, "threshold": threshold, "auc": max(auc, 1 - auc)})
+    best = max(made, key=lambda candidate: candidate["auc"])
+    return best | {
+        "noises": noises,
+        "chosen_by": f"highest AUC on the calibration split among {len(made)} timesteps",
+        "candidates": made,
+    }
+
+
+def existing_row(section: dict[str, Any], real: np.ndarray, generated: np.ndarray) -> dict[str, Any]:
+    """The metrics of test images' losses (N,): raw AUC in the paper's polarity, the rest in the calibrated one.
+
+    Args:
+        section: what `calibrate_existing` returned.
+    """
+    sign = -1 if section["polarity"] == "smaller" else 1
+    return {
+        **{name: section[name] for name in ("t", "noises", "polarity", "threshold", "chosen_by")},
+        "auc_paper_polarity": measure(-real, -generated).auc,
+        **asdict(measure(sign * real, sign * generated, sign * section["threshold"])),
+    }
