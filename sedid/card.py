@@ -31,10 +31,9 @@ def results_table(results: dict[str, Any]) -> str:
     if results["nn"]:
         lines.append(_row("**NN**", [results["nn"][kind] for kind in kinds]))
     if results.get("existing"):
-        rows = [
-            results["existing"][kind] | {"k": "", "t_sec": f"t = {results['existing'][kind]['t']}"} for kind in kinds
-        ]
-        lines.append(_row("training loss (baseline)", rows))
+        losses = [results["existing"][kind] for kind in kinds]
+        named = [row | {"k": "", "t_sec": f"t = {row['t']}"} for row in losses]
+        lines.append(_row("training loss (baseline)", named))
     return "\n".join(lines)
 
 

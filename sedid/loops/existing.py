@@ -75,7 +75,7 @@ def calibrate_existing(
     """
     if noises < 1:
         raise ValueError(f"the training loss needs at least 1 noise an image, not {noises}")
-    made = []
+    made: list[dict[str, Any]] = []
     for t in timesteps:
         losses = []
         for seed, (name, images) in enumerate((("real", real), ("generated", generated))):
