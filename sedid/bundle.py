@@ -23,7 +23,7 @@ from torch import nn
 from sedid.detectors import INPUT_CHANNELS, Calibration, Detector, NNCalibration
 from sedid.diffusion import NoiseSchedule, check_step
 from sedid.models import Runtime, eps_model, load_schedule, load_unet, make_resnet18, make_scheduler, make_unet
-from sedid.storage import read_json, write_json
+from sedid.storage import read_json, replacing_parts, write_json
 
 FORMAT = 1
 SHARD = "8MB"
@@ -36,19 +36,18 @@ def detector_file(folder: Path) -> Path:
 
 
 def save_pipeline(unet: Any, folder: Path) -> None:
-    """Write the diffusers part of a bundle, half precision, sharded; any earlier weights there are removed first.
+    """Write the diffusers part of a bundle, half precision, sharded; earlier weights there stay until all is written.
 
     Args:
         unet: a `UNet2DModel` trained on `models.make_scheduler`'s schedule.
     """
     from diffusers import DDPMPipeline
 
-    for old in (Path(folder) / "unet").glob("*.safetensors*"):
-        old.unlink()
     pipeline: Any = DDPMPipeline(deepcopy(unet).half(), make_scheduler())
-    pipeline.save_pretrained(folder, max_shard_size=SHARD)
-    config = Path(folder) / "unet" / "config.json"
-    write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
+    with replacing_parts(folder) as written:
+        pipeline.save_pretrained(written, max_shard_size=SHARD)
+        config = written / "unet" / "config.json"
+        write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
 
 
 def export_run(run: Path, folder: Path) -> dict[str, Any]:
@@ -110,11 +109,9 @@ def save_classifier(network: nn.Module, folder: Path) -> None:
     """Write the classifier's weights, half precision, sharded."""
     from huggingface_hub import save_torch_model
 
-    target = Path(folder) / "sedid" / "classifier"
-    target.mkdir(parents=True, exist_ok=True)
-    for old in target.glob("*.safetensors*"):
-        old.unlink()
-    save_torch_model(deepcopy(network).half(), target, max_shard_size=SHARD)
+    with replacing_parts(Path(folder) / "sedid") as written:
+        (written / "classifier").mkdir()
+        save_torch_model(deepcopy(network).half(), written / "classifier", max_shard_size=SHARD)
 
 
 def load_classifier(folder: Path, input: str) -> nn.Module:

@@ -26,7 +26,7 @@ def load_config(
         cls: a dataclass of str, int, float, bool, tuples of one of them, or any of these `| None`.
         preset: values by name.
         file: a TOML file with one `key = value` a line.
-        settings: "key=value" texts; a tuple is written with commas, None as "none".
+        settings: "key=value" texts; a tuple is written with commas, in brackets or without, None as "none".
 
     Raises:
         ValueError: a key that `cls` does not have (the nearest one is named), a value of another type, a
@@ -121,7 +121,8 @@ def _parsed(key: str, text: str, hint: Any) -> Any:
     if optional and text.lower() == "none":
         return None
     if kind is tuple:
-        return tuple(_parsed(key, part.strip(), element) for part in text.split(",") if part.strip())
+        bare = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
+        return tuple(_parsed(key, part.strip(), element) for part in bare.split(",") if part.strip())
     if kind is bool and text.lower() in TRUE + FALSE:
         return text.lower() in TRUE
     try:

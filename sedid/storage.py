@@ -1,12 +1,36 @@
 """Files that are either whole or absent: every write goes to a neighbour and is renamed over the target."""
 
+import errno
 import json
 import os
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LITTER = re.compile(r"\..+\.\d+\.\d+(\.\w+)?")  # what `replacing` leaves where its process is killed
+
+
+@contextmanager
+def space_for(path: Path) -> Iterator[None]:
+    """Say what could not be written where the disk is full: the libraries' errors name no file.
+
+    Raises:
+        OSError: the disk is full, or the file too large for it.
+    """
+    try:
+        yield
+    except Exception as error:
+        number = getattr(error, "errno", None)
+        if number is None and (said := re.search(r"\(os error (\d+)\)", str(error))):  # safetensors' own kind of error
+            number = int(said[1])
+        if number not in FULL:
+            raise
+        raise OSError(f"No space left on the disk to write {path}; what was there before is kept") from error
 
 
 @contextmanager
@@ -23,12 +47,42 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}")
     try:
-        yield temporary
-        with temporary.open("rb+") as written:  # Windows syncs only what is open for writing
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with space_for(path):
+            yield temporary
+            with temporary.open("rb+") as written:  # Windows syncs only what is open for writing
+                os.fsync(written.fileno())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replacing_parts(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; on success all that was put into it takes the place of its namesakes in `folder`, on
+    any error it is removed. For writers of whole folders, such as sharded weights.
+
+    Raises:
+        OSError: as `replacing`.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with space_for(folder), TemporaryDirectory(prefix=".", dir=folder) as made:
+        new, old = Path(made) / "new", Path(made) / "old"
+        new.mkdir()
+        old.mkdir()
+        yield new
+        for part in sorted(new.iterdir()):
+            target = folder / part.name
+            if target.exists():
+                target.rename(old / part.name)
+            part.rename(target)
+
+
+def remove_litter(folder: Path) -> None:
+    """Remove what killed processes left half-written in a folder that nobody writes to now."""
+    for file in Path(folder).rglob(".*"):
+        if file.is_file() and LITTER.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -36,6 +36,9 @@ def test_later_sources_win(tmp_path: Path) -> None:
         ("limit=none", "limit", None),
         ("limit=3", "limit", 3),
         ("t_secs=165, 330", "t_secs", (165, 330)),
+        ("t_secs=[165, 330]", "t_secs", (165, 330)),
+        ("t_secs=(165,)", "t_secs", (165,)),
+        ("t_secs=[]", "t_secs", ()),
         ("out=a=b", "out", "a=b"),
         ("out=", "out", ""),
     ],
@@ -59,6 +62,7 @@ def test_command_line_texts_take_the_type_of_their_setting(setting: str, name: s
         ("flip=maybe", "flip must be true or false"),
         ("limit=few", "limit must be a whole number, or none"),
         ("t_secs=165,b", "t_secs must be a whole number, not 'b'"),
+        ("t_secs=[165", r"t_secs must be a whole number, not '\[165'"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(setting: str, said: str) -> None:
