@@ -12,6 +12,7 @@ system frees the lock of a dead process, so the queue moves on though nobody wat
 
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +24,10 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from sedid.storage import read_json, write_json
+from sedid.storage import read_json, remove_litter, write_json
 
 ACTIVE = ("queued", "running")
+WATCH = 10.0  # seconds between a job's looks at the disk
 POLL = 0.3  # seconds between looks at the queue
 SAME_START = 2.0  # seconds; start times of one process differ by rounding, those of a re-used id by far more
 
@@ -62,15 +64,67 @@ def identity(pid: int) -> dict[str, Any]:
         return {}
 
 
+def gigabytes(variable: str, default: float) -> float:
+    """A size from an environment variable.
+
+    Raises:
+        ValueError: it is no number, or negative.
+    """
+    text = os.environ.get(variable) or str(default)
+    try:
+        if not 0 <= float(text) < float("inf"):
+            raise ValueError
+        return float(text)
+    except ValueError:
+        raise ValueError(f"{variable} must be a number of GB, not {text!r}") from None
+
+
+def runs_limit() -> float:
+    """How many GB a runs folder may hold: $SEDID_RUNS_MAX_GB, or 5."""
+    return gigabytes("SEDID_RUNS_MAX_GB", 5)
+
+
+def disk_used(folder: Path) -> int:
+    """Bytes in a folder and all below it."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):  # deleted meanwhile
+                total += (Path(path) / name).lstat().st_size
+    return total
+
+
+def disk_trouble(runs: Path, limit_gb: float) -> str:
+    """Why nothing more may be written to a runs folder; empty if it may.
+
+    $SEDID_DISK_FREE_GB, or 1, is what must stay free on its disk.
+    """
+    used, free, least = disk_used(runs) / 1e9, shutil.disk_usage(runs).free / 1e9, gigabytes("SEDID_DISK_FREE_GB", 1)
+    if used > limit_gb:
+        return (
+            f"the runs folder holds {used:.2f} GB, more than its limit of {limit_gb:g} GB: delete old jobs, or raise "
+            "SEDID_RUNS_MAX_GB"
+        )
+    if free < least:
+        return (
+            f"the disk of the runs folder has {free:.2f} GB left, less than the {least:g} GB that are to stay free: "
+            "delete old jobs or other files, or lower SEDID_DISK_FREE_GB"
+        )
+    return ""
+
+
 @contextmanager
 def attached(folder: Path, records: bool = True) -> Iterator[Callable[[Any], None]]:
-    """Be the job of this run folder: wait for the turn, keep job.json up to date.
+    """Be the job of this run folder: wait for the turn, keep job.json up to date, end where the disk fills up.
 
     Args:
         records: whether records handed to the yielded function go to metrics.jsonl; off for a loop that keeps
             that very file itself.
+
+    Raises:
+        OSError: from the yielded function: the runs folder or its disk is too full to go on.
     """
-    folder = Path(folder).absolute()
+    folder, looked = Path(folder).absolute(), 0.0
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -84,8 +138,14 @@ def attached(folder: Path, records: bool = True) -> Iterator[Callable[[Any], Non
         update(folder, state="queued", **identity(os.getpid()))
         with turn(folder), (folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
             update(folder, state="running", began=time.time())
+            remove_litter(folder)
 
             def write(record: Any) -> None:
+                nonlocal looked
+                if not looked or time.monotonic() > looked + WATCH:
+                    if trouble := disk_trouble(folder.parent, runs_limit()):
+                        raise OSError(f"{trouble}; then resume: what was saved so far is kept")
+                    looked = time.monotonic()
                 if records:
                     log.write(json.dumps(asdict(record)) + "\n")
                     log.flush()

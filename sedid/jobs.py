@@ -20,13 +20,14 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
-from sedid.joblog import ACTIVE, identity, job_file, process_of, tail, update
+from sedid.joblog import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, runs_limit, tail, update
 from sedid.presets import resolve_loop
 from sedid.storage import read_json, replacing
 
 GRACE = 10.0  # seconds a job has to stop by itself
+FRESH = 5.0  # seconds for which the size of the runs folder is remembered
 IN_PLACE = ("calibrate", "train-nn", "evaluate")  # loops that change the detector they are given
-COMMANDS = ("loop", "train-ddpm", "generate", *IN_PLACE)
+COMMANDS = ("loop", "train-ddpm", "generate", *IN_PLACE, "sweep")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -66,13 +67,14 @@ class JobStore:
 
     Args:
         folder: default: $SEDID_RUNS, or ./runs.
-        limit_gb: no job starts when the folder holds more; default: $SEDID_RUNS_MAX_GB, or 5.
+        limit_gb: no job starts or goes on when the folder holds more; default: $SEDID_RUNS_MAX_GB, or 5.
     """
 
     def __init__(self, folder: Path | None = None, limit_gb: float | None = None) -> None:
         self.folder = Path(folder or os.environ.get("SEDID_RUNS") or "runs").absolute()
-        self.limit_gb = float(os.environ.get("SEDID_RUNS_MAX_GB") or 5) if limit_gb is None else limit_gb
+        self.limit_gb = runs_limit() if limit_gb is None else limit_gb
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._used = (0, -FRESH)  # bytes, and when they were counted
 
     def jobs(self) -> list[Job]:
         """All jobs, the newest first."""
@@ -193,21 +195,15 @@ class JobStore:
             self._children.pop(id, None)
 
     def disk_used(self) -> int:
-        """Bytes in the runs folder."""
-        total = 0
-        for path, _, names in os.walk(self.folder):
-            for name in names:
-                with suppress(OSError):  # deleted meanwhile
-                    total += (Path(path) / name).lstat().st_size
-        return total
+        """Bytes in the runs folder, as of the last few seconds."""
+        if time.monotonic() > self._used[1] + FRESH:
+            self._used = (disk_used(self.folder), time.monotonic())
+        return self._used[0]
 
     def _check_disk(self) -> None:
-        used = self.disk_used() / 1e9
-        if used > self.limit_gb:
-            raise ValueError(
-                f"the runs folder holds {used:.2f} GB, more than its limit of {self.limit_gb:g} GB: delete old jobs, or "
-                "raise SEDID_RUNS_MAX_GB"
-            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if trouble := disk_trouble(self.folder, self.limit_gb):
+            raise ValueError(trouble)
 
     def _path(self, id: str) -> Path:
         """The folder of an id.
@@ -263,7 +259,9 @@ class JobStore:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C in the app's terminal is not for the job
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"},
+                env=os.environ
+                | {"PYTHONPATH": os.pathsep.join(paths), "PYTHONUNBUFFERED": "1"}
+                | {"SEDID_RUNS_MAX_GB": str(self.limit_gb)},
             )
         self._children[folder.name] = child
         update(folder, **identity(child.pid))

@@ -66,3 +66,17 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Iterator[Path]:
+    """A runs folder; whatever still works in it at the end is killed."""
+    from sedid.joblog import process_of
+    from sedid.storage import read_json
+
+    folder = tmp_path / "runs"
+    yield folder
+    for file in folder.glob("*/job.json"):
+        process = process_of(read_json(file))
+        if process:
+            process.kill()

@@ -12,9 +12,10 @@ DEADLINE = 90  # seconds; an upper bound, nothing waits this long when all is we
 STAND_IN = """
 import signal, sys, time
 from pathlib import Path
+from sedid import joblog
 from sedid.joblog import attached
 from sedid.progress import Progress
-folder = Path(sys.argv[1])
+folder, joblog.WATCH = Path(sys.argv[1]), 0.05
 with attached(folder) as write:
     for done in range(1, 10_000):
         write(Progress("counting", done, 10_000, "steps", 1.0, 1.0, {"loss": 1 / done}))

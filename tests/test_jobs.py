@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +13,6 @@ from light_jobs import LightStore, wait_for
 from sedid.joblog import as_progress, job_file, process_of, read_records, tail, update
 from sedid.jobs import Job, JobStore, as_toml, bundle_of, last_words
 from sedid.storage import read_json
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Path]:
-    """A runs folder; whatever still works in it at the end is killed."""
-    folder = tmp_path / "runs"
-    yield folder
-    for file in folder.glob("*/job.json"):
-        process = process_of(read_json(file))
-        if process:
-            process.kill()
 
 
 @pytest.fixture
@@ -101,7 +89,7 @@ def test_errors_and_sudden_deaths_are_shown_as_failed(store: LightStore, runs: P
     job = start(store)
     wait_for(lambda: state(store, job) == "failed")
     assert store.get(job.id).error == "no luck today"
-    assert "ValueError: no luck today" in last_words(job)[-1]
+    wait_for(lambda: "ValueError: no luck today" in "".join(last_words(job)))  # printed after the state is set
 
     order(runs, "")
     job = start(store)
@@ -190,6 +178,46 @@ def test_a_full_runs_folder_starts_nothing(runs: Path, monkeypatch: pytest.Monke
     assert list(runs.glob("*/")) == []
 
 
+def test_a_disk_that_is_nearly_full_starts_nothing(store: LightStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEDID_DISK_FREE_GB", "1e9")
+    with pytest.raises(ValueError, match=r"GB left, less than the 1e\+09 GB .* lower SEDID_DISK_FREE_GB"):
+        start(store)
+    monkeypatch.setenv("SEDID_DISK_FREE_GB", "much")
+    with pytest.raises(ValueError, match="SEDID_DISK_FREE_GB must be a number of GB, not 'much'"):
+        start(store)
+    assert store.jobs() == []
+
+
+def test_a_job_ends_when_the_runs_folder_gets_too_full(runs: Path) -> None:
+    store = LightStore(runs, limit_gb=0.05)
+    job = start(store)
+    wait_for(lambda: "working hard" in last_words(job))
+    with (runs / "big").open("wb") as file:
+        file.truncate(60_000_000)
+    wait_for(lambda: state(store, job) == "failed")
+    said = "the runs folder holds 0.06 GB, more than its limit of 0.05 GB: delete old jobs, or raise SEDID_RUNS_MAX_GB"
+    assert store.get(job.id).error.startswith(f"{said}; then resume")
+    wait_for(lambda: said in "".join(last_words(job)))
+    with pytest.raises(ValueError, match="delete old jobs"):
+        store.resume(job.id)
+    (runs / "big").unlink()
+    assert store.resume(job.id).active
+    wait_for(lambda: last_words(job).count("working hard") == 2)
+    store.stop(job.id)
+
+
+def test_what_a_killed_process_left_half_written_goes_with_its_resume(store: LightStore, runs: Path) -> None:
+    job = start(store)
+    store.stop(job.id)
+    for name in (".state.4711.140235.safetensors", ".job.lock", "state.safetensors"):
+        (job.folder / name).write_bytes(b"x")
+    store.resume(job.id)
+    wait_for(lambda: state(store, job) == "running" and read_records(job.folder))
+    assert not (job.folder / ".state.4711.140235.safetensors").exists()
+    assert (job.folder / "state.safetensors").exists()
+    store.stop(job.id)
+
+
 @pytest.mark.parametrize(
     ("command", "settings", "said"),
     [
@@ -210,7 +238,7 @@ def test_settings_are_checked_before_the_start(
     assert list(runs.glob("2*")) == []
 
 
-def test_loops_that_change_their_detector_get_a_copy(store: LightStore, tiny_bundle: Path, tmp_path: Path) -> None:
+def test_loops_that_change_their_detector_get_a_copy(store: LightStore, tiny_bundle: Path) -> None:
     job = store.start("calibrate", [f"detector={tiny_bundle}", "real=sample:real", "generated=sample:generated"])
     assert f'detector = "{(job.folder / "bundle").as_posix()}"' in (job.folder / "config.toml").read_text()
     assert (job.folder / "bundle" / "unet" / "config.json").is_file()
@@ -218,6 +246,11 @@ def test_loops_that_change_their_detector_get_a_copy(store: LightStore, tiny_bun
     chained = store.start("train-nn", [f"detector={job.folder}", "real=sample:real", "generated=sample:generated"])
     assert (chained.folder / "bundle" / "unet" / "config.json").is_file()
     store.stop(chained.id)
+    sets = {"detector": tiny_bundle, "real": "sample:real", "generated": "sample:generated", "ks": "[495]"}
+    swept = store.start("sweep", [f"{key}={value}" for key, value in sets.items()])
+    assert f'out = "{swept.folder.as_posix()}"' in (swept.folder / "config.toml").read_text()
+    assert not (swept.folder / "bundle").exists()  # it changes nothing
+    store.stop(swept.id)
 
 
 def test_a_training_run_is_exported_where_its_weights_are_wanted(tmp_path: Path, images_npz: Path) -> None:

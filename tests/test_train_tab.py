@@ -1,7 +1,6 @@
 """The Train tab: its parts as pure functions, its events, and one visit with a browser."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +12,12 @@ from PIL import Image
 from test_app import CHROMIUM, WAIT, served
 
 from sedid import ui
-from sedid.joblog import process_of, read_records
+from sedid.joblog import read_records
 from sedid.jobs import Job
-from sedid.storage import read_json, write_json
+from sedid.storage import write_json
 from sedid.ui import train_form as form
 from sedid.ui import train_tab, train_view
 from sedid.ui.context import Context
-
-
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "runs"
-    yield folder
-    for file in folder.glob("*/job.json"):
-        process = process_of(read_json(file))
-        if process:
-            process.kill()
 
 
 @pytest.fixture
