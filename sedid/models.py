@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from sedid import processes
 from sedid.diffusion import EpsModel, NoiseSchedule
 
 if TYPE_CHECKING:
@@ -62,11 +63,15 @@ class Runtime:
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "fp32", compile: bool = False) -> "Runtime":
-        """Pick the best device present, or check the one asked for.
+        """Pick the best device present, or check the one asked for; of several processes, each takes its own.
 
         Raises:
-            ValueError: unknown or absent device, or unknown precision.
+            ValueError: unknown or absent device, unknown precision, or more processes than GPUs.
         """
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"unknown precision {precision!r}; accepted: fp32, bf16")
+        if processes.count() > 1:
+            return cls(processes.join(device), precision, compile)
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if device == "auto":
             device = next(name for name, present in available.items() if present)
@@ -75,8 +80,6 @@ class Runtime:
             raise ValueError(f"unknown device {device!r}; accepted: auto, {', '.join(available)}")
         if not available[kind]:
             raise ValueError(f"device {device!r} is not available on this machine")
-        if precision not in ("fp32", "bf16"):
-            raise ValueError(f"unknown precision {precision!r}; accepted: fp32, bf16")
         return cls(torch.device(device), precision, compile)
 
     def autocast(self) -> torch.autocast:

@@ -1,17 +1,23 @@
-"""Score any number of images into a CSV file: batches in, rows out, memory bounded by the batch."""
+"""Score any number of images into a CSV file: batches in, rows out, memory bounded by the batch.
+
+Several processes (`sedid.processes`) read all images and judge every so many-th batch each; the main one writes.
+"""
 
 import csv
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 
+from sedid import processes
 from sedid.data import count_items, iter_items
 from sedid.detectors import Detector, Judgement
 from sedid.images import ImageError
 from sedid.progress import Meter, Progress
+from sedid.sources import Item
 
 COLUMNS = (
     *("path", "index", "stat_score", "stat_verdict", "nn_probability", "nn_verdict"),
@@ -35,6 +41,12 @@ def judge_images(detector: Detector, images: np.ndarray, k: int, t_sec: int) -> 
     return detector.judge_walk(k, detector.walk(images, k, t_sec))
 
 
+def judged_cells(detector: Detector, batch: Sequence[Item], k: int, t_sec: int) -> list[list[object]]:
+    """The cells of every image of a batch that could be read."""
+    images = [image for _, _, image in batch if not isinstance(image, ImageError)]
+    return [_cells(judgement) for judgement in judge_images(detector, np.array(images), k, t_sec)]
+
+
 def score_files(
     detector: Detector,
     specs: Sequence[str],
@@ -56,28 +68,36 @@ def score_files(
     if batch_size < 1:
         raise ValueError(f"the batch size must be at least 1, not {batch_size}")
     meter = Meter("scoring", count_items(specs, detector.size, detector.center_crop), "images")
-    out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(out.name + ".part")
+    processes.on_main(_begin, part)
+    written = part if processes.is_main() else Path(os.devnull)
     failed = done = 0
     items = iter_items(specs, detector.size, detector.center_crop)
     # a file name that is not UTF-8 is written with escapes rather than ending the run
-    with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with written.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
-        while batch := list(islice(items, batch_size)):
-            images = [image for _, _, image in batch if not isinstance(image, ImageError)]
-            judgements = iter(judge_images(detector, np.array(images), k, t_sec))
-            for path, index, image in batch:
+        while read := list(islice(items, batch_size * processes.count())):
+            batches = [read[start : start + batch_size] for start in range(0, len(read), batch_size)]
+            mine = [judged_cells(detector, batch, k, t_sec) for batch in processes.share(batches)]
+            cells = chain.from_iterable(processes.gathered(mine))
+            for path, index, image in read:
                 if isinstance(image, ImageError):
                     writer.writerow([path, index, *[""] * 4, t_sec, k, "", image])
                     failed += 1
                 else:
-                    writer.writerow([path, index, *_cells(next(judgements)), ""])
+                    writer.writerow([path, index, *next(cells), ""])
             file.flush()
-            done += len(batch)
+            done += len(read)
             yield meter.at(done, errors=failed)
-    part.replace(out)
+    processes.on_main(part.replace, out)
     return ScoreSummary(done - failed, failed, out)
+
+
+def _begin(part: Path) -> None:
+    """Create the file, or say why it cannot be."""
+    part.parent.mkdir(parents=True, exist_ok=True)
+    part.open("w").close()
 
 
 def _cells(judgement: Judgement) -> list[object]:

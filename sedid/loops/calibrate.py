@@ -7,11 +7,11 @@ place here.
 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 
-from sedid.bundle import load_detector, update_info
+from sedid import processes
+from sedid.bundle import load_detector, own_folder, update_info
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Calibration
 from sedid.loops.checked import audited
@@ -26,9 +26,10 @@ from sedid.progress import Progress
 class CalibrateConfig:
     """Settings of one calibration."""
 
-    detector: str  # bundle folder; its detector.json is updated
+    detector: str  # bundle, any diffusers DDPM folder, or a Hub id; a folder here is calibrated in place
     real: str  # calibration reals, a data set
     generated: str  # images this model generated
+    out: str = ""  # bundle folder to copy the detector into first; a Hub id needs one
     ks: tuple[int, ...] = (165,)
     error_rate: float = 0.1  # of either class, outside the undecided band
     loss_ts: tuple[int, ...] = TIMESTEPS  # timesteps the baseline (training loss) is tried at; empty leaves it out
@@ -68,11 +69,13 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     """Score the calibration split and write the `stat` section of detector.json; returns that section.
 
     Raises:
-        ValueError: an error rate outside (0, 0.5), a timestep outside the schedule, or data that cannot be read.
+        ValueError: an error rate outside (0, 0.5), a timestep outside the schedule, data that cannot be read, or
+            a detector that would have to be copied first.
     """
     if not 0 < config.error_rate < 0.5:
         raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
-    detector = load_detector(config.detector, config.device, config.precision, config.compile)
+    folder = own_folder(config.detector, config.out)
+    detector = load_detector(folder, config.device, config.precision, config.compile)
     real, generated = load_images(config.real), load_images(config.generated)
     existing: dict = {}
     if config.loss_ts:
@@ -90,9 +93,9 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
             "real": {"count": len(real), "sha256": fingerprint(real)},
             "generated": {"count": len(generated), "sha256": fingerprint(generated)},
         },
-        "generated_by": provenance(config.generated, Path(config.detector)),
+        "generated_by": provenance(config.generated, folder),
         "leak_warning": audited(real, generated)["warning"],
         "calibrations": [asdict(calibration) for calibration in calibrations],
     }
-    update_info(Path(config.detector), stat=section, existing=existing)
+    processes.on_main(update_info, folder, stat=section, existing=existing)
     return section

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, update_info, versions
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
@@ -153,6 +154,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
                 "existing": existing.get("noises", 0),
             },
             "loss_noise_seeds": {name: seed for seed, name in enumerate(losses)},
+            "trained_on": detector.info.get("training", {}).get("data", ""),
             "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
             "generated_by": provenance(config.generated, Path(config.detector)),
             "versions": versions(),
@@ -177,10 +179,9 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
         if existing:
             results["existing"][reals] = existing_row(existing, losses[reals], losses["generated"])
     file = Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json"
-    save_scores(scores_file(file), detector, images, scores, probabilities, losses)
-    write_json(file, results)
+    processes.on_main(save_scores, scores_file(file), detector, images, scores, probabilities, losses)
+    processes.on_main(write_json, file, results)
     if not config.out:  # elsewhere it is a side measurement, not the bundle's own
-        update_info(
-            Path(config.detector), metrics={name: results[name] for name in ("stat", "nn", "existing", "verdicts")}
-        )
+        metrics = {name: results[name] for name in ("stat", "nn", "existing", "verdicts")}
+        processes.on_main(update_info, Path(config.detector), metrics=metrics)
     return results

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sedid import processes
 from sedid.data import as_model_input
 from sedid.detectors import Detector
 from sedid.diffusion import training_loss
@@ -49,15 +50,17 @@ def training_losses(
         ValueError: t lies outside the schedule.
     """
     meter = Meter(stage, len(images) * noises, "evaluations")
-    found = np.zeros(len(images))
-    for start in range(0, len(images), batch_size):
+    found = []
+    for start in processes.share(range(0, len(images), batch_size)):
         x_0 = as_model_input(images[start : start + batch_size]).to(detector.runtime.device)
+        mean = np.zeros(len(x_0))
         for draw in range(noises):
             eps = torch.stack([noise_of(seed, start + i, draw, x_0.shape[1:]) for i in range(len(x_0))]).to(x_0)
             losses = training_loss(detector.eps_model, x_0, eps, detector.schedule, t)
-            found[start : start + len(x_0)] += losses.double().cpu().numpy() / noises
-            yield meter.at(meter.done + len(x_0))
-    return found
+            mean += losses.double().cpu().numpy() / noises
+            yield meter.at(min(meter.done + len(x_0) * processes.count(), meter.total))
+        found.append(mean)
+    return np.concatenate(processes.gathered(found))
 
 
 def calibrate_existing(

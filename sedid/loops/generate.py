@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sedid import processes
 from sedid.bundle import checkpoint_hash, resolve
 from sedid.models import Runtime, load_unet
 from sedid.progress import Meter, Progress
@@ -106,30 +107,41 @@ def sample(unet: Any, scheduler: Any, indices: range, seed: int, runtime: Runtim
     return to_uint8(x)
 
 
+def claim(out: Path, manifest: dict[str, Any], count: int) -> None:
+    """Write the manifest of a set that is to be made or finished.
+
+    Raises:
+        ValueError: the folder holds a set made with other settings.
+    """
+    kept = read_json(out / "manifest.json") if (out / "manifest.json").is_file() else manifest
+    if {name: kept.get(name) for name in manifest} != manifest:
+        changed = sorted(name for name in manifest if kept.get(name) != manifest[name])
+        raise ValueError(f"{out} holds images made with other settings ({', '.join(changed)}); choose another folder")
+    write_json(out / "manifest.json", manifest | {"count": count})
+
+
+def collect(files: list[Path], file: Path) -> None:
+    """Write the images of all parts into one file."""
+    everything = np.concatenate([np.load(part, allow_pickle=False)["images"] for part in files])
+    with replacing(file) as temporary:
+        np.savez_compressed(temporary, images=everything)
+
+
 def generate(config: GenerateConfig) -> Generator[Progress, None, Path]:
     """Generate, or finish, the set in `config.out`; yields after every sampler step, returns images.npz.
 
     Raises:
         ValueError: a setting does not fit, or the folder holds a set made with other settings.
     """
-    from accelerate import Accelerator
-
     folder, out = resolve(config.detector), Path(config.out)
     runtime = Runtime.choose(config.device, config.precision, config.compile)
-    accelerator = Accelerator(cpu=runtime.device.type == "cpu")
-    runtime = Runtime(accelerator.device, config.precision, config.compile)
     make_sampler(config.sampler, folder, config.steps)
     manifest = {
         "checkpoint_sha256": checkpoint_hash(folder),
         **{name: asdict(config)[name] for name in ("sampler", "steps", "seed", "batch_size", "precision")},
         "timestep_spacing": "trailing",
     }
-    kept = read_json(out / "manifest.json") if (out / "manifest.json").is_file() else manifest
-    if {name: kept.get(name) for name in manifest} != manifest:
-        changed = sorted(name for name in manifest if kept.get(name) != manifest[name])
-        raise ValueError(f"{out} holds images made with other settings ({', '.join(changed)}); choose another folder")
-    if accelerator.is_main_process:
-        write_json(out / "manifest.json", manifest | {"count": config.count})
+    processes.on_main(claim, out, manifest, config.count)
 
     unet = runtime.place(load_unet(folder))
     network = torch.compile(unet) if config.compile else unet
@@ -138,13 +150,9 @@ def generate(config: GenerateConfig) -> Generator[Progress, None, Path]:
         for start in range(0, config.count, config.batch_size)
     ]
     files = [out / "parts" / f"{part.start:07d}-{part.stop:07d}.npz" for part in parts]
-    todo = [
-        number
-        for number in range(accelerator.process_index, len(parts), accelerator.num_processes)
-        if not files[number].is_file()
-    ]
-    meter = Meter("generating", len(todo) * config.steps, "steps")
-    for done, number in enumerate(todo):
+    missing = processes.on_main(lambda: [number for number, file in enumerate(files) if not file.is_file()])
+    meter = Meter("generating", len(missing) * config.steps, "steps")
+    for done, number in enumerate(processes.share(missing)):
         scheduler = make_sampler(config.sampler, folder, config.steps)
         loop = sample(network, scheduler, parts[number], config.seed, runtime)
         while True:
@@ -153,13 +161,9 @@ def generate(config: GenerateConfig) -> Generator[Progress, None, Path]:
             except StopIteration as stop:
                 images = stop.value
                 break
-            yield meter.at(done * config.steps + step, images=float(parts[number].start))
+            alike = (done * config.steps + step) * processes.count()  # every process is about as far
+            yield meter.at(min(alike, meter.total), images=float(parts[number].start))
         with replacing(files[number]) as temporary:
             np.savez_compressed(temporary, images=images)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        everything = np.concatenate([np.load(file, allow_pickle=False)["images"] for file in files])
-        with replacing(out / "images.npz") as temporary:
-            np.savez_compressed(temporary, images=everything)
-    accelerator.wait_for_everyone()
+    processes.on_main(collect, files, out / "images.npz")
     return out / "images.npz"

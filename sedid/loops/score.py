@@ -1,11 +1,12 @@
 """t-errors (and classifier probabilities) of a whole set of images: one trajectory a batch and k, nothing kept
-but the scores."""
+but the scores. Several processes (`sedid.processes`) share the batches, and each ends with all results."""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import pairwise
 
 import numpy as np
 
+from sedid import processes
 from sedid.detectors import Detector, nn_input
 from sedid.diffusion import Point, t_error
 from sedid.progress import Meter, Progress
@@ -15,10 +16,15 @@ Scores = dict[tuple[int, int], np.ndarray]
 
 
 def counted(points: Iterable[Point], meter: Meter) -> Iterator[Point]:
-    """Pass points through, counting each evaluated image on the meter."""
+    """Pass points through, counting each evaluated image on the meter, as often as there are processes like this."""
     for point in points:
-        meter.done += len(point.x)
+        meter.done = min(meter.done + len(point.x) * processes.count(), meter.total)
         yield point
+
+
+def batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
+    """The images in order, cut into batches: views."""
+    return [images[start : start + batch_size] for start in range(0, len(images), batch_size)]
 
 
 def score(
@@ -35,18 +41,22 @@ def score(
     """
     meter = Meter(stage, len(images) * sum(detector.max_t_sec(k) // k + 1 for k in ks), "evaluations")
     scores: Scores = {}
-    probabilities = np.empty(len(images)) if detector.nn and detector.nn.k in ks else None
+    probabilities = None
     for k in ks:
-        found = np.empty((detector.max_t_sec(k) // k, len(images)))
-        for start in range(0, len(images), batch_size):
-            part = slice(start, start + batch_size)
-            for near, far in pairwise(counted(detector.walk(images[part], k), meter)):
-                found[far.t // k - 1, part] = t_error(detector.schedule, near, far).score.double().cpu().numpy()
-                if detector.nn and probabilities is not None and (k, far.t) == (detector.nn.k, detector.nn.t_sec):
-                    inputs = nn_input(detector.schedule, near, far, detector.nn.input)
-                    probabilities[part] = detector.probabilities(inputs)
+        found = []  # (T_SEC, image) a batch
+        judged = []
+        for batch in processes.share(batches(images, batch_size)):
+            errors = []
+            for near, far in pairwise(counted(detector.walk(batch, k), meter)):
+                errors.append(t_error(detector.schedule, near, far).score.double().cpu().numpy())
+                if detector.nn and (k, far.t) == (detector.nn.k, detector.nn.t_sec):
+                    judged.append(detector.probabilities(nn_input(detector.schedule, near, far, detector.nn.input)))
                 yield meter.at(meter.done)
-        scores |= {(k, k * (row + 1)): values for row, values in enumerate(found)}
+            found.append(np.stack(errors))
+        rows = np.concatenate(processes.gathered(found), axis=1)
+        scores |= {(k, k * (row + 1)): values for row, values in enumerate(rows)}
+        if detector.nn and k == detector.nn.k:
+            probabilities = np.concatenate(processes.gathered(judged))
     return scores, probabilities
 
 
@@ -56,9 +66,9 @@ def features(
     """Classifier inputs at one (k, T_SEC): float16 (N, channels, H, W), the trajectory walked no further."""
     meter = Meter(stage, len(images) * (t_sec // k + 1), "evaluations")
     found = []
-    for start in range(0, len(images), batch_size):
-        for near, far in pairwise(counted(detector.walk(images[start : start + batch_size], k, t_sec), meter)):
+    for batch in processes.share(batches(images, batch_size)):
+        for near, far in pairwise(counted(detector.walk(batch, k, t_sec), meter)):
             yield meter.at(meter.done)
             if far.t == t_sec:
                 found.append(nn_input(detector.schedule, near, far, mode).half().cpu().numpy())
-    return np.concatenate(found)
+    return np.concatenate(processes.gathered(found))

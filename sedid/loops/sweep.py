@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, versions
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
@@ -78,22 +79,35 @@ def rows_of(scores: dict[str, Scores]) -> list[dict[str, Any]]:
     return rows
 
 
+def read_scores(file: Path, key: str, k: int) -> dict[str, Scores] | None:
+    """The t-errors at k by set; None if the file is not there or was written under another key."""
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as stored:
+        if str(stored["key"]) != key:
+            return None
+        sets = [name for name in SETS if name in stored.files]
+        return {name: {(k, k * (row + 1)): values for row, values in enumerate(stored[name])} for name in sets}
+
+
+def write_scores(file: Path, key: str, found: dict[str, Scores]) -> None:
+    """Keep the t-errors of all sets at one k."""
+    with replacing(file) as temporary:
+        np.savez(temporary, key=key, **{name: np.stack(list(values.values())) for name, values in found.items()})  # type: ignore[arg-type]
+
+
 def score_k(
     detector: Detector, images: dict[str, np.ndarray], k: int, batch_size: int, file: Path, key: str
 ) -> Generator[Progress, None, dict[str, Scores]]:
     """The t-errors of all sets at one k: read from `file` if it was written under this key, else scored and kept."""
-    if file.is_file():
-        with np.load(file, allow_pickle=False) as stored:
-            if str(stored["key"]) == key:
-                return {
-                    name: {(k, k * (row + 1)): values for row, values in enumerate(stored[name])} for name in images
-                }
+    kept = processes.on_main(read_scores, file, key, k)
+    if kept is not None:
+        return kept
     found = {}
     for name, values in images.items():
         stage = f"k = {k}: {name.replace('_', ' ')} images"
         found[name], _ = yield from score(detector, values, [k], batch_size, stage)
-    with replacing(file) as temporary:
-        np.savez(temporary, key=key, **{name: np.stack(list(values.values())) for name, values in found.items()})  # type: ignore[arg-type]
+    processes.on_main(write_scores, file, key, found)
     return found
 
 
@@ -132,7 +146,7 @@ def sweep_images(
         result["rows"] += rows_of(found)
         best = max(result["rows"], key=lambda row: row["auc_calibration"])
         result["best"] = [best["k"], best["t_sec"]]
-        write_json(out / "sweep.json", result)
+        processes.on_main(write_json, out / "sweep.json", result)
     return result
 
 
