@@ -43,8 +43,10 @@ class Evaluation:
     @property
     def data_set(self) -> str:
         """The paper's data set that comes closest."""
-        config = self.results["protocol"].get("config", {})
-        return paper.closest(*(str(config.get(name, "")) for name in ("detector", "heldout", "members", "generated")))
+        protocol = self.results["protocol"]
+        config = protocol.get("config", {})
+        named = [config.get(name, "") for name in ("detector", "heldout", "members", "generated")]
+        return paper.closest(str(protocol.get("trained_on", "")), *map(str, named))
 
     @property
     def pairs(self) -> list[Pair]:

@@ -53,13 +53,17 @@ MEMBERS = (
 )
 
 
-def write_report(source: Path, out: Path) -> None:
+def write_report(source: Path, out: Path, data_set: str = "") -> None:
     """Write the report of an evaluation, whole or not at all.
+
+    Args:
+        source: as `load_evaluation`.
+        data_set: as `report`.
 
     Raises:
         FileNotFoundError, ValueError: as `load_evaluation`.
         OSError: the file cannot be written.
     """
-    page = report(load_evaluation(source))
+    page = report(load_evaluation(source), data_set)
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -1,6 +1,7 @@
 """The whole loop, and the sample grids of its training."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from sedid.bundle import load_detector
 from sedid.data import load_images
 from sedid.loops import loop as module
 from sedid.loops.loop import SCORED, LoopConfig, loop, write_splits
-from sedid.loops.train_ddpm import TrainDDPMConfig, TrainProgress, train_ddpm
+from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models import UNETS
 from sedid.presets import PRESETS, resolve_loop
-from sedid.progress import finish
+from sedid.progress import Progress, finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -89,31 +90,43 @@ def test_heldout_reals_of_their_own_leave_the_training_data_whole(
 def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
     config: LoopConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(_: object) -> None:
+    def broken(_: object) -> Iterator[Progress]:
+        yield from ()
         raise KeyboardInterrupt
 
     out = Path(config.out)
+    config = replace(config, name="my-celeba", members=20, generated=40)
+    records: list[Progress] = []
     with monkeypatch.context() as patch:
         patch.setattr(module, "calibrate", broken)
         with pytest.raises(KeyboardInterrupt):
-            finish(loop(config))
+            finish(loop(config), records.append)
     assert json.loads((out / "stages.json").read_text()) == ["splits", "train-ddpm", "export", "generate"]
-    records: list[object] = []
-    bundle = finish(loop(config), records.append)
-    assert not any(isinstance(record, TrainProgress) for record in records)  # that stage was finished
+    trained = [record for record in records if record.stage == "stage 2 of 9, training the DDPM"]
+    assert [(record.done, record.total, "loss" in record.values) for record in trained[:1]] == [(1, 4, True)]
+    records.clear()
+    report = finish(loop(config), records.append)
+    stages = list(dict.fromkeys(record.stage.partition(",")[0] for record in records))
+    assert stages == [f"stage {number} of 9" for number in range(5, 10)]  # the first four were finished
+    assert report == out / "report.html"
+    bundle = out / "bundle"
     detector = load_detector(bundle)
     assert detector.chosen in [(495, 495), (495, 990)]
     assert detector.nn is not None
     results = json.loads((bundle / "sedid" / "results.json").read_text())
     counts = {name: data["count"] for name, data in results["protocol"]["images"].items()}
-    assert counts == {"generated": 12, "heldout": 12, "members": 12}
+    assert counts == {"generated": 20, "heldout": 12, "members": 20}  # the test takes all generated images left
     assert "SeDID detector" in (bundle / "README.md").read_text()
+    assert "- data: my-celeba" in (bundle / "README.md").read_text()
+    page = report.read_text(encoding="utf-8")
+    assert "Paper: CelebA" in page
+    assert "Training loss (Matsumoto et al. 2023), t = " in page
     # the slices of the generated set, like the splits of the reals, have nothing in common
     generated = load_images(out / "generated" / "images.npz")
-    assert len({image.tobytes() for image in generated}) == 10 + 10 + 12
+    assert len({image.tobytes() for image in generated}) == 40
 
-    again: list[object] = []
-    assert finish(loop(config), again.append) == bundle
+    again: list[Progress] = []
+    assert finish(loop(config), again.append) == report
     assert again == []
     with pytest.raises(ValueError, match=r"holds a loop with other settings \(steps\)"):
         finish(loop(replace(config, steps=5)))
@@ -129,6 +142,8 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
         ({"ks": ()}, "ks must be at least 1"),
         ({"classifier": 3}, "classifier must be at least 10, not 3"),
         ({"device": "toaster"}, "unknown device 'toaster'"),
+        ({"generated": 31}, r"generated must be 0 or at least 32 \(calibration, classifier and test\), not 31"),
+        ({"members": -1}, "members must be 0 or more, not -1"),
         ({"test": 60}, "the splits need 85 images .* and the data set has 80"),
     ],
 )

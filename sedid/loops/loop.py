@@ -7,23 +7,26 @@
     ddpm/           the training run
     generated/      the generated images; each split takes its own slice of them
     bundle/         the result: a calibrated, measured detector with its model card
+    report.html     the result in one page that needs nothing else
 
 Real and generated images of calibration, classifier and test are disjoint, and none of the reals were trained on;
 the evaluation also reports reals that were ("members").
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sedid.bundle import export_run
+from sedid import paper
+from sedid.bundle import export_run, update_info
 from sedid.card import write_card
 from sedid.data import describe_split, load_images, make_splits
 from sedid.detectors import INPUT_CHANNELS
 from sedid.diffusion import NoiseSchedule, check_step
+from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generate import SAMPLERS, GenerateConfig, generate
@@ -43,11 +46,14 @@ class LoopConfig:
 
     out: str  # the run folder
     data: str = "sample:real"  # reals
+    name: str = ""  # what the data set is called in card and report; "" takes it from `data`
     heldout: str = ""  # reals the DDPM never sees; "" takes the test part of a named data set, else some of `data`
     validation: int = 500  # reals for the held-out loss of the DDPM
     calibration: int = 2_000  # of each class, as the next two
     classifier: int = 5_000
     test: int = 2_500
+    members: int = 0  # training images measured beside the test reals; 0: as many as those
+    generated: int = 0  # images to generate; 0: what the three splits need; the test takes all that are left
     unet: str = "paper"  # demo, small or paper
     start: str = ""  # pipeline folder whose weights to continue from
     steps: int = 800_000
@@ -73,7 +79,6 @@ class LoopConfig:
     compile: bool = False
 
 
-Record = Progress | TrainProgress
 # Settings that change nothing of what is in the folder.
 FREE_ON_RESUME = ("out", "device", "compile", "score_batch")
 
@@ -93,6 +98,13 @@ def check(config: LoopConfig) -> None:
         value = getattr(config, name)
         if (len(value) if isinstance(value, tuple) else value) < number:
             raise ValueError(f"{name} must be at least {number}, not {value}")
+    needed = sum(getattr(config, name) for name in SCORED)
+    if config.generated and config.generated < needed:
+        raise ValueError(
+            f"generated must be 0 or at least {needed} (calibration, classifier and test), not {config.generated}"
+        )
+    if config.members < 0:
+        raise ValueError(f"members must be 0 or more, not {config.members}")
     for k in config.ks:
         check_step(NoiseSchedule.linear(), k, k)
     Runtime.choose(config.device, config.precision)
@@ -114,7 +126,8 @@ def write_splits(config: LoopConfig, out: Path) -> None:
     else:
         sizes["training"] = max(1, len(images) - sum(sizes.values()))  # so that too few images are named as such
         splits = {name: images[rows] for name, rows in make_splits(len(images), sizes, config.seed).items()}
-    rows = np.random.default_rng([config.seed, 4]).permutation(len(splits["training"]))[: config.test]
+    rows = np.random.default_rng([config.seed, 4]).permutation(len(splits["training"]))
+    rows = rows[: config.members or config.test]
     splits["members"] = splits["training"][np.sort(rows)]
     manifest = {}
     for name, values in splits.items():
@@ -132,6 +145,7 @@ def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
     scoring: dict[str, Any] = {"detector": str(bundle), **runtime, "batch_size": config.score_batch}
     real = {path: str(out / "splits" / f"{path}.npz") for path in ("training", "validation", *SCORED, "members")}
     ends = np.cumsum([0] + [getattr(config, name) for name in SCORED])
+    ends[-1] = max(ends[-1], config.generated)
     images = out / "generated" / "images.npz"
     generated = {name: f"{images}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(SCORED)}
     shared = (
@@ -157,7 +171,7 @@ def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
     )
     yield "splits", quick(write_splits, config, out)
     yield "train-ddpm", train_ddpm(training)
-    yield "export", quick(export_run, out / "ddpm", bundle)
+    yield "export", quick(export, config, out / "ddpm", bundle)
     yield "generate", generate(making)
     pair: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
     yield "calibrate", calibrate(CalibrateConfig(**pair, ks=config.ks, **scoring))
@@ -179,16 +193,45 @@ def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
     test: dict[str, Any] = {"generated": generated["test"], "heldout": real["test"], "members": real["members"]}
     yield "evaluate", evaluate(EvaluateConfig(**test, **scoring))
     yield "card", quick(write_card, bundle)
+    yield "report", quick(write_report, bundle, out / "report.html", paper.closest(called(config)))
 
 
-def quick(function: Any, *arguments: Any) -> Generator[Record, None, Any]:
+def called(config: LoopConfig) -> str:
+    """What the data set is called: never a path of this machine."""
+    return config.name or Path(config.data).name
+
+
+def export(config: LoopConfig, run: Path, bundle: Path) -> None:
+    """`export_run`, and the data set by name where the run knows only the split's file."""
+    training = export_run(run, bundle)["training"] | {"data": called(config)}
+    update_info(bundle, training=training)
+
+
+def quick(function: Any, *arguments: Any) -> Generator[Progress, None, Any]:
     """A stage too short for records."""
     yield from ()
     return function(*arguments)
 
 
-def loop(config: LoopConfig) -> Generator[Record, None, Path]:
-    """Run the stages that are not finished, yielding their records; returns the bundle folder.
+def in_stage(record: Progress | TrainProgress, place: str) -> Progress:
+    """A record of a stage as one of the loop's, which say which stage of how many they belong to."""
+    if isinstance(record, TrainProgress):
+        measured = {name: getattr(record, name) for name in ("loss", "learning_rate", "heldout_loss")}
+        values = {name: value for name, value in measured.items() if value is not None}
+        record = Progress(
+            "training the DDPM",
+            record.step,
+            record.steps,
+            "images",
+            record.images_per_second,
+            record.eta_seconds,
+            values,
+        )
+    return replace(record, stage=f"{place}, {record.stage}")
+
+
+def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
+    """Run the stages that are not finished, yielding their records; returns the report, beside which the bundle is.
 
     Raises:
         ValueError: a setting or the data does not fit, or the folder holds a loop with other settings.
@@ -198,17 +241,22 @@ def loop(config: LoopConfig) -> Generator[Record, None, Path]:
     file = out / "config.json"
     settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
     if file.is_file():
-        before = read_json(file)
-        changed = [name for name in settings if name not in FREE_ON_RESUME and before.get(name) != settings[name]]
+        before = asdict(LoopConfig("")) | read_json(file)  # an older version lacks some
+        changed = [name for name in settings if name not in FREE_ON_RESUME and before[name] != settings[name]]
         if changed:
             raise ValueError(
                 f"{out} holds a loop with other settings ({', '.join(changed)}); choose another folder or the same ones"
             )
     write_json(file, settings)
     finished: list[str] = read_json(out / "stages.json") if (out / "stages.json").is_file() else []
-    for name, stage in stages(config, out):
-        if name not in finished:
-            yield from stage
-            finished.append(name)
-            write_json(out / "stages.json", finished)
-    return out / "bundle"
+    everything = list(stages(config, out))
+    for number, (name, stage) in enumerate(everything, 1):
+        if name in finished:
+            continue
+        place = f"stage {number} of {len(everything)}"
+        yield Progress(f"{place}, {name}", number - 1, len(everything), "stages", 0.0, 0.0, {})
+        for record in stage:
+            yield in_stage(record, place)
+        finished.append(name)
+        write_json(out / "stages.json", finished)
+    return out / "report.html"
