@@ -27,8 +27,6 @@ STYLE = """
 .sed .res-cell:hover { outline: 2px solid var(--body-text-color); outline-offset: -1px; }
 .sed .res-cell.res-best { box-shadow: inset 0 0 0 2px var(--res-two); } .sed .res-cell.res-calibrated { box-shadow: inset 0 0 0 2.5px var(--sed-generated); }
 @container (max-width: 420px) { .sed .res-cell { font-size: .62rem; } .sed .res-cell.res-narrow { font-size: 0; } }
-#sweep-state [data-testid=status-tracker] { display: none; } /* it calls a stopped run an error */
-.res-progress { height: 8px; border-radius: 4px; background: var(--sed-rule); overflow: hidden; } .res-progress i { display: block; height: 100%; background: var(--res-one); }
 .res-along { display: flex; justify-content: space-between; margin-left: 34px; font-size: .75rem; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
 .res-keys i.res-outline { height: 12px; width: 16px; border: 2.5px solid; border-radius: 2px; }
 """

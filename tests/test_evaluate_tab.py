@@ -6,15 +6,12 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
-from bundles import pictures
-from fakes import make_detector
 from results import write_evaluation, write_sweep
 
 from sedid import resulthtml, sweephtml
 from sedid.evaluation import load_evaluation
 from sedid.storage import read_json, write_json
 from sedid.ui import evaluate_tab, results, sweep_tab
-from sedid.ui.context import Context
 
 
 @pytest.fixture
@@ -153,30 +150,3 @@ def test_another_file_is_no_sweep(tmp_path: Path) -> None:
     write_json(tmp_path / "sweep.json", {"rows": [{"k": 1}]})
     with pytest.raises(ValueError, match="not a results file"):
         sweephtml.load_sweep(tmp_path / "sweep.json")
-
-
-def test_a_sweep_run_from_the_page_is_found_by_it(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sets = {"sample:real": pictures(30, 1), "sample:generated": pictures(30, 2)}
-    monkeypatch.setattr(sweep_tab, "load_images", lambda spec, *_: sets[spec])
-    said = list(sweep_tab.Runner(Context(make_detector)).run(20, [495]))
-    assert 'role="progressbar"' in said[0]
-    assert said[-1] == "<p>Done.</p>"
-    made = sweephtml.load_sweep(results.find_results("sweep.json")["sweep-fake-20"])
-    assert [row["t_sec"] for row in made["rows"]] == [495, 990]
-    assert {name: found["count"] for name, found in made["protocol"]["images"].items()} == dict.fromkeys(
-        ("real", "generated", "test_real", "test_generated"), 10
-    )
-    assert sweep_tab.newest(None).value == "sweep-fake-20"
-
-
-def test_a_sweep_of_no_k_or_no_sample_is_refused(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    runner = sweep_tab.Runner(Context(make_detector))
-    with pytest.raises(gr.Error, match="at least one"):
-        list(runner.run(20, []))
-
-    def missing(*_: object) -> np.ndarray:
-        raise FileNotFoundError("there is no sample")
-
-    monkeypatch.setattr(sweep_tab, "load_images", missing)
-    with pytest.raises(gr.Error, match="no sample"):
-        list(runner.run(20, [495]))

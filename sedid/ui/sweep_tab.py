@@ -1,6 +1,6 @@
-"""The Sweep tab: every pair of k and T_SEC measured, and a small sweep of the embedded sample to make one."""
+"""The Sweep tab: every pair of k and T_SEC measured, and a job that measures them."""
 
-from collections.abc import Iterator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,26 +8,35 @@ import gradio as gr
 import numpy as np
 
 from sedid import paper, sweephtml
-from sedid.data import load_images
-from sedid.detectors import Detector
+from sedid.data import NAMES
 from sedid.figures import save_figure, sweep_heatmap
-from sedid.loops.sweep import sweep_images
-from sedid.progress import Progress
+from sedid.joblog import ACTIVE, read_records
+from sedid.jobs import Job, JobStore
+from sedid.ui import train_form as form
+from sedid.ui import train_view as view
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
-from sedid.ui.results import as_csv, find_results, runs_folder, write_texts
+from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, refuse, small_button
+from sedid.ui.results import as_csv, find_results, write_texts
 from sedid.ui.upload import refusal
 
 TITLE = "Sweep"
-KS = (110, 165, 245, 330, 495)
+KS = (30, 45, 55, 70, 90, 110, 165, 200, 245, 330, 495)
 EMPTY = (
-    '<div class="sed-state"><b>Nothing has been swept yet.</b><br>Run a small sweep below, or '
+    '<div class="sed-state"><b>Nothing has been swept yet.</b><br>Start a sweep below, or run '
     "<code>python -m sedid sweep</code>; it appears here.</div>"
 )
+ABOUT = """Half of the images calibrate each pair (polarity and threshold), the other half are measured. Few images give
+the shape of the landscape, not its height: with 50 of each class measured, an AUC is uncertain by about 0.06. One
+trajectory answers every T_SEC of a k, so a small k costs more than a large one."""
 
 
-def build(context: Context) -> None:
+def build(_: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    tab = this_tab()
+    page, off = Page(JobStore()), form.refusal()
+    seen, finished = gr.State({}), gr.State("")
+    shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
     with gr.Row():
         source = gr.Dropdown([], label="Sweep of", elem_id="sweep", min_width=220)
         k = gr.Dropdown([], label="k of Figures 3 and 4", elem_id="sweep-k", min_width=160)
@@ -38,98 +47,130 @@ def build(context: Context) -> None:
     with gr.Row():
         export = gr.Button("Make files to take away", size="sm", elem_id="sweep-export", scale=0, min_width=230)
         files = gr.Files(label="Table and heatmaps", visible=False, elem_id="sweep-files")
-    with gr.Accordion("Sweep the embedded sample", open=False, elem_id="sweep-small"):
-        gr.Markdown(
-            "A few images of each class give the shape of the landscape, not its height: with 40 of each, an AUC is "
-            "uncertain by about 0.06. Half of the images calibrate each pair, the other half are measured."
-        )
+    with gr.Accordion("New sweep", open=False, elem_id="sweep-new"):
+        gr.Markdown(off or ABOUT)
         with gr.Row():
-            count = gr.Slider(20, 200, 40, step=20, label="Images of each class", buttons=[])
-            ks = gr.CheckboxGroup([(str(one), one) for one in KS], value=[165, 330, 495], label="Step sizes k")
+            detector = choice("Detector", form.detectors([]))
+            real = choice("Real images", list(NAMES))
+            generated = choice("Generated images", form.generated_sets([]))
         with gr.Row():
-            run = gr.Button("Run the sweep", variant="primary", elem_id="sweep-run", scale=0, min_width=170)
-            stop = gr.Button("Stop", elem_id="sweep-stop", scale=0, min_width=100)
-        state = html("", "sweep-state")
+            ks = gr.Dropdown(
+                list(map(str, KS)),
+                value=["165", "330", "495"],
+                multiselect=True,
+                allow_custom_value=True,
+                label="Step sizes k",
+                elem_id="sweep-ks",
+            )
+            count = gr.Number(100, label="Images of each class", minimum=4, precision=0, elem_id="sweep-count")
+            start = gr.Button("Start", variant="primary", interactive=not off, elem_id="sweep-start", min_width=120)
+    with gr.Row(elem_id="sweep-buttons"):
+        stop = small_button("Stop", "sweep", variant="stop")
+        resume = small_button("Resume", "sweep")
+        delete = small_button("Delete", "sweep")
+    card, log = html("", "sweep-job"), html("", "sweep-log")
+    timer = gr.Timer(POLL, active=False)
 
     light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    view = [source, k, theirs]
-    running = run.click(
-        Runner(context).run,
-        [count, ks],
-        state,
-        concurrency_id="sweep",
-        concurrency_limit=1,
+    watch: dict[str, Any] = {
+        "fn": page.look,
+        "inputs": seen,
+        "outputs": [stop, resume, delete, card, log, shown, finished, seen],
         **light,
-    )
-    stop.click(lambda: STOPPED, None, state, cancels=running, **light)
-    entering, finished = (
-        this_tab().select(choices, source, source, **light),
-        running.then(newest, source, source, **light),
-    )
-    for event in (entering.then, finished.then, source.input):
-        event(opened, source, [k, theirs], **light).then(show, view, drawn, **light)
-    gr.on([k.input, theirs.input], show, view, drawn, **light)
+    }
+    start.click(page.start, [detector, real, generated, ks, count], None, **light).success(**watch)
+    stop.click(page.stop, shown, None, show_progress_on=card, api_visibility="private").then(**watch)
+    resume.click(page.resume, shown, None, **light).then(**watch)
+    delete.click(page.delete, shown, shown, js=CONFIRM, **light).then(**watch)
+    timer.tick(**watch)
+    assert isinstance(tab.parent, gr.Tabs)
+    tab.parent.select(opened_tab, None, timer, **light)
+
+    figures = [source, k, theirs]
+    entering = tab.select(choices, source, source, **light)
+    entering.then(**watch)
+    entering.then(page.offer, None, [detector, generated], **light)
+    for event in (entering.then, finished.change(of_job, finished, source, **light).then, source.input):
+        event(opened, source, [k, theirs], **light).then(show, figures, drawn, **light)
+    gr.on([k.input, theirs.input], show, figures, drawn, **light)
     export.click(take_away, source, files, api_visibility="private", show_progress_on=export)
 
 
-STOPPED = "<p>Stopped. The step sizes that were finished are kept: run again to go on.</p>"
+class Page(Actions):
+    """What the events of a new sweep do."""
 
+    def offer(self) -> list[Any]:
+        """What jobs have made meanwhile; what was chosen stays."""
+        jobs = self.store.jobs()
+        return [gr.Dropdown(choices=form.detectors(jobs)), gr.Dropdown(choices=form.generated_sets(jobs))]
 
-class Runner:
-    """Runs a small sweep for the page."""
-
-    def __init__(self, context: Context) -> None:
-        self.context = context
-
-    def run(self, count: int, ks: list[int]) -> Iterator[str]:
-        """Sweep the embedded sample, yielding what to show meanwhile.
+    def start(self, detector: str, real: str, generated: str, ks: list[str], count: float | None) -> None:
+        """Start a sweep as a job.
 
         Raises:
-            gr.Error: there is no detector or no sample, or no k was chosen.
+            gr.Error: a setting does not fit.
         """
-        chosen = tuple(sorted(k for k in KS if k in ks))
-        if not chosen:
-            raise gr.Error("Choose at least one step size.", print_exception=False)
-        half = min(max(int(count), 20), 200) // 2
+        refuse()
         try:
-            detector = self.context.detector()
-            images = sample_images(detector, half)
-        except (OSError, ValueError) as error:
-            raise refusal(error) from error
-        out = runs_folder() / f"sweep-{detector.name}-{2 * half}"
-        protocol = {
-            "checkpoint_sha256": detector.info.get("checkpoint_sha256", ""),
-            "config": {"detector": detector.name},
+            if not ks:
+                raise ValueError("choose at least one step size k")
+            sets = {"real": real, "generated": generated}
+            settings = [f"detector={detector}", f"ks={','.join(map(str, ks))}"]
+            for name, spec in sets.items():
+                calibration, test = halves(spec or "", int(count or 0))
+                settings += [f"{name}={calibration}", f"test_{name}={test}"]
+            self.store.start("sweep", settings)
+        except (ValueError, OSError) as error:
+            raise problem(error) from error
+
+    def look(self, seen: dict[str, str]) -> list[Any]:
+        """The sweep that runs, or was the last to; parts that did not change are left alone."""
+        job = current([job for job in self.store.jobs() if job.command == "sweep"])
+        allowed, state = not form.refusal(), job.state if job else ""
+        made: dict[str, Any] = {
+            "stop": gr.Button(visible=allowed and state in ACTIVE),
+            "resume": gr.Button(visible=allowed and state in ("stopped", "failed")),
+            "delete": gr.Button(visible=bool(allowed and state and state not in ACTIVE)),
         }
-        shown = -1
-        for record in sweep_images(detector, images, chosen, out, protocol):
-            percent = 100 * record.done // max(record.total, 1)
-            if percent != shown:
-                shown = percent
-                yield progress_line(record)
-        yield "<p>Done.</p>"
+        keys = dict.fromkeys(made, state)
+        texts = {
+            "card": view.state_html(job, read_records(job.folder)) if job else "",
+            "log": view.log_html(job) if job and state != "done" else "",
+            "shown": job.id if job else "",
+        }
+        keys |= texts
+        fresh = [gr.skip() if seen.get(name) == keys[name] else value for name, value in (made | texts).items()]
+        just_done = job is not None and state == "done" and seen.get("shown") == job.id and seen["stop"] in ACTIVE
+        return [*fresh, job.id if job and just_done else gr.skip(), keys if keys != seen else gr.skip()]
 
 
-def progress_line(record: Progress) -> str:
-    """How far the sweep is, with a bar."""
-    share = record.done / max(record.total, 1)
-    return (
-        f'<p>{record.stage}: {share:.0%}</p><div class="res-progress" role="progressbar" aria-valuenow="{100 * share:.0f}" '
-        f'aria-valuemin="0" aria-valuemax="100"><i style="width:{share:.1%}"></i></div>'
-    )
+def current(jobs: list[Job]) -> Job | None:
+    """Of jobs, the newest first: the one at work, else the next in the queue, else the newest."""
+    for state in reversed(ACTIVE):
+        if waiting := [job for job in jobs if job.state == state]:
+            return waiting[-1]
+    return jobs[0] if jobs else None
 
 
-def sample_images(detector: Detector, half: int) -> dict[str, np.ndarray]:
-    """The first images of the embedded sample, `half` of each class to calibrate and `half` to measure.
+def halves(spec: str, count: int) -> tuple[str, str]:
+    """The first `count` images of a data set as two disjoint halves, data sets both.
 
     Raises:
-        FileNotFoundError, ValueError: there is no sample, or too little of it.
+        ValueError: too few to halve, or more than the slice named holds.
     """
-    sets = {}
-    for name in ("real", "generated"):
-        images = load_images(f"sample:{name}", detector.size, detector.center_crop)[: 2 * half]
-        sets[name], sets[f"test_{name}"] = images[:half], images[half:]
-    return {name: sets[name] for name in ("real", "generated", "test_real", "test_generated")}
+    if count < 4:
+        raise ValueError(f"a sweep needs at least 4 images of each class, not {count}: half of them calibrate")
+    whole = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", spec)
+    name, first = (whole[1], int(whole[2] or 0)) if whole else (spec, 0)
+    if whole and whole[3] and int(whole[3]) - first < count:
+        raise ValueError(f"{spec} holds fewer than {count} images; choose fewer images or a longer slice")
+    middle, last = first + count // 2, first + count
+    return f"{name}[{first}:{middle}]", f"{name}[{middle}:{last}]"
+
+
+def opened_tab(event: gr.SelectData) -> gr.Timer:
+    """Look at the jobs only while the tab is open."""
+    return gr.Timer(active=event.value == TITLE)
 
 
 def choices(label: str | None) -> Any:
@@ -138,11 +179,10 @@ def choices(label: str | None) -> Any:
     return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
 
 
-def newest(label: str | None) -> Any:
-    """The sweeps there are, the one written last selected."""
-    found = find_results("sweep.json")
-    last = max(found, key=lambda name: found[name].stat().st_mtime) if found else label
-    return gr.Dropdown(choices=list(found), value=last)
+def of_job(id: str) -> Any:
+    """The sweeps there are, that of this job selected."""
+    found = list(find_results("sweep.json"))
+    return gr.Dropdown(choices=found, value=id) if id in found else gr.skip()
 
 
 def sweep_of(label: str | None) -> tuple[dict[str, Any], Path] | None:

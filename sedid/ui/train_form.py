@@ -14,14 +14,16 @@ STAGES = {
     "generate": "2 Generate images",
     "calibrate": "3 Calibrate",
     "train-nn": "4 Train the classifier",
+    "evaluate": "5 Evaluate",
 }
 ABOUT = {
-    "loop": "From photographs to a measured detector: the four stages below in order, then a test on images that chose "
+    "loop": "From photographs to a measured detector: the five stages below in order, the last on images that chose "
     "nothing, and a report.",
     "train-ddpm": "Teach a diffusion model the photographs. Its best weights become the detector's model.",
     "generate": "Draw new images with a detector's model: the fakes it is to recognise.",
     "calibrate": "Measure real and generated images; every T_SEC gets its threshold, and the best one becomes STAT.",
     "train-nn": "Train the ResNet-18 on the two intermediate images at T_SEC: the NN verdict.",
+    "evaluate": "Measure a calibrated detector on images that chose nothing. The Evaluate tab shows more of the result.",
 }
 FIELDS = {
     "loop": ("data", "steps"),
@@ -29,8 +31,11 @@ FIELDS = {
     "generate": ("detector", "count", "steps"),
     "calibrate": ("detector", "data", "generated"),
     "train-nn": ("detector", "data", "generated", "epochs"),
+    "evaluate": ("detector", "data", "generated"),
 }
-"""Stage -> the settings that have a field of their own; `data` is the setting `real` of the last two."""
+"""Stage -> the settings that have a field of their own."""
+REALS = {"calibrate": "real", "train-nn": "real", "evaluate": "heldout"}
+"""Stage -> what it calls the field `data`."""
 PRESETS = {"demo": "demo (minutes)", "small": "small (hours)", "paper": "paper (a GPU and days)"}
 WITH_PRESETS = ("loop", "train-ddpm", "generate")
 
@@ -39,7 +44,7 @@ def refusal() -> str:
     """Why nothing can be started here; empty if it can."""
     if os.environ.get("SPACE_ID") and os.environ.get("SEDID_ALLOW_TRAINING") != "1":
         return (
-            "Training is off on this public page, since it would keep the machine from everyone else. Run the app on "
+            "Training and sweeps are off on this public page: they would keep the machine from everyone else. Run the app on "
             "your own machine, or duplicate the Space and set SEDID_ALLOW_TRAINING=1 there."
         )
     return ""
@@ -59,7 +64,7 @@ def to_settings(stage: str, fields: dict[str, str], lines: str) -> list[str]:
     for name in FIELDS[stage]:
         value = (fields.get(name) or "").strip()
         if value:
-            key = "real" if name == "data" and "generated" in FIELDS[stage] else name
+            key = REALS.get(stage, name) if name == "data" else name
             settings.append(f"{key}={value}")
     for line in lines.splitlines():
         text = line.partition("#")[0].strip()
@@ -102,6 +107,6 @@ def _made_images(jobs: list[Job]) -> Iterator[tuple[str, str]]:
 
 def job_name(job: Job) -> str:
     """A job as lists name it."""
-    stage = STAGES.get(job.command, job.command.capitalize()).lstrip("1234 ")
+    stage = STAGES.get(job.command, job.command.capitalize()).lstrip("12345 ")
     preset = f", {job.preset}" if job.preset else ""
     return f"{stage}{preset} ({time.strftime('%d %b %H:%M', time.localtime(job.created))})"

@@ -11,11 +11,10 @@ from sedid.presets import PRESETS
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
 from sedid.ui.context import Context
+from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, refuse, small_button
 
 TITLE = "Train"
-POLL = 2.0  # seconds between looks at the running job, while the tab is open
 SHOWN = 30  # jobs in the list
-CONFIRM = "id => id && confirm('Delete this job and all its files?') ? id : ''"
 
 
 def build(context: Context) -> None:
@@ -56,9 +55,9 @@ def build(context: Context) -> None:
         with gr.Column(scale=9, min_width=320):
             jobs = gr.Radio([], label="Jobs", elem_id="jobs", visible=False)
             with gr.Row(elem_id="job-buttons"):
-                stop = small_button("Stop", variant="stop")
-                resume = small_button("Resume")
-                delete = small_button("Delete")
+                stop = small_button("Stop", "job", variant="stop")
+                resume = small_button("Resume", "job")
+                delete = small_button("Delete", "job")
             job = html(view.EMPTY, "job")
             report = html("", "report")
             pictures = html("", "pictures")
@@ -87,11 +86,11 @@ def build(context: Context) -> None:
     opened.success(page.offer, None, [fields["detector"], fields["generated"]], **light)
 
 
-class Page:
+class Page(Actions):
     """What the events do; everything it knows is on disk."""
 
     def __init__(self, store: JobStore) -> None:
-        self.store = store
+        super().__init__(store)
         self.names: list[str] = []
 
     def opened(self, event: gr.SelectData) -> gr.Timer:
@@ -129,28 +128,6 @@ class Page:
             raise problem(error) from error
         return gr.Radio(choices=listed(self.store.jobs()), value=job.id, visible=True)
 
-    def stop(self, id: str | None) -> None:
-        """Stop the chosen job."""
-        self._act(self.store.stop, id)
-
-    def resume(self, id: str | None) -> None:
-        """Go on with the chosen job."""
-        self._act(self.store.resume, id)
-
-    def delete(self, id: str | None) -> Any:
-        """Delete the chosen job; no id: the visitor thought better of it."""
-        if not id:
-            return gr.skip()
-        self._act(self.store.delete, id)
-        return None
-
-    def _act(self, act: Any, id: str | None) -> None:
-        refuse()
-        try:
-            act(id or "")
-        except (ValueError, OSError) as error:
-            raise problem(error) from error
-
     def look(self, id: str | None, seen: dict[str, str]) -> list[Any]:
         """The list and the chosen job as they are now; parts that did not change are left alone."""
         jobs = self.store.jobs()
@@ -183,36 +160,14 @@ class Page:
         }
 
 
-def refuse() -> None:
-    """Hold the line where training is off, whatever the page shows."""
-    if form.refusal():
-        raise gr.Error(form.refusal(), print_exception=False)
-
-
-def problem(error: Exception) -> gr.Error:
-    """An error of the jobs, as a message that stays until it is read."""
-    return gr.Error(view.text(form.in_words(error)), duration=None, print_exception=False)
-
-
 def listed(jobs: list[Job]) -> list[tuple[str, str]]:
     """Jobs as the list names them."""
     return [(f"{form.job_name(job)}: {job.state}", job.id) for job in jobs[:SHOWN]]
 
 
-def small_button(name: str, **options: Any) -> gr.Button:
-    """A button shown only where it can do something."""
-    return gr.Button(name, size="sm", visible=False, min_width=80, elem_id=f"{name.lower()}-job", **options)
-
-
 def html(value: str, name: str) -> gr.HTML:
     """A part of the page that this package renders itself."""
     return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
-
-
-def choice(label: str, choices: list[Any], info: str | None = None) -> gr.Dropdown:
-    """One of the offered values, or any other text."""
-    first = choices[0][1] if isinstance(choices[0], tuple) else "sample:real"
-    return gr.Dropdown(choices, value=first, label=label, info=info, allow_custom_value=True)
 
 
 def optional(label: str, default: str = "the preset's") -> gr.Textbox:

@@ -15,9 +15,9 @@ from sedid.ui.train_form import job_name
 
 CSS = """
 #train { align-items: flex-start; } #jobs .wrap { max-height: 190px; overflow-y: auto; }
-#job-buttons button { flex: 0 1 130px; } #about-stage p { margin: 0; }
-#job .sed-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; margin-bottom: .4rem; }
-#job .sed-head h2 { font-size: 1.15rem; margin: 0; }
+:is(#job-buttons, #sweep-buttons) button { flex: 0 1 130px; } #about-stage p { margin: 0; }
+.sed-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; margin-bottom: .4rem; }
+.sed-head h2 { font-size: 1.15rem; margin: 0; }
 .sed-chip { border: 1px solid currentColor; border-radius: 99px; padding: 0 10px; font-size: .8rem; font-weight: 620; }
 .sed-chip-running { color: var(--color-accent); } .dark .sed-chip-running { color: var(--primary-400); }
 .sed-chip-done { color: var(--sed-real); } .sed-chip-failed { color: var(--sed-generated); }
@@ -55,6 +55,7 @@ WORDS = {
     "heldout_loss": "held-out loss",
     "validation_loss": "validation loss",
     "validation_auc": "validation AUC",
+    "validation_accuracy": "validation accuracy",
 }
 MEASURED = ("auc", "acc", "tpr_at_1")
 POINTS = 300  # of a curve: more could not be seen
@@ -88,6 +89,8 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
         parts.append(
             f"<p>Its detector is the folder <code>{text(job.folder.name)}/bundle</code> of the runs folder.</p>"
         )
+    if job.state == "done" and job.command == "sweep":
+        parts.append("<p>The Sweep tab shows what it found.</p>")
     return "".join(parts) + facts_html(job, records)
 
 
