@@ -163,6 +163,11 @@ def describe_split(name: str, data: str, images: np.ndarray, seed: int) -> Split
     return Split(name, data, len(images), seed, fingerprint(images))
 
 
+def crop_of(spec: str) -> int | None:
+    """The centre crop that a data set brings by its name (CelebA's), pixels; None for any other."""
+    return CELEBA_CROP if re.fullmatch(r"celeba(:\w+)?(\[\d*:\d*\])?", spec) else None
+
+
 def cache_folder() -> Path:
     """Where named data sets are kept: $SEDID_DATA, or ~/.cache/sedid."""
     return Path(os.environ.get("SEDID_DATA") or Path.home() / ".cache" / "sedid")

@@ -108,7 +108,8 @@ def read_image(source: Path | bytes, name: str | None = None) -> Picture:
 def prepare(image: Image.Image, size: int = SIZE, center_crop: int | None = None) -> np.ndarray:
     """What the network sees of an RGB image: centre crop to a square, then one antialiased bilinear resize.
 
-    An image that already has `size` x `size` pixels passes through bit-identical. Resizing rounds to the nearest
+    An image that already has `size` x `size` pixels passes through bit-identical, also where a crop is asked for: what
+    a CelebA model generates is already the centre of a face, and cutting it would mark it. Resizing rounds to the nearest
     8-bit level.
 
     Args:
@@ -120,12 +121,14 @@ def prepare(image: Image.Image, size: int = SIZE, center_crop: int | None = None
         uint8 (size, size, 3).
 
     Raises:
-        ImageError: the crop is larger than the image. It is never padded: the black frame that would make
+        ImageError: the crop is larger than an image of another size. It is never padded: the black frame that would make
             separates generated from real images by itself.
         ValueError: the image is not RGB.
     """
     if image.mode != "RGB":
         raise ValueError(f"prepare takes an RGB image, not {image.mode}; read_image converts")
+    if image.size == (size, size):
+        return np.array(image)
     side = center_crop or min(image.size)
     if side > min(image.size):
         raise ImageError(
@@ -143,6 +146,8 @@ def prepare(image: Image.Image, size: int = SIZE, center_crop: int | None = None
 def describe(picture: Picture, size: int = SIZE, center_crop: int | None = None) -> tuple[str, ...]:
     """The notes of a picture followed by what `prepare` does to it, in words."""
     width, height = picture.image.size
+    if width == height == size:
+        return picture.notes
     side = center_crop or min(width, height)
     cropped = "" if width == height == side else f" (centre square {side})"
     if side != size:

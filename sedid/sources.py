@@ -172,7 +172,7 @@ def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def read_rows(rows: np.ndarray, where: str, first: int, size: int, crop: int | None) -> Iterator[Row]:
-    as_it_is = rows.shape[1:3] == (size, size) and crop is None
+    as_it_is = rows.shape[1:3] == (size, size)
     for index, row in enumerate(rows, first):
         try:
             yield where, index, row if as_it_is else prepare(Image.fromarray(row), size, crop), None

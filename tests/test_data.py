@@ -12,7 +12,7 @@ from image_files import encoded, pixels, zipped
 from PIL import Image
 
 import sedid.data as data
-from sedid.data import as_model_input, describe_split, fingerprint, iter_items, load_images, make_splits
+from sedid.data import as_model_input, crop_of, describe_split, fingerprint, iter_items, load_images, make_splits
 from sedid.images import ImageError, prepare
 
 
@@ -77,7 +77,10 @@ def test_celeba_laid_out_as_published(layout: str, cache: Path) -> None:
         for name, content in members.items():
             (cache / "celeba" / name).write_bytes(content)
     for spec, content in zip(["celeba", "celeba:valid", "celeba:test"], members.values(), strict=True):
-        assert (load_images(spec) == prepare(Image.open(BytesIO(content)), center_crop=140)).all()
+        photograph = Image.open(BytesIO(content))
+        assert (load_images(spec) == prepare(photograph.crop((19, 39, 159, 179)))).all()
+        assert crop_of(f"{spec}[:10]") == crop_of(spec) == 140
+    assert crop_of("celebrities") is crop_of("cifar10") is None
 
 
 def tiny_imagenet() -> dict[str, bytes]:

@@ -277,11 +277,13 @@ def test_celeba_crop() -> None:
     pixels = noise(218, 178)
     cropped = Image.fromarray(pixels[39:179, 19:159])
     assert (prepare(Image.fromarray(pixels), center_crop=140) == prepare(cropped)).all()
+    generated = noise(32, 32)  # already the centre of a face
+    assert (prepare(Image.fromarray(generated), center_crop=140) == generated).all()
 
 
 def test_a_crop_is_never_padded() -> None:
-    with pytest.raises(ImageError, match="140 pixels does not fit into an image of 32x32"):
-        prepare(Image.fromarray(noise(32, 32)), center_crop=140)
+    with pytest.raises(ImageError, match="140 pixels does not fit into an image of 64x64"):
+        prepare(Image.fromarray(noise(64, 64)), center_crop=140)
 
 
 def test_prepare_takes_only_rgb() -> None:
@@ -296,5 +298,6 @@ def test_describe() -> None:
     assert notes(32, 32) == ()
     assert notes(64, 64) == ("resized from 64x64 to 32x32",)
     assert notes(400, 300) == ("resized from 400x300 (centre square 300) to 32x32",)
+    assert notes(32, 32, 140) == ()
     assert notes(178, 218, 140) == ("resized from 178x218 (centre square 140) to 32x32",)
     assert notes(40, 32) == ("cut from 40x32 (centre square 32)",)

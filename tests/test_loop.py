@@ -95,7 +95,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
         raise KeyboardInterrupt
 
     out = Path(config.out)
-    config = replace(config, name="my-celeba", members=20, generated=40)
+    config = replace(config, name="my-celeba", members=20, generated=40, center_crop=24)
     records: list[Progress] = []
     with monkeypatch.context() as patch:
         patch.setattr(module, "calibrate", broken)
@@ -113,6 +113,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
     detector = load_detector(bundle)
     assert detector.chosen in [(495, 495), (495, 990)]
     assert detector.nn is not None
+    assert detector.center_crop == 24
     results = json.loads((bundle / "sedid" / "results.json").read_text())
     counts = {name: data["count"] for name, data in results["protocol"]["images"].items()}
     assert counts == {"generated": 20, "heldout": 12, "members": 20}  # the test takes all generated images left

@@ -70,9 +70,21 @@ def test_arrays_of_another_size_go_through_prepare(tmp_path: Path) -> None:
 
 
 def test_a_crop_larger_than_the_images_is_refused(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", images=pixels(2))
+    np.savez(tmp_path / "a.npz", images=pixels(2, 64))
     with pytest.raises(ImageError, match="140 pixels does not fit"):
         load_images(tmp_path / "a.npz", center_crop=140)
+
+
+def test_images_of_the_final_size_are_not_cropped(tmp_path: Path) -> None:
+    np.savez(tmp_path / "generated.npz", images=pixels(2))
+    assert (load_images(tmp_path / "generated.npz", center_crop=140) == pixels(2)).all()
+    (tmp_path / "faces").mkdir()
+    Image.fromarray(pixels(1)[0]).save(tmp_path / "faces" / "generated.png")
+    photograph = Image.fromarray(pixels(1, 218)[0][:, :178])
+    photograph.save(tmp_path / "faces" / "real.png")
+    images = load_images(tmp_path / "faces", center_crop=140)
+    assert (images[0] == pixels(1)[0]).all()
+    assert (images[1] == prepare(photograph.crop((19, 39, 159, 179)))).all()
 
 
 BAD_ARRAYS = {

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from sedid import paper
+from sedid import paper, processes
 from sedid.bundle import export_run, update_info
 from sedid.card import write_card
-from sedid.data import describe_split, load_images, make_splits
+from sedid.data import crop_of, describe_split, load_images, make_splits
 from sedid.detectors import INPUT_CHANNELS
 from sedid.diffusion import NoiseSchedule, check_step
 from sedid.htmlreport import write_report
@@ -47,6 +47,7 @@ class LoopConfig:
     out: str  # the run folder
     data: str = "sample:real"  # reals
     name: str = ""  # what the data set is called in card and report; "" takes it from `data`
+    center_crop: int = 0  # pixels, cut out of every photograph before the resize; 0: none but CelebA's own 140 by name
     heldout: str = ""  # reals the DDPM never sees; "" takes the test part of a named data set, else some of `data`
     validation: int = 500  # reals for the held-out loss of the DDPM
     calibration: int = 2_000  # of each class, as the next two
@@ -103,8 +104,9 @@ def check(config: LoopConfig) -> None:
         raise ValueError(
             f"generated must be 0 or at least {needed} (calibration, classifier and test), not {config.generated}"
         )
-    if config.members < 0:
-        raise ValueError(f"members must be 0 or more, not {config.members}")
+    for name in ("members", "center_crop"):
+        if getattr(config, name) < 0:
+            raise ValueError(f"{name} must be 0 or more, not {getattr(config, name)}")
     for k in config.ks:
         check_step(NoiseSchedule.linear(), k, k)
     Runtime.choose(config.device, config.precision)
@@ -116,11 +118,11 @@ def write_splits(config: LoopConfig, out: Path) -> None:
     Raises:
         ValueError: the data is too small for its splits.
     """
-    images = load_images(config.data)
+    images = load_images(config.data, center_crop=config.center_crop or None)
     sizes = {name: getattr(config, name) for name in ("validation", *SCORED)}
     heldout = config.heldout or TEST_PARTS.get(config.data, "")
     if heldout:
-        others = load_images(heldout)
+        others = load_images(heldout, center_crop=config.center_crop or None)
         splits = {name: others[rows] for name, rows in make_splits(len(others), sizes, config.seed).items()}
         splits["training"] = images
     else:
@@ -202,15 +204,15 @@ def called(config: LoopConfig) -> str:
 
 
 def export(config: LoopConfig, run: Path, bundle: Path) -> None:
-    """`export_run`, and the data set by name where the run knows only the split's file."""
+    """`export_run`, with what the run does not know of its images: the data set's name, and how they were cropped."""
     training = export_run(run, bundle)["training"] | {"data": called(config)}
-    update_info(bundle, training=training)
+    update_info(bundle, training=training, center_crop=config.center_crop or crop_of(config.data))
 
 
 def quick(function: Any, *arguments: Any) -> Generator[Progress, None, Any]:
-    """A stage too short for records."""
+    """A stage too short for records, done by one process."""
     yield from ()
-    return function(*arguments)
+    return processes.on_main(function, *arguments)
 
 
 def in_stage(record: Progress | TrainProgress, place: str) -> Progress:
@@ -230,6 +232,12 @@ def in_stage(record: Progress | TrainProgress, place: str) -> Progress:
     return replace(record, stage=f"{place}, {record.stage}")
 
 
+def finished_stages(out: Path) -> list[str]:
+    """The stages of a run folder that need not be done again."""
+    file = out / "stages.json"
+    return list(read_json(file)) if file.is_file() else []
+
+
 def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
     """Run the stages that are not finished, yielding their records; returns the report, beside which the bundle is.
 
@@ -247,8 +255,8 @@ def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
             raise ValueError(
                 f"{out} holds a loop with other settings ({', '.join(changed)}); choose another folder or the same ones"
             )
-    write_json(file, settings)
-    finished: list[str] = read_json(out / "stages.json") if (out / "stages.json").is_file() else []
+    processes.on_main(write_json, file, settings)
+    finished = processes.on_main(finished_stages, out)
     everything = list(stages(config, out))
     for number, (name, stage) in enumerate(everything, 1):
         if name in finished:
@@ -258,5 +266,5 @@ def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
         for record in stage:
             yield in_stage(record, place)
         finished.append(name)
-        write_json(out / "stages.json", finished)
+        processes.on_main(write_json, out / "stages.json", finished)
     return out / "report.html"
