@@ -6,12 +6,13 @@
     README.md                               the model card
 
 Weights are half-precision safetensors in shards under 9 MB, so that a plain `git push` to a Space works. Any
-diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated detector.
+diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated detector, also one of the oldest layout
+(everything at the root of its folder).
 """
 
 import hashlib
 import platform
-import re
+import shutil
 from copy import deepcopy
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
@@ -20,9 +21,23 @@ from typing import Any
 
 from torch import nn
 
+from sedid import hub
 from sedid.detectors import INPUT_CHANNELS, Calibration, Detector, NNCalibration
 from sedid.diffusion import NoiseSchedule, check_step
-from sedid.models import Runtime, eps_model, load_schedule, load_unet, make_resnet18, make_scheduler, make_unet
+from sedid.models import (
+    WEIGHTS,
+    Runtime,
+    check_pipeline,
+    check_shards,
+    eps_model,
+    load_schedule,
+    load_unet,
+    make_resnet18,
+    make_scheduler,
+    make_unet,
+    pipeline_part,
+    unet_weights,
+)
 from sedid.storage import read_json, replacing_parts, write_json
 
 FORMAT = 1
@@ -75,12 +90,13 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
 
 
 def checkpoint_hash(folder: Path) -> str:
-    """sha256 over the U-Net's weight files, in name order: what a threshold is tied to."""
+    """sha256 over the U-Net's weight files, in name order: what a threshold is tied to.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
     digest = hashlib.sha256()
-    files = sorted((Path(folder) / "unet").glob("*.safetensors"))
-    if not files:
-        raise FileNotFoundError(f"{folder} holds no U-Net weights (unet/*.safetensors)")
-    for file in files:
+    for file in unet_weights(folder):
         digest.update(file.read_bytes())
     return digest.hexdigest()
 
@@ -123,9 +139,10 @@ def load_classifier(folder: Path, input: str) -> nn.Module:
     from huggingface_hub import load_torch_model
     from safetensors import SafetensorError
 
-    network = make_resnet18(INPUT_CHANNELS[input])
+    network, place = make_resnet18(INPUT_CHANNELS[input]), Path(folder) / "sedid" / "classifier"
+    check_shards(place / "model.safetensors.index.json")
     try:
-        load_torch_model(network, Path(folder) / "sedid" / "classifier", strict=True, safe=True)
+        load_torch_model(network, place, strict=True, safe=True)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ValueError(f"the classifier in {folder} cannot be loaded: {error}") from error
     return network.float().eval()
@@ -165,27 +182,80 @@ def _number(name: str, value: Any) -> float:
 
 
 def resolve(source: str | Path) -> Path:
-    """A local bundle folder, or a Hub id ("user/repo") downloaded to the Hub cache (JSON and safetensors only).
+    """A local bundle or pipeline folder, or a Hub id ("user/repo" or "user/repo@revision") fetched to the Hub's cache.
 
     Raises:
         FileNotFoundError: neither; the text says what is accepted.
+        PermissionError, ConnectionError, ValueError: as `hub.fetch`.
     """
     folder = Path(source)
     if folder.is_dir():
         return folder
-    if not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+    named = hub.split_id(str(source))
+    if named is None:
         raise FileNotFoundError(
-            f"no detector at {source}: give a bundle folder, a diffusers DDPM folder or a Hub id 'user/repo'"
+            f"no detector at {source}: give a bundle folder, a diffusers DDPM folder or a Hub id 'user/repo[@revision]'"
         )
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-
     try:
-        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.safetensors", "README.md"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        raise FileNotFoundError(
-            f"{source} is no local folder and could not be fetched from the Hub: {error}"
-        ) from error
+        return hub.fetch(*named)
+    except OSError as error:  # the same kind of error
+        raise type(error)(f"{source} is no folder here, and as a Hub id: {error}") from error
+
+
+def own_folder(source: str | Path, copy: str | Path = "") -> Path:
+    """The bundle folder that results for a detector are written into: its own, or a copy of it.
+
+    Args:
+        source: as `resolve`.
+        copy: where to copy it first; a copy already there is used again. "" takes the detector's own folder.
+
+    Raises:
+        ValueError: its own folder lies in the Hub's cache, or the copy's is taken by something else.
+        FileNotFoundError, PermissionError, ConnectionError: as `resolve`.
+    """
+    folder = resolve(source)
+    if copy:
+        return adopt(folder, Path(copy))
+    if not Path(source).is_dir() or hub.in_cache(folder):
+        raise ValueError(f"{source} lies in the Hub's cache, which is left as it is: name a folder with --set out=...")
+    return folder
+
+
+def adopt(source: Path, folder: Path) -> Path:
+    """Copy a pipeline of any layout, with its calibration, into a bundle folder, weights unchanged; returns the folder.
+
+    Raises:
+        FileNotFoundError, ValueError: there is no pixel-space DDPM pipeline in `source`.
+        ValueError: `folder` is not empty and not a copy of it.
+    """
+    check_pipeline(source)
+    if folder.is_dir() and any(folder.iterdir()):
+        try:
+            same = checkpoint_hash(folder) == checkpoint_hash(source)
+        except FileNotFoundError:
+            same = False
+        if not same:
+            raise ValueError(f"{folder} holds something other than a copy of {source}; choose another folder")
+        return folder
+    unet, scheduler = pipeline_part(source, "unet"), pipeline_part(source, "scheduler")
+    files = {f"unet/{file.name}": file for file in unet_weights(source)}
+    files |= {f"unet/{file.name}": file for file in unet.glob(f"{WEIGHTS}.safetensors.index.json")}
+    files |= {"unet/config.json": unet / "config.json"}
+    files |= {"scheduler/scheduler_config.json": scheduler / "scheduler_config.json"}
+    kept = (
+        "sedid/detector.json",
+        "sedid/classifier/",
+    )  # not its measurements, which may soon be of another calibration
+    files |= {name: source / name for name in hub.bundle_files(source) if name.startswith(kept)}
+    load_schedule(source)  # refuses before anything is written
+    with replacing_parts(folder) as written:
+        for name, file in files.items():
+            (written / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, written / name)
+        kind = read_json(scheduler / "scheduler_config.json").get("_class_name", "DDPMScheduler")
+        parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", kind]}
+        write_json(written / "model_index.json", {"_class_name": "DDPMPipeline"} | parts)
+    return folder
 
 
 def load_detector(
@@ -194,12 +264,14 @@ def load_detector(
     """Open a detector bundle, or any diffusers DDPM pipeline as an uncalibrated detector.
 
     Args:
-        source: a folder or a Hub id; default: the detector shipped with the project.
+        source: a folder, or a Hub id "user/repo" or "user/repo@revision"; default: the detector shipped with the
+            project. Pipelines of the oldest layout, with everything at the root, open too.
         device: auto, cuda, mps or cpu.
         precision: fp32 or bf16 (the network alone).
 
     Raises:
-        FileNotFoundError: there is nothing there.
+        FileNotFoundError: there is nothing there, or nothing in safetensors.
+        PermissionError, ConnectionError: the Hub could not give it.
         ValueError: the pipeline or its calibration cannot be read, or the calibration belongs to other weights.
     """
     folder = resolve(source)
@@ -215,7 +287,7 @@ def load_detector(
     }
     file = detector_file(folder)
     if not file.is_file():
-        return Detector(**common)
+        return Detector(**common, info={"checkpoint_sha256": checkpoint_hash(folder)})
     info = read_json(file)
     if not isinstance(info, dict) or info.get("format") != FORMAT:
         found = info.get("format") if isinstance(info, dict) else type(info).__name__

@@ -158,6 +158,25 @@ def card(bundle: Annotated[Path, typer.Argument(help="An evaluated bundle.")]) -
 
 
 @app.command()
+def publish(
+    bundle: Annotated[Path, typer.Argument(help="An evaluated bundle with its model card.")],
+    repo: Annotated[str, typer.Argument(help="user/repo on the Hugging Face Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be sent.")] = False,
+) -> None:
+    """Push a bundle to the Hub. The token is that of `hf auth login`, or HF_TOKEN."""
+    with plain_errors("the repository may hold a part of the bundle; the same command finishes it"):
+        from sedid import hub
+
+        quiet()
+        found = hub.publish(bundle, repo, private, dry_run)
+    for name, size in found.files.items():
+        typer.echo(f"{size:12,}  {name}")
+    where = f"done: {found.url}" if found.url else f"nothing was sent; this would go to {repo}"
+    typer.echo(f"{sum(found.files.values()):12,}  bytes in {len(found.files)} files\n{where}")
+
+
+@app.command()
 def report(
     results: Annotated[Path, typer.Argument(help="results.json of an evaluation, or the bundle it lies in.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
@@ -246,8 +265,9 @@ def run_loop(
 
     with ProgressLine() as progress:
         result = finish(loop(config), report)
-    if isinstance(result, Path):
-        typer.echo(f"done: {result}")
+    place = result if isinstance(result, Path) else getattr(config, "out", "") or getattr(config, "detector", "")
+    if place:
+        typer.echo(f"done: {place}")
 
 
 for _name, _about in LOOPS.items():

@@ -234,11 +234,12 @@ class JobStore:
 
     def _prepare(self, command: str, config: Any, folder: Path) -> None:
         """Write the resolved settings, with every path that is the job's own inside its folder."""
+        from sedid.bundle import adopt
+
         if hasattr(config, "detector"):
             config = replace(config, detector=str(bundle_of(config.detector)))
         if command in IN_PLACE:
-            shutil.copytree(config.detector, folder / "bundle")
-            config = replace(config, detector=str(folder / "bundle"))
+            config = replace(config, detector=str(adopt(Path(config.detector), folder / "bundle")))
         else:
             config = replace(config, out=str(folder))
         with replacing(folder / "config.toml") as temporary:

@@ -14,10 +14,15 @@ from torch import Tensor, nn
 
 from sedid import processes
 from sedid.diffusion import EpsModel, NoiseSchedule
+from sedid.storage import read_json
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler
     from diffusers.models import UNet2DModel
+
+WEIGHTS = "diffusion_pytorch_model"
+"""What diffusers calls a U-Net's weight files."""
+MAX_TIMESTEPS = 100_000
 
 _SHARED: dict[str, Any] = {
     "sample_size": 32,
@@ -104,22 +109,79 @@ def make_unet(name: str) -> "UNet2DModel":
     return UNet2DModel(**UNETS[name])
 
 
+def pipeline_part(folder: Path, name: str) -> Path:
+    """Where a pipeline keeps its "unet" or "scheduler": a folder of its own, or, in the oldest ones, the root."""
+    part = Path(folder) / name
+    return part if part.is_dir() else Path(folder)
+
+
+def unet_weights(folder: Path) -> list[Path]:
+    """The U-Net's weight files in name order: one, or its shards; no variants such as fp16 beside them.
+
+    Raises:
+        FileNotFoundError: there are none in safetensors.
+    """
+    part = pipeline_part(folder, "unet")
+    found = sorted([*part.glob(f"{WEIGHTS}.safetensors"), *part.glob(f"{WEIGHTS}-*-of-*.safetensors")])
+    if not found:
+        pickled = any(part.glob("*.bin")) or any(part.glob("*.ckpt"))
+        raise FileNotFoundError(
+            f"{folder} holds no U-Net weights in safetensors ({part.name}/{WEIGHTS}.safetensors)"
+            + ("; its .bin file is a pickle, which can run code when it is read" if pickled else "")
+            + ". Where the weights are trusted, diffusers' save_pretrained writes them anew"
+        )
+    return found
+
+
+def check_pipeline(folder: Path) -> None:
+    """Refuse, by its JSON files alone, a folder that is not a pixel-space unconditional diffusion pipeline.
+
+    Raises:
+        FileNotFoundError: it holds no U-Net at all.
+        ValueError: it holds another kind of model; the text says which.
+    """
+    config_file = pipeline_part(folder, "unet") / "config.json"
+    if not config_file.is_file():
+        raise FileNotFoundError(f"{folder} holds no diffusers U-Net (neither unet/config.json nor config.json)")
+    try:
+        index_file = Path(folder) / "model_index.json"
+        index = dict(read_json(index_file)) if index_file.is_file() else {}
+        config = dict(read_json(config_file))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
+    kind = config.get("_class_name", "UNet2DModel")
+    if kind != "UNet2DModel":
+        raise ValueError(f"{folder} holds a {kind}; only an unconditional pixel-space UNet2DModel can be a detector")
+    others = sorted(
+        name
+        for name, part in index.items()
+        if not name.startswith("_") and name not in ("unet", "scheduler") and part not in (None, [None, None])
+    )
+    if others:
+        raise ValueError(
+            f"{folder} holds a {index.get('_class_name')} that also needs {', '.join(others)}: its U-Net does not see "
+            "pixels, or not alone, so it cannot be a detector"
+        )
+
+
 def load_unet(folder: Path) -> "UNet2DModel":
     """The U-Net of a diffusers pipeline folder, in float32.
 
     Raises:
-        FileNotFoundError: the folder holds no `unet/`.
-        ValueError: it is not an unconditional RGB U-Net with weights in safetensors.
+        FileNotFoundError: the folder holds no U-Net, or none in safetensors.
+        ValueError: it is not an unconditional RGB U-Net for square images.
     """
     from diffusers.models import UNet2DModel
 
-    if not (Path(folder) / "unet" / "config.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no diffusers U-Net (unet/config.json is missing)")
+    check_pipeline(folder)
+    part = pipeline_part(folder, "unet")
+    unet_weights(folder)
+    check_shards(part / f"{WEIGHTS}.safetensors.index.json")
     try:
         unet, found = UNet2DModel.from_pretrained(
-            Path(folder) / "unet", use_safetensors=True, local_files_only=True, output_loading_info=True
+            part, use_safetensors=True, local_files_only=True, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (ArithmeticError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
     if found["missing_keys"]:  # diffusers fills them with random numbers and only warns
         raise ValueError(f"the U-Net in {folder} lacks weights: {', '.join(sorted(found['missing_keys'])[:3])}, ...")
@@ -130,7 +192,26 @@ def load_unet(folder: Path) -> "UNet2DModel":
         or unet.config.num_class_embeds
     ):
         raise ValueError(f"the U-Net in {folder} is not an unconditional RGB model")
+    if type(unet.config.sample_size) is not int or unet.config.sample_size < 1:
+        raise ValueError(f"the U-Net in {folder} is not for square images: sample_size {unet.config.sample_size!r}")
     return unet.float().eval()
+
+
+def check_shards(index: Path) -> None:
+    """Refuse a weight index (if there is one) that names anything but safetensors files beside it.
+
+    Raises:
+        ValueError: it does; nothing was opened.
+    """
+    if not index.is_file():
+        return
+    try:
+        names = set(read_json(index)["weight_map"].values())
+        bad = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{index} cannot be loaded: it is no index of weights") from error
+    if bad:
+        raise ValueError(f"{index} cannot be loaded: {bad[0]!r} is not a safetensors file beside it")
 
 
 def make_scheduler() -> "DDPMScheduler":
@@ -140,21 +221,43 @@ def make_scheduler() -> "DDPMScheduler":
     return DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, variance_type="fixed_large")
 
 
+def load_scheduler(folder: Path) -> Any:
+    """The scheduler of a diffusers pipeline folder, of whatever class, as a `DDPMScheduler`: the betas are the same.
+
+    Raises:
+        ValueError: its file is missing or holds no betas, or the model does not predict eps.
+    """
+    from diffusers import DDPMScheduler
+
+    part = pipeline_part(folder, "scheduler")
+    try:
+        config = read_json(part / "scheduler_config.json")
+        if "beta_schedule" not in config and not config.get("trained_betas"):  # diffusers would fill in its own
+            raise ValueError(f"a {config.get('_class_name')} has no betas, so it is no DDPM noise schedule")
+        steps = config.get("num_train_timesteps", 1000)
+        if type(steps) is not int or not 2 <= steps <= MAX_TIMESTEPS:
+            raise ValueError(f"num_train_timesteps must be between 2 and {MAX_TIMESTEPS:,}, not {steps!r}")
+        predicts = config.get("prediction_type", "epsilon")
+        predicts = "sample" if config.get("predict_epsilon") is False else predicts  # its name in old files
+        scheduler = DDPMScheduler.from_pretrained(part, local_files_only=True)
+    except (AttributeError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(f"the scheduler in {folder} cannot be loaded: {error}") from error
+    if predicts != "epsilon":
+        raise ValueError(f"the model in {folder} predicts {predicts!r}; SeDID needs 'epsilon'")
+    return scheduler
+
+
 def load_schedule(folder: Path) -> NoiseSchedule:
     """The noise schedule of a diffusers pipeline folder: a checkpoint's own schedule always wins.
 
     Raises:
-        ValueError: the scheduler does not predict eps, or its file is missing.
+        ValueError: as `load_scheduler`, or the betas do not lie between 0 and 1.
     """
-    from diffusers import DDPMScheduler
-
+    scheduler = load_scheduler(folder)
     try:
-        scheduler = DDPMScheduler.from_pretrained(Path(folder) / "scheduler", local_files_only=True)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"the scheduler in {folder} cannot be loaded: {error}") from error
-    if scheduler.config.prediction_type != "epsilon":
-        raise ValueError(f"the model in {folder} predicts {scheduler.config.prediction_type!r}; SeDID needs 'epsilon'")
-    return NoiseSchedule.from_betas(scheduler.betas)
+        return NoiseSchedule.from_betas(scheduler.betas)
+    except ValueError as error:
+        raise ValueError(f"the noise schedule in {folder} cannot be used: {error}") from error
 
 
 def eps_model(unet: Callable[..., Any], runtime: Runtime) -> EpsModel:

@@ -167,5 +167,5 @@ def test_damaged_unet_weights_are_refused(copy: Path) -> None:
 def test_what_is_no_detector_says_what_is_accepted(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="give a bundle folder"):
         load_detector(tmp_path / "absent")
-    with pytest.raises(FileNotFoundError, match=r"unet/config\.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"neither unet/config\.json nor config\.json"):
         load_detector(tmp_path)

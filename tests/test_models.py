@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import DDPMScheduler
 
 from sedid.diffusion import NoiseSchedule
-from sedid.models import UNETS, Runtime, eps_model, load_schedule, load_unet, make_resnet18, make_unet
+from sedid.models import UNETS, Runtime, check_pipeline, eps_model, load_schedule, load_unet, make_resnet18, make_unet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,7 +57,7 @@ def test_load_unet_restores_weights_in_float32_eval_mode(bundle: Path, tiny_unet
 
 
 def test_load_unet_refuses_what_it_cannot_run(bundle: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"unet/config\.json is missing"):
+    with pytest.raises(FileNotFoundError, match=r"neither unet/config\.json nor config\.json"):
         load_unet(tmp_path)
     weights, config = bundle / "unet/diffusion_pytorch_model.safetensors", bundle / "unet/config.json"
     good = weights.read_bytes()
@@ -65,7 +66,7 @@ def test_load_unet_refuses_what_it_cannot_run(bundle: Path, tmp_path: Path) -> N
         with pytest.raises(ValueError, match="cannot be loaded"):
             load_unet(bundle)
     weights.unlink()
-    with pytest.raises(ValueError, match="cannot be loaded"):
+    with pytest.raises(FileNotFoundError, match="holds no U-Net weights in safetensors"):
         load_unet(bundle)
     weights.write_bytes(good)
     edit(config, block_out_channels=[12, 24])
@@ -80,7 +81,7 @@ def test_load_unet_never_reads_pickles(bundle: Path) -> None:
     weights = bundle / "unet/diffusion_pytorch_model.safetensors"
     torch.save(load_unet(bundle).state_dict(), weights.with_suffix(".bin"))
     weights.unlink()
-    with pytest.raises(ValueError, match="cannot be loaded"):
+    with pytest.raises(FileNotFoundError, match=r"its \.bin file is a pickle"):
         load_unet(bundle)
 
 
@@ -104,11 +105,41 @@ def test_load_unet_refuses_other_kinds_of_model(tmp_path: Path, tiny_unet: Calla
         load_unet(tmp_path)
 
 
+@pytest.mark.parametrize("size", [None, [32, 16], 0])
+def test_load_unet_refuses_images_that_are_not_square(bundle: Path, size: Any) -> None:
+    edit(bundle / "unet/config.json", sample_size=size)
+    with pytest.raises(ValueError, match="not for square images"):
+        load_unet(bundle)
+
+
+def test_check_pipeline_reads_descriptions_alone(bundle: Path) -> None:
+    (bundle / "unet/diffusion_pytorch_model.safetensors").unlink()
+    index = {"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"], "safety_checker": [None, None]}
+    (bundle / "model_index.json").write_text(json.dumps(index))
+    check_pipeline(bundle)
+    edit(bundle / "model_index.json", vae=["diffusers", "AutoencoderKL"])
+    with pytest.raises(ValueError, match="DDPMPipeline that also needs vae"):
+        check_pipeline(bundle)
+    edit(bundle / "unet/config.json", _class_name="UNet2DConditionModel")
+    with pytest.raises(ValueError, match="holds a UNet2DConditionModel; only an unconditional"):
+        check_pipeline(bundle)
+    for text in ("[1]", "{", '"text"'):
+        (bundle / "model_index.json").write_text(text)
+        with pytest.raises(ValueError, match="cannot be loaded"):
+            check_pipeline(bundle)
+
+
 def test_a_checkpoints_own_schedule_wins(bundle: Path, tmp_path: Path) -> None:
     file = bundle / "scheduler/scheduler_config.json"
     assert load_schedule(bundle).alpha_bar == pytest.approx(NoiseSchedule.linear().alpha_bar, rel=1e-5)
     edit(file, beta_end=0.01, num_train_timesteps=500)
     assert load_schedule(bundle).alpha_bar == pytest.approx(NoiseSchedule.linear(500, 1e-4, 0.01).alpha_bar, rel=1e-5)
+    for betas in ("scaled_linear", "squaredcos_cap_v2"):
+        edit(file, beta_schedule=betas)
+        expected = DDPMScheduler(500, 1e-4, 0.01, betas).alphas_cumprod
+        assert load_schedule(bundle).alpha_bar == pytest.approx(expected.tolist(), rel=1e-4)
+    edit(file, trained_betas=[0.1, 0.2, 0.3], num_train_timesteps=3)
+    assert load_schedule(bundle).alpha_bar == pytest.approx([0.9, 0.72, 0.504])
     edit(file, prediction_type="v_prediction")
     with pytest.raises(ValueError, match="predicts 'v_prediction'; SeDID needs 'epsilon'"):
         load_schedule(bundle)
@@ -117,6 +148,30 @@ def test_a_checkpoints_own_schedule_wins(bundle: Path, tmp_path: Path) -> None:
         load_schedule(bundle)
     with pytest.raises(ValueError, match="cannot be loaded"):
         load_schedule(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"predict_epsilon": False}, "predicts 'sample'; SeDID needs 'epsilon'"),
+        ({"beta_schedule": "invented"}, "cannot be loaded"),
+        ({"num_train_timesteps": 10**9}, "num_train_timesteps must be between 2 and 100,000"),
+        ({"num_train_timesteps": "many"}, "num_train_timesteps must be between"),
+        ({"rescale_betas_zero_snr": True}, "cannot be used: betas must be"),
+        ({"trained_betas": ["x"]}, "cannot be loaded"),
+    ],
+)
+def test_schedules_that_cannot_be_walked_are_refused(bundle: Path, change: dict[str, Any], said: str) -> None:
+    edit(bundle / "scheduler/scheduler_config.json", **change)
+    with pytest.raises(ValueError, match=said):
+        load_schedule(bundle)
+
+
+def test_betas_are_never_made_up(bundle: Path) -> None:
+    file = bundle / "scheduler/scheduler_config.json"
+    file.write_text(json.dumps({"_class_name": "ScoreSdeVeScheduler", "num_train_timesteps": 2000, "sigma_max": 50}))
+    with pytest.raises(ValueError, match="a ScoreSdeVeScheduler has no betas"):
+        load_schedule(bundle)
 
 
 def test_eps_model_is_the_unet_without_gradients(tiny_unet: Callable[..., Any]) -> None:

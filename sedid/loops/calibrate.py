@@ -74,7 +74,7 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     """
     if not 0 < config.error_rate < 0.5:
         raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
-    folder = own_folder(config.detector, config.out)
+    folder = processes.on_main(own_folder, config.detector, config.out)
     detector = load_detector(folder, config.device, config.precision, config.compile)
     real, generated = load_images(config.real), load_images(config.generated)
     existing: dict = {}

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, resolve
-from sedid.models import Runtime, load_unet
+from sedid.models import Runtime, load_scheduler, load_unet
 from sedid.progress import Meter, Progress
 from sedid.storage import read_json, replacing, write_json
 
@@ -77,7 +77,7 @@ def make_sampler(name: str, folder: Path, steps: int) -> Any:
     }
     if name not in kinds:
         raise ValueError(f"unknown sampler {name!r}; accepted: {', '.join(kinds)}")
-    config = diffusers.DDPMScheduler.from_pretrained(folder / "scheduler", local_files_only=True).config
+    config = load_scheduler(folder).config
     if not 1 <= steps <= config.num_train_timesteps:
         raise ValueError(f"steps must be between 1 and {config.num_train_timesteps}, not {steps}")
     # "trailing" starts at the last timestep, pure noise, where "leading" would start below it

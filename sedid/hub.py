@@ -1,0 +1,186 @@
+"""The Hugging Face Hub: detectors fetched from it and published to it.
+
+Only JSON and safetensors are fetched, and only the files a DDPM pipeline consists of. The token is the one that
+`hf auth login` stored, or HF_TOKEN; it is never an argument.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from sedid.models import WEIGHTS, check_pipeline
+from sedid.storage import read_json
+
+HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
+DESCRIPTIONS = (
+    *("README.md", "model_index.json", "config.json", "scheduler_config.json"),
+    *("unet/config.json", "scheduler/scheduler_config.json", "sedid/*.json"),
+)
+"""What a detector says about itself; the second and third at the root are those of the oldest pipelines."""
+TENSORS = (
+    *(f"{place}{WEIGHTS}{end}" for place in ("", "unet/") for end in (".safetensors", "-*-of-*.safetensors")),
+    *(f"{place}{WEIGHTS}.safetensors.index.json" for place in ("", "unet/")),
+    *("sedid/classifier/*.safetensors", "sedid/classifier/*.json"),
+)
+BUNDLE = (
+    *("README.md", "model_index.json", "unet/*.json", "unet/*.safetensors", "scheduler/scheduler_config.json"),
+    *("sedid/*.json", "sedid/classifier/*.json", "sedid/classifier/*.safetensors"),
+)
+"""What is published of a bundle folder, as patterns of `pathlib`."""
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
+
+
+@dataclass(frozen=True)
+class Published:
+    """What was published, or would be.
+
+    Attributes:
+        files: name in the repository -> size in bytes.
+        url: of the repository; "" if nothing was sent.
+    """
+
+    files: dict[str, int]
+    url: str = ""
+
+
+def split_id(text: str) -> tuple[str, str | None] | None:
+    """("user/repo", revision or None) of "user/repo" or "user/repo@revision"; None if it is neither."""
+    found = HUB_ID.fullmatch(text)
+    if found is None or ".." in text or "--" in found["repo"]:
+        return None
+    return found["repo"], found["revision"]
+
+
+@contextmanager
+def plain_errors(repo: str) -> Iterator[None]:
+    """Turn the Hub client's errors into one sentence with the remedy.
+
+    Raises:
+        FileNotFoundError: no such repository or revision, or none this account may see.
+        PermissionError: not logged in, or the account may not do this.
+        ConnectionError: the Hub cannot be reached or failed.
+    """
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except (OSError, errors.HTTPError, errors.HFValidationError) as error:
+        answer = getattr(error, "response", None)
+        status = getattr(answer, "status_code", None)
+        if isinstance(error, errors.HFValidationError):
+            raise ValueError(f"{repo!r} is not the name of a repository: write user/repo") from error
+        if isinstance(error, errors.GatedRepoError):
+            raise PermissionError(f"{repo} is gated: ask for access on its page of the Hub, then {LOG_IN}") from error
+        if isinstance(error, errors.RevisionNotFoundError):
+            raise FileNotFoundError(f"{repo} has no such revision on the Hub") from error
+        if isinstance(error, errors.RepositoryNotFoundError):
+            raise FileNotFoundError(
+                f"there is no {repo} on the Hub, or it is private: check the name, or {LOG_IN}"
+            ) from error
+        if isinstance(error, errors.LocalTokenNotFoundError) or status == 401:
+            raise PermissionError(f"the Hub wants to know who you are: {LOG_IN}") from error
+        if status == 403:
+            raise PermissionError(
+                f"this account or its token may not write to {repo}: use a token with write access, or another name"
+            ) from error
+        if status is not None:
+            said = (getattr(error, "server_message", None) or str(error)).strip().splitlines()
+            raise ConnectionError(f"the Hub refused ({status}): {said[0] if said else 'no reason given'}") from error
+        if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError) or not isinstance(
+            error, OSError
+        ):
+            raise ConnectionError(
+                f"the Hub could not be reached for {repo}: check the network, or that HF_HUB_OFFLINE is not set"
+            ) from error
+        raise  # the disk's own errors say what they are
+
+
+def fetch(repo: str, revision: str | None = None) -> Path:
+    """Download what makes a detector to the Hub's cache: first what says what it is, then, if it fits, the weights.
+
+    Args:
+        repo: "user/repo".
+        revision: a branch, tag or commit; None: the newest.
+
+    Returns:
+        The folder in the cache; read it only.
+
+    Raises:
+        FileNotFoundError, PermissionError, ConnectionError: as `plain_errors`.
+        ValueError: it holds another kind of model.
+    """
+    import huggingface_hub
+
+    with plain_errors(repo):
+        folder = Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=list(DESCRIPTIONS)))
+    check_pipeline(folder)
+    with plain_errors(repo):
+        return Path(
+            huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=[*DESCRIPTIONS, *TENSORS])
+        )
+
+
+def in_cache(folder: Path) -> bool:
+    """Whether a folder lies in the Hub's cache, which is not to be written to."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE).resolve() in folder.resolve().parents
+
+
+def bundle_files(folder: Path) -> dict[str, int]:
+    """What is published of a bundle: name -> size in bytes, in name order."""
+    found = {path for pattern in BUNDLE for path in Path(folder).glob(pattern)}
+    names = {path.relative_to(folder).as_posix(): path for path in found if path.is_file() and path.name[0] != "."}
+    return {name: names[name].stat().st_size for name in sorted(names)}
+
+
+def publish(bundle: Path, repo: str, private: bool = False, dry_run: bool = False) -> Published:
+    """Push an evaluated bundle with its model card to the Hub, creating the repository if need be.
+
+    Weight files of an earlier version that are no longer part of it are removed there; everything else stays.
+
+    Args:
+        bundle: an evaluated bundle folder with its README.md.
+        repo: "user/repo".
+        private: make a new repository private; an existing one is left as it is.
+        dry_run: only say what would be sent; nothing is.
+
+    Raises:
+        FileNotFoundError: no bundle, not evaluated, or no card; the text says which command makes it.
+        ValueError: the bundle does not open, its results are of other weights, or `repo` is no name.
+        PermissionError, ConnectionError: as `plain_errors`.
+    """
+    from huggingface_hub import HfApi
+
+    from sedid.bundle import checkpoint_hash, detector_file, load_detector  # which opens Hub ids through this module
+
+    bundle = Path(bundle)
+    if split_id(repo) is None or "@" in repo:
+        raise ValueError(f"{repo!r} is not the name of a repository: write user/repo")
+    if not detector_file(bundle).is_file():
+        raise FileNotFoundError(f"{bundle} is not a detector bundle: it has no sedid/detector.json")
+    results, card = bundle / "sedid" / "results.json", bundle / "README.md"
+    evaluate = f"`python -m sedid evaluate --set detector={bundle} ...`"
+    if not results.is_file():
+        raise FileNotFoundError(f"{bundle} was not evaluated, so its card could state no figures; first run {evaluate}")
+    load_detector(bundle, device="cpu")  # what does not open here opens nowhere
+    if read_json(results).get("protocol", {}).get("checkpoint_sha256") != checkpoint_hash(bundle):
+        raise ValueError(f"{results} was measured with other weights than those in {bundle}; run {evaluate} again")
+    if not card.is_file():
+        raise FileNotFoundError(f"{bundle} has no model card; write it with `python -m sedid card {bundle}`")
+    files = bundle_files(bundle)
+    if dry_run:
+        return Published(files)
+    api = HfApi()
+    with plain_errors(repo):
+        url = api.create_repo(repo, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo,
+            folder_path=bundle,
+            allow_patterns=list(files),
+            delete_patterns=["unet/*.safetensors*", "sedid/classifier/*"],
+            commit_message="SeDID detector bundle",
+        )
+    return Published(files, str(url))
