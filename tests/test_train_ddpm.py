@@ -173,7 +173,7 @@ def test_averaged_weights_follow_the_ramp(
     from sedid.models import UNETS
 
     decays, update = [], loop.update_ema
-    monkeypatch.setattr(loop, "update_ema", lambda ema, unet, decay: (decays.append(decay), update(ema, unet, decay)))
+    monkeypatch.setattr(loop, "update_ema", lambda ema, live, decay: (decays.append(decay), update(ema, live, decay)))
     list(train_ddpm(replace(config, steps=4, ema_decay=0.2)))
     assert decays == [0.2] * 4  # trained weights to start from are worth averaging at once
     decays.clear()
@@ -188,7 +188,7 @@ def test_averaged_weights_are_the_stated_average() -> None:
     unet = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(unet.weight, 3.0)
     ema = {"weight": torch.tensor([[1.0]])}
-    loop.update_ema(ema, unet, 0.75)
+    loop.update_ema(ema, unet.state_dict(), 0.75)
     assert ema["weight"].item() == pytest.approx(1.5)
 
 

@@ -2,7 +2,8 @@
 
 Every random draw is a function of (seed, step), never of what ran before, so a run that was killed resumes
 from its last checkpoint and ends with the weights of an uninterrupted run; and N processes draw the same
-global batch as one. Runs as it is under `accelerate launch`.
+global batch as one. Runs as it is under `torchrun` and `accelerate launch`. (With three processes or more,
+gradients may be summed in another order after a resume, as the first step of a run always differs in this.)
 
 The run folder:
 
@@ -16,6 +17,7 @@ The run folder:
 import json
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ from torch import Tensor, nn
 from sedid.data import as_model_input, load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops.samples import averaged, write_grid
+from sedid.loops.tracking import check_trackers, tracking
 from sedid.models import Runtime, load_unet, make_unet
 from sedid.storage import read_json, replacing, write_json
 
@@ -57,6 +60,7 @@ class TrainDDPMConfig:
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
+    trackers: tuple[str, ...] = ()  # tensorboard, trackio; logs/ in the run folder
 
 
 @dataclass(frozen=True)
@@ -106,6 +110,25 @@ def draw_batch(
     return noised(x_0, eps, t, schedule), t, eps
 
 
+def batches(
+    images: np.ndarray, schedule: NoiseSchedule, config: TrainDDPMConfig, first: int, mine: slice, device: torch.device
+) -> Iterator[list[Tensor]]:
+    """This process's part of the batches of all steps from the first, on its device; each is drawn in the
+    background while the one before is trained on."""
+
+    def draw(step: int) -> list[Tensor]:
+        parts = [part[mine] for part in draw_batch(images, schedule, config, step)]
+        # from pinned memory the copy waits for nothing that the GPU is still doing
+        return [part.pin_memory() for part in parts] if device.type == "cuda" else parts
+
+    with ThreadPoolExecutor(1, "batches") as background:
+        upcoming = background.submit(draw, first)
+        for step in range(first, config.steps):
+            parts = upcoming.result()
+            upcoming = background.submit(draw, step + 1)
+            yield [part.to(device, non_blocking=True) for part in parts]
+
+
 def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
     """q: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, with one t an image."""
     alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)[t][:, None, None, None]
@@ -122,8 +145,8 @@ def loss_weights(t: Tensor, schedule: NoiseSchedule, gamma: float) -> Tensor:
     """
     if not gamma:
         return torch.ones(len(t), device=t.device)
-    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)[t.cpu()]
-    return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1.0).float().to(t.device)
+    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)
+    return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1.0).float().to(t.device)[t]
 
 
 @torch.inference_mode()
@@ -156,10 +179,11 @@ def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
 
     Raises:
         ValueError: a setting does not fit (batch larger than the data, batch not divisible by the number of
-            processes, a run folder holding another configuration).
+            processes, a run folder holding another configuration, a tracker that cannot be used).
     """
     from accelerate import Accelerator
 
+    check_trackers(config.trackers)
     runtime = Runtime.choose(config.device, config.precision, config.compile)
     accelerator = Accelerator(cpu=runtime.device.type == "cpu")
     runtime = Runtime(accelerator.device, config.precision, config.compile)
@@ -177,6 +201,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
     ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
     optimizer = torch.optim.Adam(unet.parameters(), lr=config.learning_rate)
     step, best = resume(config, out, unet, ema, optimizer)
+    weights = unet.state_dict()  # the very tensors that are trained
     if accelerator.is_main_process:
         write_json(out / "config.json", asdict(config))
     network, optimizer = accelerator.prepare(unet, optimizer)
@@ -187,52 +212,55 @@ def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
 
     losses: list[Tensor] = []
     began, began_step = time.monotonic(), step
-    while step < config.steps:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config, step)
-        x_t, t, eps = (part[mine].to(runtime.device) for part in draw_batch(images, schedule, config, step))
-        seed_dropout(config.seed, step, accelerator.process_index)
-        with runtime.autocast():
-            predicted = network(x_t.contiguous(memory_format=torch.channels_last), t).sample
-        errors = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
-        loss = (loss_weights(t, schedule, config.min_snr_gamma) * errors).mean()
-        optimizer.zero_grad(set_to_none=True)
-        accelerator.backward(loss)
-        accelerator.clip_grad_norm_(unet.parameters(), config.grad_clip)
-        optimizer.step()
-        ramp = 1.0 if config.start else (1 + step) / (10 + step)
-        update_ema(ema, unet, min(config.ema_decay, ramp))
-        losses.append(loss.detach())
-        step += 1
+    drawn = batches(images, schedule, config, step, mine, runtime.device)
+    with tracking(config.trackers, "train-ddpm", out / "logs", runtime, step) as track:
+        for x_t, t, eps in drawn:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(config, step)
+            seed_dropout(config.seed, step, accelerator.process_index)
+            with runtime.autocast():
+                predicted = network(x_t.contiguous(memory_format=torch.channels_last), t).sample
+            errors = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
+            loss = (loss_weights(t, schedule, config.min_snr_gamma) * errors).mean()
+            optimizer.zero_grad(set_to_none=True)
+            accelerator.backward(loss)
+            accelerator.clip_grad_norm_(unet.parameters(), config.grad_clip)
+            optimizer.step()
+            ramp = 1.0 if config.start else (1 + step) / (10 + step)
+            update_ema(ema, weights, min(config.ema_decay, ramp))
+            losses.append(loss.detach())
+            step += 1
 
-        last = step == config.steps
-        measured = None
-        evaluated = step % config.eval_every == 0 or last
-        if accelerator.is_main_process and evaluated:
-            measured, best = keep_best(out, unet, ema, heldout, schedule, runtime, config.min_snr_gamma, best, step)
-            if config.samples:
-                with averaged(unet, ema):
-                    write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
-        if accelerator.is_main_process and (step % config.save_every == 0 or last):
-            save_state(config, out, unet, ema, optimizer, step, best)
-        # decided alike in every process: `reduce` waits for all of them
-        if step % config.log_every == 0 or last or (evaluated and heldout is not None):
-            mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
-            losses.clear()
-            speed = (step - began_step) / (time.monotonic() - began)
-            record = TrainProgress(
-                step,
-                config.steps,
-                mean,
-                learning_rate(config, step - 1),
-                speed * config.batch_size,
-                (config.steps - step) / speed,
-                measured,
-            )
-            if accelerator.is_main_process:
-                with (out / "metrics.jsonl").open("a", encoding="utf-8") as log:
-                    log.write(json.dumps(asdict(record)) + "\n")
-            yield record
+            last = step == config.steps
+            measured = None
+            evaluated = step % config.eval_every == 0 or last
+            if accelerator.is_main_process and evaluated:
+                measured, best = keep_best(out, unet, ema, heldout, schedule, runtime, config.min_snr_gamma, best, step)
+                if config.samples:
+                    with averaged(unet, ema):
+                        write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
+            if accelerator.is_main_process and (step % config.save_every == 0 or last):
+                save_state(config, out, unet, ema, optimizer, step, best)
+            # decided alike in every process: `reduce` waits for all of them
+            if step % config.log_every == 0 or last or (evaluated and heldout is not None):
+                mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
+                losses.clear()
+                speed = (step - began_step) / (time.monotonic() - began)
+                record = TrainProgress(
+                    step,
+                    config.steps,
+                    mean,
+                    learning_rate(config, step - 1),
+                    speed * config.batch_size,
+                    (config.steps - step) / speed,
+                    measured,
+                )
+                values = asdict(record)
+                if accelerator.is_main_process:
+                    with (out / "metrics.jsonl").open("a", encoding="utf-8") as log:
+                        log.write(json.dumps(values) + "\n")
+                track({name: values[name] for name in ("loss", "learning_rate", "heldout_loss")}, step)
+                yield record
 
 
 def seeded_unet(config: TrainDDPMConfig) -> nn.Module:
@@ -248,10 +276,10 @@ def seed_dropout(seed: int, step: int, process: int) -> None:
 
 
 @torch.no_grad()
-def update_ema(ema: dict[str, Tensor], unet: nn.Module, decay: float) -> None:
+def update_ema(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
     """ema <- decay * ema + (1 - decay) * weights. The ramp lets a short run forget its random start (a fixed
     0.9999 would still hold 61 % of it after 5,000 steps); trained weights need none."""
-    torch._foreach_lerp_(list(ema.values()), list(unet.state_dict().values()), 1 - decay)
+    torch._foreach_lerp_(list(ema.values()), list(weights.values()), 1 - decay)
 
 
 def keep_best(
@@ -319,6 +347,7 @@ FREE_ON_RESUME = {
     "samples",
     "device",
     "compile",
+    "trackers",
     "start",
 }
 

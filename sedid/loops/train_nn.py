@@ -4,7 +4,7 @@ The images given are split once, by seed, into a training and a validation part.
 validation part, and temperature, threshold and references come from it too; test images have no place here.
 
 A run that was stopped or killed continues after its last finished epoch; until the end that state lies in
-sedid/nn-state.safetensors of the bundle.
+sedid/nn-state.safetensors of the bundle. Several processes share the computing of the inputs; the main one trains.
 """
 
 import json
@@ -18,12 +18,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, save_classifier, update_info
 from sedid.data import fingerprint, load_images
-from sedid.detectors import INPUT_CHANNELS, NNCalibration
+from sedid.detectors import INPUT_CHANNELS, Detector, NNCalibration
 from sedid.loops.checked import audited
 from sedid.loops.nn_state import load_state, save_state
 from sedid.loops.score import features
+from sedid.loops.tracking import check_trackers, tracking
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.models import Runtime, make_resnet18
 from sedid.progress import Meter, Progress
@@ -52,6 +54,7 @@ class TrainNNConfig:
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
+    trackers: tuple[str, ...] = ()  # tensorboard, trackio; logs/ beside the bundle
 
 
 def split_rows(count: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,13 +103,17 @@ def fit(
     config: TrainNNConfig,
     runtime: Runtime,
     start: int = 0,
-) -> Generator[tuple[int, float], None, None]:
-    """Train in place on float16 inputs and 0/1 labels, from epoch `start` on; yields (epoch, mean loss) after each."""
+) -> Generator[tuple[int, float, float], None, None]:
+    """Train in place on float16 inputs and 0/1 labels, from epoch `start` on.
+
+    Yields:
+        (epoch, mean loss, learning rate) after each.
+    """
     for epoch in range(start, config.epochs):
         network.train()
-        falling = (1 + cos(pi * epoch / config.epochs)) / 2 if config.cosine else 1.0
+        rate = config.learning_rate * ((1 + cos(pi * epoch / config.epochs)) / 2 if config.cosine else 1.0)
         for group in optimizer.param_groups:
-            group["lr"] = config.learning_rate * falling
+            group["lr"] = rate
         order = np.random.default_rng([config.seed, epoch]).permutation(len(inputs))
         generator = torch.Generator().manual_seed(config.seed * 100_003 + epoch)
         losses = []
@@ -124,7 +131,7 @@ def fit(
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
-        yield epoch + 1, float(np.mean(losses))
+        yield epoch + 1, float(np.mean(losses)), rate
 
 
 def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
@@ -134,8 +141,9 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         The section: the calibration, the training settings, one row an epoch.
 
     Raises:
-        ValueError: no pair to train at, unknown input, data too small.
+        ValueError: no pair to train at, unknown input, data too small, a tracker that cannot be used.
     """
+    check_trackers(config.trackers)
     detector = load_detector(config.detector, config.device, config.precision, config.compile)
     if config.input not in INPUT_CHANNELS:
         raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_CHANNELS)}")
@@ -157,8 +165,23 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         )
         for part in (0, 1)
     ]
-    (x_train, y_train), (x_validation, y_validation) = parts
+    section: dict = {}
+    if processes.is_main():
+        section = yield from train(config, detector, (k, t_sec), images, leaks, *parts)
+    return processes.on_main(lambda: section)
 
+
+def train(
+    config: TrainNNConfig,
+    detector: Detector,
+    pair: tuple[int, int],
+    images: dict[str, np.ndarray],
+    leaks: str,
+    training: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+) -> Generator[Progress, None, dict]:
+    """`train_nn` from the inputs on: (float16 (N, channels, H, W), 0/1 labels (N,)) of both parts."""
+    (x_train, y_train), (x_validation, y_validation), (k, t_sec) = training, validation, pair
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         network = detector.runtime.place(make_resnet18(INPUT_CHANNELS[config.input]))
@@ -166,7 +189,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
     )
     prints = {name: fingerprint(values) for name, values in images.items()}
-    same = {name: value for name, value in asdict(config).items() if name not in ("detector", *images)}
+    same = {name: value for name, value in asdict(config).items() if name not in ("detector", "trackers", *images)}
     key = json.dumps([checkpoint_hash(Path(config.detector)), prints, same | {"k": k, "t_sec": t_sec}])
     state = Path(config.detector) / "sedid" / "nn-state.safetensors"
     best, kept = load_state(state, key, network, optimizer) or ({}, {"loss": float("inf"), "history": []})
@@ -174,20 +197,25 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
 
     labels = torch.from_numpy(y_validation).double()
     meter = Meter("training the classifier", config.epochs, "epochs", len(history))
-    for epoch, loss in fit(network, optimizer, x_train, y_train, config, detector.runtime, len(history)):
-        logits = logits_of(network, x_validation, detector.runtime)
-        validation_loss = float(F.binary_cross_entropy_with_logits(logits, labels))
-        scores = logits.numpy()
-        row = {"loss": loss, "validation_loss": validation_loss}
-        row["validation_auc"] = measure(scores[y_validation == 0], scores[y_validation == 1]).auc
-        history.append({"epoch": epoch} | row)
-        if validation_loss < best_loss:
-            best_loss = validation_loss
-            best = {name: value.detach().clone() for name, value in network.state_dict().items()}
-            best["logits of validation"] = logits
-        if epoch < config.epochs:
-            save_state(state, key, network, optimizer, best, {"loss": best_loss, "history": history})
-        yield meter.at(epoch, **row)
+    epochs = fit(network, optimizer, x_train, y_train, config, detector.runtime, len(history))
+    logs = Path(config.detector).resolve().parent / "logs"
+    with tracking(config.trackers, "train-nn", logs, detector.runtime, len(history)) as track:
+        for epoch, loss, rate in epochs:
+            logits = logits_of(network, x_validation, detector.runtime)
+            validation_loss = float(F.binary_cross_entropy_with_logits(logits, labels))
+            scores = logits.numpy()
+            row = {"loss": loss, "validation_loss": validation_loss}
+            row["validation_auc"] = measure(scores[y_validation == 0], scores[y_validation == 1]).auc
+            row["validation_accuracy"] = float(np.mean((scores > 0) == y_validation))
+            history.append({"epoch": epoch} | row)
+            if validation_loss < best_loss:
+                best_loss = validation_loss
+                best = {name: value.detach().clone() for name, value in network.state_dict().items()}
+                best["logits of validation"] = logits
+            if epoch < config.epochs:
+                save_state(state, key, network, optimizer, best, {"loss": best_loss, "history": history})
+            track(row | {"learning_rate": rate}, epoch)
+            yield meter.at(epoch, **row)
     if not best:
         raise ValueError("the classifier's loss was never finite; lower the learning rate")
     best_logits = best.pop("logits of validation")
