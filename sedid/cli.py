@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sedid import processes
+
 if TYPE_CHECKING:
     from sedid.detectors import Detector
 
@@ -38,11 +40,18 @@ def plain_errors(on_stop: str = "nothing was written") -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError) as error:
-        typer.echo(f"error: {error}", err=True)
+        where = "" if processes.is_main() else f" in process {processes.index()}"
+        typer.echo(f"error{where}: {error}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         typer.echo(f"\nstopped; {on_stop}", err=True)
         raise typer.Exit(130) from error
+
+
+def say(text: str) -> None:
+    """Print a line; of several processes only the main one does."""
+    if processes.is_main():
+        typer.echo(text)
 
 
 def quiet() -> None:
@@ -108,7 +117,7 @@ def score(
         with ProgressLine() as progress:
             summary = finish(score_files(opened, paths, out, k, t_sec, batch_size), progress.show)
     unread = f", {summary.failed} could not be read: see the column error" if summary.failed else ""
-    typer.echo(f"{summary.judged} images judged{unread}; {summary.file}")
+    say(f"{summary.judged} images judged{unread}; {summary.file}")
     raise typer.Exit(1 if summary.failed else 0)
 
 
@@ -222,6 +231,29 @@ LOOPS = {
 }
 
 
+@app.command()
+def reproduce(
+    recipe: Annotated[str, typer.Argument(help="cifar10, tiny-imagenet or celeba.")],
+    scale: Annotated[float, typer.Option(help="Share of the paper's training steps and images.")] = 1.0,
+    out: Annotated[str, typer.Option(help="Run folder; default: runs/reproduce-RECIPE, with the scale.")] = "",
+    data: Annotated[str, typer.Option(help="Training photographs; default: the data set of that name.")] = "",
+    heldout: Annotated[str, typer.Option(help="Reals the DDPM never sees; default: the data set's test part.")] = "",
+    setting: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
+) -> None:
+    """The paper's recipe, from training to report. Says what each stage costs, then runs; run again to resume."""
+    with plain_errors("the same command goes on from there"):
+        from sedid import reproduce as recipes
+
+        quiet()
+        settings = recipes.settings_of(recipe, scale, out, data, heldout, setting or [])
+        plan = recipes.make_plan(recipe, settings)
+        typer.echo(recipes.in_words(plan))
+        if not dry_run:
+            recipes.keep(plan)
+            run_loop("loop", "", None, settings)
+
+
 def add_loop(name: str, about: str) -> None:
     """Register the command of one loop."""
 
@@ -254,7 +286,7 @@ def run_loop(
 
     loop, config = resolve_loop(name, preset, file, settings)
     for key, value in asdict(config).items():
-        typer.echo(f"{key} = {json.dumps(value)}")
+        say(f"{key} = {json.dumps(value)}")
     sys.stdout.flush()
     quiet()
 
@@ -267,7 +299,7 @@ def run_loop(
         result = finish(loop(config), report)
     place = result if isinstance(result, Path) else getattr(config, "out", "") or getattr(config, "detector", "")
     if place:
-        typer.echo(f"done: {place}")
+        say(f"done: {place}")
 
 
 for _name, _about in LOOPS.items():

@@ -1,8 +1,13 @@
-"""Progress as one line on stderr: rewritten in place on a terminal, a new line every ten seconds elsewhere."""
+"""Progress as one line on stderr: rewritten in place on a terminal, a new line every ten seconds elsewhere.
+
+Of several processes only the main one prints; its records tell of all of them.
+"""
 
 import sys
 import time
 from typing import Any, TextIO
+
+from sedid import processes
 
 EVERY = {True: 0.1, False: 10.0}  # seconds between lines, on a terminal and elsewhere
 
@@ -42,6 +47,8 @@ class ProgressLine:
 
     def show(self, record: Any) -> None:
         """Print the record if it is time to."""
+        if not processes.is_main():
+            return
         self._last = line(record)
         if time.monotonic() >= self._next:
             self._print()

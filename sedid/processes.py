@@ -1,4 +1,5 @@
 """One process among several, as `torchrun` and `accelerate launch` start them: who does what, and how results meet.
+`Runtime.choose` joins them.
 
 Work is dealt in whole batches, the ones a single process would form, and its results are gathered in their order,
 so that every process ends with the values of a single process. Files are written by the main process alone, in a
@@ -9,9 +10,10 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from itertools import chain, zip_longest
-from typing import ParamSpec, TypeVar
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -34,7 +36,7 @@ def is_main() -> bool:
     return index() == 0
 
 
-def join(device: str) -> torch.device:
+def join(device: str) -> "torch.device":
     """Open the process group, once; returns this process's own device.
 
     Args:
@@ -43,6 +45,7 @@ def join(device: str) -> torch.device:
     Raises:
         ValueError: another device, or more processes than GPUs.
     """
+    import torch
     from accelerate import PartialState
 
     gpus = torch.cuda.device_count()
@@ -65,8 +68,10 @@ def gathered(mine: Sequence[T]) -> Sequence[T]:
     """The results of every process's share, in the order of what was dealt; the same in every process."""
     if count() == 1:
         return mine
+    from torch import distributed
+
     parts: list[Sequence[T]] = [()] * count()
-    torch.distributed.all_gather_object(parts, mine)
+    distributed.all_gather_object(parts, mine)
     absent = object()
     dealt = chain.from_iterable(zip_longest(*parts, fillvalue=absent))
     return [value for value in dealt if value is not absent]  # type: ignore[misc]
@@ -76,14 +81,16 @@ def on_main(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call a function in the main process once all processes are here; its result, or its error, in all of them."""
     if count() == 1:
         return function(*args, **kwargs)
-    torch.distributed.barrier()
+    from torch import distributed
+
+    distributed.barrier()
     outcome: list[object] = [None, None]
     if is_main():
         try:
             outcome[0] = function(*args, **kwargs)
         except Exception as error:
             outcome[1] = error
-    torch.distributed.broadcast_object_list(outcome)
+    distributed.broadcast_object_list(outcome)
     if isinstance(outcome[1], Exception):
         raise outcome[1]
     return outcome[0]  # type: ignore[return-value]

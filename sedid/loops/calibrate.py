@@ -19,6 +19,7 @@ from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
+from sedid.models import Runtime
 from sedid.progress import Progress
 
 
@@ -74,6 +75,7 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     """
     if not 0 < config.error_rate < 0.5:
         raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
+    Runtime.choose(config.device, config.precision)  # before the others are waited for
     folder = processes.on_main(own_folder, config.detector, config.out)
     detector = load_detector(folder, config.device, config.precision, config.compile)
     real, generated = load_images(config.real), load_images(config.generated)
