@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-LITTER = re.compile(r"\..+\.\d+\.\d+(\.\w+)?")  # what `replacing` leaves where its process is killed
+LITTER = re.compile(r"\..+\.\d+\.\d+(\.\w+)?|\.parts-.+")  # what the writers below leave if they are killed
 
 
 @contextmanager
@@ -66,7 +67,7 @@ def replacing_parts(folder: Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    with space_for(folder), TemporaryDirectory(prefix=".", dir=folder) as made:
+    with space_for(folder), TemporaryDirectory(prefix=".parts-", dir=folder) as made:
         new, old = Path(made) / "new", Path(made) / "old"
         new.mkdir()
         old.mkdir()
@@ -80,9 +81,9 @@ def replacing_parts(folder: Path) -> Iterator[Path]:
 
 def remove_litter(folder: Path) -> None:
     """Remove what killed processes left half-written in a folder that nobody writes to now."""
-    for file in Path(folder).rglob(".*"):
-        if file.is_file() and LITTER.fullmatch(file.name):
-            file.unlink(missing_ok=True)
+    for path in list(Path(folder).rglob(".*")):
+        if LITTER.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:

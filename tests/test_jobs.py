@@ -211,9 +211,11 @@ def test_what_a_killed_process_left_half_written_goes_with_its_resume(store: Lig
     store.stop(job.id)
     for name in (".state.4711.140235.safetensors", ".job.lock", "state.safetensors"):
         (job.folder / name).write_bytes(b"x")
+    (job.folder / "bundle" / "sedid" / ".parts-x1_y" / "new").mkdir(parents=True)
     store.resume(job.id)
     wait_for(lambda: state(store, job) == "running" and read_records(job.folder))
     assert not (job.folder / ".state.4711.140235.safetensors").exists()
+    assert list((job.folder / "bundle" / "sedid").iterdir()) == []
     assert (job.folder / "state.safetensors").exists()
     store.stop(job.id)
 
