@@ -95,7 +95,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
         raise KeyboardInterrupt
 
     out = Path(config.out)
-    config = replace(config, name="my-celeba", members=20, generated=40, center_crop=24)
+    config = replace(config, name="my-celeba", members=20, count=40, center_crop=24)
     records: list[Progress] = []
     with monkeypatch.context() as patch:
         patch.setattr(module, "calibrate", broken)
@@ -143,7 +143,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
         ({"ks": ()}, "ks must be at least 1"),
         ({"classifier": 3}, "classifier must be at least 10, not 3"),
         ({"device": "toaster"}, "unknown device 'toaster'"),
-        ({"generated": 31}, r"generated must be 0 or at least 32 \(calibration, classifier and test\), not 31"),
+        ({"count": 31}, r"count must be 0 or at least 32 \(calibration, classifier and test\), not 31"),
         ({"members": -1}, "members must be 0 or more, not -1"),
         ({"test": 60}, "the splits need 85 images .* and the data set has 80"),
     ],

@@ -54,7 +54,7 @@ class LoopConfig:
     classifier: int = 5_000
     test: int = 2_500
     members: int = 0  # training images measured beside the test reals; 0: as many as those
-    generated: int = 0  # images to generate; 0: what the three splits need; the test takes all that are left
+    count: int = 0  # images to generate; 0: what the three splits need; the test takes all that are left
     unet: str = "paper"  # demo, small or paper
     start: str = ""  # pipeline folder whose weights to continue from
     steps: int = 800_000
@@ -100,10 +100,8 @@ def check(config: LoopConfig) -> None:
         if (len(value) if isinstance(value, tuple) else value) < number:
             raise ValueError(f"{name} must be at least {number}, not {value}")
     needed = sum(getattr(config, name) for name in SCORED)
-    if config.generated and config.generated < needed:
-        raise ValueError(
-            f"generated must be 0 or at least {needed} (calibration, classifier and test), not {config.generated}"
-        )
+    if config.count and config.count < needed:
+        raise ValueError(f"count must be 0 or at least {needed} (calibration, classifier and test), not {config.count}")
     for name in ("members", "center_crop"):
         if getattr(config, name) < 0:
             raise ValueError(f"{name} must be 0 or more, not {getattr(config, name)}")
@@ -147,7 +145,7 @@ def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
     scoring: dict[str, Any] = {"detector": str(bundle), **runtime, "batch_size": config.score_batch}
     real = {path: str(out / "splits" / f"{path}.npz") for path in ("training", "validation", *SCORED, "members")}
     ends = np.cumsum([0] + [getattr(config, name) for name in SCORED])
-    ends[-1] = max(ends[-1], config.generated)
+    ends[-1] = max(ends[-1], config.count)
     images = out / "generated" / "images.npz"
     generated = {name: f"{images}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(SCORED)}
     shared = (
