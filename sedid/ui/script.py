@@ -2,7 +2,7 @@
 
 It runs once, in the `js_on_load` of one `gr.HTML`, where `trigger` sends a Gradio event with data:
 `input` while T_SEC moves, `select` {k} when k was set, `apply` {k, t_sec} to go to another pair, `submit` {example}
-or {image} to look at one. The last two bring the Inspect tab to the front.
+or {image} to look at one, `edit` {detector} to open one. The last three bring the Inspect tab to the front.
 The first two may come faster than they are answered; Gradio then skips to the last one but hands over the data of the
 first (6.31), so their handlers read the sliders themselves.
 """
@@ -50,10 +50,12 @@ listen('click', event => {
     else if (target.closest('.sed-close') || target === dialog) dialog.close();
     return;
   }
+  const made = target.closest('.sed-open');
+  if (made) { trigger('edit', {detector: made.dataset.detector}); inspect(); return; }
   const go = target.closest('.sed-go');
   if (go) { trigger('apply', {k: +go.dataset.k, t_sec: +go.dataset.t}); inspect(); return; }
-  const open = target.closest('.res-open');
-  if (open) { trigger('submit', {image: open.querySelector('img').src}); inspect(); return; }
+  const mistake = target.closest('.res-open');
+  if (mistake) { trigger('submit', {image: mistake.querySelector('img').src}); inspect(); return; }
   const example = target.closest('.sed-example');
   if (example) { trigger('submit', {example: example.dataset.name}); return; }
   const plot = target.closest('.sed-curve .sed-plot');
@@ -91,11 +93,14 @@ MARK = """(k, t_sec, seen) => {
   return example;
 }"""
 
-REMEMBER = f"""(k, t_sec, seen) => {{
+REMEMBER = f"""(k, t_sec, seen, detector) => {{
   const url = new URL(location), example = ({MARK})(k, t_sec, seen);
   url.searchParams.set('k', k);
   url.searchParams.set('t_sec', t_sec);
   if (example) url.searchParams.set('example', example);
   else url.searchParams.delete('example');
+  // Only entries of the menu can be linked to, and the app's own needs no naming.
+  if (/^(job:|checkpoints\\/)/.test(detector)) url.searchParams.set('detector', detector);
+  else url.searchParams.delete('detector');
   history.replaceState(history.state, '', url);
 }}"""

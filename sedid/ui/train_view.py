@@ -87,7 +87,8 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
         )
     if job.state == "done" and (job.folder / "bundle").is_dir():
         parts.append(
-            f"<p>Its detector is the folder <code>{text(job.folder.name)}/bundle</code> of the runs folder.</p>"
+            f"<p>Its detector is the folder <code>{text(job.folder.name)}/bundle</code> of the runs folder. "
+            f'<button type="button" class="sed-go sed-open" data-detector="job:{text(job.id)}">Open in Inspect</button></p>'
         )
     if job.state == "done" and job.command == "sweep":
         parts.append("<p>The Sweep tab shows what it found.</p>")
