@@ -11,6 +11,7 @@ diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated 
 """
 
 import hashlib
+import json
 import platform
 import shutil
 from copy import deepcopy
@@ -34,7 +35,6 @@ from sedid.models import (
     load_unet,
     make_resnet18,
     make_scheduler,
-    make_unet,
     pipeline_part,
     unet_weights,
 )
@@ -70,16 +70,23 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the run has no best.safetensors yet.
+        ValueError: the file does not say of which architecture its weights are.
     """
+    from diffusers.models import UNet2DModel
     from safetensors import safe_open
 
     from sedid.images import PREPROCESSING
 
     config = read_json(Path(run) / "config.json")
-    unet = make_unet(config["unet"])
-    with safe_open(Path(run) / "best.safetensors", framework="pt") as stored:
-        unet.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
+    best = Path(run) / "best.safetensors"
+    with safe_open(best, framework="pt") as stored:
         metadata = stored.metadata()
+        if "unet" not in metadata:
+            raise ValueError(f"{best} does not say of which architecture its weights are: train it with this version")
+        # not the preset of this name: a run that started from other weights has their architecture, and one that
+        # differs in attention heads alone would load without an error
+        unet: Any = UNet2DModel(**json.loads(metadata["unet"]))
+        unet.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
     save_pipeline(unet, folder)
     detector_file(folder).unlink(missing_ok=True)
     named = ("data", "heldout", "start")  # paths of one machine: only their last part belongs in a bundle

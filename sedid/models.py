@@ -4,6 +4,7 @@ U-Nets are diffusers' `UNet2DModel`, the classifier is torchvision's `resnet18`.
 take seconds to import, so they are imported where they are first needed.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ _SHARED: dict[str, Any] = {
     "out_channels": 3,
     "down_block_types": ("DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"),
     "up_block_types": ("UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"),
+    "attention_head_dim": None,  # one head over all channels (Ho et al. 2020); diffusers' own default is heads of 8
 }
 
 UNETS: dict[str, dict[str, Any]] = {
@@ -162,6 +164,11 @@ def check_pipeline(folder: Path) -> None:
             f"{folder} holds a {index.get('_class_name')} that also needs {', '.join(others)}: its U-Net does not see "
             "pixels, or not alone, so it cannot be a detector"
         )
+
+
+def architecture(unet: Any) -> str:
+    """The configuration of a `UNet2DModel` as JSON: `UNet2DModel(**json.loads(...))` makes another like it."""
+    return json.dumps({name: value for name, value in unet.config.items() if not name.startswith("_")}, sort_keys=True)
 
 
 def load_unet(folder: Path) -> "UNet2DModel":

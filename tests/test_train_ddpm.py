@@ -330,6 +330,35 @@ def test_another_architecture_is_refused(config: TrainDDPMConfig, tmp_path: Path
         next(train_ddpm(replace(config, start=str(tmp_path / "wider"))))
 
 
+def test_attention_heads_survive_resume_and_export(config: TrainDDPMConfig, tmp_path: Path) -> None:
+    """Weights of one head load into a network of many without an error, and mean something else there."""
+    from diffusers import UNet2DModel
+
+    from sedid.bundle import export_run
+    from sedid.models import load_unet
+
+    heads = {"block_out_channels": (16, 16), "norm_num_groups": 4, "attention_head_dim": 4}
+    blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
+    torch.manual_seed(0)
+    UNet2DModel(sample_size=32, layers_per_block=1, **heads, **blocks).save_pretrained(tmp_path / "many" / "unet")
+    UNet2DModel(sample_size=32, layers_per_block=1, **heads | {"attention_head_dim": None}, **blocks).save_pretrained(
+        tmp_path / "one" / "unet"
+    )
+    config = replace(config, start=str(tmp_path / "many"), steps=2)
+    list(train_ddpm(config))
+    with pytest.raises(ValueError, match="checkpoint of another architecture"):
+        next(train_ddpm(replace(config, start=str(tmp_path / "one"), steps=4)))
+
+    export_run(Path(config.out), tmp_path / "bundle")
+    trained = load_unet(tmp_path / "many")
+    trained.load_state_dict(load_file(Path(config.out) / "best.safetensors"))
+    exported = load_unet(tmp_path / "bundle")
+    x = torch.randn(2, 3, 32, 32)
+    with torch.inference_mode():
+        before, after = (unet(x, 500).sample for unet in (trained, exported))
+    torch.testing.assert_close(after, before, rtol=0.02, atol=0.02)  # half precision
+
+
 def test_a_batch_larger_than_the_data_is_refused(config: TrainDDPMConfig) -> None:
     with pytest.raises(ValueError, match=r"batch_size 25 is larger than the data set \(24 images\)"):
         next(train_ddpm(replace(config, batch_size=25)))

@@ -10,7 +10,7 @@ The run folder:
     config.json           the resolved configuration
     metrics.jsonl         one line per progress record
     state.safetensors     weights, EMA, Adam moments and step: what `resume` reads
-    best.safetensors      the EMA weights with the lowest held-out loss so far
+    best.safetensors      the EMA weights with the lowest held-out loss so far, and their architecture
     samples/*.png         a grid from fixed noise at each evaluation, EMA weights, DDIM in 20 steps
 """
 
@@ -30,8 +30,8 @@ from sedid.data import as_model_input, load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.tracking import check_trackers, tracking
-from sedid.models import Runtime, load_unet, make_unet
-from sedid.storage import read_json, replacing, write_json
+from sedid.models import Runtime, architecture, load_unet, make_unet
+from sedid.storage import read_json, replacing, stored_tensors, write_json
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ def update_ema(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float)
 
 def keep_best(
     out: Path,
-    unet: nn.Module,
+    unet: Any,
     ema: dict[str, Tensor],
     heldout: np.ndarray | None,
     schedule: NoiseSchedule,
@@ -309,7 +309,7 @@ def keep_best(
             save_file(
                 {name: value.contiguous() for name, value in ema.items()},
                 temporary,
-                {"step": str(step), "heldout_loss": str(measured)},
+                {"step": str(step), "heldout_loss": str(measured), "unet": architecture(unet)},
             )
         best = best if measured is None else measured
     return measured, best
@@ -330,7 +330,7 @@ def save_state(
         save_file(
             {name: value.detach().contiguous() for name, value in tensors.items()},
             temporary,
-            {"step": str(step), "best": str(best)},
+            {"step": str(step), "best": str(best), "unet": architecture(unet)},
         )
 
 
@@ -361,10 +361,8 @@ def resume(
         The step to continue with and the best held-out loss so far.
 
     Raises:
-        ValueError: the folder holds a run with other settings, or of another architecture.
+        ValueError: the folder holds a run with other settings, or of another architecture, or a damaged checkpoint.
     """
-    from safetensors import safe_open
-
     state = out / "state.safetensors"
     if not state.is_file():
         return 0, float("inf")
@@ -376,8 +374,10 @@ def resume(
         raise ValueError(
             f"{out} holds a run with other settings ({', '.join(changed)}); choose another folder or the same settings"
         )
-    with safe_open(state, framework="pt") as stored:
+    with stored_tensors(state) as stored:
         metadata = stored.metadata()
+        if metadata["unet"] != architecture(unet):  # which may have weights of the same names and shapes
+            raise ValueError(f"{state} is a checkpoint of another architecture")
         names = set(stored.keys())
         for prefix, target in (("weights.", unet.state_dict()), ("ema.", ema)):
             for name, value in target.items():
