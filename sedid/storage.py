@@ -86,6 +86,23 @@ def remove_litter(folder: Path) -> None:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
+@contextmanager
+def stored_tensors(file: Path) -> Iterator[Any]:
+    """An opened safetensors file: keys(), get_slice(name), get_tensor(name), metadata().
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or something else.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(file, framework="pt") as stored:
+            yield stored
+    except SafetensorError as error:
+        raise ValueError(f"{file} is damaged or no safetensors file ({error})") from error
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with replacing(path) as temporary:
