@@ -80,3 +80,66 @@ def runs(tmp_path: Path) -> Iterator[Path]:
         process = process_of(read_json(file))
         if process:
             process.kill()
+
+
+@pytest.fixture(scope="session")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fakes import make_image
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("examples")
+    for seed, name in enumerate(("real-01", "real-02", "generated-01")):
+        Image.fromarray(make_image(seed)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    from fakes import make_image
+    from PIL import Image
+
+    path = tmp_path / "photo.png"
+    Image.fromarray(make_image(5, 80)).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from browsing import CHROMIUM
+
+    playwright = pytest.importorskip("playwright.sync_api")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    flags = [
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--use-fake-device-for-media-stream",
+        "--use-fake-ui-for-media-stream",
+    ]
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser, url: str):
+    """The page, open and settled; at the end nothing may have gone wrong or gone outside."""
+    from browsing import WAIT, outside
+
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("request", lambda request: wrong.append(request.url) if outside(request.url, url) else None)
+    page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
+    page.goto(url)
+    page.wait_for_selector(".sed-card")
+    yield page
+    context.close()
+    assert wrong == []

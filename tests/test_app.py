@@ -1,46 +1,15 @@
 """The app as its visitors meet it: through the API client and in a real browser."""
 
 import contextlib
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fakes import make_detector, make_image
-from PIL import Image
+from browsing import WAIT, score, served, wait_for_t_sec
+from fakes import make_detector
 
-from sedid.ui import build_demo, launch_options, quiet
 from sedid.ui.context import Context, list_examples
-
-quiet()
-CHROMIUM = (
-    os.environ.get("CHROMIUM")
-    or shutil.which("chromium")
-    or shutil.which("chromium-browser")
-    or shutil.which("google-chrome")
-)
-WAIT = 20_000  # milliseconds; an upper bound, nothing waits this long when all is well
-
-
-@contextlib.contextmanager
-def served(context: Context) -> Iterator[str]:
-    """The app on a free port of this machine."""
-    demo = build_demo(context)
-    try:
-        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-        yield url
-    finally:
-        demo.close()
-
-
-@pytest.fixture(scope="module")
-def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("examples")
-    for seed, name in enumerate(("real-01", "real-02", "generated-01")):
-        Image.fromarray(make_image(seed)).save(folder / f"{name}.png")
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -51,13 +20,10 @@ def context(examples: Path) -> Context:
 
 @pytest.fixture(scope="module")
 def url(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    before = os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.mktemp("uploads"))
-    with served(context) as address:
-        yield address
-    os.environ.pop("GRADIO_TEMP_DIR")
-    if before is not None:
-        os.environ["GRADIO_TEMP_DIR"] = before
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        with served(context) as address:
+            yield address
 
 
 # --- the API ---------------------------------------------------------------------------------------------------
@@ -69,13 +35,6 @@ def client(url: str):
 
     with contextlib.closing(Client(url, verbose=False)) as made:
         yield made
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Path:
-    path = tmp_path / "photo.png"
-    Image.fromarray(make_image(5, 80)).save(path)
-    return path
 
 
 def test_api_lists_one_documented_endpoint(client) -> None:
@@ -157,56 +116,6 @@ def test_only_files_the_app_received_are_read(url: str, payload: dict) -> None:
 
 
 # --- the page --------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    flags = [
-        "--no-sandbox",
-        "--disable-gpu",
-        "--disable-quic",
-        "--disable-background-networking",
-        "--disable-component-update",
-        "--use-fake-device-for-media-stream",
-        "--use-fake-ui-for-media-stream",
-    ]
-    with playwright.sync_playwright() as running:
-        chromium = running.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield chromium
-        chromium.close()
-
-
-@pytest.fixture
-def page(browser, url: str):
-    """The page, open and settled; at the end nothing may have gone wrong or gone outside."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
-    page = context.new_page()
-    page.set_default_timeout(WAIT)
-    wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("request", lambda request: wrong.append(request.url) if outside(request.url, url) else None)
-    page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)
-    page.goto(url)
-    page.wait_for_selector(".sed-card")
-    yield page
-    context.close()
-    assert wrong == []
-
-
-def outside(address: str, url: str) -> bool:
-    return not address.startswith((url, "data:", "blob:"))
-
-
-def score(page) -> str:
-    return page.locator("[data-verdict=stat] .sed-score").inner_text()
-
-
-def wait_for_t_sec(page, t_sec: int) -> None:
-    page.wait_for_selector(f"#film .sed-measured:last-child >> text=t = {t_sec}")
 
 
 def evaluations(context: Context) -> int:
@@ -390,7 +299,7 @@ def test_an_uncalibrated_detector_shows_everything_but_a_verdict(browser, exampl
     with served(Context(lambda: detector, list_examples(examples))) as address:
         page = browser.new_page()
         page.goto(address)
-        page.wait_for_selector("[data-verdict=stat] >> text=has not been calibrated", timeout=WAIT)
+        page.wait_for_selector("[data-verdict=stat] >> text=python -m sedid calibrate", timeout=WAIT)
         assert page.locator("#film img").count() == 4
         assert not page.locator("#calibrated").is_visible()
         page.close()

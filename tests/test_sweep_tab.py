@@ -5,10 +5,10 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from browsing import CHROMIUM, WAIT, served
 from fakes import make_detector
 from light_jobs import LightStore, wait_for
 from results import write_sweep
-from test_app import CHROMIUM, WAIT, served
 
 from sedid import ui
 from sedid.joblog import read_records

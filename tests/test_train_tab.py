@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
+from browsing import CHROMIUM, WAIT, served
 from light_jobs import LightStore, wait_for
 from PIL import Image
-from test_app import CHROMIUM, WAIT, served
 
 from sedid import ui
 from sedid.joblog import read_records

@@ -1,6 +1,7 @@
 """The parts of the page as pure functions, and the cache behind them. No server, no browser."""
 
 import base64
+import json
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sedid.detectors import Calibration, Trace
+from sedid.diffusion import NoiseSchedule
 from sedid.progress import finish
 from sedid.ui import filmstrip, pictures
 from sedid.ui.charts import Curve, Scale, curve_chart, density, histogram
@@ -167,7 +169,8 @@ def test_no_verdict_is_made_up_where_there_is_no_calibration() -> None:
     assert 'data-k="165" data-t="330"' in shown
     plain = make_detector(calibrated=False)
     shown = verdict_cards(plain, plain.judge(make_trace(), 330))
-    assert "has not been calibrated" in shown
+    assert shown.count("Not calibrated: no verdict") == 2
+    assert "python -m sedid calibrate" in shown
     assert "no classifier" in shown
     assert "sed-go" not in shown
 
@@ -241,8 +244,6 @@ def test_what_others_wrote_is_escaped() -> None:
 
 
 def test_the_api_answer_is_plain_json_and_withholds_calls_out_of_range() -> None:
-    import json
-
     detector, judgement = judged(real=ramp(1e6, 2e6), generated=ramp(1e6, 2e6))
     found = json.loads(json.dumps(as_json(detector, judgement, ("a note",))))
     assert found["stat"]["verdict"] is None
@@ -344,6 +345,14 @@ def test_the_detector_is_loaded_once_by_many_and_a_failure_is_tried_again() -> N
     for thread in threads:
         thread.join()
     assert loads == 2
+
+
+def test_traces_of_one_network_on_two_schedules_are_kept_apart() -> None:
+    from dataclasses import replace
+
+    detector = make_detector()
+    other = replace(detector, schedule=NoiseSchedule.linear(500))
+    assert TraceCache.key(detector, make_image(), 165) != TraceCache.key(other, make_image(), 165)
 
 
 def test_examples_are_listed_by_origin_and_name(tmp_path) -> None:

@@ -31,9 +31,10 @@ def make_context(detector: str | Path | None = None) -> "Context":
     """
     from sedid.bundle import SHIPPED, load_detector
     from sedid.ui.context import Context, list_examples
+    from sedid.ui.menu import Menu
 
     source = detector or os.environ.get("SEDID_DETECTOR") or SHIPPED
-    return Context(lambda: load_detector(source), list_examples())
+    return Context(lambda: load_detector(source), list_examples(), Menu(source))
 
 
 def build_demo(context: "Context | None" = None) -> "gr.Blocks":

@@ -1,20 +1,24 @@
-"""What the tabs share: the detector, loaded once when first needed, the traces already walked, the examples."""
+"""What the tabs share: the detectors, each loaded once when first needed, the traces already walked, the examples."""
 
 import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sedid.detectors import Detector, Trace, as_seen
+from sedid.ui.menu import DEFAULT, Menu
 
 START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
 
-TraceKey = tuple[str, str, int]
+KEPT = 3  # detectors beside the app's own that stay loaded
+
+TraceKey = tuple[str, int, str, int]
 
 
 class Stopped(Exception):
@@ -32,9 +36,10 @@ class TraceCache:
 
     @staticmethod
     def key(detector: Detector, image: np.ndarray, k: int) -> TraceKey:
-        """What a trace depends on: the weights, the pixels (uint8 (H, W, 3)) and k."""
+        """What a trace depends on: the weights, the noise schedule, the pixels (uint8 (H, W, 3)) and k."""
         weights = detector.info.get("checkpoint_sha256", detector.name)
-        return weights, hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest(), k
+        pixels = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+        return weights, hash(detector.schedule), pixels, k
 
     def get(self, key: TraceKey) -> Trace | None:
         """The trace, which becomes the most recent one; None if it is not here."""
@@ -115,27 +120,52 @@ class Context:
     """Shared by all tabs of one app.
 
     Attributes:
-        load: opens the detector; called at most once with success.
+        load: opens the app's own detector; called at most once with success.
         examples: images for a first look.
+        menu: the other detectors.
     """
 
     load: Callable[[], Detector]
     examples: tuple[Example, ...] = ()
+    menu: Menu = field(default_factory=Menu)
     traces: TraceCache = field(default_factory=TraceCache)
     turns: Turns = field(default_factory=Turns)
     _detector: Detector | None = None
+    _others: OrderedDict[tuple[str, int], Detector] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _opening: threading.Lock = field(default_factory=threading.Lock)
 
-    def detector(self) -> Detector:
-        """The detector. A failure is not remembered: a detector made meanwhile is found by the next request.
+    def detector(self, source: str = DEFAULT) -> Detector:
+        """A detector: the app's own, or another one, of which the last few stay loaded.
+
+        A failure is not remembered: a detector made meanwhile is found by the next request.
+
+        Args:
+            source: a key of the menu.
 
         Raises:
-            FileNotFoundError, ValueError: as `load_detector`.
+            OSError, ValueError: as `load_detector`, or this app may not open it.
         """
+        if source != DEFAULT:
+            return self._other(source)
         with self._lock:
             if self._detector is None:
                 self._detector = self.load()
             return self._detector
+
+    def _other(self, source: str) -> Detector:
+        key = self.menu.stamp(source)
+        found = self._others.get(key)
+        if found is None:
+            with self._opening:
+                found = self._others.get(key) or self.menu.open(source)  # another visitor may have waited for it too
+                self._others[key] = found
+        with suppress(KeyError):  # dropped by another visitor meanwhile
+            self._others.move_to_end(key)
+        while len(self._others) > KEPT:
+            with suppress(KeyError):
+                self._others.popitem(last=False)
+        return found
 
     def warm_up(self) -> None:
         """Load the detector in the background, so that the page is served at once."""
@@ -152,19 +182,25 @@ class Context:
         threading.Thread(target=load, name="warm-up", daemon=True).start()
 
     def walk(
-        self, image: np.ndarray, k: int, session: str | None = None, report: Callable[[int, int], None] | None = None
+        self,
+        image: np.ndarray,
+        k: int,
+        session: str | None = None,
+        report: Callable[[int, int], None] | None = None,
+        source: str = DEFAULT,
     ) -> Trace:
         """The trace of an image, uint8 (H, W, 3), at k: from the cache, or walked now.
 
         Args:
             session: whose wish it is; the walk ends early when the session wants another k.
             report: told (points done, points in all) after each one.
+            source: the detector, as `detector`.
 
         Raises:
             Stopped: the session did not wait for it.
-            FileNotFoundError, ValueError: as `detector`, or k does not fit the schedule.
+            OSError, ValueError: as `detector`, or k does not fit the schedule.
         """
-        detector = self.detector()
+        detector = self.detector(source)
         key = self.traces.key(detector, image, k)
         trace = self.traces.get(key)
         if trace is not None:

@@ -1,7 +1,8 @@
 """What the Inspect tab does: each method answers one event with the parts of the page that change.
 
-A `Shown` in the session says what the visitor looks at. Only `analyse` may evaluate the network; everything else
-reads the cached trace.
+The session keeps which detector the visitor chose and, in a `Shown`, what they look at. Only `analyse` may evaluate
+the network, and only `choose` and `load` should be the first to ask for a detector; everything else reads the cached
+trace.
 """
 
 import logging
@@ -16,6 +17,7 @@ from sedid.diffusion import check_step
 from sedid.ui.context import START, Context, Example, Stopped
 from sedid.ui.filmstrip import seen
 from sedid.ui.inspect_view import Sections, Shown, as_json, sections, snap
+from sedid.ui.menu import DEFAULT
 from sedid.ui.pictures import enlarge
 from sedid.ui.upload import read_upload, refusal
 
@@ -23,17 +25,60 @@ K_RANGE = (5, 495)
 
 WAITING = '<div class="sed-state">Loading the detector …</div>'
 NO_DETECTOR = "No detector could be opened. Name a detector bundle in SEDID_DETECTOR, or make checkpoints/cifar10."
+NOT_OPENED = "This detector could not be opened; the log of the app says why."
 EMPTY = '<div class="sed-state">Upload, paste or photograph an image, or pick an example.</div>'
 
 PROGRESS = gr.Progress()
 Updates = dict[Any, Any]  # component: its new value
+State = tuple[str, Shown | None]  # of a session: key of the detector, what is shown
+START_STATE: State = (DEFAULT, None)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """What an event knows of who sent it.
+
+    Attributes:
+        source: key of the detector in use.
+        shown: what the page shows, if anything.
+        free, lock: the two switches.
+        event: what the page sent with it.
+    """
+
+    source: str
+    shown: Shown | None
+    free: bool
+    lock: bool
+    event: gr.EventData
+    request: gr.Request
+    progress: gr.Progress
+
+    @property
+    def session(self) -> str:
+        """Which page it is."""
+        return self.request.session_hash or ""
+
+    def sent(self, name: str) -> Any:
+        """One value of what the page sent with the event."""
+        return asked(self.event, name)
+
+
+def visited(handle: Callable[..., Any]) -> Callable[..., Any]:
+    """A handler as Gradio calls it: the last three inputs, state and both switches, become a `Visit`."""
+
+    def run(event: gr.EventData, request: gr.Request, progress: gr.Progress = PROGRESS, *inputs: Any) -> Any:
+        *values, (source, shown), free, lock = inputs
+        return handle(Visit(source, shown, free, lock, event, request, progress), *values)
+
+    return run
 
 
 @dataclass(frozen=True)
 class Parts:
     """The components of the tab that events read or change."""
 
-    shown: gr.State
+    state: gr.State
+    menu: gr.Dropdown
     photo: gr.Image
     seen: gr.HTML
     k: gr.Slider
@@ -57,225 +102,238 @@ class Parts:
 
 @dataclass(frozen=True)
 class Inspector:
-    """The event handlers of one tab; `free` and `lock` are its two switches."""
+    """The event handlers of one tab; those that take a `Visit` are wired through `visited`."""
 
     context: Context
     parts: Parts
 
-    def detector(self) -> Detector:
-        """The detector, or a refusal the visitor reads."""
+    def detector(self, source: str = DEFAULT) -> Detector:
+        """A detector, or a refusal the visitor reads."""
         try:
-            return self.context.detector()
-        except (OSError, ValueError) as error:  # its text names folders of this machine, so it goes to the log
+            return self.context.detector(source)
+        except (OSError, ValueError) as error:
             logging.getLogger(__name__).warning("%s", error)
-            raise refusal(ValueError(NO_DETECTOR)) from error
+            if source != DEFAULT and self.context.menu.typing:
+                raise refusal(error) from error
+            # the error's text names folders of this machine
+            raise refusal(ValueError(NO_DETECTOR if source == DEFAULT else NOT_OPENED)) from error
 
-    def render(
-        self,
-        state: Shown,
-        free: bool,
-        lock: bool,
-        session: str | None = None,
-        report: Callable[[int, int], None] | None = None,
-    ) -> Updates:
-        """The parts that follow T_SEC, for a state that becomes the shown one."""
-        detector = self.detector()
-        trace = self.context.walk(state.image, state.k, session, report)
-        strings = astuple(sections(detector, trace, detector.judge(trace, state.t_sec), free, lock))
-        return {self.parts.shown: state} | dict(zip(self.parts.sections(), strings, strict=True))
+    def render(self, visit: Visit, shown: Shown, report: Callable[[int, int], None] | None = None) -> Updates:
+        """The parts that follow T_SEC, for what becomes the shown one; without `report`, nobody may stop a walk."""
+        detector = self.detector(visit.source)
+        trace = self.context.walk(shown.image, shown.k, visit.session if report else None, report, visit.source)
+        strings = astuple(sections(detector, trace, detector.judge(trace, shown.t_sec), visit.free, visit.lock))
+        return {self.parts.state: (visit.source, shown)} | dict(zip(self.parts.sections(), strings, strict=True))
 
-    def analyse(self, state: Shown, free: bool, lock: bool, request: gr.Request, progress: gr.Progress) -> Updates:
-        """The whole page for a new image or a new k.
+    def analyse(self, visit: Visit, shown: Shown) -> Updates:
+        """The whole page for a new image, a new k or a new detector.
 
         Raises:
             Stopped: the visitor did not wait for it.
         """
-        session = request.session_hash or ""
-        self.context.turns.want(session, state.k)
+        self.context.turns.want(visit.session, shown.k)
 
         def report(done: int, total: int) -> None:
-            progress((done, total), desc=f"k = {state.k}: step {done} of {total}", unit="steps")
+            visit.progress((done, total), desc=f"k = {shown.k}: step {done} of {total}", unit="steps")
 
-        updates = self.render(state, free, lock, session, report)
         return (
-            updates
-            | self.controls(state.k, state.t_sec)
-            | {self.parts.seen: seen(state.image, state.notes, state.example)}
+            self.render(visit, shown, report)
+            | self.controls(self.detector(visit.source), shown.k, shown.t_sec)
+            | {self.parts.seen: seen(shown.image, shown.notes, shown.example)}
         )
 
-    def controls(self, k: int, t_sec: int) -> Updates:
+    def controls(self, detector: Detector, k: int, t_sec: int) -> Updates:
         """Both sliders; the steps of T_SEC follow k."""
-        ends = gr.Slider(minimum=k, maximum=self.detector().max_t_sec(k), step=k, value=t_sec)
+        ends = gr.Slider(minimum=k, maximum=detector.max_t_sec(k), step=k, value=t_sec)
         return {self.parts.k: k, self.parts.t_sec: ends}
 
-    def pair(self, state: Shown | None) -> tuple[int, int]:
-        """The (k, T_SEC) a new image starts at."""
-        return (state.k, state.t_sec) if state else self.detector().chosen or START
+    def fit(self, detector: Detector, k: Any, t_sec: Any, otherwise: tuple[int, int]) -> tuple[int, int]:
+        """The (k, T_SEC) of this detector closest to what a visitor named."""
+        low, high = k_range(detector)
+        k = min(max(whole(k, otherwise[0]), low), high)
+        return k, snap(detector, k, whole(t_sec, otherwise[1]))
 
-    def load(self, free: bool, lock: bool, request: gr.Request, progress: gr.Progress = PROGRESS) -> Updates:
-        """A page opens, with an example already analysed; ?k=, t_sec= and example= name another view."""
+    def pair(self, visit: Visit) -> tuple[int, int]:
+        """The (k, T_SEC) a new image starts at."""
+        if visit.shown:
+            return visit.shown.k, visit.shown.t_sec
+        detector = self.detector(visit.source)
+        return self.fit(detector, None, None, detector.chosen or START)
+
+    def load(self, visit: Visit) -> Updates:
+        """A page opens, with an example already analysed; ?detector=, k=, t_sec= and example= name another view."""
+        query, menu = dict(visit.request.query_params), self.context.menu
+        source = str(query.get("detector")) if menu.offers(query.get("detector")) else DEFAULT
+        choices = menu.choices()
         try:
-            detector = self.detector()
-        except gr.Error:
-            return {self.parts.verdicts: f'<div class="sed-state"><b>{NO_DETECTOR}</b></div>'}
-        query, start = dict(request.query_params), self.pair(None)
-        k = min(max(whole(query.get("k"), start[0]), K_RANGE[0]), K_RANGE[1])
-        pair = k, snap(detector, k, whole(query.get("t_sec"), start[1]))
-        button = {self.parts.calibrated: calibrated_button(detector)}
+            detector = self.detector(source)
+        except gr.Error as error:
+            if source == DEFAULT:
+                state = f'<div class="sed-state"><b>{NO_DETECTOR}</b></div>'
+                return {self.parts.verdicts: state, self.parts.menu: gr.Dropdown(choices=choices, value=source)}
+            gr.Warning(error.message)
+            source, detector = DEFAULT, self.detector()
+        visit = replace(visit, source=source)
+        pair = self.fit(detector, query.get("k"), query.get("t_sec"), detector.chosen or START)
+        frame = self.frame(detector, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
         if not self.context.examples:
-            return button | self.controls(*pair) | {self.parts.verdicts: EMPTY}
+            return frame | {self.parts.verdicts: EMPTY, self.parts.state: (source, None)}
         example = self.named(query.get("example")) or self.context.examples[0]
-        return button | self.open(example, pair, free, lock, request, progress)
+        return self.open(visit, example, pair, frame)
+
+    def frame(self, detector: Detector, pair: tuple[int, int]) -> Updates:
+        """What depends on the detector, not on the image: the button and the reach of the sliders."""
+        low, high = k_range(detector)
+        reach = {self.parts.k: gr.Slider(minimum=low, maximum=high, value=pair[0])}
+        return {self.parts.calibrated: calibrated_button(detector)} | self.controls(detector, *pair) | reach
 
     def named(self, name: Any) -> Example | None:
         """The example of this name."""
         return next((example for example in self.context.examples if example.name == name), None)
 
-    def open(
-        self,
-        example: Example,
-        pair: tuple[int, int],
-        free: bool,
-        lock: bool,
-        request: gr.Request,
-        progress: gr.Progress,
-    ) -> Updates:
+    def open(self, visit: Visit, example: Example, pair: tuple[int, int], frame: Updates | None = None) -> Updates:
         """Show an example at (k, T_SEC)."""
-        image, notes = as_seen(self.detector(), example.path)
+        detector = self.detector(visit.source)
+        image, notes = as_seen(detector, example.path)
         try:
-            updates = self.analyse(Shown(image, notes, *pair, example.name), free, lock, request, progress)
+            updates = self.analyse(visit, Shown(image, notes, *pair, example.name, detector.center_crop))
         except Stopped:
             return gr.skip()
-        return updates | {self.parts.photo: enlarge(image)}
+        return updates | (frame or {}) | {self.parts.photo: enlarge(image)}
 
-    def pick(
-        self,
-        event: gr.EventData,
-        state: Shown | None,
-        free: bool,
-        lock: bool,
-        request: gr.Request,
-        progress: gr.Progress = PROGRESS,
-    ) -> Updates:
-        """An example was clicked, or a picture of another tab (a data URI)."""
-        picture = asked(event, "image")
-        if isinstance(picture, str) and picture.startswith("data:"):
-            updates = self.take({"url": picture, "orig_name": "The image"}, state, free, lock, request, progress)
-            taken = updates.get(self.parts.shown)
-            return updates | {self.parts.photo: enlarge(taken.image)} if taken else updates
-        example = self.named(asked(event, "example"))
-        return gr.skip() if example is None else self.open(example, self.pair(state), free, lock, request, progress)
+    def offer(self) -> Any:
+        """The menu as it is now: jobs may have made detectors meanwhile."""
+        return gr.Dropdown(choices=self.context.menu.choices())
 
-    def take(
-        self,
-        payload: dict[str, Any] | None,
-        state: Shown | None,
-        free: bool,
-        lock: bool,
-        request: gr.Request,
-        progress: gr.Progress = PROGRESS,
-    ) -> Updates:
-        """An image was uploaded or pasted."""
+    def choose(self, visit: Visit, source: Any) -> Any:
+        """Another detector was picked in the menu, typed, or asked for by another tab: open it, change nothing yet."""
+        source = str(visit.sent("detector") or source or DEFAULT)
+        self.context.turns.want(visit.session, None)
+        visit.progress(0, desc="Opening the detector")
+        self.detector(source)
+        return gr.Dropdown(choices=self.context.menu.choices(), value=source)
+
+    def follow(self, visit: Visit, source: str, photo: dict[str, Any] | None) -> Updates:
+        """The page moves to the detector that `choose` opened, to its own pair."""
+        if source == visit.source:
+            return gr.skip()
+        detector = self.detector(source)
+        pair, there = self.fit(detector, None, None, detector.chosen or START), replace(visit, source=source)
+        if visit.shown is None:
+            return self.frame(detector, pair) | {self.parts.state: (source, None)}
         try:
-            upload = read_upload(self.detector(), payload)
-            updates = self.analyse(Shown(upload.seen, upload.notes, *self.pair(state)), free, lock, request, progress)
+            shown = replace(self.seen_by(detector, visit.shown, photo), k=pair[0], t_sec=pair[1])
+            return self.analyse(there, shown) | self.frame(detector, pair)
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
-            return {self.parts.photo: self.restore(state)}
+            return {self.parts.menu: visit.source}
+
+    def seen_by(self, detector: Detector, shown: Shown, photo: dict[str, Any] | None) -> Shown:
+        """The image at hand as another detector sees it.
+
+        Raises:
+            OSError, ValueError: the image is gone.
+        """
+        if (len(shown.image), shown.center_crop) == (detector.size, detector.center_crop):
+            return shown
+        example = self.named(shown.example)
+        if example is None:
+            upload = read_upload(detector, photo)
+            image, notes = upload.seen, upload.notes
+        else:
+            image, notes = as_seen(detector, example.path)
+        return replace(shown, image=image, notes=notes, center_crop=detector.center_crop)
+
+    def keep(self, state: State) -> str:
+        """The menu after a refusal: the detector in use."""
+        return state[0]
+
+    def pick(self, visit: Visit) -> Updates:
+        """An example was clicked, or a picture of another tab (a data URI)."""
+        picture = visit.sent("image")
+        if isinstance(picture, str) and picture.startswith("data:"):
+            updates = self.take(visit, {"url": picture, "orig_name": "The image"})
+            _, taken = updates.get(self.parts.state, START_STATE)
+            return updates | {self.parts.photo: enlarge(taken.image)} if taken else updates
+        example = self.named(visit.sent("example"))
+        return gr.skip() if example is None else self.open(visit, example, self.pair(visit))
+
+    def take(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
+        """An image was uploaded or pasted."""
+        try:
+            detector = self.detector(visit.source)
+            upload = read_upload(detector, payload)
+            shown = Shown(upload.seen, upload.notes, *self.pair(visit), center_crop=detector.center_crop)
+            updates = self.analyse(visit, shown)
+        except (OSError, ValueError) as error:
+            raise refusal(error) from error
+        except Stopped:
+            return {self.parts.photo: enlarge(visit.shown.image) if visit.shown else None}
         return updates if upload.preview is None else updates | {self.parts.photo: upload.preview}
 
-    def photograph(
-        self, payload: dict[str, Any] | None, state: Shown | None, free: bool, lock: bool, request: gr.Request
-    ) -> Updates:
+    def photograph(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
         """The image changed. Gradio (6.31) tells so little of the camera; its pictures have this name and a size."""
         if not payload or payload.get("orig_name") != "image.png" or payload.get("size") is None:
             return gr.skip()
-        return self.take(payload, state, free, lock, request, PROGRESS)
+        return self.take(visit, payload)
 
-    def clear(self) -> Updates:
+    def clear(self, visit: Visit) -> Updates:
         """The image was taken away."""
-        empty = {self.parts.verdicts: EMPTY, self.parts.seen: "", self.parts.shown: None}
+        empty = {self.parts.verdicts: EMPTY, self.parts.seen: "", self.parts.state: (visit.source, None)}
         return dict.fromkeys(self.parts.sections(), "") | empty
 
-    def restore(self, state: Shown | None) -> Any:
+    def restore(self, state: State) -> Any:
         """What the image input shows after a refusal: the image whose result is still on the page."""
-        return enlarge(state.image) if state else None
+        return enlarge(state[1].image) if state[1] else None
 
-    def go(
-        self,
-        pair: tuple[Any, Any],
-        state: Shown | None,
-        free: bool,
-        lock: bool,
-        request: gr.Request,
-        progress: gr.Progress,
-    ) -> Updates:
+    def go(self, visit: Visit, k: Any, t_sec: Any = None) -> Updates:
         """Go to another (k, T_SEC), as nearly as they exist; T_SEC None keeps the present one."""
-        start = self.pair(state)
-        k = min(max(whole(pair[0], start[0]), K_RANGE[0]), K_RANGE[1])
-        t_sec = snap(self.detector(), k, whole(pair[1], start[1]))
-        if state is None:
-            return self.controls(k, t_sec)
+        detector = self.detector(visit.source)
+        k, t_sec = self.fit(detector, k, t_sec, self.pair(visit))
+        if visit.shown is None:
+            return self.controls(detector, k, t_sec)
         try:
-            return self.analyse(replace(state, k=k, t_sec=t_sec), free, lock, request, progress)
+            return self.analyse(visit, replace(visit.shown, k=k, t_sec=t_sec))
         except Stopped:
             return gr.skip()
 
-    def set_k(
-        self,
-        k: Any,
-        state: Shown | None,
-        free: bool,
-        lock: bool,
-        request: gr.Request,
-        progress: gr.Progress = PROGRESS,
-    ) -> Updates:
+    def set_k(self, visit: Visit, k: Any) -> Updates:
         """The slider of k was let go."""
-        updates = self.go((k, None), state, free, lock, request, progress)
+        updates = self.go(visit, k)
         if updates.get(self.parts.k) == k:
             del updates[self.parts.k]  # it may have been moved on meanwhile, and is not set back
         return updates
 
-    def go_there(
-        self,
-        event: gr.EventData,
-        state: Shown | None,
-        free: bool,
-        lock: bool,
-        request: gr.Request,
-        progress: gr.Progress = PROGRESS,
-    ) -> Updates:
+    def go_there(self, visit: Visit) -> Updates:
         """A card's button named the pair."""
-        return self.go((asked(event, "k"), asked(event, "t_sec")), state, free, lock, request, progress)
+        return self.go(visit, visit.sent("k"), visit.sent("t_sec"))
 
-    def go_calibrated(
-        self, state: Shown | None, free: bool, lock: bool, request: gr.Request, progress: gr.Progress = PROGRESS
-    ) -> Updates:
+    def go_calibrated(self, visit: Visit) -> Updates:
         """Back to the detector's own pair."""
-        return self.go(self.detector().chosen or START, state, free, lock, request, progress)
+        return self.go(visit, *(self.detector(visit.source).chosen or START))
 
-    def set_t_sec(self, t_sec: Any, state: Shown | None, free: bool, lock: bool) -> Updates:
+    def set_t_sec(self, visit: Visit, t_sec: Any) -> Updates:
         """T_SEC moved along the trace at hand."""
-        if state is None:
+        if visit.shown is None:
             return gr.skip()
-        found = snap(self.detector(), state.k, whole(t_sec, state.t_sec))
+        found = snap(self.detector(visit.source), visit.shown.k, whole(t_sec, visit.shown.t_sec))
         # A slider being dragged is not set back to where it was a moment ago.
         slider = {} if found == t_sec else {self.parts.t_sec: found}
-        return self.render(replace(state, t_sec=found), free, lock) | slider
+        return self.render(visit, replace(visit.shown, t_sec=found)) | slider
 
-    def switch(self, state: Shown | None, free: bool, lock: bool) -> Updates:
+    def switch(self, visit: Visit) -> Updates:
         """Weight-free or the colour lock was switched."""
-        return self.render(state, free, lock) if state else gr.skip()
+        return self.render(visit, visit.shown) if visit.shown else gr.skip()
 
     def wish(self, event: gr.EventData, request: gr.Request) -> None:
         """Another k is wanted: a walk under way ends at its next step."""
         self.context.turns.want(request.session_hash or "", whole(asked(event, "k"), START[0]))
 
-    def stop(self, state: Shown | None, request: gr.Request) -> Updates:
+    def stop(self, state: State, request: gr.Request) -> Updates:
         """Give up the walk under way; the previous result stays."""
         self.context.turns.want(request.session_hash or "", None)
-        return {self.parts.k: state.k} if state else gr.skip()
+        return {self.parts.k: state[1].k} if state[1] else gr.skip()
 
     def api(self, image: dict[str, Any] | None, k: int = 0, t_sec: int = 0) -> dict[str, Any]:
         """Judge one image: does it look generated by the diffusion model of this detector?
@@ -300,11 +358,18 @@ class Inspector:
         return as_json(detector, judgement, upload.notes)
 
 
+def k_range(detector: Detector) -> tuple[int, int]:
+    """The smallest and largest k offered for a detector; both exist on short schedules, too."""
+    last = len(detector.schedule) - 1
+    return min(K_RANGE[0], last), min(K_RANGE[1], last)
+
+
 def calibrated_button(detector: Detector) -> Any:
     """The button's words for this detector; hidden where nothing is calibrated."""
     if detector.chosen is None:
         return gr.Button(visible=False)
-    return gr.Button(f"Use the calibrated pair: k = {detector.chosen[0]}, T_SEC = {detector.chosen[1]}")
+    words = f"Use the calibrated pair: k = {detector.chosen[0]}, T_SEC = {detector.chosen[1]}"
+    return gr.Button(words, visible=True)
 
 
 def asked(event: gr.EventData, name: str) -> Any:

@@ -7,7 +7,9 @@ import numpy as np
 
 from sedid.images import read_image
 from sedid.ui.context import START, Context, Example
-from sedid.ui.inspect_events import K_RANGE, WAITING, Inspector, Parts
+from sedid.ui.evaluate_tab import this_tab
+from sedid.ui.inspect_events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
+from sedid.ui.menu import DEFAULT
 from sedid.ui.pictures import data_uri, text
 from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
 
@@ -18,7 +20,16 @@ NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
 
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
-    shown = gr.State(None)
+    state = gr.State(START_STATE)
+    typing = context.menu.typing
+    menu = gr.Dropdown(
+        context.menu.choices(),
+        value=DEFAULT,
+        label="Detector",
+        info="Pick one, or type a folder or a Hub id (user/repo) and press Enter." if typing else None,
+        allow_custom_value=typing,
+        elem_id="detector",
+    )
     with gr.Row(elem_id="inspect"):
         with gr.Column(scale=4, min_width=300):
             photo = gr.Image(
@@ -55,10 +66,10 @@ def build(context: Context) -> None:
     bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
 
     parts = Parts(
-        shown, photo, seen, k, t_sec, calibrated, verdicts, heat, curve, factors, compared, film
+        state, menu, photo, seen, k, t_sec, calibrated, verdicts, heat, curve, factors, compared, film
     )  # fmt: skip
     on = Inspector(context, parts)
-    view = [shown, weight_free, locked]
+    view = [state, weight_free, locked]
     light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     heavy: dict[str, Any] = {
         "outputs": parts.all(),
@@ -66,28 +77,38 @@ def build(context: Context) -> None:
         "api_visibility": "private",
         **NETWORK,
     }
-    where = [k, t_sec, seen]
+    where = [k, t_sec, seen, menu]
 
-    opening = root().load(on.load, view[1:], **heavy)
+    opening = root().load(visited(on.load), view, **heavy)
     opening.success(None, where, js=MARK, **light)
-    taking = photo.upload(on.take, [photo, *view], preprocess=False, **heavy)
-    photo.change(on.photograph, [photo, *view], parts.all(), preprocess=False, **light, **NETWORK)
-    photo.clear(on.clear, None, parts.all(), **light)
-    taking.failure(on.restore, shown, photo, **light)
-    picking = bridge.submit(on.pick, view, **heavy)
+    taking = photo.upload(visited(on.take), [photo, *view], preprocess=False, **heavy)
+    photo.change(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **light, **NETWORK)
+    photo.clear(visited(on.clear), view, parts.all(), **light)
+    taking.failure(on.restore, state, photo, **light)
+    picking = bridge.submit(visited(on.pick), view, **heavy)
     # `wish` comes first: Gradio sends the events of one trigger in this order, each after the one before.
     bridge.select(on.wish, queue=False, trigger_mode="multiple", **light)
-    stepping = bridge.select(on.set_k, [k, *view], trigger_mode="always_last", preprocess=False, **heavy)
-    going = bridge.apply(on.go_there, view, **heavy)
-    returning = calibrated.click(on.go_calibrated, view, **heavy)
+    stepping = bridge.select(visited(on.set_k), [k, *view], trigger_mode="always_last", preprocess=False, **heavy)
+    going = bridge.apply(visited(on.go_there), view, **heavy)
+    returning = calibrated.click(visited(on.go_calibrated), view, **heavy)
     moving = bridge.input(
-        on.set_t_sec, [t_sec, *view], parts.all(), trigger_mode="always_last", preprocess=False, **light
+        visited(on.set_t_sec), [t_sec, *view], parts.all(), trigger_mode="always_last", preprocess=False, **light
     )
-    for event in (taking, picking, stepping, going, returning, moving):
+    # Opening has a queue of its own: nobody's pictures wait for another visitor's download.
+    opens: dict[str, Any] = {"concurrency_id": "opening", "concurrency_limit": 1, "show_progress_on": menu}
+    choosing: dict[str, Any] = {"fn": visited(on.choose), "inputs": [menu, *view], "outputs": menu, **opens}
+    following = []
+    for chosen in (menu.input, bridge.edit):
+        choice = chosen(**choosing, preprocess=False, trigger_mode="always_last", api_visibility="private")
+        following.append(choice.success(visited(on.follow), [menu, photo, *view], preprocess=False, **heavy))
+        for step in (choice, following[-1]):
+            step.failure(on.keep, state, menu, **light)
+    for event in (taking, picking, stepping, going, returning, moving, *following):
         event.success(None, where, js=REMEMBER, **light)
-    gr.on([weight_free.input, locked.input], on.switch, view, parts.all(), **light)
-    stop.click(on.stop, shown, [k], queue=False, **light)
+    gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **light)
+    stop.click(on.stop, state, [k], queue=False, **light)
     blend.input(None, blend, js=BLEND, **light)
+    this_tab().select(on.offer, None, menu, **light)
 
     with gr.Row(visible=False):  # the public API, with no widgets of its own
         arguments = [gr.Image(type="filepath"), gr.Number(0, precision=0), gr.Number(0, precision=0)]
@@ -122,7 +143,7 @@ def switch(label: str, info: str) -> gr.Checkbox:
 def example_strip(examples: tuple[Example, ...]) -> str:
     """The examples as buttons, reals and generated under their own headings."""
     parts = []
-    for origin, heading in (("real", "Real photographs"), ("generated", "Generated by this model")):
+    for origin, heading in (("real", "Real photographs"), ("generated", "Generated by the shipped model")):
         of_kind = [example for example in examples if example.origin == origin]
         if of_kind:
             parts.append(f"<h4>{heading}</h4>")

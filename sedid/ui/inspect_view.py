@@ -20,6 +20,7 @@ class Shown:
         notes: what preprocessing did.
         k, t_sec: the pair.
         example: its name, if it is one.
+        center_crop: of the detector that sees it so.
     """
 
     image: np.ndarray
@@ -27,6 +28,7 @@ class Shown:
     k: int
     t_sec: int
     example: str = ""
+    center_crop: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,10 @@ from sedid.ui.pictures import number, text
 CALLS = {GENERATED: "Looks generated", REAL: "Looks real"}
 
 
+NO_CALIBRATION = """<p>This diffusion model has not been calibrated as a detector. Everything below works without.</p><p>To calibrate it, go to stage 3 of the Train tab, or run <code>python -m sedid calibrate
+--set detector=… --set real=… --set generated=… --set out=…</code>.</p>"""
+
+
 def headline(verdict: Verdict | None) -> tuple[str, str]:
     """The call in words, and the style class it gets."""
     if verdict is None:
@@ -76,7 +80,7 @@ def missing(detector: Detector, judgement: Judgement, neural: bool) -> str:
         return f"<p>The classifier was not calibrated at {here}; it was at k = {pair[0]}, T_SEC = {pair[1]}.</p>{go_there(pair)}"
     pair_or_none = detector.nearest(judgement.k, judgement.t_sec)
     if pair_or_none is None:
-        return "<p>This diffusion model has not been calibrated as a detector. Everything below works without.</p>"
+        return NO_CALIBRATION
     return (
         f"<p>Nothing was calibrated at {here}. The nearest calibrated pair is k = {pair_or_none[0]}, "
         f"T_SEC = {pair_or_none[1]}.</p>{go_there(pair_or_none)}"
@@ -91,6 +95,7 @@ def card(detector: Detector, judgement: Judgement, neural: bool) -> str:
     )
     call, style = headline(verdict)
     if verdict is None:
+        call = call if detector.stat or detector.nn else "Not calibrated: no verdict"
         score, body = ("", missing(detector, judgement, neural))
         if not neural:
             score = f'<p class="sed-score"><b>{number(judgement.t_error)}</b> t-error</p>'

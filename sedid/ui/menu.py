@@ -1,0 +1,95 @@
+"""The detectors a page offers: the app's own, the bundles in checkpoints/ and those that jobs made; or any other, typed.
+
+A choice travels as a key ("default", "checkpoints/cifar10", "job:<id>"), so that pages and links name no folder of this
+machine. What is typed, a folder or a Hub id, is its own key.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sedid.bundle import SHIPPED, detector_file, load_detector
+from sedid.detectors import Detector
+from sedid.jobs import JobStore
+from sedid.ui.train_form import job_name, refusal
+
+DEFAULT, JOB, CHECKPOINTS = "default", "job:", "checkpoints/"
+
+
+@dataclass(frozen=True)
+class Menu:
+    """What can be opened.
+
+    Attributes:
+        own: folder or Hub id of the app's own detector.
+        checkpoints: a folder of bundles.
+        runs: the runs folder; None: that of `JobStore`.
+    """
+
+    own: str | Path = SHIPPED
+    checkpoints: Path = SHIPPED.parent
+    runs: Path | None = None
+
+    def choices(self) -> list[tuple[str, str]]:
+        """(label, key) of every entry: the app's own detector first, then the newest jobs, then checkpoints/."""
+        own = Path(self.own)
+        found = [(f"{own.name} (shipped)" if own.resolve() == SHIPPED.resolve() else own.name, DEFAULT)]
+        for job in JobStore(self.runs).jobs():
+            if not job.active and is_pipeline(job.folder / "bundle"):
+                found.append((job_name(job), f"{JOB}{job.id}"))
+        for folder in sorted(self.checkpoints.glob("*")):
+            if is_pipeline(folder) and folder.resolve() != own.resolve():
+                found.append((folder.name, f"{CHECKPOINTS}{folder.name}"))
+        return found
+
+    def offers(self, key: object) -> bool:
+        """Whether a key is that of an entry, not something typed."""
+        return key in [entry for _, entry in self.choices()]
+
+    @property
+    def typing(self) -> bool:
+        """Whether visitors may name any folder or Hub id: where they may train, too."""
+        return not refusal()
+
+    def place(self, key: str) -> tuple[str, str | Path]:
+        """(name, folder or Hub id) of a key other than DEFAULT.
+
+        Raises:
+            ValueError: it is no entry, and nothing else may be opened here.
+        """
+        key = key.strip()
+        if key.startswith(JOB):
+            job = JobStore(self.runs).get(key.removeprefix(JOB))
+            if job.active:
+                raise ValueError(f"{job_name(job)} is still at work on its detector.")
+            return job_name(job), job.folder / "bundle"
+        name = key.removeprefix(CHECKPOINTS)
+        if name != key and re.fullmatch(r"\w[\w.-]*", name) and is_pipeline(self.checkpoints / name):
+            return name, self.checkpoints / name
+        if not key or not self.typing:
+            raise ValueError("This page opens only the detectors of its menu.")
+        return Path(key).name, key
+
+    def stamp(self, key: str) -> tuple[str, int]:
+        """Another value whenever the calibration behind a key changed.
+
+        Raises:
+            ValueError: as `place`.
+        """
+        _, source = self.place(key)
+        file = detector_file(Path(source))
+        return str(source), file.stat().st_mtime_ns if file.is_file() else 0
+
+    def open(self, key: str) -> Detector:
+        """Load the detector of a key other than DEFAULT.
+
+        Raises:
+            ValueError, OSError: as `place` and `load_detector`.
+        """
+        name, source = self.place(key)
+        return replace(load_detector(source), name=name)
+
+
+def is_pipeline(folder: Path) -> bool:
+    """Whether a folder holds a diffusers pipeline."""
+    return (folder / "model_index.json").is_file()

@@ -1,0 +1,41 @@
+"""What tests in a browser share: the app on a free port, the browser's place, and how its page is read."""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+
+from sedid.ui import build_demo, launch_options, quiet
+from sedid.ui.context import Context
+
+quiet()
+CHROMIUM = (
+    os.environ.get("CHROMIUM")
+    or shutil.which("chromium")
+    or shutil.which("chromium-browser")
+    or shutil.which("google-chrome")
+)
+WAIT = 20_000  # milliseconds; an upper bound, nothing waits this long when all is well
+
+
+@contextlib.contextmanager
+def served(context: Context) -> Iterator[str]:
+    """The app on a free port of this machine."""
+    demo = build_demo(context)
+    try:
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        yield url
+    finally:
+        demo.close()
+
+
+def outside(address: str, url: str) -> bool:
+    return not address.startswith((url, "data:", "blob:"))
+
+
+def score(page) -> str:
+    return page.locator("[data-verdict=stat] .sed-score").inner_text()
+
+
+def wait_for_t_sec(page, t_sec: int) -> None:
+    page.wait_for_selector(f"#film .sed-measured:last-child >> text=t = {t_sec}")
