@@ -69,6 +69,15 @@ class Evaluation:
         """The metrics of the training loss; None where it was not measured (older results, older calibrations)."""
         return self.results.get("existing", {}).get(reals)
 
+    def losses(self, reals: str) -> tuple[np.ndarray, np.ndarray] | None:
+        """Training losses (N,) of reals and generated images, turned so that higher means more generated."""
+        row, names = self.existing(reals), [f"existing_{part}" for part in (reals, "generated")]
+        if row is None or any(name not in self.arrays for name in names):
+            return None
+        sign = -1 if row["polarity"] == "smaller" else 1
+        real, generated = (sign * self.arrays[name].astype(np.float64) for name in names)
+        return real, generated
+
     def scores(self, reals: str, pair: Pair | None) -> tuple[np.ndarray, np.ndarray] | None:
         """Raw scores (N,) of reals and of generated images: t-errors at a pair, or NN's probabilities (None).
 

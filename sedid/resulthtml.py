@@ -102,7 +102,19 @@ def protocol(evaluation: Evaluation) -> str:
     shown.append(("t-error", str(stated.get("reduction", "?"))))
     versions = ", ".join(f"{name} {number}" for name, number in stated.get("versions", {}).items())
     shown.append(("Versions", versions))
-    return facts(shown) + leaks(evaluation.results)
+    return facts(shown) + crossed(stated.get("generated_by", {})) + leaks(evaluation.results)
+
+
+def crossed(manifest: dict[str, Any]) -> str:
+    """The warning that another checkpoint made the images than the one that scores them; empty where none is due."""
+    if not manifest.get("cross_checkpoint"):
+        return ""
+    maker = str(manifest.get("checkpoint_sha256", "?"))[:12]
+    return (
+        f'<p class="res-warning" role="alert"><b>Cross-checkpoint.</b> The generated images were made by checkpoint '
+        f"{escape(maker)}, not by the one that scores them. The method asks whether THIS model made an image, so these "
+        "figures answer another question than the paper's.</p>"
+    )
 
 
 def leaks(results: dict[str, Any]) -> str:
@@ -195,7 +207,7 @@ def score_name(evaluation: Evaluation, pair: Pair | None) -> str:
 
 
 def curves(evaluation: Evaluation, reals: str, pair: Pair | None) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
-    """ROC curves, label -> (FPR, TPR, style): the chosen score, NN, and STAT's other pairs faintly."""
+    """ROC curves, label -> (FPR, TPR, style): the chosen score, NN, and faintly the baseline and STAT's other pairs."""
     shown: list[Pair | None] = [other for other in evaluation.pairs if other != pair]
     shown += [None] if pair is not None else []
     found = {}
@@ -206,6 +218,9 @@ def curves(evaluation: Evaluation, reals: str, pair: Pair | None) -> dict[str, t
             style = "res-one" if one == pair else "res-two res-dash" if one is None else "res-faint res-thin"
             key = label if one in (pair, None) else f"{label}|{one}"
             found[key] = (*roc(*values)[:2], style)
+    losses, row = evaluation.losses(reals), evaluation.existing(reals)
+    if losses is not None and row is not None:
+        found = {f"Training loss at t = {row['t']}": (*roc(*losses)[:2], "res-faint res-dash")} | found
     return found
 
 

@@ -69,6 +69,17 @@ def test_the_threshold_of_the_drawing_is_the_one_asked_for(runs: Path) -> None:
     assert (found[0][2], found[1][2]) == ("the calibration split", "the best of these very images")
 
 
+def test_the_page_warns_of_leaks_and_of_another_checkpoints_images(runs: Path) -> None:
+    file, _ = write_evaluation(runs / "leaky" / "bundle" / "sedid", warning="JPEG blocks alone tell")
+    stored = read_json(file)
+    stored["protocol"]["generated_by"]["cross_checkpoint"] = True
+    write_json(file, stored)
+    shown = {run: evaluate_tab.show(run, "heldout", None, None, "")[0] for run in ("leaky", "my-run")}
+    for said in ("The data gives the classes away.", "JPEG blocks alone tell", "<b>Cross-checkpoint.</b>"):
+        assert said in shown["leaky"]
+        assert said not in shown["my-run"]
+
+
 def test_unknown_choices_fall_back_to_the_detectors_own(runs: Path) -> None:
     assert evaluate_tab.show("my-run", "nobody", "MNIST", "7,7", "") == evaluate_tab.show(
         "my-run", "heldout", "CIFAR-10", "165,825", ""

@@ -117,6 +117,7 @@ def test_the_evaluation_measures_it_where_it_was_calibrated(measured: Path) -> N
     table = resulthtml.table_2(evaluation, "heldout", "CIFAR-10")
     assert f"Training loss (Matsumoto et al. 2023), t = {section['t']}" in table
     assert "1 noise an image" in table
+    assert f"Training loss at t = {section['t']}" in resulthtml.charts(evaluation, "members", evaluation.chosen, False)
     assert f"| training loss (baseline) |  | t = {section['t']} |" in results_table(evaluation.results)
 
 
