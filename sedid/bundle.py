@@ -38,7 +38,7 @@ from sedid.models import (
     pipeline_part,
     unet_weights,
 )
-from sedid.storage import read_json, replacing_parts, write_json
+from sedid.storage import read_json, replacing_parts, stored_tensors, write_json
 
 FORMAT = 1
 SHARD = "8MB"
@@ -70,16 +70,15 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: the run has no best.safetensors yet.
-        ValueError: the file does not say of which architecture its weights are.
+        ValueError: the file is damaged, or does not say of which architecture its weights are.
     """
     from diffusers.models import UNet2DModel
-    from safetensors import safe_open
 
     from sedid.images import PREPROCESSING
 
     config = read_json(Path(run) / "config.json")
     best = Path(run) / "best.safetensors"
-    with safe_open(best, framework="pt") as stored:
+    with stored_tensors(best) as stored:
         metadata = stored.metadata()
         if "unet" not in metadata:
             raise ValueError(f"{best} does not say of which architecture its weights are: train it with this version")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 Config = TypeVar("Config")
 
+MAY_BE_ZERO = ("warmup_steps", "samples", "loss_ts")  # and whatever is 0 by default; other whole numbers start at 1
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 NAMES: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
 
@@ -29,8 +30,8 @@ def load_config(
         settings: "key=value" texts; a tuple is written with commas, in brackets or without, None as "none".
 
     Raises:
-        ValueError: a key that `cls` does not have (the nearest one is named), a value of another type, a
-            setting without a default that was left out, or a file that is not TOML.
+        ValueError: a key that `cls` does not have (the nearest one is named), a value of another type, a count below
+            1, a setting without a default that was left out, or a file that is not TOML.
         FileNotFoundError: there is no such file.
     """
     hints = get_type_hints(cls)
@@ -45,6 +46,12 @@ def load_config(
             raise ValueError(f"--set takes key=value, not {setting!r}")
         key = known(key.strip(), hints, "--set")
         values[key] = _parsed(key, text.strip(), hints[key])
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        least = 0 if field.name in MAY_BE_ZERO or field.default == 0 else 1
+        value = values.get(field.name)
+        for number in value if isinstance(value, tuple) else (value,):
+            if type(number) is int and number < least:
+                raise ValueError(f"{field.name} must be at least {least}, not {number}")
     missing = [
         field.name
         for field in dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -128,6 +135,7 @@ def _parsed(key: str, text: str, hint: Any) -> Any:
     try:
         if kind is bool:
             raise ValueError
-        return _typed(key, kind(text), hint)
+        value = kind(text)
     except ValueError:
         raise ValueError(f"{key} must be {_wanted(hint)}, not {text!r}") from None
+    return _typed(key, value, hint)

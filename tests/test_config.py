@@ -16,6 +16,7 @@ class Settings:
     flip: bool = True
     limit: int | None = None
     t_secs: tuple[int, ...] = (165,)
+    seed: int = 0
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
@@ -57,6 +58,10 @@ def test_command_line_texts_take_the_type_of_their_setting(setting: str, name: s
         ("steps", "key=value, not 'steps'"),
         ("steps=ten", "steps must be a whole number, not 'ten'"),
         ("steps=1.5", "steps must be a whole number"),
+        ("steps=0", "steps must be at least 1, not 0"),
+        ("limit=-3", "limit must be at least 1, not -3"),
+        ("t_secs=[165, 0]", "t_secs must be at least 1, not 0"),
+        ("seed=-1", "seed must be at least 0, not -1"),
         ("learning_rate=fast", "learning_rate must be a number"),
         ("learning_rate=nan", "learning_rate must be a number"),
         ("flip=maybe", "flip must be true or false"),
@@ -74,6 +79,7 @@ def test_what_does_not_fit_is_refused_by_name(setting: str, said: str) -> None:
     ("line", "said"),
     [
         ('steps = "10"', "steps must be a whole number, not '10'"),
+        ("t_secs = [0]", "t_secs must be at least 1, not 0"),
         ("steps = true", "steps must be a whole number, not True"),
         ("steps = 1.0", "steps must be a whole number"),
         ("flip = 1", "flip must be true or false"),

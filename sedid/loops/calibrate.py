@@ -70,9 +70,11 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     """Score the calibration split and write the `stat` section of detector.json; returns that section.
 
     Raises:
-        ValueError: an error rate outside (0, 0.5), a timestep outside the schedule, data that cannot be read, or
-            a detector that would have to be copied first.
+        ValueError: no k, an error rate outside (0, 0.5), a k or timestep outside the schedule, data that cannot be
+            read, or a detector that would have to be copied first.
     """
+    if not config.ks:
+        raise ValueError("ks must name at least one step size")
     if not 0 < config.error_rate < 0.5:
         raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
     Runtime.choose(config.device, config.precision)  # before the others are waited for

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sedid.storage import replacing
+from sedid.storage import replacing, stored_tensors
 
 BUFFER = "momentum_buffer"
 
@@ -50,11 +50,9 @@ def load_state(
     Returns:
         `best` and `progress` as they were saved; None if there is no state of this very run.
     """
-    from safetensors import safe_open
-
     if not file.is_file():
         return None
-    with safe_open(file, framework="pt") as stored:
+    with stored_tensors(file) as stored:
         metadata = stored.metadata()
         if metadata["key"] != key:
             return None

@@ -8,7 +8,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.detectors import Detector, nn_input
-from sedid.diffusion import Point, t_error
+from sedid.diffusion import Point, check_step, t_error
 from sedid.progress import Meter, Progress
 
 Scores = dict[tuple[int, int], np.ndarray]
@@ -38,7 +38,12 @@ def score(
     Returns:
         Scores of all pairs (k, T_SEC), and the classifier's probabilities (N,) read off the same trajectories;
         None where the detector has no classifier at one of these k. Both in the order of `images`.
+
+    Raises:
+        ValueError: a k outside the schedule.
     """
+    for k in ks:
+        check_step(detector.schedule, k, k)
     meter = Meter(stage, len(images) * sum(detector.max_t_sec(k) // k + 1 for k in ks), "evaluations")
     scores: Scores = {}
     probabilities = None
