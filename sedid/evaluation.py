@@ -167,7 +167,10 @@ def load_evaluation(source: Path) -> Evaluation:
             {"k", "t_sec", "auc", "chosen"} <= row.keys() for kind in known for row in stat[kind]
         )
         fits = fits and isinstance(protocol["images"], dict) and isinstance(results["nn"], dict)
-        fits = fits and isinstance(results.get("existing", {}), dict)
+        fits = fits and all(
+            {"t", "noises", "polarity", "chosen_by", "auc"} <= row.keys() and type(row["noises"]) is int
+            for row in results.get("existing", {}).values()
+        )
     except (AttributeError, KeyError, TypeError):
         fits = False
     if not fits:

@@ -177,7 +177,7 @@ def table_2(evaluation: Evaluation, reals: str, data_set: str) -> str:
     return (
         f"<h2>Table 2: the methods</h2>{table(head, rows)}"
         f'<p class="res-note">{count_words(evaluation, reals)} Paper: {escape(data_set)}, its best T_SEC. AUC here is in the calibrated '
-        f"polarity. {loss_words(loss)}{ACCURACIES} n/a: not measured.</p>"
+        f"polarity. {escape(loss_words(loss))}{ACCURACIES} n/a: not measured.</p>"
     )
 
 

@@ -21,7 +21,7 @@ from sedid.diffusion import NoiseSchedule, training_loss
 from sedid.evaluation import load_evaluation
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.existing import calibrate_existing, noise_of, training_losses
+from sedid.loops.existing import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.metrics import measure
 from sedid.progress import finish
 
@@ -129,6 +129,18 @@ def test_a_calibration_may_leave_it_out(measured: Path, tmp_path: Path) -> None:
     assert json.loads(detector_file(bundle).read_text())["existing"] == {}
     with pytest.raises(ValueError, match="between 0 and 999, not 1000"):
         finish(calibrate(replace(config, loss_ts=(1000,))))
+
+
+@pytest.mark.parametrize(
+    "change", [{"t": "20"}, {"noises": 0}, {"polarity": None}, {"threshold": []}, {"chosen_by": 1}]
+)
+def test_a_damaged_calibration_is_refused(change: dict) -> None:
+    section = {"t": 20, "noises": 1, "polarity": "smaller", "threshold": 3.5, "chosen_by": "hand"}
+    assert read_existing({"existing": section}) == section
+    assert read_existing({"existing": {}}) == read_existing({}) == {}
+    for damaged in (section | change, {name: section[name] for name in section.keys() - change.keys()}, ["t"]):
+        with pytest.raises(ValueError, match="training loss that cannot be read: calibrate again"):
+            read_existing({"existing": damaged})
 
 
 def test_results_that_are_older_than_it_still_load(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from sedid.bundle import checkpoint_hash, load_detector, update_info, versions
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.loops.checked import audited
-from sedid.loops.existing import existing_row, training_losses
+from sedid.loops.existing import existing_row, read_existing, training_losses
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
@@ -135,7 +135,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
     losses: dict[str, np.ndarray] = {}
-    existing = detector.info.get("existing") or {}
+    existing = read_existing(detector.info)
     for seed, (name, values) in enumerate(images.items()):
         stage = f"scoring {name} images"
         scores[name], probabilities[name] = yield from score(detector, values, ks, config.batch_size, stage)

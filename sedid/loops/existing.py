@@ -96,6 +96,28 @@ def calibrate_existing(
     }
 
 
+def read_existing(info: dict[str, Any]) -> dict[str, Any]:
+    """The `existing` section of a detector.json; {} where it was not calibrated.
+
+    Raises:
+        ValueError: it is there and cannot be used.
+    """
+    section = info.get("existing") or {}
+    try:
+        fits = not section or (
+            (type(section["t"]), type(section["noises"])) == (int, int)
+            and section["noises"] >= 1
+            and section["polarity"] in ("smaller", "larger")
+            and type(section["threshold"]) in (int, float)
+            and isinstance(section["chosen_by"], str)
+        )
+    except (KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise ValueError("detector.json holds a calibration of the training loss that cannot be read: calibrate again")
+    return section
+
+
 def existing_row(section: dict[str, Any], real: np.ndarray, generated: np.ndarray) -> dict[str, Any]:
     """The metrics of test images' losses (N,): raw AUC in the paper's polarity, the rest in the calibrated one.
 
