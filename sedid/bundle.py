@@ -223,7 +223,10 @@ def own_folder(source: str | Path, copy: str | Path = "") -> Path:
     if copy:
         return adopt(folder, Path(copy))
     if not Path(source).is_dir() or hub.in_cache(folder):
-        raise ValueError(f"{source} lies in the Hub's cache, which is left as it is: name a folder with --set out=...")
+        raise ValueError(
+            f"{source} lies in the Hub's cache, which is left as it is: name a folder for the results with --set out=..., "
+            "or first copy the detector with `calibrate` and its out"
+        )
     return folder
 
 

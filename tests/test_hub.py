@@ -306,13 +306,20 @@ def test_the_hubs_cache_is_never_written_to(hub: FakeHub, images_npz: Path, old_
     arguments = [part for setting in settings for part in ("--set", setting)]
     code, said = run("calibrate", *arguments)
     assert code == 1
-    assert "them/ddpm lies in the Hub's cache, which is left as it is: name a folder with --set out=..." in said
+    assert "them/ddpm lies in the Hub's cache, which is left as it is: name a folder for the results with --set" in said
     cached = names_in(hub.cache)
     with pytest.raises(ValueError, match="lies in the Hub's cache"):
         own_folder(next(hub.cache.rglob("model_index.json")).parent)  # its path is no way round
     for _ in range(2):  # the second time the copy is there
         code, said = run("calibrate", *arguments, "--set", f"out={tmp_path / 'out'}")
         assert code == 0, said
+    for command in ("train-nn", "sweep"):
+        code, said = run(command, *arguments[:6], "--set", "device=cpu")
+        assert code == 1
+        assert "lies in the Hub's cache" in said
+    code, said = run("sweep", *arguments[:8], "--set", "device=cpu", "--set", f"out={tmp_path / 'sweep'}")
+    assert code == 0, said
+    assert (tmp_path / "sweep" / "sweep.json").is_file()
     assert names_in(hub.cache) == cached
     assert load_detector(tmp_path / "out", device="cpu").chosen == (200, 200)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, versions
+from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.diffusion import check_step
@@ -161,7 +161,8 @@ def sweep(config: SweepConfig) -> Generator[Progress, None, dict[str, Any]]:
         raise ValueError("give both test_real and test_generated, or neither")
     if not config.ks:
         raise ValueError("ks must name at least one step size")
-    detector = load_detector(config.detector, config.device, config.precision, config.compile)
+    folder = resolve(config.detector) if config.out else own_folder(config.detector)
+    detector = load_detector(folder, config.device, config.precision, config.compile)
     ks = tuple(sorted(set(config.ks)))
     for k in ks:
         check_step(detector.schedule, k, k)
@@ -172,9 +173,9 @@ def sweep(config: SweepConfig) -> Generator[Progress, None, dict[str, Any]]:
     settings = asdict(config)
     local = ("detector", "out", *SETS)  # paths of one machine: only their last part is kept
     protocol = {
-        "checkpoint_sha256": checkpoint_hash(Path(config.detector)),
-        "generated_by": provenance(config.generated, Path(config.detector)),
+        "checkpoint_sha256": checkpoint_hash(folder),
+        "generated_by": provenance(config.generated, folder),
         "config": settings | {name: Path(settings[name]).name for name in local},
     }
-    out = Path(config.out) if config.out else Path(config.detector) / "sedid"
+    out = Path(config.out) if config.out else folder / "sedid"
     return (yield from sweep_images(detector, images, ks, out, protocol, config.batch_size))

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, save_classifier, update_info
+from sedid.bundle import checkpoint_hash, load_detector, own_folder, save_classifier, update_info
 from sedid.data import fingerprint, load_images
 from sedid.detectors import INPUT_CHANNELS, Detector, NNCalibration
 from sedid.loops.checked import audited
@@ -144,7 +144,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         ValueError: no pair to train at, unknown input, data too small, a tracker that cannot be used.
     """
     check_trackers(config.trackers)
-    detector = load_detector(config.detector, config.device, config.precision, config.compile)
+    detector = load_detector(own_folder(config.detector), config.device, config.precision, config.compile)
     if config.input not in INPUT_CHANNELS:
         raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_CHANNELS)}")
     if bool(config.k) != bool(config.t_sec) or not (config.k or detector.chosen):
