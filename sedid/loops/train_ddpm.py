@@ -16,7 +16,7 @@ The run folder:
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -174,7 +174,7 @@ def heldout_loss(
     return total / len(images)
 
 
-def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
+def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     """Train, or resume the run in `config.out`, yielding a record every `log_every` steps.
 
     Raises:
@@ -201,7 +201,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Iterator[TrainProgress]:
     ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
     optimizer = torch.optim.Adam(unet.parameters(), lr=config.learning_rate)
     step, best = resume(config, out, unet, ema, optimizer)
-    weights = unet.state_dict()  # the very tensors that are trained
+    weights = unet.state_dict(keep_vars=True)  # the parameters themselves: DDP exchanges their storage
     if accelerator.is_main_process:
         write_json(out / "config.json", asdict(config))
     network, optimizer = accelerator.prepare(unet, optimizer)
