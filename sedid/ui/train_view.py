@@ -100,7 +100,7 @@ def facts_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
     facts: dict[str, str] = {}
     if records:
         last = records[-1]
-        if job.state == "running":
+        if job.state == "running" and last["per_second"]:  # nothing is known yet of a stage that begins
             facts[f"{last['unit']}/s"] = number(last["per_second"])
             facts["stage ends in"] = duration(last["eta_seconds"])
         same = [record for record in records if record["stage"] == last["stage"]]
