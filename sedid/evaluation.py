@@ -38,7 +38,10 @@ class Evaluation:
     @property
     def name(self) -> str:
         """What the evaluated detector is called."""
-        return str(self.results["protocol"].get("config", {}).get("detector") or self.file.stem)
+        protocol = self.results["protocol"]
+        name = str(protocol.get("config", {}).get("detector") or self.file.stem)
+        # what the whole loop makes is always called "bundle": its data tells it from others
+        return str(protocol.get("trained_on") or name) if name == "bundle" else name
 
     @property
     def data_set(self) -> str:

@@ -24,6 +24,7 @@ from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.existing import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.metrics import measure
 from sedid.progress import finish
+from sedid.ui.evaluate_tab import write_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -118,6 +119,8 @@ def test_the_evaluation_measures_it_where_it_was_calibrated(measured: Path) -> N
     assert f"Training loss (Matsumoto et al. 2023), t = {section['t']}" in table
     assert "1 noise an image" in table
     assert f"Training loss at t = {section['t']}" in resulthtml.charts(evaluation, "members", evaluation.chosen, False)
+    rows = next(file for file in write_files(evaluation, "heldout", "CIFAR-10", None, False) if file.suffix == ".csv")
+    assert f"training loss at t = {section['t']},members," in rows.read_text(encoding="utf-8")
     assert f"| training loss (baseline) |  | t = {section['t']} |" in results_table(evaluation.results)
 
 

@@ -146,6 +146,10 @@ def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | 
         for pair in [*evaluation.pairs, None]
         if (row := evaluation.row(kind, pair)) is not None
     ]
+    for kind in evaluation.reals:
+        if (loss := evaluation.existing(kind)) is not None:
+            measured = {name: loss.get(name) for name in CSV_COLUMNS}
+            rows.append({"verdict": f"training loss at t = {loss['t']}", "reals": kind} | measured)
     texts = {
         "tables.csv": as_csv(rows),
         "results.json": evaluation.file.read_text(encoding="utf-8"),
