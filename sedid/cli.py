@@ -227,7 +227,7 @@ LOOPS = {
     "train-nn": "Train the classifier of a calibrated detector.",
     "evaluate": "Measure a detector on images that chose nothing.",
     "sweep": "Measure every (k, T_SEC) of a grid.",
-    "loop": "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle.",
+    "loop": "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle and a report.",
 }
 
 
