@@ -248,7 +248,7 @@ def reproduce(
         quiet()
         settings = recipes.settings_of(recipe, scale, out, data, heldout, setting or [])
         plan = recipes.make_plan(recipe, settings)
-        typer.echo(recipes.in_words(plan))
+        say(recipes.in_words(plan))
         if not dry_run:
             recipes.keep(plan)
             run_loop("loop", "", None, settings)
