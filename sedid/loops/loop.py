@@ -30,6 +30,7 @@ from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generate import SAMPLERS, GenerateConfig, generate
+from sedid.loops.tracking import check_trackers
 from sedid.loops.train_ddpm import TrainDDPMConfig, TrainProgress, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models import UNETS, Runtime
@@ -78,10 +79,11 @@ class LoopConfig:
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
+    trackers: tuple[str, ...] = ()  # of both trainings: tensorboard, trackio
 
 
 # Settings that change nothing of what is in the folder.
-FREE_ON_RESUME = ("out", "device", "compile", "score_batch")
+FREE_ON_RESUME = ("out", "device", "compile", "score_batch", "trackers")
 
 
 def check(config: LoopConfig) -> None:
@@ -107,6 +109,7 @@ def check(config: LoopConfig) -> None:
             raise ValueError(f"{name} must be 0 or more, not {getattr(config, name)}")
     for k in config.ks:
         check_step(NoiseSchedule.linear(), k, k)
+    check_trackers(config.trackers)
     Runtime.choose(config.device, config.precision)
 
 
@@ -150,7 +153,7 @@ def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
     generated = {name: f"{images}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(SCORED)}
     shared = (
         *("unet", "start", "steps", "batch_size", "learning_rate", "warmup_steps", "cooldown_steps", "ema_decay"),
-        *("eval_every", "save_every", "log_every", "seed"),
+        *("eval_every", "save_every", "log_every", "seed", "trackers"),
     )
     training = TrainDDPMConfig(
         data=real["training"],
@@ -186,6 +189,7 @@ def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
                 epochs=config.epochs,
                 learning_rate=config.classifier_rate,
                 seed=config.seed,
+                trackers=config.trackers,
                 **runtime,
             )
         ),
