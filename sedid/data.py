@@ -18,6 +18,7 @@ import os
 import re
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
@@ -25,8 +26,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
+from sedid import processes
 from sedid.images import SIZE, ImageError
 from sedid.sources import FileFacts, Item, Source, is_image, open_folder, open_npz, open_zip, read_files, read_rows
 from sedid.storage import replacing
@@ -268,8 +271,13 @@ def _download(url: str, path: Path, length: int, md5: str) -> None:
 
 
 def _fetched(spec: str, by_hand: Path, fetch: Callable[[], T]) -> T:
+    folder = cache_folder()
     try:
-        return fetch()
+        folder.mkdir(parents=True, exist_ok=True)
+        # several processes take turns: the first one downloads; nothing can be downloaded into a read-only folder
+        turns = processes.count() > 1 and os.access(folder, os.W_OK)
+        with FileLock(folder / ".lock") if turns else nullcontext():
+            return fetch()
     except Exception as error:  # torchvision raises RuntimeError, OSError, ImportError and more
         why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ImageError(
