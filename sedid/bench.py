@@ -7,23 +7,34 @@ disturbs little, and all alike. What is measured:
     engine / network    `t_errors` over its N + 1 bare network evaluations: what the method costs besides
     fp32 / bf16         speed-up by autocast, beside the change in AUC it causes
     one image           seconds for all six T_SEC at k = 165, over the seconds allowed
+    evaluation          the same for 1,000 + 1,000 images, from the scoring of some: STAT, NN and the training loss
+    training            throughput of `train-ddpm` over that of a bare loop with the same network and batch
 """
 
 import os
 import platform
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import asdict, dataclass
-from itertools import pairwise
+from itertools import count, islice, pairwise
 from math import sqrt
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sedid.bundle import load_detector
 from sedid.data import SAMPLE, as_model_input, load_images
+from sedid.detectors import Detector
 from sedid.diffusion import EpsModel, NoiseSchedule, t_errors
+from sedid.loops.evaluate import EvaluateConfig
+from sedid.loops.existing import TIMESTEPS, training_losses
+from sedid.loops.score import score
+from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 from sedid.metrics import measure
 from sedid.models import Runtime, eps_model, load_schedule, load_unet, make_unet
 from sedid.progress import Meter, Progress
@@ -32,6 +43,8 @@ from sedid.storage import write_json
 K, T_SEC = 165, 990  # the paper's step: six values of T_SEC
 FINE_K, FINE_T_SEC = 49, 980  # twenty
 SAMPLE_BATCH = 25
+EVALUATED, EVALUATION_SECONDS = 2_000, 180
+TRAINING_STEPS = 2  # of either loop in turn
 
 
 @dataclass(frozen=True)
@@ -169,6 +182,70 @@ def latency_row(
     return Row.at_most(f"one image, six T_SEC, {name}: seconds / {allowed:g} s", seconds / allowed, 1, note)
 
 
+def evaluation_row(detector: Detector, images: int, repeats: int) -> Row:
+    """Seconds for the network's part of `evaluate` on 1,000 + 1,000 images, over the seconds allowed."""
+    pixels = np.random.default_rng(0).integers(0, 256, (images, detector.size, detector.size, 3), np.uint8)
+    batch = EvaluateConfig.batch_size
+
+    def scoring() -> Iterator[Tensor]:
+        for _ in score(detector, pixels, [K], batch):
+            yield torch.zeros(1)
+        for _ in training_losses(detector, pixels, TIMESTEPS[0], noises=1, batch_size=batch):
+            yield torch.zeros(1)
+
+    [seconds] = fastest([scoring], repeats)
+    whole = seconds / images * EVALUATED
+    name = f"evaluation of 1,000 + 1,000 images, six T_SEC: seconds / {EVALUATION_SECONDS} s"
+    note = f"{whole:.0f} s, from {images} images, batches of {batch}, fastest of {repeats}"
+    return Row.at_most(name, whole / EVALUATION_SECONDS, 1, note)
+
+
+def bare_training(unet: nn.Module, batches: list[tuple[Tensor, Tensor, Tensor]], rate: float) -> Iterator[Tensor]:
+    """Training steps with nothing around them: forward, loss, backward, Adam, over and over the same batches."""
+    optimizer = torch.optim.Adam(unet.parameters(), rate)
+    for step in count():
+        x_t, t, eps = batches[step % len(batches)]
+        loss = (unet(x_t, t).sample - eps).square().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        yield loss.detach()
+
+
+def training_row(start: Path | None, preset: str, runtime: Runtime, batch_size: int, repeats: int) -> Row:
+    """Throughput of `train-ddpm` (drawing of batches, clipping, EMA, a record every step) over the bare loop's."""
+    images = np.random.default_rng(0).integers(0, 256, (4 * batch_size, 32, 32, 3), np.uint8)
+    with TemporaryDirectory() as folder:
+        np.savez(Path(folder) / "images.npz", images=images)
+        never = 10**9
+        config = TrainDDPMConfig(
+            data=str(Path(folder) / "images.npz"),
+            out=str(Path(folder) / "run"),
+            unet=preset,
+            start=str(start or ""),
+            batch_size=batch_size,
+            steps=never,
+            eval_every=never,
+            save_every=never,
+            log_every=1,
+            device=str(runtime.device),
+        )
+        drawn = [draw_batch(images, NoiseSchedule.linear(), config, step) for step in range(4)]
+        batches = [
+            (x_t.to(runtime.device, memory_format=torch.channels_last), t.to(runtime.device), eps.to(runtime.device))
+            for x_t, t, eps in drawn
+        ]
+        unet = runtime.place(load_unet(start) if start else make_unet(preset)).train()
+        bare = bare_training(unet, batches, config.learning_rate)
+        with closing(train_ddpm(config)) as ours:
+            losses = (torch.tensor(record.loss) for record in ours)
+            slow, fast = fastest(
+                [lambda: islice(losses, TRAINING_STEPS), lambda: islice(bare, TRAINING_STEPS)], repeats
+            )
+    note = f"throughput, batch of {batch_size}, fastest of {repeats}"
+    return Row.at_least("training: train-ddpm / bare loop", fast / slow, 0.95, note)
+
+
 def machine(runtime: Runtime) -> dict[str, Any]:
     """The facts a ratio depends on; nothing that names the machine."""
     return {
@@ -189,6 +266,7 @@ def bench(
     repeats: int = 5,
     images: int = 100,
     batch_size: int = 4,
+    training_batch: int = 32,
     device: str = "auto",
     quick: bool = False,
 ) -> Generator[Progress, None, dict[str, Any]]:
@@ -200,13 +278,14 @@ def bench(
         repeats: timed passes of each variant.
         images: images of each class for the change in AUC.
         batch_size: images a batch of the sweeps.
+        training_batch: images a batch of the training.
         quick: check only that everything runs: demo-size U-Nets, one repeat, four images.
 
     Raises:
         FileNotFoundError, ValueError: `detector` holds no U-Net or noise schedule that can be used.
     """
     if quick:
-        repeats, images, batch_size = 1, 4, 1
+        repeats, images, batch_size, training_batch = 1, 4, 1, 2
     runtime = Runtime.choose(device)
     facts = machine(runtime)
     size = "demo" if quick else "small"
@@ -221,12 +300,20 @@ def bench(
         large = runtime.place(make_unet(preset)).eval()
         return [latency_row(f"random {preset} U-Net", large, runtime, NoiseSchedule.linear(), x, 4, repeats)]
 
+    def whole_evaluation() -> list[Row]:
+        opened = load_detector(detector, device) if detector else None
+        return [
+            evaluation_row(opened or Detector(eps_model(unet, runtime), schedule, runtime, network), images, repeats)
+        ]
+
     measurements: list[Callable[[], list[Row]]] = [
         lambda: sweep_rows(unet, runtime, schedule, x, K, T_SEC, 1.65, repeats),
         lambda: sweep_rows(unet, runtime, schedule, x, FINE_K, FINE_T_SEC, 1.85, repeats),
         lambda: precision_rows(unet, runtime, schedule, x, images, repeats),
         lambda: [latency_row(network, unet, runtime, schedule, x, 1, repeats)],
         paper_size,
+        whole_evaluation,
+        lambda: [training_row(detector, size, runtime, training_batch, repeats)],
     ]
     rows: list[Row] = []
     meter = Meter("measuring", len(measurements), "measurements")

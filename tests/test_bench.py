@@ -63,7 +63,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
     out, records = tmp_path / "new" / "bench.json", []
     result = finish(bench(tiny_bundle, out, device="cpu", quick=True), records.append)
     assert json.loads(out.read_text()) == result
-    assert [(record.done, record.total) for record in records] == [(done, 5) for done in range(6)]
+    assert [(record.done, record.total) for record in records] == [(done, 7) for done in range(8)]
     assert all(isinstance(record, Progress) for record in records)
     assert result["network"] == "bundle"
     assert result["quick"] is True
@@ -79,6 +79,8 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
         "fp32 / bf16: largest change in AUC": "",
         "one image, six T_SEC, bundle: seconds / 1 s": "<= 1",
         "one image, six T_SEC, random demo U-Net: seconds / 4 s": "<= 1",
+        "evaluation of 1,000 + 1,000 images, six T_SEC: seconds / 180 s": "<= 1",
+        "training: train-ddpm / bare loop": ">= 0.95",
     }
     assert {name: row["bar"] for name, row in rows.items()} == bars
     skipped = rows.pop("fp32 / bf16: largest change in AUC")
@@ -87,7 +89,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
     assert all(row["value"] > 0 for row in rows.values())
     assert all((row["met"] is None) == (row["bar"] == "") for row in rows.values())
     shown = table(result).splitlines()
-    assert len(shown) == 9
+    assert len(shown) == 11
     assert "n/a" in shown[6]
 
 
