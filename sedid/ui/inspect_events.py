@@ -8,12 +8,14 @@ trace.
 import logging
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
 from sedid.detectors import Detector, as_seen
 from sedid.diffusion import check_step
+from sedid.hub import split_id
 from sedid.ui.context import START, Context, Example, Stopped
 from sedid.ui.filmstrip import seen
 from sedid.ui.inspect_view import Sections, Shown, as_json, sections, snap
@@ -207,11 +209,12 @@ class Inspector:
 
     def choose(self, visit: Visit, source: Any) -> Any:
         """Another detector was picked in the menu, typed, or asked for by another tab: open it, change nothing yet."""
-        source = str(visit.sent("detector") or source or DEFAULT)
+        source, menu = str(visit.sent("detector") or source or DEFAULT).strip(), self.context.menu
         self.context.turns.want(visit.session, None)
-        visit.progress(0, desc="Opening the detector")
+        fetching = menu.typing and split_id(source) and not menu.offers(source) and not Path(source).is_dir()
+        visit.progress(0, desc="Fetching from the Hub" if fetching else "Opening the detector")
         self.detector(source)
-        return gr.Dropdown(choices=self.context.menu.choices(), value=source)
+        return gr.Dropdown(choices=menu.choices(), value=source)
 
     def follow(self, visit: Visit, source: str, photo: dict[str, Any] | None) -> Updates:
         """The page moves to the detector that `choose` opened, to its own pair."""

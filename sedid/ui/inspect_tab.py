@@ -21,17 +21,17 @@ NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     state = gr.State(START_STATE)
-    typing = context.menu.typing
-    menu = gr.Dropdown(
-        context.menu.choices(),
-        value=DEFAULT,
-        label="Detector",
-        info="Pick one, or type a folder or a Hub id (user/repo) and press Enter." if typing else None,
-        allow_custom_value=typing,
-        elem_id="detector",
-    )
     with gr.Row(elem_id="inspect"):
         with gr.Column(scale=4, min_width=300):
+            typing = context.menu.typing
+            menu = gr.Dropdown(
+                context.menu.choices(),
+                value=DEFAULT,
+                label="Detector",
+                info="Or type a folder or a Hub id (user/repo) and press Enter." if typing else None,
+                allow_custom_value=typing,
+                elem_id="detector",
+            )
             photo = gr.Image(
                 type="filepath",
                 format="png",
@@ -43,12 +43,12 @@ def build(context: Context) -> None:
                 buttons=[],
             )
             html(example_strip(context.examples), "examples")
-            seen = html("", "seen")
             with gr.Column(elem_id="controls"):
                 k = slider("k", "Step size in timesteps.", *K_RANGE, 5, START[0])
                 t_sec = slider("T_SEC", "Timestep where the error is measured.", START[0], 990, *START)
                 calibrated = gr.Button("Use the calibrated pair", size="sm", elem_id="calibrated")
                 stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
+            seen = html("", "seen")
         with gr.Column(scale=9, min_width=320):
             verdicts = html(WAITING, "verdicts")
             with gr.Row():

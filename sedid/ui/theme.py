@@ -34,7 +34,6 @@ CSS = """
 .sed > .html-container { padding: 0; }
 .sed h2 { font-size: 1rem; font-weight: 620; margin: .5rem 0 .5rem; }
 @media (min-width: 700px) { #inspect { align-items: stretch; } #controls { position: sticky; top: 10px; z-index: 2; } }
-#detector { max-width: 36rem; }
 #controls { flex-grow: 0 !important; background: var(--body-background-fill); }
 .gradio-container { overflow: clip !important; } /* hidden would keep the controls from sticking */
 #inspect:not(:has(.sed-heat)) .sed-after { display: none; }

@@ -7,8 +7,8 @@ from sedid.ui.pictures import number, text
 CALLS = {GENERATED: "Looks generated", REAL: "Looks real"}
 
 
-NO_CALIBRATION = """<p>This diffusion model has not been calibrated as a detector. Everything below works without.</p><p>To calibrate it, go to stage 3 of the Train tab, or run <code>python -m sedid calibrate
---set detector=… --set real=… --set generated=… --set out=…</code>.</p>"""
+NO_CALIBRATION = """<p>This diffusion model has not been calibrated as a detector. Everything below works without.</p>
+<p>To calibrate it, use stage 3 of the Train tab, or <code>python -m sedid calibrate</code>.</p>"""
 
 
 def headline(verdict: Verdict | None) -> tuple[str, str]:
