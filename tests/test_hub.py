@@ -320,7 +320,16 @@ def test_the_hubs_cache_is_never_written_to(hub: FakeHub, images_npz: Path, old_
     code, said = run("sweep", *arguments[:8], "--set", "device=cpu", "--set", f"out={tmp_path / 'sweep'}")
     assert code == 0, said
     assert (tmp_path / "sweep" / "sweep.json").is_file()
-    assert names_in(hub.cache) == cached
+    shutil.copytree(tmp_path / "out", hub.folder("me/calibrated"))
+    test = ["detector=me/calibrated", f"heldout={images_npz}[:12]", f"generated={images_npz}[12:]", "device=cpu"]
+    arguments = [part for setting in test for part in ("--set", setting)]
+    code, said = run("evaluate", *arguments)
+    assert code == 1
+    assert "lies in the Hub's cache" in said
+    code, said = run("evaluate", *arguments, "--set", f"out={tmp_path / 'results.json'}")
+    assert code == 0, said
+    assert not [name for name in names_in(hub.cache) if "results" in name]
+    assert {name for name in names_in(hub.cache) if "--ddpm" in name} == cached
     assert load_detector(tmp_path / "out", device="cpu").chosen == (200, 200)
 
 

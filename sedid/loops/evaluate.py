@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, update_info, versions
+from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.loops.checked import audited
@@ -117,7 +117,8 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     Raises:
         ValueError: the detector is not calibrated, or test images were used to calibrate it.
     """
-    detector = load_detector(config.detector, config.device, config.precision, config.compile)
+    folder = resolve(config.detector) if config.out else own_folder(config.detector)
+    detector = load_detector(folder, config.device, config.precision, config.compile)
     if detector.chosen is None:
         raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
     sets = {name: getattr(config, name) for name in ("generated", "heldout", "members") if getattr(config, name)}
@@ -145,7 +146,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
 
     results: dict[str, Any] = {
         "protocol": {
-            "checkpoint_sha256": checkpoint_hash(Path(config.detector)),
+            "checkpoint_sha256": checkpoint_hash(folder),
             "reduction": "sum over channels and pixels of the squared difference, [0, 1] scale",
             "positive": "generated",
             "threshold_from": "calibration split",
@@ -156,7 +157,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
             "loss_noise_seeds": {name: seed for seed, name in enumerate(losses)},
             "trained_on": detector.info.get("training", {}).get("data", ""),
             "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
-            "generated_by": provenance(config.generated, Path(config.detector)),
+            "generated_by": provenance(config.generated, folder),
             "versions": versions(),
             "config": asdict(config)
             | {
@@ -178,10 +179,10 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
             results["nn"][reals] = {name: getattr(detector.nn, name) for name in kept} | asdict(found)
         if existing:
             results["existing"][reals] = existing_row(existing, losses[reals], losses["generated"])
-    file = Path(config.out) if config.out else Path(config.detector) / "sedid" / "results.json"
+    file = Path(config.out) if config.out else folder / "sedid" / "results.json"
     processes.on_main(save_scores, scores_file(file), detector, images, scores, probabilities, losses)
     processes.on_main(write_json, file, results)
     if not config.out:  # elsewhere it is a side measurement, not the bundle's own
         metrics = {name: results[name] for name in ("stat", "nn", "existing", "verdicts")}
-        processes.on_main(update_info, Path(config.detector), metrics=metrics)
+        processes.on_main(update_info, folder, metrics=metrics)
     return results

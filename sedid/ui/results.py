@@ -32,6 +32,7 @@ def find_results(name: str, runs: Path | None = None) -> dict[str, Path]:
     own = os.environ.get("SEDID_DETECTOR")
     bundles = [(Path(own).name, Path(own))] if own else []
     bundles.append((f"{SHIPPED.name} (shipped)", SHIPPED))
+    bundles += [(folder.name, folder) for folder in sorted(SHIPPED.parent.glob("*")) if folder != SHIPPED]
     found = {label: folder / "sedid" / name for label, folder in bundles}
     runs = runs_folder() if runs is None else runs
     for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
