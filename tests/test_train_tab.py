@@ -69,6 +69,10 @@ def test_a_job_in_words(tmp_path: Path) -> None:
     running = train_view.state_html(a_job(tmp_path), records(0.5, 0.25))
     for said in ("All in one go, demo", ">running<", "2 of 50", 'aria-valuenow="4"', "1 min 1 s", ">0.25<", "images/s"):
         assert said in running
+    for stage, said in (("training", "<p>Training: 1"), ("k = 165: real images", "<p>k = 165: real images: 1")):
+        assert said in train_view.state_html(a_job(tmp_path), records(0.5, stage=stage))
+    begun = records(0.5)[0] | {"per_second": 0.0}
+    assert "stage ends in" not in train_view.state_html(a_job(tmp_path), [begun])
     failed = train_view.state_html(a_job(tmp_path, state="failed", error="<b> no luck"), [])
     assert "&lt;b&gt; no luck" in failed
     assert 'role="alert"' in failed

@@ -62,7 +62,7 @@ def build(_: Context) -> None:
                 label="Step sizes k",
                 elem_id="sweep-ks",
             )
-            count = gr.Number(100, label="Images of each class", minimum=4, precision=0, elem_id="sweep-count")
+            count = gr.Number(100, label="Images of each class", precision=0, elem_id="sweep-count")
             start = gr.Button("Start", variant="primary", interactive=not off, elem_id="sweep-start", min_width=120)
     with gr.Row(elem_id="sweep-buttons"):
         stop = small_button("Stop", "sweep", variant="stop")

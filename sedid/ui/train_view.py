@@ -1,5 +1,6 @@
 """A job as HTML: state, progress, loss curve, samples, log. Pure functions of what is on disk."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -81,7 +82,7 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
         last = records[-1]
         share = last["done"] / max(last["total"], 1)
         parts.append(
-            f"<p>{text(last['stage'][:1].upper() + last['stage'][1:])}: {last['done']:,} of {last['total']:,}</p>"
+            f"<p>{text(re.sub(r'^[a-z](?! )', lambda first: first[0].upper(), last['stage']))}: {last['done']:,} of {last['total']:,}</p>"
             f'<div class="sed-meter" role="progressbar" aria-label="Progress" aria-valuenow="{100 * share:.0f}" '
             f'aria-valuemin="0" aria-valuemax="100"><i style="width:{percent(share)}"></i></div>'
         )
