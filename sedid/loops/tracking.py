@@ -33,7 +33,8 @@ def tracking(
 
     Args:
         names: from TRACKERS; in any process but the main one none is opened.
-        run: what is measured, "train-ddpm" for instance: a folder in `folder` (TensorBoard), the project (Trackio).
+        run: what is measured, "train-ddpm" for instance: a folder in `folder` (TensorBoard), the project (Trackio,
+            in its own database; the run is called after the folder that holds `folder`).
         done: steps done before: what TensorBoard has of later ones, from a run that was killed, is done again.
     """
     opened: list[Any] = []
@@ -46,7 +47,8 @@ def tracking(
             if name == "tensorboard":
                 opened.append(TensorBoardTracker(run, folder, purge_step=done + 1))
             else:
-                opened.append(TrackioTracker(run, name=folder.resolve().parent.name, resume="allow"))
+                known_as = "-".join(folder.resolve().parts[-3:-1])
+                opened.append(TrackioTracker(run, name=known_as, resume="allow"))
             opened[-1].start()
 
     def log(values: Mapping[str, float | None], step: int) -> None:

@@ -60,7 +60,7 @@ class TrainDDPMConfig:
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
-    trackers: tuple[str, ...] = ()  # tensorboard, trackio; logs/ in the run folder
+    trackers: tuple[str, ...] = ()  # tensorboard (logs/ in the run folder), trackio (its own database)
 
 
 @dataclass(frozen=True)

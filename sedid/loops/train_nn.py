@@ -54,7 +54,7 @@ class TrainNNConfig:
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
-    trackers: tuple[str, ...] = ()  # tensorboard, trackio; logs/ beside the bundle
+    trackers: tuple[str, ...] = ()  # tensorboard (logs/ beside the bundle), trackio (its own database)
 
 
 def split_rows(count: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
