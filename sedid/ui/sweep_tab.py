@@ -63,7 +63,10 @@ def build(_: Context) -> None:
                 elem_id="sweep-ks",
             )
             count = gr.Number(100, label="Images of each class", precision=0, elem_id="sweep-count")
-            start = gr.Button("Start", variant="primary", interactive=not off, elem_id="sweep-start", min_width=120)
+        with gr.Row():
+            start = gr.Button(
+                "Start", variant="primary", interactive=not off, elem_id="sweep-start", scale=0, min_width=170
+            )
     with gr.Row(elem_id="sweep-buttons"):
         stop = small_button("Stop", "sweep", variant="stop")
         resume = small_button("Resume", "sweep")

@@ -92,7 +92,9 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
             f'<button type="button" class="sed-go sed-open" data-detector="job:{text(job.id)}">Open in Inspect</button></p>'
         )
     if job.state == "done" and job.command == "sweep":
-        parts.append("<p>The Sweep tab shows what it found.</p>")
+        parts.append(
+            f"<p>What it found is in the Sweep tab, under the name of its folder: <code>{text(job.folder.name)}</code>.</p>"
+        )
     return "".join(parts) + facts_html(job, records)
 
 
