@@ -152,6 +152,7 @@ def test_what_does_not_fit_is_refused_before_the_training(config: LoopConfig, ch
     with pytest.raises(ValueError, match=said):
         finish(loop(replace(config, **change)))
     assert not (Path(config.out) / "ddpm").exists()
+    assert not (Path(config.out) / "config.json").exists()  # the folder is still free for the corrected settings
 
 
 @pytest.mark.parametrize("preset", PRESETS["loop"])

@@ -11,6 +11,7 @@ from sedid.bundle import SHIPPED, checkpoint_hash
 from sedid.card import counts_line, results_table, verdict_table
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
+from sedid.loops.generate import provenance
 from sedid.sample import ASSETS
 from sedid.storage import read_json
 
@@ -56,6 +57,12 @@ def test_sample_matches_its_manifest() -> None:
         images = load_images(f"sample:{name}")
         assert images.shape == (500, 32, 32, 3)
         assert fingerprint(images) == manifest[name]["sha256"]
+
+
+def test_the_embedded_images_carry_their_provenance() -> None:
+    found = provenance("sample:generated[0:10]", SHIPPED)
+    assert found == read_json(ASSETS / "sample.json")["sampler"]
+    assert (found["checkpoint_sha256"], found["cross_checkpoint"]) == (checkpoint_hash(SHIPPED), False)
 
 
 def test_examples_are_the_first_of_the_sample() -> None:

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, resolve
+from sedid.data import SAMPLE
 from sedid.models import Runtime, load_scheduler, load_unet
 from sedid.progress import Meter, Progress
 from sedid.storage import read_json, replacing, write_json
@@ -55,10 +56,12 @@ def provenance(spec: str, detector: Path) -> dict[str, Any]:
     Returns:
         The manifest with `cross_checkpoint` added; {} if the set carries none.
     """
-    file = Path(re.sub(r"\[\d*:\d*\]$", "", spec)).parent / "manifest.json"
+    data_set = re.sub(r"\[\d*:\d*\]$", "", spec)
+    embedded = data_set == "sample:generated"
+    file = SAMPLE.with_suffix(".json") if embedded else Path(data_set).parent / "manifest.json"
     if not file.is_file():
         return {}
-    manifest = read_json(file)
+    manifest = read_json(file)["sampler"] if embedded else read_json(file)
     return manifest | {"cross_checkpoint": manifest.get("checkpoint_sha256") != checkpoint_hash(detector)}
 
 

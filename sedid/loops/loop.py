@@ -257,7 +257,6 @@ def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
             raise ValueError(
                 f"{out} holds a loop with other settings ({', '.join(changed)}); choose another folder or the same ones"
             )
-    processes.on_main(write_json, file, settings)
     finished = processes.on_main(finished_stages, out)
     everything = list(stages(config, out))
     for number, (name, stage) in enumerate(everything, 1):
@@ -267,6 +266,8 @@ def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
         yield Progress(f"{place}, {name}", number - 1, len(everything), "stages", 0.0, 0.0, {})
         for record in stage:
             yield in_stage(record, place)
+        if not finished:  # refused data binds the folder to nothing
+            processes.on_main(write_json, file, settings)
         finished.append(name)
         processes.on_main(write_json, out / "stages.json", finished)
     return out / "report.html"
