@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from browsing import WAIT, score, served, wait_for_t_sec
 from bundles import shared_bundle
 from fakes import make_detector
@@ -15,14 +16,14 @@ from sedid.storage import write_json
 from sedid.ui.context import Context, list_examples
 from sedid.ui.menu import Menu
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
-def menu(tmp_path_factory: pytest.TempPathFactory, tiny_unet: Callable[..., Any]) -> Menu:
+def menu(tmp_path_factory: pytest.TempPathFactory, tiny_unet: Callable[..., Any]) -> Iterator[Menu]:
     """A calibrated bundle, a foreign pipeline of other size and schedule, a broken one, and a job's bundle."""
     from diffusers import DDPMPipeline, DDPMScheduler
 
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as `one_thread`, for as long as the page is served
     folder = tmp_path_factory.mktemp("detectors")
     checkpoints, runs = folder / "checkpoints", folder / "runs"
     for place in (checkpoints / "tiny", checkpoints / "broken", runs / "20260102-030405-loop" / "bundle"):
@@ -32,7 +33,8 @@ def menu(tmp_path_factory: pytest.TempPathFactory, tiny_unet: Callable[..., Any]
     foreign.save_pretrained(checkpoints / "foreign")
     job = {"command": "loop", "preset": "demo", "state": "done", "created": 1.0}
     write_json(runs / "20260102-030405-loop" / "job.json", job)
-    return Menu("fake", checkpoints, runs)
+    yield Menu("fake", checkpoints, runs)
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
