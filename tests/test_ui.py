@@ -153,6 +153,13 @@ def test_verdicts_are_three_valued(threshold: float, band: tuple[float, float], 
     assert ("but inside the band" in shown) == (call == "Cannot tell")
 
 
+@pytest.mark.parametrize("polarity", ["smaller", "larger"])
+def test_a_polarity_other_than_the_papers_is_said(polarity: str) -> None:
+    detector, judgement = judged(polarity=polarity, real=ramp(0, 200), generated=ramp(0, 200))
+    assert ("other way round than in the paper" in card(detector, judgement, neural=False)) == (polarity == "larger")
+    assert "other way round" not in card(detector, judgement, neural=True)
+
+
 def test_out_of_range_gives_no_call_and_no_confidence() -> None:
     detector, judgement = judged(real=ramp(1e6, 2e6), generated=ramp(1e6, 2e6))
     shown = verdict_cards(detector, judgement)

@@ -110,6 +110,11 @@ def card(detector: Detector, judgement: Judgement, neural: bool) -> str:
             f'<p class="sed-fine">How well it separates the two at all: AUC {verdict.calibration.auc:.2f} '
             "on the calibration images (0.50 is guessing, 1 is perfect).</p>"
         )
+        if not neural and verdict.calibration.polarity == "larger":
+            auc += (
+                '<p class="sed-fine">The other way round than in the paper: here it is the <b>larger</b> t-errors that '
+                "mean generated, as they did among the calibration images.</p>"
+            )
         body = chart + explain(detector, verdict) + auc
     return f"""<article class="sed-card sed-call-{style}" data-verdict="{title.lower()}"><header><b>{title}</b> {method}</header>
 <h3>{call}</h3>{score}{body}</article>"""
