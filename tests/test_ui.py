@@ -160,6 +160,13 @@ def test_a_polarity_other_than_the_papers_is_said(polarity: str) -> None:
     assert "other way round" not in card(detector, judgement, neural=True)
 
 
+def test_an_empty_band_is_not_spelt_out() -> None:
+    detector, judgement = judged(threshold=50.0, band=(50.0, 50.0), real=ramp(0, 200), generated=ramp(0, 200))
+    shown = card(detector, judgement, neural=False)
+    assert "needed no band without a verdict" in shown
+    assert "50 to 50" not in shown
+
+
 def test_out_of_range_gives_no_call_and_no_confidence() -> None:
     detector, judgement = judged(real=ramp(1e6, 2e6), generated=ramp(1e6, 2e6))
     shown = verdict_cards(detector, judgement)

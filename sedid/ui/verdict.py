@@ -52,10 +52,15 @@ def explain(detector: Detector, verdict: Verdict) -> str:
         "above" if verdict.score > calibration.threshold else "below" if verdict.score < calibration.threshold else "at"
     )
     inside = calibration.band[0] < verdict.score < calibration.band[1]
-    where = f"{'inside' if inside else 'outside'} the band {low} to {high} in which no verdict is given"
+    if low == high:
+        band = "; the calibration images needed no band without a verdict."
+    else:
+        band = (
+            f"{', but inside' if inside else ' and outside'} the band {low} to {high} in which no verdict is given."
+            f"{error_rate(detector, 'nn' if neural else 'stat')}"
+        )
     return (
-        f"<p>{score} is {side} the threshold {show(calibration.threshold)}"
-        f"{', but' if inside else ' and'} {where}.{error_rate(detector, 'nn' if neural else 'stat')}</p>"
+        f"<p>{score} is {side} the threshold {show(calibration.threshold)}{band}</p>"
         f"<p>It is at or above <b>{share(verdict.percentile_real)}</b> of the real and "
         f"<b>{share(verdict.percentile_generated)}</b> of the generated references.</p>"
     )
