@@ -84,7 +84,11 @@ def test_ctrl_c_stops_with_a_sentence(tmp_path: Path) -> None:
     arguments = [part for key, value in settings.items() for part in ("--set", f"{key}={value}")]
     command = [sys.executable, "-m", "sedid", "generate", *arguments]
     pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=ROOT, env=ONE_THREAD, text=True, **pipes) as process:
+
+    def listen() -> None:  # a suite started in the background of a script hands down that Ctrl-C is ignored
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(command, cwd=ROOT, env=ONE_THREAD, text=True, preexec_fn=listen, **pipes) as process:
         assert process.stderr is not None
         try:
             said = next(text for text in process.stderr if text.startswith("generating:"))
