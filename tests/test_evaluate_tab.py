@@ -21,7 +21,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_sweep(tmp_path / "my-sweep")
     monkeypatch.setenv("SEDID_RUNS", str(tmp_path))
     monkeypatch.delenv("SEDID_DETECTOR", raising=False)
-    monkeypatch.setattr(results, "SHIPPED", tmp_path / "nothing-shipped")
+    monkeypatch.setattr(results, "SHIPPED", tmp_path / "checkpoints" / "nothing-shipped")
     return tmp_path
 
 

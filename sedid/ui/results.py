@@ -33,13 +33,14 @@ def find_results(name: str, runs: Path | None = None) -> dict[str, Path]:
     bundles = [(Path(own).name, Path(own))] if own else []
     bundles.append((f"{SHIPPED.name} (shipped)", SHIPPED))
     bundles += [(folder.name, folder) for folder in sorted(SHIPPED.parent.glob("*")) if folder != SHIPPED]
-    found = {label: folder / "sedid" / name for label, folder in bundles}
+    files = {label: folder / "sedid" / name for label, folder in bundles}
+    found = {label: file for label, file in files.items() if file.is_file()}
     runs = runs_folder() if runs is None else runs
     for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
         file = next((folder / place / name for place in BELOW_A_RUN if (folder / place / name).is_file()), None)
         if file is not None:
             found.setdefault(folder.name, file)
-    return {label: file for label, file in found.items() if file.is_file()}
+    return found
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
