@@ -125,13 +125,22 @@ def loops(folder: Path, images: Path, command: str) -> tuple[Path, dict[str, Any
     } | training | sizes | drawing
 
 
+def content(file: Path) -> bytes:
+    """The bytes of a file; of safetensors in one order of the header, where metadata come in any."""
+    stored = file.read_bytes()
+    if file.suffix != ".safetensors":
+        return stored
+    start = 8 + int.from_bytes(stored[:8], "little")
+    return json.dumps(json.loads(stored[8:start]), sort_keys=True).encode() + stored[start:]
+
+
 def written(folder: Path) -> dict[str, bytes]:
     """What a loop left there: its files by name, but for those that tell the time."""
     remove_litter(folder)  # as a job does when it is resumed
     files = [file for file in folder.rglob("*") if file.is_file()]
     timed = ("metrics.jsonl", "config.json")  # of runs: they name their folder
     return {
-        str(file.relative_to(folder)): file.read_bytes()
+        str(file.relative_to(folder)): content(file)
         for file in sorted(files)
         if file.name not in timed or file.parent.name == "unet"
     }

@@ -90,7 +90,6 @@ def test_classifier_answers_at_its_pair(detector: Detector) -> None:
 def test_a_flat_image_is_out_of_range(detector: Detector) -> None:
     found = detector.inspect(np.full((32, 32, 3), 128, np.uint8)).judgement
     assert found.stat is not None
-    assert found.stat.calibration.in_range(found.t_error)  # at this T_SEC alone it would pass
     assert not found.stat.in_range
 
 
