@@ -29,6 +29,19 @@ def served(context: Context) -> Iterator[str]:
         demo.close()
 
 
+@contextlib.contextmanager
+def visited(browser, url: str) -> Iterator:
+    """A page of the app; no script may have failed in it at the end."""
+    visit = browser.new_page()
+    visit.set_default_timeout(WAIT)
+    problems: list[str] = []
+    visit.on("pageerror", lambda error: problems.append(str(error)))
+    visit.goto(url)
+    yield visit
+    visit.close()
+    assert problems == []
+
+
 def outside(address: str, url: str) -> bool:
     return not address.startswith((url, "data:", "blob:"))
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from browsing import CHROMIUM, WAIT, served
+from browsing import WAIT, served, visited
 from fakes import make_detector
 from light_jobs import LightStore, wait_for
 from results import write_sweep
@@ -114,9 +114,10 @@ def test_a_public_space_sweeps_nothing(
     assert page.store.jobs() == []
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_a_visitor_sweeps_and_sees_the_heatmaps(runs: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from playwright.sync_api import expect, sync_playwright
+def test_a_visitor_sweeps_and_sees_the_heatmaps(
+    browser, runs: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from playwright.sync_api import expect
 
     monkeypatch.setenv("SEDID_RUNS", str(runs))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
@@ -125,13 +126,7 @@ def test_a_visitor_sweeps_and_sees_the_heatmaps(runs: Path, tiny_bundle: Path, m
     monkeypatch.setattr(sweep_tab, "JobStore", lambda: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "sweep"))
     detector = make_detector()
-    with served(Context(lambda: detector)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        visit = browser.new_page()
-        visit.set_default_timeout(WAIT)
-        problems: list[str] = []
-        visit.on("pageerror", lambda error: problems.append(str(error)))
-        visit.goto(url)
+    with served(Context(lambda: detector)) as url, visited(browser, url) as visit:
         visit.get_by_role("tab", name="Sweep").click()
         expect(visit.get_by_text("Nothing has been swept yet.")).to_be_visible(timeout=WAIT)
         visit.get_by_role("button", name="New sweep").click()
@@ -148,6 +143,4 @@ def test_a_visitor_sweeps_and_sees_the_heatmaps(runs: Path, tiny_bundle: Path, m
         visit.once("dialog", lambda dialog: dialog.accept())
         visit.locator("#delete-sweep").click()
         expect(visit.locator("#sweep-job .sed-chip")).to_have_count(0, timeout=WAIT)
-        browser.close()
-    assert problems == []
     assert not job.folder.exists()

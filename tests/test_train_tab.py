@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from browsing import CHROMIUM, WAIT, served
+from browsing import WAIT, served, visited
 from light_jobs import LightStore, wait_for
 from PIL import Image
 
@@ -174,22 +174,17 @@ def test_the_report_is_the_measured_table(tmp_path: Path) -> None:
     assert "WARNING. the border gives it away" in report
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
-def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(
+    browser, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from fakes import make_detector
-    from playwright.sync_api import expect, sync_playwright
+    from playwright.sync_api import expect
 
     monkeypatch.setattr(train_tab, "JobStore", lambda: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "train"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
     detector = make_detector()
-    with served(Context(lambda: detector)) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        visit = browser.new_page()
-        visit.set_default_timeout(WAIT)
-        problems: list[str] = []
-        visit.on("pageerror", lambda error: problems.append(str(error)))
-        visit.goto(url)
+    with served(Context(lambda: detector)) as url, visited(browser, url) as visit:
         visit.get_by_role("tab", name="Train").click()
         visit.locator("#start-job").click()
         expect(visit.locator("#job .sed-chip")).to_have_text("running", timeout=WAIT)
@@ -202,7 +197,5 @@ def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(runs: Path, monkeypa
         visit.once("dialog", lambda dialog: dialog.accept())
         visit.locator("#delete-job").click()
         expect(visit.get_by_text("No job yet.")).to_be_visible(timeout=WAIT)
-        browser.close()
-    assert problems == []
     assert [path for path in runs.iterdir() if path.is_dir()] == []
     assert os.environ["GRADIO_TEMP_DIR"]
