@@ -376,7 +376,7 @@ def resume(
         )
     with stored_tensors(state) as stored:
         metadata = stored.metadata()
-        if metadata["unet"] != architecture(unet):  # which may have weights of the same names and shapes
+        if metadata.get("unet") != architecture(unet):  # which may have weights of the same names and shapes
             raise ValueError(f"{state} is a checkpoint of another architecture")
         names = set(stored.keys())
         for prefix, target in (("weights.", unet.state_dict()), ("ema.", ema)):
