@@ -16,6 +16,7 @@ from sedid import processes
 from sedid.data import as_model_input
 from sedid.detectors import Detector
 from sedid.diffusion import training_loss
+from sedid.loops.seeds import seed_of
 from sedid.metrics import best_threshold, measure
 from sedid.progress import Meter, Progress
 
@@ -25,8 +26,7 @@ TIMESTEPS = (20, 100, 200, 350, 500, 700)
 
 def noise_of(seed: int, index: int, draw: int, shape: tuple[int, ...]) -> Tensor:
     """The noise of one image: a function of (seed, place in its set, draw), whatever the batch or process."""
-    state = int(np.random.default_rng([seed, index, draw]).integers(2**62))
-    return torch.randn(shape, generator=torch.Generator().manual_seed(state))
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed_of(seed, index, draw)))
 
 
 def training_losses(

@@ -23,6 +23,7 @@ from torch import Tensor
 from sedid import processes
 from sedid.bundle import checkpoint_hash, resolve
 from sedid.data import SAMPLE
+from sedid.loops.seeds import seed_of
 from sedid.models import Runtime, load_scheduler, load_unet
 from sedid.progress import Meter, Progress
 from sedid.storage import read_json, replacing, write_json
@@ -98,7 +99,7 @@ def to_uint8(x: Tensor) -> np.ndarray:
 def sample(unet: Any, scheduler: Any, indices: range, seed: int, runtime: Runtime) -> Generator[int, None, np.ndarray]:
     """Generate the images of these indices; yields the step number and returns uint8 (B, H, W, 3)."""
     size, channels = unet.config.sample_size, unet.config.in_channels
-    generators = [torch.Generator().manual_seed(int(np.random.default_rng([seed, i]).integers(2**62))) for i in indices]
+    generators = [torch.Generator().manual_seed(seed_of(seed, i)) for i in indices]
     x = torch.stack([torch.randn((channels, size, size), generator=generator) for generator in generators])
     x = x.to(runtime.device, memory_format=torch.channels_last)
     noise = {} if "generator" not in scheduler.step.__code__.co_varnames else {"generator": generators}

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from sedid.data import as_model_input, load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops.samples import averaged, write_grid
+from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
 from sedid.models import Runtime, architecture, load_unet, make_unet
 from sedid.storage import read_json, replacing, stored_tensors, write_json
@@ -100,7 +101,7 @@ def draw_batch(
         for epoch in np.unique(places // count)
     }
     index = np.array([order[int(place // count)][place % count] for place in places])
-    generator = torch.Generator().manual_seed(int(np.random.default_rng([config.seed, 2, step]).integers(2**62)))
+    generator = torch.Generator().manual_seed(seed_of(config.seed, 2, step))
     x_0 = as_model_input(images[index])
     if config.flip:
         flipped = torch.rand(size, generator=generator) < 0.5
@@ -272,7 +273,7 @@ def seeded_unet(config: TrainDDPMConfig) -> nn.Module:
 
 def seed_dropout(seed: int, step: int, process: int) -> None:
     """Tie dropout masks to (seed, step, process), so that a resumed run draws the same ones."""
-    torch.manual_seed(int(np.random.default_rng([seed, 3, step, process]).integers(2**62)))
+    torch.manual_seed(seed_of(seed, 3, step, process))
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from sedid.data import NAMES
 from sedid.figures import save_figure, sweep_heatmap
 from sedid.joblog import ACTIVE, read_records
 from sedid.jobs import Job, JobStore
+from sedid.loops.sweep import SweepConfig
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
 from sedid.ui.context import Context
@@ -21,7 +22,6 @@ from sedid.ui.results import as_csv, find_results, write_texts
 from sedid.ui.upload import refusal
 
 TITLE = "Sweep"
-KS = (30, 45, 55, 70, 90, 110, 165, 200, 245, 330, 495)
 EMPTY = (
     '<div class="sed-state"><b>Nothing has been swept yet.</b><br>Start a sweep below, or run '
     "<code>python -m sedid sweep</code>; it appears here.</div>"
@@ -55,7 +55,7 @@ def build(_: Context) -> None:
             generated = choice("Generated images", form.generated_sets([]))
         with gr.Row():
             ks = gr.Dropdown(
-                list(map(str, KS)),
+                list(map(str, SweepConfig.ks)),
                 value=["165", "330", "495"],
                 multiselect=True,
                 allow_custom_value=True,
