@@ -103,7 +103,7 @@ def score(
     detector: DetectorOption = "",
     k: KOption = None,
     t_sec: TSecOption = None,
-    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 64,
+    batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 32,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
 ) -> None:

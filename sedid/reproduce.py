@@ -68,6 +68,7 @@ def recipe(name: str, scale: float = 1.0) -> dict[str, Any]:
         raise ValueError(f"the scale must be above 0 and at most 1, not {scale}")
     whole: dict[str, Any] = {"name": name, "data": name, "steps": TRAINING_STEPS[name]}
     whole |= {"members": IMAGES, "count": IMAGES, "center_crop": CELEBA_CROP if name == "celeba" else 0}
+    whole |= {"score_batch": 256}  # for a GPU
     if scale == 1:
         return whole
     defaults = LoopConfig("")

@@ -53,7 +53,7 @@ def score_files(
     out: Path,
     k: int | None = None,
     t_sec: int | None = None,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Generator[Progress, None, ScoreSummary]:
     """Judge every image of the data sets (`sedid.data`) and write one row each, in their order.
 

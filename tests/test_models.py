@@ -11,7 +11,18 @@ import torch
 from diffusers import DDPMScheduler
 
 from sedid.diffusion import NoiseSchedule
-from sedid.models import UNETS, Runtime, check_pipeline, eps_model, load_schedule, load_unet, make_resnet18, make_unet
+from sedid.models import (
+    FOLD_FROM,
+    UNETS,
+    Runtime,
+    check_pipeline,
+    eps_model,
+    fold_upsampling,
+    load_schedule,
+    load_unet,
+    make_resnet18,
+    make_unet,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -217,3 +228,19 @@ def test_classifier_keeps_the_resolution_of_small_images(channels: int) -> None:
     with torch.inference_mode():
         assert network(torch.zeros(2, channels, 32, 32)).shape == (2, 1)
     assert sizes == [(2, 64, 32, 32)]
+
+
+def test_upsampling_folded_into_one_convolution_changes_nothing(tiny_unet: Callable[..., Any]) -> None:
+    unet = tiny_unet().double().eval()
+    x = torch.randn(FOLD_FROM, 3, 32, 32, dtype=torch.float64)
+    with torch.inference_mode():
+        plain = unet(x, torch.tensor(500)).sample
+        fold_upsampling(unet)
+        fold_upsampling(unet)  # a second time is none
+        folded = unet(x, torch.tensor(500)).sample
+    torch.testing.assert_close(folded, plain, rtol=1e-12, atol=1e-12)
+    assert not torch.equal(folded, plain)  # another order of the same sums: the folded path was taken
+    with torch.inference_mode():
+        few = unet(x[: FOLD_FROM - 1], torch.tensor(500)).sample
+    torch.testing.assert_close(few, plain[:-1], rtol=1e-12, atol=1e-12)
+    assert unet.state_dict().keys() == tiny_unet().state_dict().keys()

@@ -160,7 +160,7 @@ def test_the_device_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     config = replace(LoopConfig("out", **recipe("cifar10", 0.001)), device="cpu")
     speed = reproduce.measure_speed(config)
     assert min(speed.forward, speed.training, speed.classifier) > 0
-    assert most == [64, 128, 128]
+    assert most == [256, 128, 128]
 
 
 def test_times_in_words(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class CalibrateConfig:
     error_rate: float = 0.1  # of either class, outside the undecided band
     loss_ts: tuple[int, ...] = TIMESTEPS  # timesteps the baseline (training loss) is tried at; empty leaves it out
     loss_noises: int = 1  # noises the baseline is averaged over: as many network evaluations an image and timestep
-    batch_size: int = 64
+    batch_size: int = 32
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False

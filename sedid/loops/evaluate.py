@@ -38,7 +38,7 @@ class EvaluateConfig:
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[int, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
     out: str = ""  # results file; "" writes sedid/results.json and the metrics of the bundle; the scores go beside it
-    batch_size: int = 64
+    batch_size: int = 32
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False

@@ -35,7 +35,7 @@ def training_losses(
     t: int,
     noises: int,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int = 32,
     stage: str = "training loss",
 ) -> Generator[Progress, None, np.ndarray]:
     """L_t of every image (`diffusion.training_loss`), averaged over `noises` draws; as many evaluations an image.
@@ -69,7 +69,7 @@ def calibrate_existing(
     generated: np.ndarray,
     timesteps: Sequence[int],
     noises: int,
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """The `existing` section of detector.json: timestep, polarity and threshold from the calibration images.
 

@@ -74,7 +74,7 @@ class LoopConfig:
     input: str = "pair"  # of the classifier: pair, error or both
     epochs: int = 20
     classifier_rate: float = 1e-3
-    score_batch: int = 64
+    score_batch: int = 32
     seed: int = 0
     device: str = "auto"
     precision: str = "fp32"

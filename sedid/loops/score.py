@@ -28,7 +28,7 @@ def batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def score(
-    detector: Detector, images: np.ndarray, ks: Sequence[int], batch_size: int = 64, stage: str = "scoring"
+    detector: Detector, images: np.ndarray, ks: Sequence[int], batch_size: int = 32, stage: str = "scoring"
 ) -> Generator[Progress, None, tuple[Scores, np.ndarray | None]]:
     """E at every T_SEC of every k; N + 1 network evaluations an image and k.
 
@@ -66,7 +66,7 @@ def score(
 
 
 def features(
-    detector: Detector, images: np.ndarray, k: int, t_sec: int, mode: str, batch_size: int = 64, stage: str = "features"
+    detector: Detector, images: np.ndarray, k: int, t_sec: int, mode: str, batch_size: int = 32, stage: str = "features"
 ) -> Generator[Progress, None, np.ndarray]:
     """Classifier inputs at one (k, T_SEC): float16 (N, channels, H, W), the trajectory walked no further."""
     meter = Meter(stage, len(images) * (t_sec // k + 1), "evaluations")

@@ -40,7 +40,7 @@ class SweepConfig:
     test_generated: str = ""
     ks: tuple[int, ...] = (30, 45, 55, 70, 90, 110, 165, 200, 245, 330, 495)
     out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: int = 64
+    batch_size: int = 32
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
@@ -117,7 +117,7 @@ def sweep_images(
     ks: tuple[int, ...],
     out: Path,
     protocol: dict[str, Any],
-    batch_size: int = 64,
+    batch_size: int = 32,
 ) -> Generator[Progress, None, dict[str, Any]]:
     """The sweep of images at hand; see `sweep`.
 
