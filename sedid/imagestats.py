@@ -1,0 +1,116 @@
+"""Local statistics of an image that have nothing to do with who made it, but that a t-error may follow.
+
+All are computed on the 8-bit image as the detector sees it, on its luma Y = 0.299 R + 0.587 G + 0.114 B (ITU-R
+BT.601), levels 0 .. 255. None changes under flips or transposition (the blockiness only at sides that are multiples
+of 8). The first four measure detail, compression and resampling; the last two are the plainest things there are.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+BLOCK = 8  # of JPEG, pixels
+LEAST = 2 * BLOCK  # the smallest side that has a block edge and an inside
+
+
+def luma(images: np.ndarray) -> np.ndarray:
+    """uint8 (N, H, W, 3) -> float64 (N, H, W), 0 .. 255.
+
+    Raises:
+        ValueError: other arrays, or images smaller than 16x16.
+    """
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] != 3 or min(images.shape[1:3]) < LEAST:
+        raise ValueError(
+            f"image statistics need uint8 (N, H, W, 3) of at least {LEAST}x{LEAST}, got {images.dtype} {images.shape}"
+        )
+    return images @ np.array([0.299, 0.587, 0.114])
+
+
+def high_frequency(y: np.ndarray) -> np.ndarray:
+    """Share of the power above half the Nyquist frequency on either axis, of the DCT-II without its mean, 0 .. 1.
+
+    The DCT and not the DFT, whose wrap-around edge would count as detail. A flat image has 0. Brightness and contrast
+    do not change it.
+
+    Args:
+        y: luma (N, H, W).
+    """
+    from scipy.fft import dctn
+
+    power = dctn(y, axes=(1, 2), norm="ortho") ** 2
+    power[:, 0, 0] = 0
+    height, width = y.shape[1:]
+    # coefficient i of H has the frequency i / 2H; Nyquist is 1/2
+    high = (2 * np.arange(height) >= height)[:, None] | (2 * np.arange(width) >= width)
+    total = power.sum(axis=(1, 2))
+    flat = total <= 1e-9 * y.shape[1] * y.shape[2]
+    return np.where(flat, 0.0, power[:, high].sum(axis=1) / np.where(flat, 1.0, total))
+
+
+def laplacian_variance(y: np.ndarray) -> np.ndarray:
+    """Natural logarithm of 1 + the variance of the five-point Laplacian inside the border.
+
+    The logarithm because the variance spans orders of magnitude; 1 is about what 8-bit rounding alone gives.
+    """
+    inner = y[:, 1:-1, 1:-1]
+    laplacian = y[:, :-2, 1:-1] + y[:, 2:, 1:-1] + y[:, 1:-1, :-2] + y[:, 1:-1, 2:] - 4 * inner
+    return np.log1p(laplacian.var(axis=(1, 2)))
+
+
+def blockiness(y: np.ndarray) -> np.ndarray:
+    """Logarithm of the mean step across the edges of the 8x8 grid over the mean step inside it; 0 without a trace.
+
+    Half a level is added to both, so that flat areas do not blow it up. It sees only a grid that starts at the corner:
+    a photograph that was JPEG before it was resized has none left.
+    """
+    steps = [np.abs(np.diff(y, axis=1)), np.abs(np.diff(y, axis=2)).swapaxes(1, 2)]
+    across = np.concatenate([step[:, BLOCK - 1 :: BLOCK].reshape(len(y), -1) for step in steps], axis=1)
+    inside = [np.delete(step, np.s_[BLOCK - 1 :: BLOCK], axis=1).reshape(len(y), -1) for step in steps]
+    return np.log((across.mean(axis=1) + 0.5) / (np.concatenate(inside, axis=1).mean(axis=1) + 0.5))
+
+
+def resize_blur(y: np.ndarray) -> np.ndarray:
+    """Gradient energy left after halving and doubling the size again, over that before: near 1 for an image that was
+    enlarged before, 1 for a flat one. Both resizes bilinear and antialiased, without rounding.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    def resized(x: torch.Tensor, size: tuple[int, ...]) -> torch.Tensor:
+        return interpolate(x, size, mode="bilinear", antialias=True)
+
+    height, width = y.shape[1:]
+    half = resized(torch.from_numpy(y)[:, None], (height // 2, width // 2))
+    again = resized(half, (height, width))[:, 0].numpy()
+    before, after = gradient_energy(y), gradient_energy(again)
+    flat = before <= 1e-9 * height * width
+    return np.where(flat, 1.0, after / np.where(flat, 1.0, before))
+
+
+def gradient_energy(y: np.ndarray) -> np.ndarray:
+    """Sum of the squared steps between neighbours, both axes, (N,)."""
+    return (np.diff(y, axis=1) ** 2).sum(axis=(1, 2)) + (np.diff(y, axis=2) ** 2).sum(axis=(1, 2))
+
+
+STATISTICS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
+    "high_frequency": ("high-frequency share", high_frequency),
+    "laplacian_variance": ("Laplacian variance (log)", laplacian_variance),
+    "blockiness": ("JPEG blockiness", blockiness),
+    "resize_blur": ("resize blur", resize_blur),
+    "mean": ("mean level", lambda y: y.mean(axis=(1, 2))),
+    "contrast": ("contrast", lambda y: y.std(axis=(1, 2))),
+}
+"""Key -> (what it is called, its function of luma)."""
+
+
+def image_statistics(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Every one of STATISTICS, float64 (N,).
+
+    Args:
+        images: uint8 (N, H, W, 3), at least 16x16.
+
+    Raises:
+        ValueError: other arrays.
+    """
+    y = luma(images)
+    return {name: function(y) for name, (_, function) in STATISTICS.items()}
