@@ -1,0 +1,274 @@
+"""Every step-error detector behind one protocol, sharing network evaluations through a `Ledger`.
+
+A method is a function of the ledger of a batch and its parameters. It gives a statistic (B,), a feature vector (B, D)
+or a classifier's input (B, C, H, W); its *head* makes an oriented score of that (see `loops.heads`): a threshold, a
+logistic regression, gradient boosting, or a ResNet-18.
+
+Notation as in `diffusion`; R_{k,T}(x) is the image reconstructed by the deterministic path 0, k, ..., T, ..., k, 0.
+Images are on the [-1, 1] scale unless a docstring says otherwise. For every statistic the source expects generated
+images (or, where it is about membership, members) to have the smaller values; a comparison fits the polarity.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import pi, sqrt
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sedid.config import known
+from sedid.detectors import nn_input
+from sedid.diffusion import NoiseSchedule, check_step, ddim_step, t_error
+from sedid.ledger import Ledger, reconstruction_path, rehearsal, reverse_path
+
+SEDID = "Ma et al. 2023, arXiv 2307.06272"
+MATSUMOTO = "Matsumoto et al. 2023, arXiv 2302.03262"
+SECMI = "Duan et al. 2023, arXiv 2302.01316"
+PIA = "Kong et al. 2023, arXiv 2305.18355"
+DIRE = "Wang et al. 2023, arXiv 2303.09295"
+DID = "Qi et al. 2026, arXiv 2602.23732"
+
+THRESHOLD, LOGISTIC, BOOSTING, RESNET = "threshold", "logistic regression", "gradient boosting", "ResNet-18"
+HEADS = (THRESHOLD, LOGISTIC, BOOSTING, RESNET)
+
+
+def stat(ledger: Ledger, k: int, t_sec: int) -> Tensor:
+    """E_{T_SEC,k} (B,), the t-error of `diffusion.t_error`: SeDID_Stat, and SecMI_Stat at its own parameters."""
+    return t_error(ledger.schedule, *ledger.step(k, t_sec)).score
+
+
+def intermediates(ledger: Ledger, k: int, t_sec: int, mode: str) -> Tensor:
+    """The classifier's input of SeDID_NNs, (B, 3, 6 or 9, H, W): `detectors.nn_input`."""
+    return nn_input(ledger.schedule, *ledger.step(k, t_sec), mode)
+
+
+def absolute_step_error(ledger: Ledger, k: int, t_sec: int) -> Tensor:
+    """|psi(x~_{T_SEC}) - x~_{T_SEC-k}|, (B, 3, H, W): the classifier's input of SecMI_NNs (Duan et al. 2023)."""
+    near, far = ledger.step(k, t_sec)
+    return (ddim_step(ledger.schedule, far.x, far.eps, far.t, near.t) - near.x).abs()
+
+
+def training_loss(ledger: Ledger, t: int, noises: int) -> Tensor:
+    """The mean over `noises` draws of `diffusion.training_loss`, || eps - eps_theta(q(x_0, t, eps), t) ||^2, (B,).
+
+    Raises:
+        ValueError: t outside the schedule, or no noise.
+    """
+    if noises < 1:
+        raise ValueError(f"the training loss needs at least 1 noise an image, not {noises}")
+    total = torch.zeros(len(ledger.x_0), dtype=ledger.x_0.dtype, device=ledger.x_0.device)
+    for draw in range(noises):
+        eps = ledger.noise(draw)
+        total += (ledger.noised(t, eps, ("draw", draw)).eps - eps).square().sum(dim=(1, 2, 3))
+    return total / noises
+
+
+def proximal(ledger: Ledger, t: int, p: int, normalised: bool) -> Tensor:
+    r"""PIA and PIAN (Kong et al. 2023), (B,): how far the network stays from its own word about the image.
+
+        e   = eps_theta(x_0, 0)
+        R   = || e - eps_theta(sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) e, t) ||_p
+
+    PIAN puts in place of e the vector in its direction whose L1 norm is what standard normal noise has on average:
+
+        e^  = N e / ||e||_1 * sqrt(2 / pi),     N = C H W,     E|z| = sqrt(2 / pi) for z ~ N(0, 1)
+
+    (The paper prints sqrt(pi / 2); its code, and the half-normal mean it appeals to, have sqrt(2 / pi).)
+
+    Raises:
+        ValueError: t outside the schedule, or p below 1.
+    """
+    if p < 1:
+        raise ValueError(f"p must be at least 1, not {p}")
+    eps = ledger.point((0,)).eps
+    if normalised:
+        # where the network predicts no noise at all there is no direction to keep
+        mean = eps.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(eps.dtype).tiny)
+        eps = eps / mean * sqrt(2 / pi)
+    said = ledger.noised(t, eps, ("proximal", normalised)).eps
+    return torch.linalg.vector_norm(eps - said, ord=p, dim=(1, 2, 3))
+
+
+def whole(schedule: NoiseSchedule, k: int) -> int:
+    """The end of the longest trajectory at this k (k itself where there is none, for `check_step` to refuse)."""
+    return max((len(schedule) - 1) // max(k, 1) * k, k)
+
+
+def reconstruction_map(ledger: Ledger, k: int) -> Tensor:
+    """DIRE (Wang et al. 2023): |x_0 - R_{k,T}(x_0)| over the whole trajectory, (B, 3, H, W).
+
+    Two differences from the published code: nothing is clipped on the way, and the map is not rounded to 8 bits.
+    """
+    return (ledger.x_0 - ledger.image(reconstruction_path(ledger.schedule, k, whole(ledger.schedule, k)))).abs()
+
+
+def second_order_map(ledger: Ledger, k: int) -> Tensor:
+    """Difference in difference (Qi et al. 2026), (B, 3, H, W): reconstruct twice, compare the two errors.
+
+        | |x_0 - R(x_0)| - |R(x_0) - R(R(x_0))| |
+
+    with R over the whole trajectory. What the reconstruction costs any image cancels; what sets x_0 apart from images
+    the model makes stays.
+    """
+    path = reconstruction_path(ledger.schedule, k, whole(ledger.schedule, k))
+    once, twice = ledger.image(path), ledger.image((*path, *path[1:]))
+    return ((ledger.x_0 - once).abs() - (once - twice).abs()).abs()
+
+
+def second_order_step_map(ledger: Ledger, k: int, t_sec: int) -> Tensor:
+    """The same difference for one step of the trajectory instead of the whole of it, (B, 3, H, W). Our own variant.
+
+        | |x~_t - r| - |r - r'| |,   t = T_SEC - k,   r = psi(phi(x~_t)),   r' = psi(phi(r))
+
+    |x~_t - r| is SeDID's error; its second order costs two more network evaluations.
+    """
+    path, t = reverse_path(ledger.schedule, k, t_sec), t_sec - k
+    x, once, twice = ledger.image(path[:-1]), ledger.image((*path, t)), ledger.image((*path, t, t_sec, t))
+    return ((x - once).abs() - (once - twice).abs()).abs()
+
+
+def mean_of(a_map: Callable[..., Tensor], ledger: Ledger, **parameters: Any) -> Tensor:
+    """A map of differences as a statistic, (B,): its mean over channels and pixels, on the [0, 1] image scale."""
+    return a_map(ledger, **parameters).mean(dim=(1, 2, 3)) / 2
+
+
+def log_errors(ledger: Ledger, ks: Sequence[int]) -> Tensor:
+    """log E_{T_SEC,k} at every T_SEC of every k, (B, D): k by k, T_SEC ascending.
+
+    As many network evaluations as the last T_SEC of each k alone, and the first is common to all.
+
+    Raises:
+        ValueError: no k, or one outside the schedule.
+    """
+    if not ks:
+        raise ValueError("ks must name at least one step size")
+    for k in ks:
+        check_step(ledger.schedule, k, k)
+    errors = [stat(ledger, k, t_sec) for k in ks for t_sec in range(k, whole(ledger.schedule, k) + 1, k)]
+    stacked = torch.stack(errors, dim=1)
+    return stacked.clamp(min=torch.finfo(stacked.dtype).tiny).log()
+
+
+@dataclass(frozen=True)
+class Method:
+    """One detector, before anything about it was fitted.
+
+    Attributes:
+        name: what it is asked for by; with changed parameters, they are part of it ("pia t=300").
+        title: what a table calls it.
+        source: where it comes from.
+        head: one of HEADS.
+        measurement: (ledger, **parameters) -> what the head turns into a score.
+        parameters: of the measurement; ints, floats or tuples of ints.
+        given: names of the parameters that the name sets.
+    """
+
+    name: str
+    title: str
+    source: str
+    head: str
+    measurement: Callable[..., Tensor]
+    parameters: Mapping[str, Any]
+    given: frozenset[str] = field(default_factory=frozenset)
+
+    def measure(self, ledger: Ledger) -> Tensor:
+        """(B,) for a threshold, (B, D) for a regression or trees, (B, C, H, W) for the ResNet."""
+        return self.measurement(ledger, **self.parameters)
+
+    def cost(self, schedule: NoiseSchedule) -> int:
+        """Network evaluations an image when it runs alone.
+
+        Raises:
+            ValueError: a parameter does not fit the schedule.
+        """
+        return costs([self], schedule)[0]
+
+    def defaulting(self, **defaults: Any) -> "Method":
+        """The method with other defaults, for those of its parameters that were not given by name."""
+        changed = {name: value for name, value in defaults.items() if name in self.parameters}
+        changed = {name: value for name, value in changed.items() if name not in self.given}
+        return replace(self, parameters={**self.parameters, **changed})
+
+
+def costs(methods: Sequence[Method], schedule: NoiseSchedule) -> list[int]:
+    """Network evaluations an image that each method adds to those of the methods before it; their sum is the union's.
+
+    Raises:
+        ValueError: a parameter does not fit the schedule; the text names the method.
+    """
+    ledger, found = rehearsal(schedule), []
+    for method in methods:
+        before = ledger.evaluations
+        try:
+            method.measure(ledger)
+        except ValueError as error:
+            raise ValueError(f"{method.name}: {error}") from error
+        found.append(ledger.evaluations - before)
+    return found
+
+
+def _sedid_nn(mode: str) -> Method:
+    measurement = partial(intermediates, mode=mode)
+    return Method(f"sedid-nn-{mode}", f"SeDID_NNs, {mode}", SEDID, RESNET, measurement, STEP)
+
+
+STEP = {"k": 165, "t_sec": 495}
+SECMI_STEP = {"k": 10, "t_sec": 100}
+PROXIMAL = {"t": 200, "p": 4}
+KS = {"ks": (110, 165, 330)}
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("sedid-stat", "SeDID_Stat", SEDID, THRESHOLD, stat, STEP),
+        _sedid_nn("pair"),
+        _sedid_nn("error"),
+        _sedid_nn("both"),
+        Method("sedid-multi-lr", "SeDID-Multi, logistic regression", "own extension", LOGISTIC, log_errors, KS),
+        Method("sedid-multi-gb", "SeDID-Multi, gradient boosting", "own extension", BOOSTING, log_errors, KS),
+        Method("loss", "Training loss", MATSUMOTO, THRESHOLD, training_loss, {"t": 100, "noises": 1}),
+        Method("secmi-stat", "SecMI_Stat", SECMI, THRESHOLD, stat, SECMI_STEP),
+        Method("secmi-nn", "SecMI_NNs", SECMI, RESNET, absolute_step_error, SECMI_STEP),
+        Method("pia", "PIA", PIA, THRESHOLD, partial(proximal, normalised=False), PROXIMAL),
+        Method("pian", "PIAN", PIA, THRESHOLD, partial(proximal, normalised=True), PROXIMAL),
+        Method("dire-stat", "DIRE, mean of the map", DIRE, THRESHOLD, partial(mean_of, reconstruction_map), {"k": 165}),
+        Method("dire-nn", "DIRE, ResNet on the map", DIRE, RESNET, reconstruction_map, {"k": 165}),
+        Method("did", "DID, mean of the map", DID, THRESHOLD, partial(mean_of, second_order_map), {"k": 165}),
+        Method("did-nn", "DID, ResNet on the map", DID, RESNET, second_order_map, {"k": 165}),
+        Method("did-step", "DID of one step", "own variant", THRESHOLD, partial(mean_of, second_order_step_map), STEP),
+    )
+}
+"""The methods by name, with their defaults: SecMI's and PIA's from their papers, the rest this project's."""
+
+
+def method_of(text: str) -> Method:
+    """A method by its name, with parameters after it if they are to differ: "sedid-stat k=110 t_sec=440".
+
+    A list of step sizes is joined by "+": "sedid-multi-lr ks=110+165".
+
+    Raises:
+        ValueError: unknown method or parameter (the text names those accepted), or a value of another type.
+    """
+    name, *settings = text.split() or [""]
+    if name not in METHODS:
+        raise ValueError(f"unknown method {name!r}; accepted: {', '.join(METHODS)}")
+    method, changed = METHODS[name], {}
+    for setting in settings:
+        key, equals, value = setting.partition("=")
+        if not equals:
+            raise ValueError(f"after the name of a method come parameters key=value, not {setting!r}")
+        known(key, method.parameters, name)
+        default = method.parameters[key]
+        try:
+            changed[key] = tuple(map(int, value.split("+"))) if isinstance(default, tuple) else int(value)
+        except ValueError:
+            wanted = "whole numbers joined by +" if isinstance(default, tuple) else "a whole number"
+            raise ValueError(f"{key} of {name} must be {wanted}, not {value!r}") from None
+    return replace(
+        method,
+        name=" ".join([name, *settings]),
+        parameters={**method.parameters, **changed},
+        given=frozenset(changed),
+    )
