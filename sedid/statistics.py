@@ -52,11 +52,24 @@ class Curve:
         return order, starts, columns
 
     def _reached(self, part: int, counts: np.ndarray) -> np.ndarray:
-        """Share of a class at or above each distinct score, then 0 (nothing reaches more): (resamples, scores + 1)."""
+        """Share of a class at or above each distinct score, then 0 (nothing reaches more): (resamples, scores + 1).
+
+        NaN where a resample has none of the class.
+        """
         order, starts, columns = self.parts[part]
         table = np.zeros((len(counts), len(self.scores) + 1))
         table[:, columns] = np.add.reduceat(counts[:, order], starts, axis=1)
-        return np.cumsum(table[:, ::-1], axis=1)[:, ::-1] / counts.shape[1]
+        with np.errstate(invalid="ignore"):
+            return np.cumsum(table[:, ::-1], axis=1)[:, ::-1] / counts.sum(axis=1, keepdims=True)
+
+    def auc(self, real_counts: np.ndarray, generated_counts: np.ndarray) -> np.ndarray:
+        """The AUC of every resample, (resamples,); arguments as `metrics`."""
+        return self._area(self._reached(0, real_counts), self._reached(1, generated_counts))
+
+    @staticmethod
+    def _area(fpr: np.ndarray, tpr: np.ndarray) -> np.ndarray:
+        # of every real score's weight, the generated weight above it and half of that at it
+        return ((fpr[:, :-1] - fpr[:, 1:]) * (tpr[:, :-1] + tpr[:, 1:])).sum(1) / 2
 
     def metrics(
         self, real_counts: np.ndarray, generated_counts: np.ndarray, threshold: float | None = None
@@ -71,8 +84,7 @@ class Curve:
         """
         fpr, tpr = self._reached(0, real_counts), self._reached(1, generated_counts)
         found = {
-            # of every real score's weight, the generated weight above it and half of that at it
-            "auc": ((fpr[:, :-1] - fpr[:, 1:]) * (tpr[:, :-1] + tpr[:, 1:])).sum(1) / 2,
+            "auc": self._area(fpr, tpr),
             "best_acc": ((1 - fpr + tpr) / 2).max(1),
         }
         for name, target in (("tpr_at_1", 0.01), ("tpr_at_01", 0.001)):
@@ -84,8 +96,12 @@ class Curve:
         return found
 
 
-def _resamples(reals: int, generated: int, resamples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Stratified bootstrap draws as counts an image, (some resamples, images) of each class, a table at a time."""
+def bootstrap_counts(reals: int, generated: int, resamples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Stratified bootstrap draws as counts an image, ints (some resamples, images) of each class, a table at a time.
+
+    Raises:
+        ValueError: fewer than 2 resamples.
+    """
     if resamples < 2:
         raise ValueError(f"an interval needs at least 2 resamples, not {resamples}")
     rng = np.random.default_rng(seed)
@@ -131,7 +147,9 @@ def intervals(
         raise ValueError(f"level must be between 0 and 1, not {level}")
     point = measure(real, generated, threshold)
     curve = Curve(real, generated)
-    drawn = [curve.metrics(*counts, threshold) for counts in _resamples(len(real), len(generated), resamples, seed)]
+    drawn = [
+        curve.metrics(*counts, threshold) for counts in bootstrap_counts(len(real), len(generated), resamples, seed)
+    ]
     ends = ((1 - level) / 2, (1 + level) / 2)
 
     def interval(name: str) -> Interval | None:
@@ -224,7 +242,7 @@ def paired_bootstrap(
     drawn = np.concatenate(
         [
             one.metrics(*counts)[metric] - two.metrics(*counts)[metric]
-            for counts in _resamples(len(real_a), len(generated_a), resamples, seed)
+            for counts in bootstrap_counts(len(real_a), len(generated_a), resamples, seed)
         ]
     )
     low, high = np.quantile(drawn, (0.025, 0.975))
