@@ -29,3 +29,21 @@ def audited(
         return asdict(audit(real, generated, files=both))
     except ValueError as error:
         return {"warning": "", "skipped": str(error)}
+
+
+def check_unused(info: dict[str, Any], prints: dict[str, str]) -> None:
+    """Refuse test images that gave a detector its thresholds or its classifier.
+
+    Args:
+        info: its detector.json.
+        prints: fingerprint of every set of test images by name.
+
+    Raises:
+        ValueError: one of them is such a set.
+    """
+    used = {section["sha256"] for part in ("stat", "nn") for section in info.get(part, {}).get("data", {}).values()}
+    known = [name for name, print_ in prints.items() if print_ in used]
+    if known:
+        raise ValueError(
+            f"the detector was calibrated or trained on these very test images ({', '.join(known)}); give others"
+        )

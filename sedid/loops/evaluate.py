@@ -16,7 +16,7 @@ from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
-from sedid.loops.checked import audited
+from sedid.loops.checked import audited, check_unused
 from sedid.loops.existing import existing_row, read_existing, training_losses
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
@@ -125,11 +125,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     read = {name: load_with_files(spec) for name, spec in sets.items()}
     images = {name: found for name, (found, _) in read.items()}
     prints = {name: fingerprint(values) for name, values in images.items()}
-    used = [
-        section["sha256"] for part in ("stat", "nn") for section in detector.info.get(part, {}).get("data", {}).values()
-    ]
-    if set(used) & set(prints.values()):
-        raise ValueError("these test images are the ones the detector was calibrated or trained on; give others")
+    check_unused(detector.info, prints)
 
     leaks = audited(images["heldout"], images["generated"], (read["heldout"][1], read["generated"][1]))
     ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))

@@ -1,0 +1,82 @@
+"""The noise floor: how far the t-error depends on the precision in which the network runs.
+
+The whole trajectory is walked three times: with the network and the steps in float64 (the reference), as the detector
+runs by default (float32), and with the network alone in bfloat16 (`Runtime.autocast`). Late in the trajectory the two
+noise predictions that are subtracted are nearly equal, and rounding weighs most.
+"""
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedid.bundle import load_detector
+from sedid.data import as_model_input
+from sedid.diffusion import EpsModel, NoiseSchedule, t_errors
+from sedid.models import load_unet
+from sedid.progress import Meter, Progress
+
+PRECISIONS = ("fp32", "bf16")
+
+
+def double_model(folder: Path) -> EpsModel:
+    """eps_theta of a bundle in float64, on the CPU (some GPUs have no float64). The embedding of the timestep is
+    computed in float32 inside diffusers, as in the other precisions."""
+    unet: Any = load_unet(folder).double().requires_grad_(False)
+
+    @torch.inference_mode()
+    def predict(x: Tensor, t: int) -> Tensor:
+        return unet(x, torch.tensor(t)).sample
+
+    return predict
+
+
+def exact_input(images: np.ndarray) -> Tensor:
+    """uint8 (N, H, W, 3) to float64 (N, 3, H, W): the very values the network gets, float32's rounding included, so
+    that only what the network and the steps add is measured."""
+    return as_model_input(images).double()
+
+
+def walked(
+    eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_sec: int, meter: Meter
+) -> Generator[Progress, None, np.ndarray]:
+    """E at every T_SEC, float64 (T_SEC values, N)."""
+    rows = []
+    for error in t_errors(eps_model, x_0, schedule, k, t_sec):
+        rows.append(error.score.double().cpu().numpy())
+        yield meter.at(meter.done + len(x_0))
+    return np.stack(rows)
+
+
+def noise_floor(
+    folder: Path, images: np.ndarray, k: int, device: str = "auto"
+) -> Generator[Progress, None, list[dict[str, Any]]]:
+    """The t-errors of a few images in each precision, against float64.
+
+    Args:
+        images: uint8 (N, H, W, 3), one batch.
+
+    Returns:
+        A row a T_SEC: "t_sec", "median" (E in float64) and by precision the relative error
+        |E - E64| / E64 as "median", "p90" and "max", with "bias" the median of the signed one.
+    """
+    detectors = {name: load_detector(folder, device, name) for name in PRECISIONS}
+    schedule, t_sec = detectors["fp32"].schedule, detectors["fp32"].max_t_sec(k)
+    meter = Meter("noise floor", len(images) * (1 + len(PRECISIONS)) * (t_sec // k), "steps")
+    exact = yield from walked(double_model(folder), exact_input(images), schedule, k, t_sec, meter)
+    found = {}
+    for name, detector in detectors.items():
+        x_0 = as_model_input(images).to(detector.runtime.device)
+        found[name] = yield from walked(detector.eps_model, x_0, schedule, k, t_sec, meter)
+    rows = []
+    for i, reference in enumerate(exact):
+        row: dict[str, Any] = {"t_sec": k * (i + 1), "median": float(np.median(reference))}
+        for name, errors in found.items():
+            relative = (errors[i] - reference) / reference
+            of = np.quantile(np.abs(relative), (0.5, 0.9, 1.0)).tolist()
+            row[name] = dict(zip(("median", "p90", "max"), of, strict=True)) | {"bias": float(np.median(relative))}
+        rows.append(row)
+    return rows
