@@ -227,6 +227,8 @@ LOOPS = {
     "train-nn": "Train the classifier of a calibrated detector.",
     "evaluate": "Measure a detector on images that chose nothing.",
     "sweep": "Measure every (k, T_SEC) of a grid.",
+    "polarity": "Show when and why the polarity flips: t-errors against image statistics, a black frame, precision.",
+    "generalise": "Measure a calibrated detector on other samplers, another checkpoint and its own training images.",
     "loop": "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle and a report.",
 }
 
