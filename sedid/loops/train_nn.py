@@ -82,16 +82,19 @@ def logits_of(network: nn.Module, inputs: np.ndarray, runtime: Runtime, batch_si
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
-    """The temperature that minimises the log loss of sigmoid(logits / T) (Guo et al. 2017).
+    """The temperature of at least 1 that minimises the log loss of sigmoid(logits / T) (Guo et al. 2017).
 
-    A coarse-to-fine search over log T in [-3, 3]: the loss is smooth in one variable.
+    It may soften the logits, never sharpen them: where no validation image is on the wrong side, the loss falls
+    without end as T goes to 0, and probabilities of 0 and 1 would claim what some hundred images cannot show.
+
+    A coarse-to-fine search over log T in [0, 3]: the loss is smooth in one variable.
     """
-    low, high = -3.0, 3.0
+    low, high = 0.0, 3.0
     for _ in range(4):
         grid = torch.linspace(low, high, 41, dtype=torch.float64)
         losses = torch.stack([F.binary_cross_entropy_with_logits(logits / value.exp(), labels) for value in grid])
         best, width = float(grid[losses.argmin()]), (high - low) / 20
-        low, high = best - width, best + width
+        low, high = max(best - width, 0.0), best + width
     return float(np.exp(best))
 
 
