@@ -227,6 +227,7 @@ LOOPS = {
     "train-nn": "Train the classifier of a calibrated detector.",
     "evaluate": "Measure a detector on images that chose nothing.",
     "sweep": "Measure every (k, T_SEC) of a grid.",
+    "choose": "Choose k, T_SEC and polarity at a cost; how sure that is, when to stop early, when to give no verdict.",
     "polarity": "Show when and why the polarity flips: t-errors against image statistics, a black frame, precision.",
     "generalise": "Measure a calibrated detector on other samplers, another checkpoint and its own training images.",
     "loop": "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle and a report.",

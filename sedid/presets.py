@@ -43,6 +43,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"ks": (55, 90, 110, 165, 200, 245, 330, 495)},
         "paper": {},
     },
+    "choose": {
+        "demo": {"ks": (165, 330, 495), "resamples": 200},
+        "small": {"ks": (110, 165, 245, 330, 495)},
+        "paper": {},
+    },
     "polarity": {
         "demo": {"real": "sample:real[0:100]", "generated": "sample:generated[0:100]", "noise_images": 2},
         "paper": {},

@@ -1,0 +1,347 @@
+"""Choose k, T_SEC and polarity on the calibration split, say how stable the choice is, and measure on the test split
+what follows from it: stopping early, probabilities, and no verdict where there is no ground for one.
+
+Everything is chosen and fitted on the calibration images; every figure under `test`, `sequential`, `reliability` and
+`conformal` is of the test images. The output folder:
+
+    choice.json         all of it
+    choice/k0165.npz    the scores behind it; a k that has its file is not scored again
+
+The detector keeps its own pair unless `apply` is set.
+"""
+
+import json
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid import processes
+from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
+from sedid.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
+from sedid.data import fingerprint, load_images
+from sedid.detectors import Detector
+from sedid.diffusion import check_step
+from sedid.loops.checked import audited
+from sedid.loops.generate import provenance
+from sedid.loops.score import Scores, score
+from sedid.metrics import best_threshold, measure
+from sedid.progress import Progress
+from sedid.reliability import Classes, conformal, isotonic, platt, reliability
+from sedid.sequential import Rule, fit_rule, log_errors, measure_rule, steps_of
+from sedid.statistics import delong, intervals
+from sedid.storage import read_json, replacing, write_json
+
+SETS = ("real", "generated", "test_real", "test_generated")
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
+"""Error rates reported beside the user's own."""
+
+
+@dataclass(frozen=True)
+class ChooseConfig:
+    """Settings of one choice."""
+
+    detector: str  # bundle, any diffusers DDPM folder, or a Hub id
+    real: str  # calibration reals: they choose and calibrate
+    generated: str  # calibration images this model generated
+    test_real: str  # images that choose nothing: every figure of merit is theirs
+    test_generated: str
+    ks: tuple[int, ...] = (
+        55,
+        110,
+        165,
+        245,
+        330,
+        495,
+    )  # every T_SEC of each is a candidate; the classifier's k joins them
+    penalty: float = 0.001  # AUC that one more network evaluation an image has to gain
+    error_rate: float = 0.1  # of either class: wrong early stops in all, and wrong conformal verdicts
+    folds: int = 5
+    resamples: int = 500
+    seed: int = 0
+    apply: bool = False  # make the chosen pair the detector's own; it has to be calibrated there
+    out: str = ""  # folder; "" is sedid/ in the bundle. With apply, the detector is first copied to bundle/ in it
+    batch_size: int = 32
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the network said about every image.
+
+    Attributes:
+        errors: t-errors of every pair by set.
+        probabilities: the classifier's, by set; empty without a classifier.
+    """
+
+    errors: dict[str, Scores]
+    probabilities: dict[str, np.ndarray]
+
+
+def score_k(
+    detector: Detector, images: dict[str, np.ndarray], k: int, batch_size: int, file: Path, key: str
+) -> Generator[Progress, None, dict[str, np.ndarray]]:
+    """t-errors (steps, images) by set and the classifier's probabilities (images,) by "nn_" + set, at one k.
+
+    Read from `file` if it was written under this key, else scored and kept.
+    """
+    kept = processes.on_main(_read, file, key)
+    if kept is not None:
+        return kept
+    found = {}
+    for name, values in images.items():
+        stage = f"k = {k}: {name.replace('_', ' ')} images"
+        errors, probabilities = yield from score(detector, values, [k], batch_size, stage)
+        found[name] = np.stack(list(errors.values()))
+        if probabilities is not None:
+            found[f"nn_{name}"] = probabilities
+    processes.on_main(_write, file, key, found)
+    return found
+
+
+def _read(file: Path, key: str) -> dict[str, np.ndarray] | None:
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as stored:
+        if str(stored["key"]) != key:
+            return None
+        return {name: stored[name] for name in stored.files if name != "key"}
+
+
+def _write(file: Path, key: str, found: dict[str, np.ndarray]) -> None:
+    with replacing(file) as temporary:
+        np.savez(temporary, key=key, **found)  # type: ignore[arg-type]
+
+
+def score_all(
+    detector: Detector, images: dict[str, np.ndarray], ks: tuple[int, ...], batch_size: int, folder: Path, key: str
+) -> Generator[Progress, None, Scored]:
+    """Every k of every set; a k whose file in `folder` was written under this key is not scored again."""
+    scored = Scored({name: {} for name in images}, {})
+    for k in ks:
+        found = yield from score_k(detector, images, k, batch_size, folder / f"k{k:04d}.npz", key)
+        for name in images:
+            scored.errors[name].update({(k, k * (row + 1)): errors for row, errors in enumerate(found[name])})
+            if f"nn_{name}" in found:
+                scored.probabilities[name] = found[f"nn_{name}"]
+    return scored
+
+
+def oriented(scored: Scored, pair: Candidate, log: bool = False) -> tuple[Classes, Classes]:
+    """Oriented t-errors (or their logarithms) at a pair: of the calibration and of the test images."""
+    sign = -1 if pair.polarity == "smaller" else 1
+    found = [scored.errors[name][pair.k, pair.t_sec] for name in SETS]
+    real, generated, test_real, test_generated = (sign * (log_errors(values) if log else values) for values in found)
+    return (real, generated), (test_real, test_generated)
+
+
+def tested(scored: Scored, choice: Choice, seed: int) -> dict[str, Any]:
+    """The chosen pair on the test images, and what the penalty cost there: against the pair of the highest CV AUC."""
+    chosen = choice.chosen
+    best = max(choice.candidates, key=lambda candidate: candidate.cv_auc)
+    calibration, test = oriented(scored, chosen)
+    threshold = best_threshold(*calibration)
+    _, test_of_best = oriented(scored, best)
+    return {
+        "threshold": threshold if chosen.polarity == "larger" else -threshold,
+        "threshold_from": "calibration images",
+        **asdict(measure(*test, threshold)),
+        "intervals": intervals(*test, threshold, seed=seed),
+        "without_penalty": {
+            "k": best.k,
+            "t_sec": best.t_sec,
+            "evaluations": best.evaluations,
+            "auc": measure(*test_of_best).auc,
+            "auc_difference": asdict(delong(*test, *test_of_best)),
+        },
+    }
+
+
+def sequential(scored: Scored, chosen: Candidate, config: ChooseConfig) -> dict[str, Any]:
+    """Early stopping on walks of the chosen k: to the chosen T_SEC, and to the end of the schedule.
+
+    Every walk is measured at every rate of RATES and the user's own, whose rule is written out.
+    """
+    rng = np.random.default_rng(config.seed)
+    ends = sorted({chosen.t_sec, max(t for k, t in scored.errors["real"] if k == chosen.k)})
+    walks = []
+    for end in ends:
+        steps = {name: steps_of(errors, chosen.k, end) for name, errors in scored.errors.items()}
+        folds = tuple(fold_numbers(steps[name].shape[1], config.folds, rng) for name in ("real", "generated"))
+        rows = []
+        for rate in rates(config.error_rate):
+            rule, _ = fit_rule(chosen.k, steps["real"], steps["generated"], rate, folds)  # type: ignore[arg-type]
+            rows.append({"error_rate": rate} | measure_rule(rule, steps["test_real"], steps["test_generated"]))
+            if rate == config.error_rate:
+                own = written(rule)
+        walks.append({"t_sec": end, "evaluations": evaluations((chosen.k, end)), "rule": own, "rates": rows})
+    return {"k": chosen.k, "error_rate": config.error_rate, "walks": walks}
+
+
+def written(rule: Rule) -> dict[str, Any]:
+    """A rule as JSON: a boundary that is never passed is null."""
+    limits = {name: [x if isfinite(x) else None for x in getattr(rule, name)] for name in ("upper", "lower")}
+    return asdict(rule) | limits
+
+
+def rates(own: float) -> list[float]:
+    """RATES and the user's own, ascending."""
+    return sorted({*RATES, own})
+
+
+def judged(
+    scored: Scored, chosen: Candidate, config: ChooseConfig, nn_refusal: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reliability of every probability and conformal verdicts of every score, on the test images.
+
+    Args:
+        nn_refusal: why the classifier's conformal verdicts cannot be calibrated on these images; "" if they can.
+    """
+    logs, test_logs = oriented(scored, chosen, log=True)
+    reliable, abstaining = {}, {"stat": conformal_rows(logs, test_logs, config.error_rate)}
+    for name, calibrator in (("stat_platt", platt(*logs)), ("stat_isotonic", isotonic(*logs))):
+        reliable[name] = asdict(reliability(calibrator(test_logs[0]), calibrator(test_logs[1]), config.seed))
+    if scored.probabilities:
+        real, generated, test_real, test_generated = (scored.probabilities[name] for name in SETS)
+        reliable["nn"] = asdict(reliability(test_real, test_generated, config.seed))
+        if nn_refusal:
+            abstaining["nn"] = {"skipped": nn_refusal}
+        else:
+            abstaining["nn"] = conformal_rows((real, generated), (test_real, test_generated), config.error_rate)
+    return reliable, abstaining
+
+
+def conformal_rows(calibration: Classes, test: Classes, own: float) -> dict[str, Any]:
+    """Conformal verdicts at every rate, ascending."""
+    return {"error_rate": own, "rates": [asdict(conformal(calibration, test, rate)) for rate in rates(own)]}
+
+
+def conclude(scored: Scored, config: ChooseConfig, nn_refusal: str) -> Generator[Progress, None, dict[str, Any]]:
+    """Choose, fit and measure, given all scores: the sections of choice.json that are figures."""
+    errors = scored.errors
+    choice = yield from choose_pair(
+        errors["real"], errors["generated"], config.penalty, config.folds, config.resamples, config.seed
+    )
+    reliable, abstaining = judged(scored, choice.chosen, config, nn_refusal)
+    return {
+        "choice": asdict(choice),
+        "test": tested(scored, choice, config.seed),
+        "sequential": sequential(scored, choice.chosen, config),
+        "reliability": reliable,
+        "conformal": abstaining,
+    }
+
+
+def check(config: ChooseConfig, detector: Detector, images: dict[str, np.ndarray], ks: tuple[int, ...]) -> None:
+    """Refuse what cannot be chosen, measured or applied, before anything is scored.
+
+    Raises:
+        ValueError: it says what.
+    """
+    for k in ks:
+        check_step(detector.schedule, k, k)
+    if not 0 < config.error_rate < 0.5:
+        raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
+    if config.resamples < 2:
+        raise ValueError(f"resamples must be at least 2, not {config.resamples}")
+    check_choice(len(images["real"]), len(images["generated"]), config.folds, config.penalty)
+    used = {
+        section["sha256"] for part in ("stat", "nn") for section in detector.info.get(part, {}).get("data", {}).values()
+    }
+    used |= {fingerprint(images[name]) for name in ("real", "generated")}
+    for name in ("test_real", "test_generated"):
+        if fingerprint(images[name]) in used:
+            raise ValueError(f"{name} are images the detector was calibrated or trained on; give others")
+        if len(images[name]) < 2:
+            raise ValueError(f"{name} must be at least 2 images")
+    if config.apply:
+        missing = sorted({k for k in ks if (k, k) not in detector.stat})
+        if missing:
+            raise ValueError(
+                f"apply needs every candidate calibrated in the detector, and k = {', '.join(map(str, missing))} is not: "
+                "run `calibrate` with these ks first"
+            )
+
+
+def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
+    """Score, choose and measure; writes choice.json and returns what is in it. A stopped run goes on at the next k.
+
+    Raises:
+        ValueError: data or settings do not fit, test images that were calibrated on, or `apply` with a pair the
+            detector has no calibration for, or one of the other polarity.
+    """
+    if not config.ks:
+        raise ValueError("ks must name at least one step size")
+    if config.apply:
+        folder = processes.on_main(own_folder, config.detector, str(Path(config.out) / "bundle") if config.out else "")
+    else:
+        folder = resolve(config.detector) if config.out else own_folder(config.detector)
+    detector = load_detector(folder, config.device, config.precision, config.compile)
+    ks = tuple(sorted({*config.ks} | ({detector.nn.k} if detector.nn else set())))
+    images = {name: load_images(getattr(config, name)) for name in SETS}
+    check(config, detector, images, ks)
+    out = Path(config.out) if config.out else folder / "sedid"
+    prints = {name: fingerprint(values) for name, values in images.items()}
+    classifier = detector.info.get("nn", {}).get("calibration")
+    key = json.dumps([checkpoint_hash(folder), *prints.values(), classifier])
+    scored = yield from score_all(detector, images, ks, config.batch_size, out / "choice", key)
+
+    result: dict[str, Any] = {}
+    if processes.is_main():
+        trained_on = {found["sha256"] for found in detector.info.get("nn", {}).get("data", {}).values()}
+        own = trained_on & {prints["real"], prints["generated"]}
+        refusal = "the classifier was trained on these calibration images" if own else ""
+        figures = yield from conclude(scored, config, refusal)
+        settings = asdict(config)
+        local = ("detector", "out", *SETS)  # paths of one machine: only their last part is kept
+        result = {
+            "protocol": {
+                "checkpoint_sha256": checkpoint_hash(folder),
+                "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
+                "chosen_on": "calibration images",
+                "measured_on": "test images",
+                "positive": "generated",
+                "evaluations_per_image": sum(detector.max_t_sec(k) // k + 1 for k in ks),
+                "generated_by": provenance(config.generated, folder),
+                "test_generated_by": provenance(config.test_generated, folder),
+                "config": settings | {name: Path(settings[name]).name for name in local},
+                "versions": versions(),
+            },
+            "calibrated": list(detector.chosen) if detector.chosen else None,
+            **figures,
+            "audit": audited(images["test_real"], images["test_generated"]),
+            "audit_calibration": audited(images["real"], images["generated"]),
+        }
+        write_json(out / "choice.json", result)
+    result = processes.on_main(lambda: result)
+    if config.apply:
+        processes.on_main(apply, folder, detector, result)
+    return result
+
+
+def apply(folder: Path, detector: Detector, result: dict[str, Any]) -> None:
+    """Make the chosen pair the detector's own; its measurements are then those of another pair until `evaluate`.
+
+    Raises:
+        ValueError: the detector's calibration has the other polarity at this pair.
+    """
+    chosen, choice = result["choice"]["chosen"], result["choice"]
+    pair = (chosen["k"], chosen["t_sec"])
+    if detector.stat[pair].polarity != chosen["polarity"]:
+        raise ValueError(
+            f"at k = {pair[0]}, T_SEC = {pair[1]} the detector is calibrated with the other polarity than these images "
+            "have: run `calibrate` on them first"
+        )
+    counts = result["protocol"]["images"]
+    how = (
+        f"highest cross-validated AUC less {choice['penalty']:g} a network evaluation, among {len(choice['candidates'])} "
+        f"pairs on {counts['real']['count']:,} real and {counts['generated']['count']:,} generated calibration images "
+        f"(chosen in {chosen['chosen_share']:.0%} of {choice['resamples']} resamples)"
+    )
+    section = read_json(folder / "sedid" / "detector.json")["stat"]
+    update_info(folder, stat=section | {"chosen": list(pair), "chosen_by": how})
