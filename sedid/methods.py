@@ -162,7 +162,7 @@ class Method:
         head: one of HEADS.
         measurement: (ledger, **parameters) -> what the head turns into a score.
         parameters: of the measurement; ints, floats or tuples of ints.
-        given: names of the parameters that the name sets.
+        origins: where parameters come from: "name", or what `defaulting` says; all others are the method's own.
     """
 
     name: str
@@ -171,7 +171,7 @@ class Method:
     head: str
     measurement: Callable[..., Tensor]
     parameters: Mapping[str, Any]
-    given: frozenset[str] = field(default_factory=frozenset)
+    origins: Mapping[str, str] = field(default_factory=dict)
 
     def measure(self, ledger: Ledger) -> Tensor:
         """(B,) for a threshold, (B, D) for a regression or trees, (B, C, H, W) for the ResNet."""
@@ -185,11 +185,12 @@ class Method:
         """
         return costs([self], schedule)[0]
 
-    def defaulting(self, **defaults: Any) -> "Method":
-        """The method with other defaults, for those of its parameters that were not given by name."""
+    def defaulting(self, origin: str, **defaults: Any) -> "Method":
+        """The method with other defaults, which come from `origin`, for its parameters that the name does not set."""
         changed = {name: value for name, value in defaults.items() if name in self.parameters}
-        changed = {name: value for name, value in changed.items() if name not in self.given}
-        return replace(self, parameters={**self.parameters, **changed})
+        changed = {name: value for name, value in changed.items() if self.origins.get(name) != "name"}
+        origins = {**self.origins, **dict.fromkeys(changed, origin)}
+        return replace(self, parameters={**self.parameters, **changed}, origins=origins)
 
 
 def costs(methods: Sequence[Method], schedule: NoiseSchedule) -> list[int]:
@@ -270,5 +271,5 @@ def method_of(text: str) -> Method:
         method,
         name=" ".join([name, *settings]),
         parameters={**method.parameters, **changed},
-        given=frozenset(changed),
+        origins=dict.fromkeys(changed, "name"),
     )

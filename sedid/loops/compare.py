@@ -1,0 +1,273 @@
+"""Every method on the same detector, the same images and one shared set of network evaluations.
+
+One pass over the calibration split gives each method's measurements; polarity, thresholds and classifiers are fitted
+on them alone (`loops.heads`). One pass over the test images then streams the scores. The output folder:
+
+    compare.json            protocol, one row a method, tests between methods; while the loop works, `done` is false and
+                            the rows are about the images scored so far
+    compare-scores.npz      oriented scores of every test image: `methods` (M,), then `heldout`, `generated` and
+                            `members` float32 (M, N)
+    compare/                measurements of the calibration split, kept until the loop ends: a run that was killed
+                            does not make them again
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedid import processes
+from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.data import as_model_input, fingerprint, load_with_files
+from sedid.detectors import Detector
+from sedid.diffusion import EpsModel
+from sedid.ledger import Ledger
+from sedid.loops.checked import audited, check_unused
+from sedid.loops.comparison import Comparison
+from sedid.loops.existing import noise_of, read_existing
+from sedid.loops.generate import provenance
+from sedid.loops.heads import LEAST, fit_head, kept
+from sedid.loops.train_nn import TrainNNConfig
+from sedid.methods import METHODS, SECMI, Method, costs, method_of
+from sedid.progress import Meter, Progress
+from sedid.storage import replacing
+
+CALIBRATION = ("real", "generated")
+TEST = {"heldout": "test_real", "generated": "test_generated", "members": "members"}
+"""Name in the results -> setting."""
+SHARED = 0.01  # of a test set may also be in the calibration split: data sets hold chance duplicates
+DETECTOR = "the detector's calibration"
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Settings of one comparison."""
+
+    detector: str  # bundle, any diffusers DDPM folder, or a Hub id
+    real: str  # calibration reals: polarity, thresholds and classifiers come from them
+    generated: str  # calibration images this model generated
+    test_real: str = ""  # reals the generator and the calibration never saw
+    test_generated: str = ""  # test images this model generated
+    members: str = ""  # reals of the generator's training set; "" leaves them out
+    methods: tuple[str, ...] = tuple(METHODS)  # names, with parameters where they are to differ: "pia t=300"
+    loss_noises: int = 1  # noises the training loss is averaged over, if its name gives no number
+    epochs: int = 20  # of the ResNet heads
+    classifier_rate: float = 1e-3
+    validation: float = 0.2  # share of the calibration split the ResNet heads are not trained on
+    out: str = ""  # folder; "" is sedid/ in the bundle
+    batch_size: int = 32
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
+    """The methods asked for; parameters that were not given are the detector's calibrated ones where it has any.
+
+    Raises:
+        ValueError: an unknown name or parameter, a method named twice, or a parameter outside the schedule.
+    """
+    if not config.methods:
+        raise ValueError(f"methods must name at least one of {', '.join(METHODS)}")
+    made = [method_of(text) for text in config.methods]
+    names = [method.name for method in made]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"methods names {twice} twice")
+    existing = read_existing(detector.info)
+    pair = dict(zip(("k", "t_sec"), detector.chosen, strict=True)) if detector.chosen else {}
+    for i, method in enumerate(made):
+        if {"k", "t_sec"} <= method.parameters.keys() and method.source != SECMI:
+            made[i] = method.defaulting(DETECTOR, **pair)
+        elif "noises" in method.parameters:
+            at = {"t": existing["t"]} if existing else {}
+            made[i] = method.defaulting("loss_noises", noises=config.loss_noises).defaulting(DETECTOR, **at)
+    costs(made, detector.schedule)
+    return made
+
+
+def check_images(detector: Detector, calibration: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, int]:
+    """Refuse test images that chose something; returns how many of each test set are in the calibration split.
+
+    Raises:
+        ValueError: too few images, or test images that calibrated or trained something.
+    """
+    if min(map(len, calibration.values())) < LEAST:
+        counts = " and ".join(f"{len(images)} {name}" for name, images in calibration.items())
+        raise ValueError(f"{counts} calibration images are too few: at least {LEAST} of each are needed")
+    check_unused(detector.info, {TEST[name]: fingerprint(images) for name, images in test.items()})
+    seen = {image.tobytes() for images in calibration.values() for image in images}
+    shared = {}
+    for name, images in test.items():
+        if len(images) < 2:
+            raise ValueError(f"{TEST[name]} needs at least 2 images, not {len(images)}")
+        shared[name] = sum(image.tobytes() in seen for image in images)
+        if shared[name] > SHARED * len(images):
+            raise ValueError(
+                f"{shared[name]} of the {len(images)} images of {TEST[name]} are calibration images too; give others"
+            )
+    return shared
+
+
+def ledger_of(detector: Detector, eps_model: EpsModel, images: np.ndarray, start: int, size: int, seed: int) -> Ledger:
+    """The ledger of one batch of a set, uint8 (N, H, W, 3); noise by (seed, place in the set, draw)."""
+    x_0 = as_model_input(images[start : start + size]).to(detector.runtime.device)
+
+    def noise(draw: int) -> Tensor:
+        return torch.stack([noise_of(seed, start + i, draw, x_0.shape[1:]) for i in range(len(x_0))])
+
+    return Ledger(eps_model, detector.schedule, x_0, noise)
+
+
+def measure_set(
+    detector: Detector, methods: Sequence[Method], images: np.ndarray, seed: int, batch_size: int, stage: str
+) -> Generator[Progress, None, list[np.ndarray]]:
+    """What every method measures of a calibration set, in one shared pass: for each one row an image (`heads.kept`)."""
+    meter = Meter(stage, len(images) * sum(costs(methods, detector.schedule)), "evaluations")
+    found = []
+    for start in processes.share(range(0, len(images), batch_size)):
+        ledger, before, rows = ledger_of(detector, detector.eps_model, images, start, batch_size, seed), meter.done, []
+        for method in methods:
+            rows.append(kept(method.head, method.measure(ledger)))
+            done = ledger.evaluations * len(ledger.x_0) * processes.count()
+            yield meter.at(min(before + done, meter.total))
+        found.append(rows)
+    return [np.concatenate(parts) for parts in zip(*processes.gathered(found), strict=True)]
+
+
+def read_measured(file: Path, key: str) -> list[np.ndarray] | None:
+    """Kept measurements; None if there are none of this very run."""
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as stored:
+        if str(stored["key"]) != key:
+            return None
+        return [stored[f"measured_{number}"] for number in range(len(stored.files) - 1)]
+
+
+def write_measured(file: Path, key: str, measured: list[np.ndarray]) -> None:
+    """Keep the measurements of a calibration set."""
+    arrays = {f"measured_{number}": values for number, values in enumerate(measured)}
+    with replacing(file) as temporary:
+        np.savez(temporary, key=key, **arrays)  # type: ignore[arg-type]
+
+
+def score_tests(
+    detector: Detector, comparison: Comparison, images: dict[str, np.ndarray], seeds: dict[str, int], batch_size: int
+) -> Generator[Progress, None, dict[str, np.ndarray]]:
+    """Oriented scores of every test set, float64 (methods, images), in one shared pass.
+
+    The sets take turns, so that the unfinished rows are about both classes from the first batches on.
+    """
+    batches = [(start / len(values), name, start) for name, values in images.items() for start in range(0, len(values), batch_size)]  # fmt: skip
+    total = sum(map(len, images.values()))
+    meter = Meter("scoring test images", total * sum(comparison.added), "evaluations")
+    mine: list[tuple[str, np.ndarray]] = []
+    empty = np.empty((len(comparison.methods), 0))
+
+    def together(parts: Sequence[tuple[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        return {name: np.concatenate([empty, *(s for n, s in parts if n == name)], axis=1) for name in images}
+
+    for _, name, start in processes.share(sorted(batches)):
+        ledger = ledger_of(detector, comparison.clock, images[name], start, batch_size, seeds[name])
+        before, scores = meter.done, []
+        for number, (method, head) in enumerate(zip(comparison.methods, comparison.heads, strict=True)):
+            began, network = time.perf_counter(), comparison.clock.seconds
+            scores.append(head.score(kept(method.head, method.measure(ledger)), detector.runtime))
+            comparison.seconds[number] += time.perf_counter() - began
+            comparison.network[number] += comparison.clock.seconds - network
+            done = ledger.evaluations * len(ledger.x_0) * processes.count()
+            yield meter.at(min(before + done, meter.total))
+        comparison.timed += len(ledger.x_0)
+        mine.append((name, np.stack(scores)))
+        comparison.write(together(mine))
+    return together(processes.gathered(mine))
+
+
+def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
+    """Fit every method on the calibration split, score the test images, write compare.json; returns what is in it.
+
+    Raises:
+        ValueError: an unknown method, a parameter that does not fit, no test images, too few images, or test images
+            that calibrated or trained something.
+    """
+    if not (config.test_real and config.test_generated):
+        raise ValueError("give test_real and test_generated: images that calibrate nothing")
+    folder = resolve(config.detector) if config.out else own_folder(config.detector)
+    detector = load_detector(folder, config.device, config.precision, config.compile)
+    methods = methods_for(config, detector)
+    files = {name: getattr(config, name) for name in CALIBRATION}
+    tested = {name: getattr(config, setting) for name, setting in TEST.items() if getattr(config, setting)}
+    calibration = {name: load_with_files(spec, detector.size)[0] for name, spec in files.items()}
+    read = {name: load_with_files(spec, detector.size) for name, spec in tested.items()}
+    test = {name: images for name, (images, _) in read.items()}
+    shared = check_images(detector, calibration, test)
+    training = TrainNNConfig(
+        *("", "", ""),
+        validation=config.validation,
+        epochs=config.epochs,
+        learning_rate=config.classifier_rate,
+        seed=config.seed,
+    )
+
+    prints = {f"calibration_{name}": (len(images), fingerprint(images)) for name, images in calibration.items()}
+    prints |= {name: (len(images), fingerprint(images)) for name, images in test.items()}
+    seeds = {name: 10 * config.seed + number for number, name in enumerate(prints)}
+    local = ("detector", "out", *CALIBRATION, *TEST.values())  # paths of one machine: only their last part is kept
+    about: dict[str, Any] = {
+        "protocol": {
+            "checkpoint_sha256": checkpoint_hash(folder),
+            "positive": "generated",
+            "scores": "oriented: higher means generated",
+            "thresholds_from": "calibration split",
+            "images": {name: {"count": count, "sha256": sha256} for name, (count, sha256) in prints.items()},
+            "shared_with_calibration": shared,
+            "noise_seeds": seeds,
+            "evaluations_per_image": sum(costs(methods, detector.schedule)),
+            "trained_on": detector.info.get("training", {}).get("data", ""),
+            "generated_by": provenance(config.test_generated, folder),
+            "calibration_generated_by": provenance(config.generated, folder),
+            "versions": versions(),
+            "config": asdict(config) | {name: Path(getattr(config, name)).name for name in local},
+        },
+        "audit": audited(test["heldout"], test["generated"], (read["heldout"][1], read["generated"][1])),
+        "calibration_leak_warning": audited(calibration["real"], calibration["generated"])["warning"],
+    }
+    out = Path(config.out) if config.out else folder / "sedid"
+    comparison = Comparison(methods, detector, out, about)
+    nothing = {name: np.empty((len(methods), 0)) for name in test}
+    comparison.write(nothing, at_once=True)
+
+    kept_in = {name: out / "compare" / f"{name}.npz" for name in CALIBRATION}
+    asked = [(method.name, str(method.parameters), method.head) for method in methods]
+    measured = {}
+    for name, images in calibration.items():
+        what, stage = f"calibration_{name}", f"measuring {name} calibration images"
+        key = json.dumps([checkpoint_hash(folder), prints[what], seeds[what], asked, config.precision])
+        found = processes.on_main(read_measured, kept_in[name], key)
+        if found is None:
+            found = yield from measure_set(detector, methods, images, seeds[what], config.batch_size, stage)
+            processes.on_main(write_measured, kept_in[name], key, found)
+        measured[name] = found
+    for number, method in enumerate(methods):
+        head: Any = None
+        if processes.is_main():
+            parts = measured["real"][number], measured["generated"][number]
+            head = yield from fit_head(method.head, *parts, training, detector.runtime, f"fitting {method.name}")
+        head = processes.on_main(lambda made: made, head)  # every process scores with the same one
+        comparison.heads.append(head.on(detector.runtime))
+        comparison.write(nothing, at_once=True)
+    measured.clear()  # classifier inputs are large
+
+    scores = yield from score_tests(detector, comparison, test, seeds, config.batch_size)
+    results = processes.on_main(comparison.finish, scores)
+    processes.on_main(shutil.rmtree, out / "compare", ignore_errors=True)
+    return results
