@@ -1,20 +1,17 @@
-"""Stopping the trajectory early: at each T_SEC on the way, two boundaries between which the walk goes on.
+"""Stopping the trajectory early, at the first T_SEC where the verdict is already certain at a stated error rate.
 
-The statistic after n steps is the log-odds of "generated" from the logarithms of the first n t-errors, a logistic
-regression a step, both classes weighing the same; so the scores of different steps are on one scale, and an image's
-final score is that of the step it stopped at.
+The statistic after n steps is the log-odds of "generated" from the logarithms of the first n t-errors: a logistic
+regression a step, both classes weighing the same, so that it estimates the log likelihood ratio and the scores of all
+steps are on one scale. An image's final score is that of the step it stopped at.
 
-How the error is spent: the same level at every early step. The upper boundary of a step is passed by at most e real
-calibration images, e the same at all early steps and the largest for which
-
-    (#{real images among the e + 1 highest of their class at some early step} + 1) / (real images + 1) <= error rate.
-
-A new real image is called generated early only if at some step at most e calibration images lie as high, and then it
-is among the e + 1 highest of the images with itself. All of them are equally likely to be that image, so the
-total share of wrong early calls is at most the error rate, however the steps depend on each other. (That is the
-conformal argument, and it holds for scores that were not fitted to the calibration images; the log-odds here come from
-cross-validation, which is close to it.) The lower boundaries are the same for generated images. What is not
-stopped early gets the verdict of the last step, which is an ordinary one: the error rate does not speak of it.
+The rule is Wald's (1945): go on while the log-odds lie between two boundaries, the same at every step. So the error
+is spent where there is evidence, and none at a step that knows nothing. The upper boundary comes from the calibration
+reals: the largest log-odds each reaches at any early step, and of these the value that a new real image exceeds at most
+at the error rate, as split-conformal prediction counts it; the lower one likewise from the generated images.
+Neither boundary goes beyond log-odds 0: no early call is made against the evidence. The bound on the
+total share of wrong early calls is exact for scores that were not fitted to the calibration images; the log-odds here
+come from cross-validation, which is close to it, and the test images show how close. An image that never
+stops early gets the verdict of the last step, of which the error rate does not speak.
 """
 
 from dataclasses import asdict, dataclass
@@ -29,35 +26,47 @@ from sedid.statistics import delong
 
 
 @dataclass(frozen=True)
-class Rule:
-    """A fitted rule of one k.
+class LogOdds:
+    """The statistic of one k.
 
     Attributes:
         weights: of the n log t-errors so far, one tuple a step; `biases` beside them.
-        upper, lower: log-odds at which an early step calls generated and real; infinite: never. One a step but the
-            last.
-        threshold: log-odds of the last step's verdict.
     """
 
     k: int
     weights: tuple[tuple[float, ...], ...]
     biases: tuple[float, ...]
-    upper: tuple[float, ...]
-    lower: tuple[float, ...]
+
+    def of(self, errors: np.ndarray) -> np.ndarray:
+        """Log-odds of "generated" after every step, (steps, images), from t-errors of that shape."""
+        logs = log_errors(errors)
+        return np.array(
+            [np.array(w) @ logs[: len(w)] + bias for w, bias in zip(self.weights, self.biases, strict=True)]
+        )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When to stop and what to say.
+
+    Attributes:
+        upper, lower: log-odds at which an early step says generated and real; infinite: never.
+        threshold: log-odds of the last step's verdict.
+    """
+
+    upper: float
+    lower: float
     threshold: float
 
-    def log_odds(self, errors: np.ndarray) -> np.ndarray:
-        """The statistic after every step, (steps, images), of t-errors of that shape."""
-        logs = log_errors(errors)
-        found = [np.array(w) @ logs[: len(w)] + b for w, b in zip(self.weights, self.biases, strict=True)]
-        return np.array(found)
-
     def stops(self, log_odds: np.ndarray) -> np.ndarray:
-        """The step each image stops after, counted from 1, (images,)."""
-        early = log_odds[:-1]
-        certain = (early >= np.array(self.upper)[:, None]) | (early <= np.array(self.lower)[:, None])
-        certain = np.concatenate([certain, np.ones((1, log_odds.shape[1]), bool)])
+        """The step each image stops after, counted from 1, (images,); of log-odds (steps, images)."""
+        certain = (log_odds >= self.upper) | (log_odds <= self.lower)
+        certain[-1] = True
         return certain.argmax(axis=0) + 1
+
+    def calls(self, scores: np.ndarray, early: np.ndarray) -> np.ndarray:
+        """Whether each image is called generated, by its final score and whether it stopped early; bool (images,)."""
+        return scores >= np.where(early, self.upper, self.threshold)
 
 
 def log_errors(errors: np.ndarray) -> np.ndarray:
@@ -70,37 +79,15 @@ def steps_of(scores: Scores, k: int, t_sec: int) -> np.ndarray:
     return np.stack([scores[k, t] for t in range(k, t_sec + 1, k)])
 
 
-def boundary(scores: np.ndarray, error_rate: float) -> np.ndarray:
-    """Upper boundaries of the early steps, (steps,): see the head of this module.
-
-    Args:
-        scores: oriented scores at the early steps of the class that should stay below, (steps, images).
-    """
-    steps, images = scores.shape
-    if not steps:
-        return np.empty(0)
-    ordered = np.sort(scores, axis=1)
-    at_or_above = np.array([images - np.searchsorted(row, values) for row, values in zip(ordered, scores, strict=True)])
-    rank = np.sort(at_or_above.min(axis=0))  # of each image at the step where it looks most wrong; 1 = the highest
-    allowed = int(error_rate * (images + 1) + 1e-9) - 1  # images whose rank may be at most e + 1
-    passing = int(rank[allowed]) - 2 if allowed >= 0 else -1  # e + 1 stays below the rank of the first one too many
-    if passing < 0:
-        return np.full(steps, np.inf)
-    return np.nextafter(ordered[:, images - 1 - passing], np.inf)
-
-
-def fit_rule(
-    k: int, real: np.ndarray, generated: np.ndarray, error_rate: float, folds: Classes
-) -> tuple[Rule, Classes]:
-    """Fit the log-odds and the boundaries on the calibration split.
+def fit_log_odds(k: int, real: np.ndarray, generated: np.ndarray, folds: Classes) -> tuple[LogOdds, Classes]:
+    """Fit the statistic on the calibration split.
 
     Args:
         real, generated: t-errors (steps, images) of one k.
-        folds: fold of each image, (images,) of each class: boundaries are set on log-odds of images that were not
-            fitted.
+        folds: fold of each image, (images,) of each class.
 
     Returns:
-        The rule, and those cross-validated log-odds, (steps, images) of each class.
+        The statistic of all these images, and their cross-validated log-odds, (steps, images) of each class.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -119,35 +106,58 @@ def fit_rule(
         weights.append(tuple(weight.tolist()))
         biases.append(float(logistic.intercept_[0] - weight @ scaler.mean_))
     of_real, of_generated = np.split(np.array(held), [real.shape[1]], axis=1)
-    upper, lower = boundary(of_real[:-1], error_rate), -boundary(-of_generated[:-1], error_rate)
-    crossed = upper < lower  # then any cut between the two keeps both promises
-    middle = (upper[crossed] + lower[crossed]) / 2
-    upper[crossed], lower[crossed] = middle, middle
-    threshold = best_threshold(of_real[-1], of_generated[-1])
-    rule = Rule(k, tuple(weights), tuple(biases), tuple(upper.tolist()), tuple(lower.tolist()), threshold)
-    return rule, (of_real, of_generated)
+    return LogOdds(k, tuple(weights), tuple(biases)), (of_real, of_generated)
+
+
+def boundary(scores: np.ndarray, error_rate: float) -> float:
+    """The smallest number that a new image's largest early score reaches with at most this probability.
+
+    Of m calibration images at most floor(error_rate (m + 1)) - 1 reach it: the new image is one of m + 1, and each of
+    them is as likely to be among the highest. Infinite where m is too small to allow any; never below 0.
+
+    Args:
+        scores: at the early steps, higher = more wrong for this class, (steps, images).
+    """
+    if not len(scores):
+        return np.inf
+    peaks = np.sort(scores.max(axis=0))
+    allowed = int(error_rate * (len(peaks) + 1) + 1e-9) - 1
+    return max(float(np.nextafter(peaks[len(peaks) - 1 - allowed], np.inf)), 0.0) if allowed >= 0 else np.inf
+
+
+def fit_rule(held: Classes, error_rate: float) -> Rule:
+    """The boundaries of one error rate, 0 < error_rate < 0.5, and the last step's threshold.
+
+    Args:
+        held: cross-validated log-odds of the calibration images, (steps, images) of each class.
+    """
+    real, generated = held
+    return Rule(
+        upper=boundary(real[:-1], error_rate),
+        lower=-boundary(-generated[:-1], error_rate),
+        threshold=best_threshold(real[-1], generated[-1]),
+    )
 
 
 def measure_rule(rule: Rule, real: np.ndarray, generated: np.ndarray) -> dict[str, Any]:
     """The rule on test images, beside the full walk with the same log-odds.
 
     Args:
-        real, generated: t-errors of the test images, (steps, images).
+        real, generated: log-odds of the test images, (steps, images).
 
     Returns:
-        Evaluations an image (with the full walk's), wrong early calls of each class with their interval, shares
-        stopped early, AUC and ACC of both, and DeLong's test of the difference between the AUCs.
+        Evaluations an image (with the full walk's; both classes weigh the same), shares stopped early, wrong early
+        calls of each class with their 95 % interval, AUC and balanced accuracy of both, and DeLong's test of the
+        difference between the AUCs.
     """
-    steps = len(rule.weights)
-    odds = [rule.log_odds(errors) for errors in (real, generated)]
+    odds, steps = (real, generated), len(real)
     stops = [rule.stops(values) for values in odds]
     final = [values[stop - 1, np.arange(len(stop))] for values, stop in zip(odds, stops, strict=True)]
     early = [stop < steps for stop in stops]
-    calls = [called(rule, score, stop) for score, stop in zip(final, stops, strict=True)]
+    calls = [rule.calls(scores, stopped) for scores, stopped in zip(final, early, strict=True)]
     wrong = [float(np.mean(early[0] & calls[0])), float(np.mean(early[1] & ~calls[1]))]
     spent = [float(stop.mean()) + 1 for stop in stops]
-    whole = [values[-1] for values in odds]
-    average = sum(spent) / 2  # both classes weigh the same
+    average = sum(spent) / 2
     return {
         "evaluations": average,
         "evaluations_full": steps + 1,
@@ -160,15 +170,9 @@ def measure_rule(rule: Rule, real: np.ndarray, generated: np.ndarray) -> dict[st
         "wrong_early_real_interval": list(wilson(wrong[0], len(stops[0]))),
         "wrong_early_generated": wrong[1],
         "wrong_early_generated_interval": list(wilson(wrong[1], len(stops[1]))),
-        "auc": measure(*final).auc,
-        "auc_full": measure(*whole).auc,
-        "auc_difference": asdict(delong(*final, *whole)),
+        "auc": measure(final[0], final[1]).auc,
+        "auc_full": measure(real[-1], generated[-1]).auc,
+        "auc_difference": asdict(delong(final[0], final[1], real[-1], generated[-1])),
         "acc": float(np.mean(~calls[0]) + np.mean(calls[1])) / 2,
-        "acc_full": balanced_accuracy(whole[0], whole[1], rule.threshold),
+        "acc_full": balanced_accuracy(real[-1], generated[-1], rule.threshold),
     }
-
-
-def called(rule: Rule, scores: np.ndarray, stops: np.ndarray) -> np.ndarray:
-    """Whether each image is called generated, by its final score and the step it stopped after; bool (images,)."""
-    cuts = np.array([*rule.upper, rule.threshold])
-    return scores >= cuts[stops - 1]

@@ -31,7 +31,7 @@ from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure
 from sedid.progress import Progress
 from sedid.reliability import Classes, conformal, isotonic, platt, reliability
-from sedid.sequential import Rule, fit_rule, log_errors, measure_rule, steps_of
+from sedid.sequential import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 from sedid.statistics import delong, intervals
 from sedid.storage import read_json, replacing, write_json
 
@@ -165,28 +165,23 @@ def tested(scored: Scored, choice: Choice, seed: int) -> dict[str, Any]:
 def sequential(scored: Scored, chosen: Candidate, config: ChooseConfig) -> dict[str, Any]:
     """Early stopping on walks of the chosen k: to the chosen T_SEC, and to the end of the schedule.
 
-    Every walk is measured at every rate of RATES and the user's own, whose rule is written out.
+    Every walk is measured at every rate of RATES and the user's own, each with its boundaries (null: never passed).
     """
     rng = np.random.default_rng(config.seed)
     ends = sorted({chosen.t_sec, max(t for k, t in scored.errors["real"] if k == chosen.k)})
     walks = []
     for end in ends:
-        steps = {name: steps_of(errors, chosen.k, end) for name, errors in scored.errors.items()}
-        folds = tuple(fold_numbers(steps[name].shape[1], config.folds, rng) for name in ("real", "generated"))
+        real, generated, *test = (steps_of(scored.errors[name], chosen.k, end) for name in SETS)
+        folds = tuple(fold_numbers(steps.shape[1], config.folds, rng) for steps in (real, generated))
+        log_odds, held = fit_log_odds(chosen.k, real, generated, (folds[0], folds[1]))
+        test_odds = [log_odds.of(errors) for errors in test]
         rows = []
         for rate in rates(config.error_rate):
-            rule, _ = fit_rule(chosen.k, steps["real"], steps["generated"], rate, folds)  # type: ignore[arg-type]
-            rows.append({"error_rate": rate} | measure_rule(rule, steps["test_real"], steps["test_generated"]))
-            if rate == config.error_rate:
-                own = written(rule)
-        walks.append({"t_sec": end, "evaluations": evaluations((chosen.k, end)), "rule": own, "rates": rows})
+            rule = fit_rule(held, rate)
+            limits = {name: value if isfinite(value) else None for name, value in asdict(rule).items()}
+            rows.append({"error_rate": rate} | limits | measure_rule(rule, *test_odds))
+        walks.append({"t_sec": end, "evaluations": evaluations((chosen.k, end)), **asdict(log_odds), "rates": rows})
     return {"k": chosen.k, "error_rate": config.error_rate, "walks": walks}
-
-
-def written(rule: Rule) -> dict[str, Any]:
-    """A rule as JSON: a boundary that is never passed is null."""
-    limits = {name: [x if isfinite(x) else None for x in getattr(rule, name)] for name in ("upper", "lower")}
-    return asdict(rule) | limits
 
 
 def rates(own: float) -> list[float]:
