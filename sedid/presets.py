@@ -43,6 +43,11 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"ks": (55, 90, 110, 165, 200, 245, 330, 495)},
         "paper": {},
     },
+    "robustness": {
+        "demo": {"count": 50, "perturbations": ("jpeg", "resize:0.5", "blur:1", "noise:5", "crop:0.8", "flip")},
+        "small": {"count": 200},
+        "paper": {},
+    },
     "choose": {
         "demo": {"ks": (165, 330, 495), "resamples": 200},
         "small": {"ks": (110, 165, 245, 330, 495)},

@@ -1,0 +1,319 @@
+"""Does a verdict hold when the picture is re-saved, resized, blurred? Both verdicts under perturbations (`perturb`).
+
+Both classes pass through the same function, and the threshold stays that of the calibration split: a perturbation may
+move the scores past it while the AUC stays. With `applied_to` one class alone is perturbed. That measures no
+robustness but a leak: where only the generated images were re-saved, a detector that looks good found the file format
+(DIRE's JPEG and PNG, see "Fake or JPEG?", arXiv 2403.17608). The output folder:
+
+    robustness.json         the measurements, rewritten after each perturbation
+    robustness-scores.npz   the scores behind them; what is in there is not scored again
+    robustness.html         the same as a page of curves and tables
+"""
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Generator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid import processes
+from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.data import fingerprint, load_images
+from sedid.detectors import GENERATED, REAL, UNDECIDED, Calibration, Detector
+from sedid.diffusion import Point
+from sedid.loops.checked import audited, check_unused
+from sedid.loops.generate import provenance
+from sedid.loops.score import counted
+from sedid.loops.seeds import seed_of
+from sedid.metrics import measure
+from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
+from sedid.progress import Meter, Progress
+from sedid.robusthtml import write_page
+from sedid.statistics import delong, intervals
+from sedid.storage import replacing, write_json
+
+CLASSES = ("real", "generated")
+BOTH = "both"
+
+SetScores = np.ndarray
+"""float32 (3, N): t-error at the detector's own pair, probability of the classifier (NaN without one), and whether the
+t-errors on the way lie in the range of the references (1 or 0)."""
+
+
+@dataclass(frozen=True)
+class RobustnessConfig:
+    """Settings of one measurement."""
+
+    detector: str
+    real: str = "sample:real"
+    generated: str = "sample:generated"  # images this model generated
+    perturbations: tuple[str, ...] = tuple(FAMILIES)  # "jpeg": at its default strengths; "jpeg:75": at one
+    applied_to: str = BOTH  # real or generated: that class alone, which shows a format leak
+    count: int = 0  # images of each class at most, the first ones; 0 takes all
+    seed: int = 0  # of the noise
+    out: str = ""  # folder; "" is sedid/ in the bundle
+    batch_size: int = 32
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+def planned(settings: tuple[str, ...]) -> list[Perturbation]:
+    """The perturbations that settings name, each once.
+
+    Raises:
+        ValueError: none, or one that does not exist.
+    """
+    found = {one.key: one for setting in settings for one in named(setting)}
+    if not found:
+        raise ValueError(f"perturbations must name at least one of {', '.join(FAMILIES)}")
+    return list(found.values())
+
+
+def pairs_of(detector: Detector) -> list[tuple[int, int]]:
+    """The (k, T_SEC) that are judged: STAT's own and the classifier's."""
+    assert detector.chosen is not None
+    neural = detector.nn is not None and detector.network is not None
+    return [detector.chosen, (detector.nn.k, detector.nn.t_sec) if neural and detector.nn else detector.chosen]
+
+
+def ends_of(detector: Detector) -> dict[int, int]:
+    """How far each k is walked: k -> the largest T_SEC that is judged."""
+    pairs = sorted(pairs_of(detector))
+    return dict(pairs)  # of one k, the last and so the largest stays
+
+
+def evaluations(detector: Detector) -> int:
+    """Network evaluations an image."""
+    return sum(t_sec // k + 1 for k, t_sec in ends_of(detector).items())
+
+
+def score_batch(detector: Detector, batch: np.ndarray, meter: Meter) -> Generator[Progress, None, SetScores]:
+    """Both scores of a batch, uint8 (N, H, W, 3); no trajectory is walked further than it is judged."""
+    stat_pair, nn_pair = pairs_of(detector)
+    found = np.full((3, len(batch)), np.nan, np.float32)
+    for k, last in ends_of(detector).items():
+        points: list[Point] = []
+        for point in counted(detector.walk(batch, k, last), meter):
+            points.append(point)
+            yield meter.at(meter.done)
+        for pair in {stat_pair, nn_pair}:
+            if pair[0] != k:
+                continue
+            judgements = detector.judge_walk(k, points[: pair[1] // k + 1])
+            if pair == stat_pair:
+                found[0] = [judgement.t_error for judgement in judgements]
+                found[2] = [judgement.stat.in_range for judgement in judgements if judgement.stat]
+            if pair == nn_pair:
+                found[1] = [judgement.nn.score if judgement.nn else np.nan for judgement in judgements]
+    return found
+
+
+def score_set(
+    detector: Detector, images: np.ndarray, one: Perturbation, seed: int, batch_size: int, meter: Meter
+) -> Generator[Progress, None, SetScores]:
+    """Both scores of a whole set under one perturbation; the batches are shared among processes."""
+    found = []
+    for start in processes.share(range(0, len(images), batch_size)):
+        batch = perturb_all(images[start : start + batch_size], one, seed, start)
+        found.append((yield from score_batch(detector, batch, meter)))
+    return np.concatenate(processes.gathered(found), axis=1)
+
+
+def calls_of(calibration: Calibration, scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The three-way verdict on every image, by class."""
+    return {name: np.array([calibration.verdict(float(value)) for value in scores[name]]) for name in CLASSES}
+
+
+def share(holds: np.ndarray) -> float:
+    """Of how many images it holds, as a share of 1."""
+    return float(holds.mean())
+
+
+def measured(
+    calibration: Calibration, scores: dict[str, np.ndarray], clean: dict[str, np.ndarray] | None
+) -> dict[str, Any]:
+    """One method under one perturbation, in its calibrated polarity and at its calibrated threshold.
+
+    Args:
+        scores: of both classes, (N,), on the scale of the calibration.
+        clean: the same of the images as they are; None if `scores` are these.
+
+    Returns:
+        auc, auc_interval (95 %, bootstrap), acc, auc_paper_polarity (a smaller score means generated), verdicts
+        (shares by class); against the clean images: auc_change (DeLong), flipped (share of each class whose verdict
+        is another one) and reversed (real became generated, or the other way round).
+    """
+    sign = -1 if calibration.polarity == "smaller" else 1
+    real, generated = (sign * scores[name].astype(np.float64) for name in CLASSES)
+    found = measure(real, generated, sign * calibration.threshold)
+    calls = calls_of(calibration, scores)
+    row: dict[str, Any] = {
+        "auc": found.auc,
+        "auc_interval": intervals(real, generated)["auc"],
+        "auc_paper_polarity": found.auc if sign < 0 else 1 - found.auc,
+        "acc": found.acc,
+        "verdicts": {
+            name: {call: share(calls[name] == call) for call in (GENERATED, REAL, UNDECIDED)} for name in CLASSES
+        },
+        "auc_change": None,
+        "flipped": None,
+        "reversed": None,
+    }
+    if clean is not None:
+        before = calls_of(calibration, clean)
+        changed = {name: calls[name] != before[name] for name in CLASSES}
+        sure = {name: (calls[name] != UNDECIDED) & (before[name] != UNDECIDED) for name in CLASSES}
+        clean_real, clean_generated = (sign * clean[name].astype(np.float64) for name in CLASSES)
+        row["auc_change"] = asdict(delong(real, generated, clean_real, clean_generated))
+        row["flipped"] = {name: share(changed[name]) for name in CLASSES}
+        row["reversed"] = {name: share(changed[name] & sure[name]) for name in CLASSES}
+    return row
+
+
+def row_of(
+    detector: Detector, one: Perturbation, scores: dict[str, SetScores], clean: dict[str, SetScores] | None
+) -> dict[str, Any]:
+    """What one perturbation does to both verdicts.
+
+    Args:
+        clean: scores of the images as they are; None if `scores` are these.
+    """
+    assert detector.chosen is not None
+
+    def of_method(place: int, calibration: Calibration) -> dict[str, Any]:
+        before = clean and {name: clean[name][place] for name in CLASSES}
+        return measured(calibration, {name: scores[name][place] for name in CLASSES}, before)
+
+    neural = detector.nn is not None and detector.network is not None
+    return {
+        "key": one.key,
+        **asdict(one),
+        "stat": of_method(0, detector.stat[detector.chosen]),
+        "nn": of_method(1, detector.nn) if neural and detector.nn else None,
+        "out_of_range": {name: float(1 - scores[name][2].mean()) for name in CLASSES},
+    }
+
+
+def read_scores(file: Path, key: str) -> dict[str, dict[str, SetScores]]:
+    """Scores kept under this key: perturbation -> class -> scores; {} if there are none."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            if str(stored["key"]) != key:
+                return {}
+            names = {name.rpartition("/")[0] for name in stored.files if "/" in name}
+            return {name: {kind: stored[f"{name}/{kind}"] for kind in CLASSES} for name in names}
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # none, cut off, or another program's
+        return {}
+
+
+def write_scores(file: Path, key: str, found: dict[str, dict[str, SetScores]]) -> None:
+    """Keep the scores of all perturbations so far."""
+    arrays = {f"{name}/{kind}": values for name, of_set in found.items() for kind, values in of_set.items()}
+    with replacing(file) as temporary:
+        np.savez_compressed(temporary, key=key, **arrays)  # type: ignore[arg-type]
+
+
+def robustness_of(
+    detector: Detector,
+    images: dict[str, np.ndarray],
+    asked: list[Perturbation],
+    out: Path,
+    protocol: dict[str, Any],
+    applied_to: str = BOTH,
+    seed: int = 0,
+    batch_size: int = 32,
+) -> Generator[Progress, None, dict[str, Any]]:
+    """The measurement of images at hand; see `robustness`.
+
+    Args:
+        images: uint8 (N, H, W, 3) by class.
+        protocol: `checkpoint_sha256` and what else to state beside the result.
+    """
+    assert detector.chosen is not None
+    stat, prints = detector.stat[detector.chosen], {name: fingerprint(values) for name, values in images.items()}
+    result: dict[str, Any] = {
+        "protocol": protocol
+        | {
+            "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
+            "applied_to": applied_to,
+            "seed": seed,
+            "perturbations": {name: FAMILIES[name].about for name in dict.fromkeys(one.name for one in asked)},
+            "stat": {"k": stat.k, "t_sec": stat.t_sec, "polarity": stat.polarity, "threshold": stat.threshold},
+            "nn": detector.nn and {name: getattr(detector.nn, name) for name in ("k", "t_sec", "threshold")},
+            "threshold_from": "calibration split",
+            "positive": "generated",
+            "evaluations_per_image": evaluations(detector),
+            "versions": versions(),
+        },
+        "audit": audited(images["real"], images["generated"]),
+        "rows": [],
+    }
+    sections = [detector.info.get(name) for name in ("stat", "nn")]
+    behind = [
+        protocol.get("checkpoint_sha256"),
+        protocol.get("precision"),
+        prints,
+        applied_to,
+        seed,
+        versions(),
+        sections,
+    ]
+    key = hashlib.sha256(json.dumps(behind, sort_keys=True).encode()).hexdigest()
+    file = out / "robustness-scores.npz"
+    kept = processes.on_main(read_scores, file, key)
+    todo = [one for one in (NONE, *asked) if one.key not in kept]
+    changed = {one.key: CLASSES if one == NONE or applied_to == BOTH else (applied_to,) for one in todo}
+    total = sum(len(images[name]) for names in changed.values() for name in names)
+    meter = Meter("scoring", total * evaluations(detector), "evaluations")
+    for one in (NONE, *asked):
+        if one in todo:
+            found = dict(kept.get(NONE.key, {}))  # a class that is left as it is keeps its clean scores
+            for place, name in enumerate(CLASSES):
+                if name in changed[one.key]:
+                    meter.stage = f"{name} images, {one.label}"
+                    of_set = score_set(detector, images[name], one, seed_of(seed, place), batch_size, meter)
+                    found[name] = yield from of_set
+            kept[one.key] = found
+            processes.on_main(write_scores, file, key, kept)
+        clean = None if one == NONE else kept[NONE.key]
+        result["rows"].append(row_of(detector, one, kept[one.key], clean))
+        processes.on_main(write_json, out / "robustness.json", result)
+    processes.on_main(write_page, result, out / "robustness.html")
+    return result
+
+
+def robustness(config: RobustnessConfig) -> Generator[Progress, None, dict[str, Any]]:
+    """Measure both verdicts under every perturbation and write the results; a stopped run goes on where it was.
+
+    Raises:
+        ValueError: the detector is not calibrated, the images gave it its threshold, or a perturbation or a class
+            does not exist.
+    """
+    asked = planned(config.perturbations)
+    if config.applied_to not in (BOTH, *CLASSES):
+        raise ValueError(f"applied_to must be {BOTH}, {' or '.join(CLASSES)}, not {config.applied_to!r}")
+    folder = resolve(config.detector) if config.out else own_folder(config.detector)
+    detector = load_detector(folder, config.device, config.precision, config.compile)
+    if detector.chosen is None:
+        raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
+    specs = {"real": config.real, "generated": config.generated}
+    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    check_unused(detector.info, {name: fingerprint(values) for name, values in images.items()})
+    settings = asdict(config)
+    local = ("detector", "real", "generated", "out")  # paths of one machine: only their last part is kept
+    protocol = {
+        "checkpoint_sha256": checkpoint_hash(folder),
+        "precision": config.precision,
+        "trained_on": detector.info.get("training", {}).get("data", ""),
+        "generated_by": provenance(config.generated, folder),
+        "config": settings | {name: Path(settings[name]).name for name in local},
+    }
+    few = {name: values[: config.count or None] for name, values in images.items()}
+    out = Path(config.out) if config.out else folder / "sedid"
+    how = (config.applied_to, config.seed, config.batch_size)
+    return (yield from robustness_of(detector, few, asked, out, protocol, *how))
