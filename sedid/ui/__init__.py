@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sedid.ui.context import Context
 
-TABS = ("inspect", "train", "evaluate", "sweep")
+TABS = ("inspect", "learn", "train", "evaluate", "sweep")
 """In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
 
 ABOUT = """# SeDID Explorer
@@ -44,15 +44,19 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
 
     import gradio as gr
 
+    from sedid.ui.links import follow, opener
+
     context = context or make_context()
     # Uploads are looked for every ten minutes and live an hour at most.
     with gr.Blocks(title="SeDID Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
         gr.Markdown(ABOUT, elem_id="sed-title")
-        with gr.Tabs():
+        with gr.Tabs() as tabs:
             for name in TABS:
                 tab = import_module(f"sedid.ui.{name}_tab")
-                with gr.Tab(tab.TITLE, id=name):
+                with gr.Tab(tab.TITLE, id=name) as item:
+                    item.select(None, None, None, js=follow(name, name == TABS[0]), api_visibility="private")
                     tab.build(context)
+        demo.load(opener(TABS), None, tabs, show_progress="hidden", api_visibility="private")
     return demo.queue(max_size=32, default_concurrency_limit=4)
 
 
@@ -73,7 +77,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
 
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
-    from sedid.ui import results, train_view
+    from sedid.ui import learn_style, results, train_view
     from sedid.ui.theme import CSS, make_theme
 
     return {
@@ -88,5 +92,5 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": "20mb",
         "footer_links": ["api"],
         "theme": make_theme(),
-        "css": CSS + train_view.CSS + results.CSS,
+        "css": CSS + train_view.CSS + results.CSS + learn_style.CSS,
     }

@@ -1,0 +1,106 @@
+"""What the steps of the lesson draw from: the detector, the image of the walk and the examples beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from sedid.detectors import Calibration, Detector, Judgement, Trace
+from sedid.ui.context import START
+from sedid.ui.inspect_view import snap
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An image in the lesson.
+
+    Attributes:
+        name: of the example; "inspect" for the image taken over from the Inspect tab.
+        origin: "real", "generated" or "" where nobody knows.
+        image: uint8 (H, W, 3), as the detector sees it.
+    """
+
+    name: str
+    origin: str
+    image: np.ndarray
+
+    @property
+    def title(self) -> str:
+        """What the page calls it: real example 3."""
+        return f"{self.origin} example {self.name.rpartition('-')[2]}" if self.origin else "your image"
+
+    @property
+    def ink(self) -> str:
+        """The class's colour as a style class."""
+        return f"sed-ink-{self.origin}" if self.origin else ""
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One walk through the method.
+
+    Attributes:
+        subject: the image of the walk.
+        examples: every example, reals first.
+        walk: the trace of an image at k, from the app's cache or walked now.
+        report: told (done, total) between walks, so that the visitor sees it go on.
+    """
+
+    detector: Detector
+    subject: Subject
+    examples: tuple[Subject, ...]
+    walk: Callable[[np.ndarray, int], Trace]
+    report: Callable[[int, int], None] = lambda done, total: None
+
+    @property
+    def k(self) -> int:
+        """The step size of the lesson: the calibrated one."""
+        return min((self.detector.chosen or START)[0], len(self.detector.schedule) - 1)
+
+    @property
+    def t_sec(self) -> int:
+        """The T_SEC of the lesson: the calibrated one."""
+        return snap(self.detector, self.k, (self.detector.chosen or START)[1])
+
+    def pair(self) -> tuple[Subject, ...]:
+        """The image beside examples of the other class: of both where its own class is unknown."""
+        number = self.subject.name.rpartition("-")[2]
+        found = [self.subject]
+        for origin in ("real", "generated"):
+            others = [example for example in self.examples if example.origin == origin]
+            same = [example for example in others if example.name == f"{origin}-{number}"]
+            if origin != self.subject.origin and others:
+                found.append((same or others)[0])
+        return tuple(sorted(found, key=lambda subject: ("", "real", "generated").index(subject.origin)))
+
+    def some(self, each: int) -> tuple[Subject, ...]:
+        """The first few examples of both classes, and the image of the walk."""
+        few = [
+            example
+            for origin in ("real", "generated")
+            for example in [example for example in self.examples if example.origin == origin][:each]
+        ]
+        return tuple(few if any(one.name == self.subject.name for one in few) else [self.subject, *few])
+
+    def traces(self, subjects: tuple[Subject, ...], k: int) -> list[Trace]:
+        """The trace of each, at one k."""
+        found = []
+        for done, subject in enumerate(subjects):
+            self.report(done, len(subjects))
+            found.append(self.walk(subject.image, k))
+        return found
+
+    def judge(self, trace: Trace) -> Judgement:
+        """Both verdicts at the lesson's T_SEC."""
+        return self.detector.judge(trace, self.t_sec)
+
+    def calibrated(self, k: int | None = None) -> list[Calibration]:
+        """What was calibrated at the lesson's k (or another), in the order of T_SEC."""
+        return [found for (at, _), found in sorted(self.detector.stat.items()) if at == (k or self.k)]
+
+    def measured(self, part: str, t_sec: int | None = None) -> dict[str, float] | None:
+        """Metrics on held-out test images that detector.json states: of "nn", or of "stat" at the lesson's k."""
+        found = (self.detector.info.get("metrics") or {}).get(part, {}).get("heldout")
+        if part != "stat":
+            return found or None
+        return next((row for row in found or [] if (row["k"], row["t_sec"]) == (self.k, t_sec or self.t_sec)), None)

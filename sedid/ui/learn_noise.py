@@ -1,0 +1,137 @@
+"""Steps 1 and 2 of the lesson: the noise schedule, and what the network predicts."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sedid.data import as_model_input
+from sedid.diffusion import NoiseSchedule, noised
+from sedid.svg import Axis, Line, frame, keys, line_path, svg
+from sedid.ui.filmstrip import picture
+from sedid.ui.learn_frames import Frame, moving_line, scrubber
+from sedid.ui.learn_lesson import Lesson
+from sedid.ui.pictures import data_uri, number, visible
+
+NOISE_FRAMES, PREDICTIONS = 25, 9
+SHARES = Axis("", 0, 1, (0, 0.25, 0.5, 0.75, 1))
+
+
+def noise_for(x_0: Tensor) -> Tensor:
+    """The noise of the lesson, standard normal, the same at every visit; shape of x_0."""
+    return torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0))
+
+
+def timesteps(schedule: NoiseSchedule, count: int) -> list[int]:
+    """Evenly spaced timesteps from the first to the last."""
+    return torch.linspace(0, len(schedule) - 1, count).round().int().tolist()
+
+
+def estimate(schedule: NoiseSchedule, x_t: Tensor, eps: Tensor, t: int) -> Tensor:
+    """f_theta: the clean image that x_t would come from if eps were its noise; same shape."""
+    alpha_bar = schedule.alpha_bar[t]
+    return (x_t - sqrt(1 - alpha_bar) * eps) / sqrt(alpha_bar)
+
+
+def schedule_chart(schedule: NoiseSchedule, t: int) -> str:
+    """alpha_bar and the two factors of q against t, with a line that follows the slider."""
+    last = len(schedule) - 1
+    quarters = (round(len(schedule) * share) for share in (0, 0.25, 0.5, 0.75))
+    x, y = Axis("timestep t", 0, last, (*quarters, last)), SHARES
+    shown = timesteps(schedule, 101)
+    alpha_bar = [schedule.alpha_bar[at] for at in shown]
+    lines = [
+        Line("ᾱ: share of the image's power that is left", shown, alpha_bar, "res-one"),
+        Line("√ᾱ: factor of the image", shown, [sqrt(a) for a in alpha_bar], "res-two"),
+        Line("√(1-ᾱ): factor of the noise", shown, [sqrt(1 - a) for a in alpha_bar], "res-two res-dash"),
+    ]
+    paths = "".join(
+        f'<path class="{line.style}" d="{line_path(x.at(np.asarray(line.x)), y.at(np.asarray(line.y)))}"/>'
+        for line in lines
+    )
+    legend = keys([(line.label, line.style) for line in lines])
+    label = "The noise schedule: alpha bar falls from 1 to 0 over the timesteps"
+    return frame("The noise schedule", "", legend, svg(paths) + moving_line(float(x.at(t))), x, y, label)
+
+
+def schedule_step(lesson: Lesson) -> str:
+    """The image noised at many t."""
+    schedule, x_0 = lesson.detector.schedule, as_model_input(lesson.subject.image[None])
+    noise, last = noise_for(x_0), len(lesson.detector.schedule) - 1
+    frames = []
+    for t in timesteps(schedule, NOISE_FRAMES):
+        alpha_bar = schedule.alpha_bar[t]
+        caption = f"{sqrt(alpha_bar):.2f} · image + {sqrt(1 - alpha_bar):.2f} · noise"
+        body = picture(
+            data_uri(visible(noised(schedule, x_0, noise, t))),
+            f"x at t = {t}: {caption}",
+            f"The image with the noise of timestep {t}",
+            caption,
+        )
+        label = f"t = {t}, ᾱ = {number(alpha_bar)}"
+        frames.append(Frame(str(t), label, f'<div class="learn-one">{body}</div>', 100 * t / last))
+    start = NOISE_FRAMES // 8
+    chart = schedule_chart(schedule, timesteps(schedule, NOISE_FRAMES)[start])
+    return scrubber(frames, "Timestep t", start, chart=chart)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the network makes of the noised image at one timestep; tensors (1, 3, H, W).
+
+    Attributes:
+        x, noise: x_t and the noise in it.
+        eps: the predicted noise.
+        mistake: mean squared difference of the two.
+    """
+
+    t: int
+    x: Tensor
+    noise: Tensor
+    eps: Tensor
+    mistake: float
+
+
+def predictions(lesson: Lesson) -> list[Prediction]:
+    """The network's answers at a few timesteps, one evaluation each."""
+    schedule, x_0 = lesson.detector.schedule, as_model_input(lesson.subject.image[None])
+    noise, device, found = noise_for(x_0), lesson.detector.runtime.device, []
+    for done, t in enumerate(timesteps(schedule, PREDICTIONS)):
+        lesson.report(done, PREDICTIONS)
+        x_t = noised(schedule, x_0, noise, t)
+        eps = lesson.detector.eps_model(x_t.to(device), t).cpu()
+        found.append(Prediction(t, x_t, noise, eps, float((eps - noise).square().mean())))
+    return found
+
+
+def marked(words: str) -> str:
+    """Words with their theta as an index."""
+    return words.replace("_θ", "<sub>θ</sub>")
+
+
+def prediction_step(lesson: Lesson) -> str:
+    """What the network makes of the noised image."""
+    frames = []
+    for found in predictions(lesson):
+        t, clean = found.t, estimate(lesson.detector.schedule, found.x, found.eps, found.t)
+        shown = [
+            (visible(found.x), "noised image x", f"what the network sees at t = {t}"),
+            (visible(found.noise / 3), "true noise ε", "what was added"),
+            (visible(found.eps / 3), "predicted noise ε_θ", "what the network says was added"),
+            (visible(clean), "estimate f_θ of the image", "the clean image that follows"),
+        ]
+        pictures = "".join(
+            picture(
+                data_uri(pixels), f"{words}, t = {t}", f"{words}: {meaning}", f"<b>{marked(words)}</b><br>{meaning}"
+            )
+            for pixels, words, meaning in shown
+        )
+        verdict = (
+            f'<p class="learn-reading">Mean squared mistake of the predicted noise: <b>{number(found.mistake)}</b> '
+            "<small>0 is perfect; 1 is no better than predicting no noise at all</small></p>"
+        )
+        label = f"t = {t}, mistake {number(found.mistake)}"
+        frames.append(Frame(str(t), label, f'<div class="learn-four">{pictures}</div>{verdict}'))
+    return scrubber(frames, "Timestep t", PREDICTIONS // 2)

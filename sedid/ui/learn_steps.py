@@ -1,0 +1,240 @@
+"""The lesson: its steps in order, and a step as HTML around its picture."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+from sedid import detectors, diffusion
+from sedid.loops import calibrate
+from sedid.ui import learn_error, learn_math, learn_noise, learn_verdicts, learn_walk
+from sedid.ui.learn_lesson import Lesson
+from sedid.ui.pictures import data_uri, text
+
+
+@dataclass(frozen=True)
+class Step:
+    """One idea of the lesson.
+
+    Attributes:
+        title: a few words.
+        short: one or two, for the numbered steps.
+        idea: the idea, HTML paragraphs.
+        draw: the interactive picture, computed by the engine.
+        equations: MathML.
+        code: what computes it: functions, methods or properties of this package.
+        task: something to try.
+    """
+
+    title: str
+    short: str
+    idea: str
+    draw: Callable[[Lesson], str]
+    equations: tuple[str, ...]
+    code: tuple[Any, ...]
+    task: str
+
+
+STEPS = (
+    Step(
+        "The noise schedule",
+        "Noise",
+        "<p>A diffusion model learns from images that are drowned in noise little by little. The <b>schedule</b> says how much: at "
+        "timestep 0 there is only image, at the last one only noise. ᾱ is the share of the image's power that is left.</p>",
+        learn_noise.schedule_step,
+        (learn_math.NOISED, learn_math.ALPHA_BAR),
+        (diffusion.noised, diffusion.NoiseSchedule.from_betas),
+        "At which t can you no longer tell what is in the image? What is ᾱ there?",
+    ),
+    Step(
+        "What the network predicts",
+        "Prediction",
+        "<p>The network is asked one question: <b>which noise was added?</b> From its answer follows an estimate of the clean image, "
+        "f<sub>θ</sub>. The more noise there is, the more of that estimate is the network's own imagination.</p>",
+        learn_noise.prediction_step,
+        (learn_math.ESTIMATE,),
+        (learn_noise.estimate, diffusion.training_loss),
+        "Where is the mistake largest: with little or with much noise? Why is that the hard end?",
+    ),
+    Step(
+        "Reverse: walk into the noise",
+        "Reverse",
+        "<p>The detector does not draw random noise. It takes the noise that the network <b>sees</b> in the image and adds a little "
+        "more of just that: a step φ, from t to t + k. Nothing is random, so the same image always takes the same path.</p>",
+        learn_walk.reverse_step,
+        (learn_math.REVERSE,),
+        (diffusion.ddim_step, diffusion.trajectory),
+        "Press play, then drag back. Is the last frame noise, or is something of the image left in it?",
+    ),
+    Step(
+        "Denoise: one step back",
+        "Denoise",
+        "<p>At T_SEC the walk turns round for <b>one</b> step ψ back towards the image. If the model agreed with itself, it would "
+        "land exactly where it came from. By how much it misses, pixel by pixel, is the <b>t-error</b>.</p>",
+        learn_walk.denoise_step,
+        (learn_math.DENOISE, learn_math.ERROR),
+        (detectors.Trace.denoised, diffusion.ddim_step),
+        "Move T_SEC. Does the error stay at the same places of the image?",
+    ),
+    Step(
+        "Is it smaller for generated images?",
+        "Small error?",
+        "<p>The t-error is a fixed weight times how far the network <b>changes its mind</b> about the noise within one step. A "
+        "generated image came out of such steps, so the network should change its mind less on it. That is the paper's idea. "
+        "Whether it holds for the model at hand is a question to measure.</p>",
+        learn_error.size_step,
+        (learn_math.IDENTITY, learn_math.WEIGHT),
+        (diffusion.NoiseSchedule.weight, diffusion.t_error, diffusion.TError.score),
+        "Find the T_SEC at which the two hills lie furthest apart. On which side are the generated images?",
+    ),
+    Step(
+        "Choosing T_SEC and k",
+        "T_SEC and k",
+        "<p>The weight c² comes from the schedule alone and grows along T_SEC. Raw errors at two places can therefore not be "
+        "compared; divided by c² they can. Which pair of T_SEC and k to use is decided on calibration images, <b>never</b> on the "
+        "images that are judged.</p>",
+        learn_error.choice_step,
+        (learn_math.FREE,),
+        (detectors.Trace.curve, calibrate.calibrate_all),
+        "Which of the two charts would you show to argue that the error is largest at the end? Would that be fair?",
+    ),
+    Step(
+        "STAT against NN",
+        "STAT or NN",
+        "<p>STAT sees <b>one number</b> and a threshold. NN, a small trained network, sees <b>both images</b> that were compared. It "
+        "can use anything in them, also what has little to do with diffusion.</p>",
+        learn_verdicts.versus_step,
+        (learn_math.STAT, learn_math.NN),
+        (detectors.Calibration.verdict, detectors.nn_input, detectors.Detector.probabilities),
+        "Find an example on which the two disagree, or on which STAT cannot tell.",
+    ),
+    Step(
+        "When it fails",
+        "Failures",
+        "<p>The detector knows one thing: whether an image looks made by <b>this</b> model, at this size. Another generator, another "
+        "camera or a resize is something it never saw. Where an error lies outside all references it says so. Where it does not, "
+        "a verdict can be wrong with full confidence.</p>",
+        learn_verdicts.fail_step,
+        (learn_math.IN_RANGE,),
+        (detectors.Calibration.in_range,),
+        "Which change flips a verdict although the origin of the image is the same?",
+    ),
+)
+QUIZ, SHEET = "quiz", "sheet"
+EXTRAS = {QUIZ: "Real or generated?", SHEET: "Classroom sheet"}
+PLACES = (*(str(number) for number in range(1, len(STEPS) + 1)), *EXTRAS)
+"""What `step` in the address may be, in order."""
+
+
+def place(step: Any) -> str:
+    """The place a visitor named; the first one if there is no such place."""
+    return step if step in PLACES else PLACES[0]
+
+
+def titles(short: bool = False) -> dict[str, str]:
+    """Place -> title, or its short form."""
+    named = [*((step.short, step.title) for step in STEPS), ("Quiz", EXTRAS[QUIZ]), ("Sheet", EXTRAS[SHEET])]
+    return {place: brief if short else title for place, (brief, title) in zip(PLACES, named, strict=True)}
+
+
+@cache
+def source(thing: Any) -> tuple[str, str]:
+    """(full name, lines without the docstring) of a function, method or property, read from its source."""
+    function: Any = thing
+    if isinstance(thing, property):
+        function = thing.fget
+    elif isinstance(thing, cached_property):
+        function = thing.func
+    function = inspect.unwrap(getattr(function, "__func__", function))
+    lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+    (node,) = ast.parse("\n".join(lines)).body
+    assert isinstance(node, ast.FunctionDef)
+    first = node.body[0]
+    if ast.get_docstring(node) is not None and first.end_lineno is not None:
+        del lines[first.lineno - 1 : first.end_lineno]
+    kept = "\n".join(line for line in lines if line.strip())
+    return f"{function.__module__}.{function.__qualname__}", kept
+
+
+def code(things: tuple[Any, ...]) -> str:
+    """The code behind a step: the first piece open, the others behind their names."""
+    blocks = []
+    for position, thing in enumerate(things):
+        name, lines = source(thing)
+        blocks.append(
+            f'<details class="learn-code"{"" if position else " open"}><summary><code>{text(name)}</code></summary>'
+            f'<pre tabindex="0" aria-label="Source of {text(name)}"><code>{text(lines)}</code></pre></details>'
+        )
+    return f"<h3>The code that computes it</h3>{''.join(blocks)}"
+
+
+def stepper(at: str) -> str:
+    """The numbered steps, and the quiz and the sheet after them."""
+    items = "".join(
+        f'<li><button type="button" class="learn-go" data-step="{place}"{current(place == at)}>'
+        f"<i>{place if place not in EXTRAS else mark}</i><span>{text(title)}</span></button></li>"
+        for (place, title), mark in zip(titles(short=True).items(), (*PLACES[: len(STEPS)], "?", "✎"), strict=True)
+    )
+    return f'<nav class="learn-nav" aria-label="Steps of the lesson"><ol>{items}</ol></nav>'
+
+
+def current(yes: bool) -> str:
+    """The attribute of the present step."""
+    return ' aria-current="step"' if yes else ""
+
+
+def gallery(lesson: Lesson) -> str:
+    """The images the walk can be made with."""
+    buttons = "".join(
+        f'<button type="button" class="learn-pick" data-name="{text(example.name)}" aria-label="Walk with {example.title}" '
+        f'aria-pressed="{str(example.name == lesson.subject.name).lower()}"><img src="{data_uri(example.image)}" alt=""></button>'
+        for example in lesson.examples
+    )
+    own = str(lesson.subject.name == "inspect").lower()
+    return (
+        f'<div class="learn-gallery" role="group" aria-label="Image of the walk"><span>Image: <b class="{lesson.subject.ink}">'
+        f'{text(lesson.subject.title)}</b></span><div>{buttons}</div><button type="button" class="learn-pick learn-own" '
+        f'data-name="inspect" aria-pressed="{own}">Use the image in Inspect</button></div>'
+    )
+
+
+def turning(at: str) -> str:
+    """Back and next."""
+    position, names = PLACES.index(at), titles()
+    back, following = (PLACES[position - 1] if position else ""), PLACES[position + 1 : position + 2]
+    left = (
+        f'<button type="button" class="learn-go learn-back" data-step="{back}">◂ {text(names[back])}</button>'
+        if back
+        else "<i></i>"
+    )
+    right = "".join(
+        f'<button type="button" class="learn-go learn-next" data-step="{one}">{text(names[one])} ▸</button>'
+        for one in following
+    )
+    return f'<footer class="learn-turn">{left}<small>Arrow keys ← → turn the pages, too.</small>{right}</footer>'
+
+
+def page(at: str, inside: str, example: str = "") -> str:
+    """A place of the lesson with its navigation."""
+    return (
+        f'<div class="learn" data-place="{at}" data-example="{text(example)}">{stepper(at)}{inside}{turning(at)}</div>'
+    )
+
+
+def draw(at: str, lesson: Lesson) -> str:
+    """One of the numbered steps.
+
+    Args:
+        at: its number, as in PLACES.
+    """
+    step = STEPS[int(at) - 1]
+    inside = (
+        f'<article class="learn-step"><header><h2 tabindex="-1"><small>{at}</small> {text(step.title)}</h2>{step.idea}'
+        f'<p class="learn-task"><b>Try:</b> {text(step.task)}</p></header>'
+        f'<section class="learn-picture" aria-label="Interactive picture">{gallery(lesson)}{step.draw(lesson)}</section>'
+        f'<section class="learn-behind"><h3>The equation</h3>{"".join(step.equations)}{code(step.code)}</section></article>'
+    )
+    return page(at, inside, lesson.subject.name)

@@ -1,0 +1,168 @@
+"""The Learn tab: the method in steps, the quiz and the classroom sheet. Layout, wiring and what the events do.
+
+Where the visitor is stands in the address (`step`, `example`, `t`); the page's script leafs through frames by itself and
+asks for a step only when it is opened.
+"""
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from sedid.detectors import Detector, Trace, as_seen
+from sedid.ui import learn_steps, quiz, sheet
+from sedid.ui.context import Context
+from sedid.ui.evaluate_tab import this_tab
+from sedid.ui.inspect_events import NO_DETECTOR, PROGRESS, asked
+from sedid.ui.inspect_tab import NETWORK
+from sedid.ui.learn_lesson import Lesson, Subject
+from sedid.ui.learn_script import LEARN, WISH
+from sedid.ui.upload import read_upload, refusal
+
+TITLE = "Learn"
+KEPT = 40  # drawn steps, a few hundred kB each
+OPENING = '<div class="sed-state">Opening the lesson …</div>'
+
+
+def build(context: Context) -> None:
+    """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    teacher = Teacher(context)
+    stage = gr.HTML(OPENING, js_on_load=LEARN, apply_default_css=False, elem_id="learn", elem_classes="sed")
+    step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by WISH
+    record = gr.BrowserState(None, storage_key="sedid-quiz", secret="sedid-quiz-of-this-page")
+    wish = [step, example, image, home, record]
+    options: dict[str, Any] = {
+        "outputs": [stage, record],
+        "api_visibility": "private",
+        "show_progress_on": stage,
+        **NETWORK,
+    }
+    opening: dict[str, Any] = {"fn": teacher.open, "inputs": wish, "js": WISH, "trigger_mode": "always_last", **options}
+    for event in (this_tab().select, stage.select):
+        event(**opening)
+    stage.submit(teacher.guess, record, **options)
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """The events of the tab."""
+
+    context: Context
+    _drawn: OrderedDict[tuple[Any, ...], str] = field(default_factory=OrderedDict)
+
+    def open(
+        self,
+        step: str,
+        example: str,
+        image: str,
+        home: str,
+        stored: Any,
+        progress: gr.Progress = PROGRESS,
+    ) -> tuple[Any, Any]:
+        """Show a place of the lesson.
+
+        Args:
+            step: one of `learn_steps.PLACES`.
+            example: name of the image of the walk; "inspect": `image`.
+            image: data URI of the image in Inspect.
+            home: the app's address, for the links of the classroom sheet.
+            stored: the visitor's quiz record.
+        """
+        at, detector = learn_steps.place(step), self.detector()
+        if at == learn_steps.QUIZ:
+            return self.question(detector, stored)
+        examples = self.examples(detector)
+        if at == learn_steps.SHEET:
+            return learn_steps.page(at, sheet.offer(self.lesson(detector, examples, examples[0]), home)), gr.skip()
+        subject = self.subject(detector, examples, example, image)
+        model = (detector.info.get("checkpoint_sha256", detector.name), hash(detector.schedule))
+        key = (*model, at, subject.name, subject.image.tobytes())
+        if key not in self._drawn:
+            lesson = self.lesson(detector, examples, subject, progress)
+            self._drawn[key] = learn_steps.draw(at, lesson)
+            while len(self._drawn) > KEPT:
+                self._drawn.popitem(last=False)
+        return self._drawn[key], gr.skip()
+
+    def detector(self) -> Detector:
+        """The app's own detector, or a refusal the visitor reads."""
+        try:
+            return self.context.detector()
+        except (OSError, ValueError) as error:
+            logging.getLogger(__name__).warning("%s", error)  # its text names folders of this machine
+            raise refusal(ValueError(NO_DETECTOR)) from error
+
+    def examples(self, detector: Detector) -> tuple[Subject, ...]:
+        """The app's examples as this detector sees them.
+
+        Raises:
+            gr.Error: there are none.
+        """
+        found = [
+            Subject(example.name, example.origin, as_seen(detector, example.path)[0])
+            for example in self.context.examples
+        ]
+        if not found:
+            raise refusal(ValueError("The lesson needs the example images of assets/examples, and there are none."))
+        return tuple(found)
+
+    def subject(self, detector: Detector, examples: tuple[Subject, ...], name: str, image: str) -> Subject:
+        """The image of the walk; the first example where the wish makes no sense."""
+        if name == "inspect" and image.startswith("data:image/"):
+            try:
+                upload = read_upload(detector, {"url": image, "orig_name": "The image in Inspect"})
+            except (OSError, ValueError) as error:
+                raise refusal(error) from error
+            # what is an example is called so
+            same = (one for one in examples if np.array_equal(one.image, upload.seen))
+            return next(same, Subject("inspect", "", upload.seen))
+        return next((one for one in examples if one.name == name), examples[0])
+
+    def lesson(
+        self,
+        detector: Detector,
+        examples: tuple[Subject, ...],
+        subject: Subject,
+        progress: gr.Progress | None = None,
+    ) -> Lesson:
+        """A walk through the method with one image."""
+
+        def report(done: int, total: int) -> None:
+            if progress is not None:
+                progress((done, total), desc="The network works", unit="parts")
+
+        def walk(image: np.ndarray, k: int) -> Trace:
+            return self.context.walk(image, k)
+
+        return Lesson(detector, subject, examples, walk, report)
+
+    def question(self, detector: Detector, stored: Any) -> tuple[str, Any]:
+        """The visitor's next image of the quiz."""
+        record = quiz.Record.read(stored)
+        asked_now = self.sample(detector).question(record)
+        inside = quiz.finished(detector, record) if asked_now is None else quiz.ask(detector, asked_now[0], record)
+        return learn_steps.page(learn_steps.QUIZ, inside), record.stored()
+
+    def sample(self, detector: Detector) -> quiz.Sample:
+        """The images of the quiz, without the examples."""
+        shown = tuple(as_seen(detector, example.path)[0].tobytes() for example in self.context.examples)
+        return quiz.load_sample(detector.size, shown)
+
+    def guess(self, stored: Any, event: gr.EventData) -> tuple[Any, Any]:
+        """The visitor guessed, skipped, or starts over; a guess at another image than the present one is not counted."""
+        detector, record, guess = self.detector(), quiz.Record.read(stored), asked(event, "guess")
+        if guess == "again":
+            return self.question(detector, None)
+        present = self.sample(detector).question(record)
+        if present is None or guess not in quiz.GUESSES or asked(event, "seen") != record.seen:
+            return self.question(detector, record.stored())
+        image, truth = present
+        lesson = self.lesson(detector, (), Subject("", "", image))
+        trace = lesson.walk(image, lesson.k)
+        judgement = lesson.judge(trace)
+        record = record.after(guess, judgement, truth)
+        shown = quiz.reveal(detector, trace, judgement, guess, truth, record)
+        return learn_steps.page(learn_steps.QUIZ, shown), record.stored()

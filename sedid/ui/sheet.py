@@ -1,0 +1,256 @@
+"""The classroom sheet: printable exercises, each with the link that opens its figure, and the teacher's key.
+
+Both are HTML files that need nothing else. The key is computed from the detector at hand, never typed in.
+"""
+
+import base64
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+from sedid.detectors import Judgement
+from sedid.ui.learn_lesson import Lesson, Subject
+from sedid.ui.learn_noise import predictions
+from sedid.ui.learn_verdicts import variants
+from sedid.ui.pictures import data_uri, number, text
+from sedid.ui.verdict import headline
+
+STYLE = """
+@page { margin: 15mm; }
+* { box-sizing: border-box; } html { color-scheme: light; }
+body { font: 11pt/1.45 system-ui, sans-serif; color: #1a2029; background: #fff; max-width: 180mm; margin: 0 auto; padding: 8mm 4mm; }
+h1 { font-size: 17pt; margin: 0 0 2mm; } h2 { font-size: 12pt; margin: 0 0 1mm; } p { margin: 0 0 2mm; }
+.who { display: flex; gap: 8mm; margin: 3mm 0 5mm; } .who span { flex: 1; border-bottom: 1px solid #555; padding-bottom: 5mm; font-size: 9pt; color: #555; }
+section { break-inside: avoid; border-top: 1px solid #c9d0d9; padding: 4mm 0 3mm; }
+a { color: #4c1d95; overflow-wrap: anywhere; font-size: 9.5pt; } small, .fine { color: #555; font-size: 9pt; }
+.line { border-bottom: 1px solid #9aa4b2; height: 8mm; }
+table { border-collapse: collapse; width: 100%; margin: 2mm 0; font-size: 10pt; } th, td { border: 1px solid #9aa4b2; padding: 1.2mm 2mm; text-align: left; height: 9mm; }
+img { width: 12mm; height: 12mm; image-rendering: pixelated; display: block; }
+.answer { border-left: 3px solid #4c1d95; padding-left: 3mm; }
+@media print { body { padding: 0; max-width: none; } a { color: inherit; } }
+"""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    Attributes:
+        title, question: what to do; the question is HTML.
+        link: the address that opens its figure, without the app's own part.
+        answer: of the key, HTML.
+        lines: room for the answer.
+        table: (heads, rows as HTML cells): a table to fill in; empty cells for the pupils.
+    """
+
+    title: str
+    question: str
+    link: dict[str, str | int]
+    answer: str
+    lines: int = 2
+    table: tuple[list[str], list[list[str]]] | None = field(default=None)
+
+
+def words(judgement: Judgement) -> tuple[str, str]:
+    """What STAT and NN say."""
+    return headline(judgement.stat)[0], headline(judgement.nn)[0]
+
+
+def learn(step: int, example: Subject, **more: str | int) -> dict[str, str | int]:
+    """The link to a step of the lesson."""
+    return {"tab": "learn", "step": step, "example": example.name, **more}
+
+
+def exercises(lesson: Lesson) -> list[Exercise]:
+    """The exercises and what this detector answers.
+
+    Args:
+        lesson: with the image most exercises are about.
+    """
+    schedule, k, t_sec, one = lesson.detector.schedule, lesson.k, lesson.t_sec, lesson.subject
+    trace = lesson.walk(one.image, k)
+    weights = [schedule.weight(t - k, t) for t in trace.t_secs]
+    free = [value / weight for value, weight in zip(trace.curve, weights, strict=True)]
+    half = next((t for t in range(len(schedule)) if schedule.alpha_bar[t] < 0.5), len(schedule) - 1)
+    found = predictions(lesson)
+    read = [found[0], found[len(found) // 2], found[-1]]
+    at_t_sec = lesson.judge(trace)
+    raw, rest = trace.curve[-1] / trace.curve[0], free[-1] / free[0]
+    return [
+        Exercise(
+            "Half of the image",
+            "Move the slider until about half of the image's power is left (ᾱ ≈ 0.5). Which timestep t is it? Can you still tell what is in the image?",
+            learn(1, one),
+            f"ᾱ falls below 0.5 at t = <b>{half}</b>; the slider stops near it. The larger shapes can still be told there.",
+        ),
+        Exercise(
+            "Which noise was it?",
+            f"Read the network's mistake at t = {', '.join(str(one.t) for one in read)}. Where is it best, and why is that the easy end?",
+            learn(2, one),
+            "Mistakes: "
+            + ", ".join(f"t = {one.t}: <b>{number(one.mistake)}</b>" for one in read)
+            + ". The more noise there "
+            "is, the more of what the network sees <i>is</i> the answer; with little noise it must tell it from fine detail.",
+        ),
+        Exercise(
+            "Counting steps",
+            f"The schedule has {len(schedule)} timesteps, and a walk goes in steps of k = {k}. How many values of T_SEC are there? "
+            "How many times must the network be evaluated for all of them?",
+            learn(3, one),
+            f"<b>{len(trace.t_secs)}</b> values ({', '.join(map(str, trace.t_secs))}) and <b>{len(trace.points)}</b> evaluations: one at each "
+            "point, the image itself included. The animation takes smaller steps, to show more frames.",
+        ),
+        Exercise(
+            "The t-error in two factors",
+            f"At k = {k}, T_SEC = {t_sec}, write down the t-error E, the fixed weight c² and the change of the predicted noise. "
+            "Check that E is their product. Which of the three would be the same for another image?",
+            {"k": k, "t_sec": t_sec, "example": one.name},
+            f"E = <b>{number(at_t_sec.t_error)}</b> = <b>{number(at_t_sec.weight)}</b> &times; <b>{number(at_t_sec.change)}</b>. The weight c² is the "
+            "same for every image: it comes from the schedule.",
+        ),
+        Exercise(
+            "A fair comparison",
+            f"Compare T_SEC = {trace.t_secs[0]} with T_SEC = {trace.t_secs[-1]} at k = {k}. How many times larger is the raw error? And the weight-free one? "
+            "What makes the difference?",
+            learn(6, one, t=k),
+            f"Raw: <b>{number(trace.curve[0])}</b> and <b>{number(trace.curve[-1])}</b>, a factor of {number(raw)}. Weight-free: <b>{number(free[0])}</b> and "
+            f"<b>{number(free[-1])}</b>, a factor of {number(rest)}. c² alone grows by {number(weights[-1] / weights[0])}.",
+        ),
+        hills(lesson),
+        judged(lesson),
+        failing(lesson),
+    ]
+
+
+def hills(lesson: Lesson) -> Exercise:
+    """Whether the idea holds."""
+    calibrations = lesson.calibrated()
+    rows = [
+        f"{found.t_sec}: {found.polarity} means generated, AUC {measured['auc']:.2f}"
+        for found in calibrations
+        if (measured := lesson.measured("stat", found.t_sec) or {"auc": found.auc})
+    ]
+    return Exercise(
+        "Smaller for generated images?",
+        "The idea of the method is that generated images have the smaller t-error. Compare the two hills at every T_SEC: is it so, and how clearly?",
+        learn(5, lesson.subject),
+        f"By T_SEC: <b>{'; '.join(rows)}</b>. 0.50 would be guessing, 1 perfect."
+        if rows
+        else "This model has no references.",
+        3,
+    )
+
+
+def judged(lesson: Lesson) -> Exercise:
+    """Guess, then look."""
+    subjects = mixed(lesson)
+    verdicts = [words(lesson.judge(lesson.walk(subject.image, lesson.k))) for subject in subjects]
+    rows = [
+        [f'<img src="{data_uri(subject.image)}" alt="Image {place}">', "", "", "", ""]
+        for place, subject in enumerate(subjects, 1)
+    ]
+    key = "".join(
+        f'<tr><td><img src="{data_uri(subject.image)}" alt=""></td><td>{subject.origin}</td><td>{stat}</td><td>{neural}</td></tr>'
+        for subject, (stat, neural) in zip(subjects, verdicts, strict=True)
+    )
+    return Exercise(
+        "You against the detector",
+        "Guess first. Then open the link, pick the image and fill in the rest. Who was right more often? How often did STAT say nothing?",
+        learn(7, lesson.examples[0]),
+        f"<table><tr><th>image</th><th>truth</th><th>STAT</th><th>NN</th></tr>{key}</table>",
+        1,
+        (["image", "my guess", "STAT", "NN", "truth"], rows),
+    )
+
+
+def mixed(lesson: Lesson) -> list[Subject]:
+    """The examples step 7 shows, in an order that tells nothing: by a hash of their pixels."""
+    from hashlib import sha256
+
+    shown = [example for example in lesson.some(3) if example.origin]
+    return sorted(shown, key=lambda example: sha256(example.image.tobytes()).digest())
+
+
+def failing(lesson: Lesson) -> Exercise:
+    """What it was not made for."""
+    cases, before = [], ("", "")
+    for _, name, image in variants(lesson.subject.image):
+        said = words(lesson.judge(lesson.walk(image, lesson.k)))
+        before = before if before[0] else said
+        cases.append((name, said, said != before))
+    key = "".join(
+        f"<tr><td>{name}</td><td>{said[0]}</td><td>{said[1]}</td><td>{'changed' if changed else 'same'}</td></tr>"
+        for name, said, changed in cases
+    )
+    return Exercise(
+        "When it fails",
+        "Go through the pictures. Which changes alter a verdict although the origin of the image stays the same? When does the detector say that it does not know?",
+        learn(8, lesson.subject),
+        f"<table><tr><th>picture</th><th>STAT</th><th>NN</th><th>against the first</th></tr>{key}</table>",
+        3,
+    )
+
+
+def blank_table(table: tuple[list[str], list[list[str]]]) -> str:
+    """A table to fill in."""
+    heads, rows = table
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
+
+
+def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> str:
+    """One of the two files.
+
+    Args:
+        home: the app's address; anything but http(s) is left out.
+        key: the teacher's.
+    """
+    home = home if home.startswith(("http://", "https://")) else ""
+    sections = []
+    for place, exercise in enumerate(listed, 1):
+        address = text(f"{home}?{urlencode(exercise.link)}")
+        answer = (
+            f'<div class="answer">{exercise.answer}</div>'
+            if key
+            else ("" if exercise.table is None else blank_table(exercise.table))
+            + '<div class="line"></div>' * exercise.lines
+        )
+        sections.append(
+            f"<section><h2>{place}. {exercise.title}</h2><p>{exercise.question}</p>"
+            f'<p><a href="{address}">{address}</a></p>{answer}</section>'
+        )
+    title = "SeDID Explorer: " + ("teacher's key" if key else "exercises")
+    checkpoint = str(lesson.detector.info.get("checkpoint_sha256", ""))[:12]
+    about = (
+        f"Detector {text(lesson.detector.name)}{f', checkpoint {checkpoint}' if checkpoint else ''}, k = {lesson.k}, T_SEC = {lesson.t_sec}. "
+        + (
+            "Every number below was computed by this detector."
+            if key
+            else "Every exercise names the page that shows its figure."
+        )
+    )
+    head = "" if key else '<div class="who"><span>Name</span><span>Class</span><span>Date</span></div>'
+    return (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
+        f'<style>{STYLE}</style></head><body><h1>{title}</h1><p class="fine">{about}</p>{head}{"".join(sections)}</body></html>\n'
+    )
+
+
+def offer(lesson: Lesson, home: str) -> str:
+    """The page from which both files are saved."""
+    listed = exercises(lesson)
+    buttons = "".join(
+        f'<button type="button" class="learn-file" data-name="{name}" data-file="{packed}">{label}</button>'
+        for name, label, key in (
+            ("sedid-exercises.html", "Save the exercises", False),
+            ("sedid-key.html", "Save the teacher's key", True),
+        )
+        for packed in [base64.b64encode(document(lesson, listed, home, key).encode()).decode()]
+    )
+    titles = "".join(f"<li>{exercise.title}</li>" for exercise in listed)
+    return (
+        '<article class="learn-sheet"><header><h2 tabindex="-1">Classroom sheet</h2><p>Eight exercises for a lesson of 90 minutes, with room '
+        "for answers and the link that opens each figure. Both files need nothing else: open them in any browser, print them on A4 or Letter.</p>"
+        f'</header><div class="learn-buttons">{buttons}</div><ol class="learn-list">{titles}</ol>'
+        '<p class="sed-note">The key is computed just now from the detector of this app, so it fits the numbers on its pages. The links lead '
+        "to this address: open the app where the class can reach it before you save.</p></article>"
+    )
