@@ -23,9 +23,9 @@ STYLE = """
 SHOWN = 8  # pairs with a bar of their own
 SECTIONS = {"choice", "test", "sequential", "reliability", "conformal", "protocol"}
 VERDICTS = {
-    "stat_platt": "STAT, logistic curve (Platt)",
-    "stat_isotonic": "STAT, increasing steps (isotonic)",
-    "nn": "NN, its stored temperature",
+    "stat_platt": "STAT, logistic (Platt)",
+    "stat_isotonic": "STAT, isotonic",
+    "nn": "NN, its temperature",
 }
 SCORES = {"stat": "STAT", "nn": "NN"}
 
@@ -55,7 +55,12 @@ def between(interval: Sequence[float] | None, digits: int = 3) -> str:
 
 def percent(value: float) -> str:
     """A share as percent."""
-    return f"{value:.1%}".replace("%", " %")
+    return f"{100 * value:.1f}\u00a0%"
+
+
+def rate(row: dict[str, Any]) -> str:
+    """The stated error rate of a row."""
+    return f"{100 * row['error_rate']:g}\u00a0%"
 
 
 def pair_words(pair: dict[str, Any]) -> str:
@@ -93,7 +98,7 @@ def protocol(result: dict[str, Any]) -> str:
             f"test images the chosen one's AUC differs from its by {gap['difference']:+.3f} ({between((gap['low'], gap['high']))})."
         )
     line = (
-        f"<p>Chosen: <b>{pair_words(chosen)}</b>, {chosen['polarity']} means generated, {chosen['evaluations']} network evaluations an "
+        f"<p>Chosen: <b>{pair_words(chosen)}</b>, a {chosen['polarity']} t-error means generated, {chosen['evaluations']} network evaluations an "
         f"image. On the test images its AUC is {cell(test['auc'])} ({between(test['intervals']['auc'])}) and its accuracy at the "
         f"threshold of the calibration images {cell(test['acc'])} ({between(test['intervals']['acc'])}). {applied}{cost}</p>"
     )
@@ -176,8 +181,8 @@ def stability(result: dict[str, Any]) -> str:
     said = (
         f"The AUC of the chosen pair on the calibration images is {cell(chosen['auc'])} ({between(choice['auc_interval'])}), and "
         f"{percent(choice['polarity_share'])} of the resamples keep its polarity. Chosen without the images it is then measured on "
-        f"(nested cross-validation), a pair reaches {cell(choice['nested_auc'])}: the figure above flatters the choice by "
-        f"{choice['optimism']:+.3f}."
+        f"(nested cross-validation), a pair reaches {cell(choice['nested_auc'])}; on those images the pair chosen with them in sight "
+        f"does better by {choice['optimism']:+.3f}. That is what picking the best owes to luck."
     )
     return (
         f"<h2>How stable the choice is</h2><p>Share of {choice['resamples']} resamples of the calibration images that choose each "
@@ -205,8 +210,7 @@ def stopping(result: dict[str, Any]) -> str:
     margin = max(0.02, (max(aucs) - min(aucs)) * 0.1)
     zoomed = Axis("", min(aucs) - margin, max(aucs) + margin, round_ticks(min(aucs), max(aucs)))
     full = [
-        Line("the full walk", [0, highest], [walk["rates"][0]["auc_full"]] * 2, "res-faint res-thin")
-        for walk, _ in walks
+        Line("full walk", [0, highest], [walk["rates"][0]["auc_full"]] * 2, "res-faint res-thin") for walk, _ in walks
     ]
     mark = (found["error_rate"], "stated")
     charts = (
@@ -233,20 +237,20 @@ def error_chart(found: dict[str, Any], x: Axis) -> str:
         Line(f"{name} images", rates, [row[f"wrong_early_{name}"] for row in walk["rates"]], f"res-{name}", True)
         for name in ("real", "generated")
     ]
-    return line_chart("Does it keep its word?", lines, x, y, f"wrong early calls, walk to T_SEC {walk['t_sec']}")
+    return line_chart("Wrong early calls", lines, x, y, f"observed, to T_SEC {walk['t_sec']}")
 
 
 def stopping_table(found: dict[str, Any]) -> str:
     """Every rate of every walk in numbers."""
     head = (
-        "<tr><th>stated rate</th><th>walk to<br>T_SEC</th><th>evaluations<br>an image</th><th>of</th><th>wrong early,<br>real</th>"
-        "<th>wrong early,<br>generated</th><th>AUC</th><th>full walk</th><th>difference</th><th>ACC</th><th>full walk</th></tr>"
+        "<tr><th>stated rate</th><th>walk to<br>T_SEC</th><th>evaluations<br>an image</th><th>wrong early,<br>real</th>"
+        "<th>wrong early,<br>generated</th><th>AUC</th><th>full walk</th><th>difference</th><th>ACC<br>(full walk)</th></tr>"
     )
     rows = []
     for walk in found["walks"]:
         for row in walk["rates"]:
             gap = row["auc_difference"]
-            cells = [percent(row["error_rate"]), walk["t_sec"], f"{row['evaluations']:.2f}", row["evaluations_full"]]
+            cells = [rate(row), walk["t_sec"], f"{row['evaluations']:.2f} of {row['evaluations_full']}"]
             cells += [
                 _with(row[f"wrong_early_{name}"], row[f"wrong_early_{name}_interval"]) for name in ("real", "generated")
             ]
@@ -255,7 +259,7 @@ def stopping_table(found: dict[str, Any]) -> str:
                 cell(row["auc_full"]),
                 f"{gap['difference']:+.3f} ({between((gap['low'], gap['high']))})",
             ]
-            cells += [cell(row["acc"]), cell(row["acc_full"])]
+            cells.append(f"{cell(row['acc'])} ({cell(row['acc_full'])})")
             own = "res-own" if row["error_rate"] == found["error_rate"] else ""
             rows.append((own, [f"<td>{one}</td>" for one in cells]))
     return table(head, rows)
@@ -303,7 +307,7 @@ def diagram(title: str, found: dict[str, Any]) -> str:
         for one in bins
     ]
     lines.append(Line("observed", points, [one["observed"] for one in bins], "res-one", True))
-    return line_chart(title, lines, axis, SHARES, "share that was generated")
+    return line_chart(title, lines, axis, SHARES, "share observed")
 
 
 def abstention(result: dict[str, Any]) -> str:
@@ -319,7 +323,7 @@ def abstention(result: dict[str, Any]) -> str:
             continue
         rows = []
         for row in found["rates"]:
-            cells = [percent(row["error_rate"])]
+            cells = [rate(row)]
             cells += [_with(row[f"missed_{kind}"], row[f"missed_{kind}_interval"]) for kind in ("real", "generated")]
             cells += [percent(row[f"{kind}_{of}"]) for kind in ("wrong", "right") for of in ("real", "generated")]
             cells.append(percent(row["abstained"]))

@@ -1,0 +1,204 @@
+"""The loop `choose`: what it scores, writes, refuses and applies, and how its results read as HTML."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bundles import CHOSEN, pictures, tiny_bundle
+from choices import made_up_scores, make_choice, write_choice
+
+from sedid import choicehtml
+from sedid.bundle import load_detector
+from sedid.jobs import COMMANDS
+from sedid.loops import choose as module
+from sedid.loops.choose import RATES, SETS, ChooseConfig, choose, oriented
+from sedid.metrics import best_threshold, measure
+from sedid.presets import resolve_loop
+from sedid.progress import finish
+from sedid.storage import read_json
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Four sets of 8 images, as files."""
+    folder = tmp_path_factory.mktemp("data")
+    for seed, name in enumerate(SETS):
+        np.savez(folder / f"{name}.npz", images=pictures(8, seed + 1))
+    return {name: str(folder / f"{name}.npz") for name in SETS}
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A calibrated bundle with a classifier at k = 165; only read."""
+    return tiny_bundle(tmp_path_factory.mktemp("choose") / "tiny")
+
+
+def config(bundle: Path, data: dict[str, str], **settings: object) -> ChooseConfig:
+    small: dict = {"ks": (165,), "folds": 2, "resamples": 5, "device": "cpu"}
+    return ChooseConfig(str(bundle), **(data | small | settings))  # type: ignore[arg-type]
+
+
+def test_one_command_gives_all(bundle: Path, data: dict[str, str], tmp_path: Path, monkeypatch) -> None:
+    before = (bundle / "sedid" / "detector.json").read_bytes()
+    settings = config(bundle, data, ks=(495,), out=str(tmp_path))
+    result = finish(choose(settings))
+    assert read_json(tmp_path / "choice.json") == json.loads(json.dumps(result, allow_nan=False))
+    found = choicehtml.load_choice(tmp_path / "choice.json")
+    pairs = {(row["k"], row["t_sec"]) for row in found["choice"]["candidates"]}
+    assert pairs == {(495, 495), (495, 990), *((165, 165 * n) for n in range(1, 7))}  # the classifier's k joins
+    assert set(found["reliability"]) == {"stat_platt", "stat_isotonic", "nn"}
+    assert set(found["conformal"]) == {"stat", "nn"}
+    assert found["protocol"]["images"]["test_real"]["count"] == 8
+    assert str(tmp_path) not in (tmp_path / "choice.json").read_text()
+    assert (bundle / "sedid" / "detector.json").read_bytes() == before
+
+    def forbidden(*_: object) -> None:
+        raise AssertionError("scored again")
+
+    monkeypatch.setattr(module, "score", forbidden)
+    assert finish(choose(settings)) == result  # a run goes on from the scores it has
+    with pytest.raises(AssertionError, match="scored again"):
+        finish(choose(config(bundle, data | {"test_real": data["real"], "real": data["test_real"]}, out=str(tmp_path))))
+
+
+def test_apply_changes_a_copy_and_only_the_chosen_pair(bundle: Path, data: dict[str, str], tmp_path: Path) -> None:
+    before = (bundle / "sedid" / "detector.json").read_bytes()
+    calibrated = load_detector(bundle, "cpu").stat
+    settings = config(bundle, data, apply=True, out=str(tmp_path))
+    try:
+        finish(choose(settings))
+        refused = ""
+    except ValueError as error:  # random weights: the polarity of eight pictures is a coin's
+        refused = str(error)
+    chosen = read_json(tmp_path / "choice.json")["choice"]["chosen"]
+    pair = (chosen["k"], chosen["t_sec"])
+    copy = load_detector(tmp_path / "bundle", "cpu")
+    assert ("other polarity" in refused) == (calibrated[pair].polarity != chosen["polarity"])
+    assert copy.chosen == (CHOSEN if refused else pair)
+    assert copy.stat == calibrated
+    assert (bundle / "sedid" / "detector.json").read_bytes() == before
+
+
+def test_the_applied_pair_says_how_it_was_chosen(tmp_path: Path) -> None:
+    own = tiny_bundle(tmp_path / "tiny")
+    detector = load_detector(own, "cpu")
+    result = make_choice(made_up_scores(60, (165,)))
+    result["choice"]["chosen"] |= {"t_sec": 825, "polarity": "smaller"}
+    module.apply(own, detector, result)
+    info = read_json(own / "sedid" / "detector.json")
+    assert load_detector(own, "cpu").chosen == (165, 825)
+    assert "cross-validated AUC less 0.001 a network evaluation" in info["stat"]["chosen_by"]
+    assert info["stat"]["calibrations"] == json.loads(json.dumps(detector.info["stat"]["calibrations"]))
+    result["choice"]["chosen"]["polarity"] = "larger"
+    with pytest.raises(ValueError, match="other polarity"):
+        module.apply(own, detector, result)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"ks": ()}, "at least one"),
+        ({"ks": (2000,)}, "k"),
+        ({"error_rate": 0.5}, "error_rate"),
+        ({"resamples": 1}, "resamples"),
+        ({"folds": 5}, "too few for 5 folds"),
+        ({"penalty": -1.0}, "penalty"),
+        ({"ks": (330,), "apply": True}, "k = 330 is not"),
+    ],
+)
+def test_settings_that_do_not_fit_score_nothing(
+    bundle: Path, data: dict[str, str], tmp_path: Path, settings: dict, says: str
+) -> None:
+    with pytest.raises(ValueError, match=says):
+        finish(choose(config(bundle, data, out=str(tmp_path), **settings)))
+    assert not (tmp_path / "choice.json").exists()
+    assert not (tmp_path / "choice").exists()
+
+
+def test_test_images_that_chose_something_are_refused(data: dict[str, str], tmp_path: Path) -> None:
+    from sedid.bundle import update_info
+    from sedid.data import fingerprint, load_images
+
+    own = tiny_bundle(tmp_path / "tiny")
+    with pytest.raises(ValueError, match="test_real are images"):
+        finish(choose(config(own, data | {"test_real": data["real"]})))
+    info = read_json(own / "sedid" / "detector.json")
+    sha = fingerprint(load_images(data["test_generated"]))
+    update_info(own, nn=info["nn"] | {"data": {"generated": {"count": 8, "sha256": sha}}})
+    with pytest.raises(ValueError, match="test_generated are images"):
+        finish(choose(config(own, data)))
+
+
+def test_the_classifiers_own_training_images_calibrate_no_verdict() -> None:
+    found = make_choice(made_up_scores(), "the classifier was trained on these calibration images")
+    assert found["conformal"]["nn"] == {"skipped": "the classifier was trained on these calibration images"}
+    assert "trained on these calibration images" in choicehtml.abstention(found)
+    assert make_choice(made_up_scores(classifier=False))["reliability"].keys() == {"stat_platt", "stat_isotonic"}
+
+
+def test_the_test_images_have_no_say() -> None:
+    """Other test images change every figure of merit and nothing that was chosen or fitted."""
+    scored, other = made_up_scores(), made_up_scores()
+    for name in ("test_real", "test_generated"):
+        other.errors[name].update({pair: values[::-1] * 1.5 for pair, values in other.errors[name].items()})
+    one, two = make_choice(scored), make_choice(other)
+    assert one["choice"] == two["choice"]
+    assert one["test"]["threshold"] == two["test"]["threshold"]
+    assert one["test"]["acc"] != two["test"]["acc"]
+    for walk, same in zip(one["sequential"]["walks"], two["sequential"]["walks"], strict=True):
+        assert (walk["weights"], walk["biases"]) == (same["weights"], same["biases"])
+        for row, twin in zip(walk["rates"], same["rates"], strict=True):
+            assert [row[key] for key in ("upper", "lower")] == [twin[key] for key in ("upper", "lower")]
+    assert one["reliability"]["stat_platt"] != two["reliability"]["stat_platt"]
+
+
+def test_the_figures_are_those_of_the_chosen_pair() -> None:
+    scored = made_up_scores()
+    found = make_choice(scored, error_rate=0.07)
+    chosen = module.Candidate(**found["choice"]["chosen"])
+    calibration, test = oriented(scored, chosen)
+    assert found["test"]["auc"] == measure(*test).auc
+    assert found["test"]["threshold"] == -best_threshold(*calibration)  # made up so that a smaller error is generated
+    low, high = found["test"]["intervals"]["auc"]
+    assert low < found["test"]["auc"] < high
+    expected = sorted({*RATES, 0.07})
+    for rows in (found["sequential"]["walks"][0]["rates"], found["conformal"]["stat"]["rates"]):
+        assert [row["error_rate"] for row in rows] == expected
+    walks = found["sequential"]["walks"]
+    assert walks[0]["t_sec"] == chosen.t_sec
+    assert all(walk["evaluations"] == walk["rates"][0]["evaluations_full"] for walk in walks)
+
+
+def test_the_page_shows_every_part(tmp_path: Path) -> None:
+    result = choicehtml.load_choice(write_choice(tmp_path, error_rate=0.05))
+    html = choicehtml.whole(result)
+    chosen = result["choice"]["chosen"]
+    assert f"<b>k = {chosen['k']}, T_SEC = {chosen['t_sec']}</b>" in html
+    assert html.count("data-t=") == len(result["choice"]["candidates"])
+    assert html.count("res-cell res-high res-calibrated") + html.count("res-cell res-calibrated") == 1
+    assert html.count("<svg") == 1 + 3 + 3
+    assert "nan" not in html.replace("dominan", "")
+    assert "5\u00a0%" in html
+    for words in ("How stable", "Stopping early", "taken at their word", "Verdicts at a stated error rate"):
+        assert words in html
+
+
+def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
+    for content in (
+        "[]",
+        "{}",
+        '{"choice": {}, "test": 1, "sequential": {}, "reliability": 1, "conformal": 1, "protocol": 1}',
+    ):
+        (tmp_path / "choice.json").write_text(content)
+        with pytest.raises(ValueError, match="not a results file"):
+            choicehtml.load_choice(tmp_path / "choice.json")
+
+
+def test_the_loop_is_a_command_and_a_job() -> None:
+    assert "choose" in COMMANDS
+    loop, settings = resolve_loop("choose", "demo", None, [*(f"{name}=x" for name in ("detector", *SETS)), "penalty=0"])
+    assert loop is choose
+    assert (settings.ks, settings.penalty) == ((165, 330, 495), 0.0)
