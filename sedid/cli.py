@@ -227,6 +227,7 @@ LOOPS = {
     "train-nn": "Train the classifier of a calibrated detector.",
     "evaluate": "Measure a detector on images that chose nothing.",
     "sweep": "Measure every (k, T_SEC) of a grid.",
+    "compare": "Measure every step-error method on the same detector, images and network evaluations.",
     "robustness": "Measure both verdicts on images re-saved, resized, blurred, cropped: curves and changed verdicts.",
     "choose": "Choose k, T_SEC and polarity at a cost; how sure that is, when to stop early, when to give no verdict.",
     "polarity": "Show when and why the polarity flips: t-errors against image statistics, a black frame, precision.",

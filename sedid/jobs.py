@@ -27,7 +27,18 @@ from sedid.storage import read_json, replacing
 GRACE = 10.0  # seconds a job has to stop by itself
 FRESH = 5.0  # seconds for which the size of the runs folder is remembered
 IN_PLACE = ("calibrate", "train-nn", "evaluate")  # loops that change the detector they are given
-COMMANDS = ("loop", "train-ddpm", "generate", *IN_PLACE, "sweep", "choose", "polarity", "generalise", "robustness")
+COMMANDS = (
+    "loop",
+    "train-ddpm",
+    "generate",
+    *IN_PLACE,
+    "sweep",
+    "compare",
+    "choose",
+    "polarity",
+    "generalise",
+    "robustness",
+)
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -43,6 +43,22 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "small": {"ks": (55, 90, 110, 165, 200, 245, 330, 495)},
         "paper": {},
     },
+    "compare": {
+        "demo": {
+            "real": "sample:real[0:100]",
+            "generated": "sample:generated[0:100]",
+            "test_real": "sample:real[100:200]",
+            "test_generated": "sample:generated[100:200]",
+            "methods": (
+                *("sedid-stat", "sedid-nn-pair", "sedid-multi-lr ks=165", "loss", "secmi-stat"),
+                *("pia", "pian", "dire-stat", "did-step"),
+            ),
+            "epochs": 3,
+            "classifier_rate": 0.01,
+        },
+        "small": {"epochs": 10, "classifier_rate": 0.01},
+        "paper": {},
+    },
     "robustness": {
         "demo": {"count": 50, "perturbations": ("jpeg", "resize:0.5", "blur:1", "noise:5", "crop:0.8", "flip")},
         "small": {"count": 200},
