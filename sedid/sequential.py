@@ -37,6 +37,10 @@ class LogOdds:
     weights: tuple[tuple[float, ...], ...]
     biases: tuple[float, ...]
 
+    def until(self, steps: int) -> "LogOdds":
+        """The same for walks that end after so many steps."""
+        return LogOdds(self.k, self.weights[:steps], self.biases[:steps])
+
     def of(self, errors: np.ndarray) -> np.ndarray:
         """Log-odds of "generated" after every step, (steps, images), from t-errors of that shape."""
         logs = log_errors(errors)
@@ -89,24 +93,34 @@ def fit_log_odds(k: int, real: np.ndarray, generated: np.ndarray, folds: Classes
     Returns:
         The statistic of all these images, and their cross-validated log-odds, (steps, images) of each class.
     """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import PredefinedSplit, cross_val_predict
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    features = log_errors(np.concatenate([real, generated], axis=1)).T
+    logs = log_errors(np.concatenate([real, generated], axis=1))
     labels = np.repeat([0, 1], [real.shape[1], generated.shape[1]])
-    split = PredefinedSplit(np.concatenate(folds))
-    weights, biases, held = [], [], []
-    for n in range(1, len(real) + 1):
-        model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=1000))
-        held.append(cross_val_predict(model, features[:, :n], labels, cv=split, method="decision_function"))
-        scaler, logistic = (part for _, part in model.fit(features[:, :n], labels).steps)
-        weight = logistic.coef_[0] / scaler.scale_
-        weights.append(tuple(weight.tolist()))
-        biases.append(float(logistic.intercept_[0] - weight @ scaler.mean_))
-    of_real, of_generated = np.split(np.array(held), [real.shape[1]], axis=1)
-    return LogOdds(k, tuple(weights), tuple(biases)), (of_real, of_generated)
+    parts = np.concatenate(folds)
+    held = np.empty(logs.shape)
+    made = []
+    for n in range(1, len(logs) + 1):
+        made.append(_logistic(logs[:n], labels))
+        for fold in np.unique(parts):
+            inside = parts == fold
+            weights, bias = _logistic(logs[:n, ~inside], labels[~inside])
+            held[n - 1, inside] = weights @ logs[:n, inside] + bias
+    of_real, of_generated = np.split(held, [real.shape[1]], axis=1)
+    return LogOdds(k, tuple(tuple(w.tolist()) for w, _ in made), tuple(bias for _, bias in made)), (
+        of_real,
+        of_generated,
+    )
+
+
+def _logistic(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, float]:
+    """Weights and bias of a logistic regression of features (n, images), standardised for its penalty's sake."""
+    from sklearn.linear_model import LogisticRegression
+
+    middle, spread = features.mean(axis=1), features.std(axis=1)
+    spread = np.where(spread > 0, spread, 1.0)
+    fitted = LogisticRegression(class_weight="balanced", solver="newton-cholesky")
+    fitted.fit((features.T - middle) / spread, labels)
+    weights = fitted.coef_[0] / spread
+    return weights, float(fitted.intercept_[0] - weights @ middle)
 
 
 def boundary(scores: np.ndarray, error_rate: float) -> float:

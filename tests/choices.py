@@ -1,7 +1,6 @@
 """A choice.json as the loop `choose` writes it, from made-up scores: no network."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,6 @@ from results import made_up
 
 from sedid.loops.choose import SETS, ChooseConfig, Scored, conclude
 from sedid.progress import finish
-from sedid.storage import write_json
 
 
 def made_up_scores(count: int = 120, ks: tuple[int, ...] = (110, 165, 330), classifier: bool = True) -> Scored:
@@ -40,9 +38,3 @@ def make_choice(scored: Scored, nn_refusal: str = "", **settings: Any) -> dict[s
     }
     audits = {"audit": {"warning": ""}, "audit_calibration": {"warning": ""}}
     return {"protocol": protocol, "calibrated": [165, 330], **figures, **audits}
-
-
-def write_choice(folder: Path, **settings: Any) -> Path:
-    """choice.json in a folder."""
-    write_json(Path(folder) / "choice.json", make_choice(made_up_scores(), **settings))
-    return Path(folder) / "choice.json"

@@ -1,22 +1,24 @@
 """The loop `choose`: what it scores, writes, refuses and applies, and how its results read as HTML."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import CHOSEN, pictures, tiny_bundle
-from choices import made_up_scores, make_choice, write_choice
+from bundles import CHOSEN, pictures, shared_bundle, tiny_bundle
+from choices import made_up_scores, make_choice
+from fakes import make_detector
 
 from sedid import choicehtml
 from sedid.bundle import load_detector
 from sedid.jobs import COMMANDS
 from sedid.loops import choose as module
-from sedid.loops.choose import RATES, SETS, ChooseConfig, choose, oriented
+from sedid.loops.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
 from sedid.metrics import best_threshold, measure
 from sedid.presets import resolve_loop
 from sedid.progress import finish
-from sedid.storage import read_json
+from sedid.storage import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,20 +33,39 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A calibrated bundle with a classifier at k = 165; only read."""
-    return tiny_bundle(tmp_path_factory.mktemp("choose") / "tiny")
+def scored() -> Scored:
+    """Made-up scores; only read."""
+    return made_up_scores(60, (165, 330))
+
+
+@pytest.fixture(scope="module")
+def made(scored: Scored) -> dict:
+    """The content of their choice.json; only read."""
+    return make_choice(scored, error_rate=0.07)
+
+
+@pytest.fixture
+def bundle(monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bundle folder, only read, whose network is arithmetic: calibrated at every T_SEC of k = 165."""
+    fake = make_detector()
+    pairs = [(165, 165 * n) for n in range(1, 7)]
+    stat = {(k, t_sec): replace(fake.stat[165, 330], k=k, t_sec=t_sec) for k, t_sec in pairs}
+    detector = replace(fake, stat=stat)
+    monkeypatch.setattr(module, "load_detector", lambda *_: detector)
+    return shared_bundle()
 
 
 def config(bundle: Path, data: dict[str, str], **settings: object) -> ChooseConfig:
-    small: dict = {"ks": (165,), "folds": 2, "resamples": 5, "device": "cpu"}
+    small: dict = {"ks": (165,), "folds": 2, "resamples": 2, "device": "cpu"}
     return ChooseConfig(str(bundle), **(data | small | settings))  # type: ignore[arg-type]
 
 
-def test_one_command_gives_all(bundle: Path, data: dict[str, str], tmp_path: Path, monkeypatch) -> None:
+def test_one_command_gives_all(bundle: Path, data: dict[str, str], tmp_path: Path) -> None:
     before = (bundle / "sedid" / "detector.json").read_bytes()
     settings = config(bundle, data, ks=(495,), out=str(tmp_path))
     result = finish(choose(settings))
+    model = module.load_detector().eps_model
+    assert model.calls == 4 * (7 + 3)  # sets, points at k = 165 and at 495: nothing is evaluated twice
     assert read_json(tmp_path / "choice.json") == json.loads(json.dumps(result, allow_nan=False))
     found = choicehtml.load_choice(tmp_path / "choice.json")
     pairs = {(row["k"], row["t_sec"]) for row in found["choice"]["candidates"]}
@@ -55,44 +76,35 @@ def test_one_command_gives_all(bundle: Path, data: dict[str, str], tmp_path: Pat
     assert str(tmp_path) not in (tmp_path / "choice.json").read_text()
     assert (bundle / "sedid" / "detector.json").read_bytes() == before
 
-    def forbidden(*_: object) -> None:
-        raise AssertionError("scored again")
-
-    monkeypatch.setattr(module, "score", forbidden)
     assert finish(choose(settings)) == result  # a run goes on from the scores it has
-    with pytest.raises(AssertionError, match="scored again"):
-        finish(choose(config(bundle, data | {"test_real": data["real"], "real": data["test_real"]}, out=str(tmp_path))))
+    assert model.calls == 40
+    swapped = data | {"test_real": data["real"], "real": data["test_real"]}
+    finish(choose(config(bundle, swapped, ks=(495,), out=str(tmp_path))))
+    assert model.calls == 80
 
 
-def test_apply_changes_a_copy_and_only_the_chosen_pair(bundle: Path, data: dict[str, str], tmp_path: Path) -> None:
+def test_apply_changes_a_copy(bundle: Path, data: dict[str, str], tmp_path: Path, monkeypatch) -> None:
     before = (bundle / "sedid" / "detector.json").read_bytes()
-    calibrated = load_detector(bundle, "cpu").stat
-    settings = config(bundle, data, apply=True, out=str(tmp_path))
-    try:
-        finish(choose(settings))
-        refused = ""
-    except ValueError as error:  # random weights: the polarity of eight pictures is a coin's
-        refused = str(error)
-    chosen = read_json(tmp_path / "choice.json")["choice"]["chosen"]
-    pair = (chosen["k"], chosen["t_sec"])
-    copy = load_detector(tmp_path / "bundle", "cpu")
-    assert ("other polarity" in refused) == (calibrated[pair].polarity != chosen["polarity"])
-    assert copy.chosen == (CHOSEN if refused else pair)
-    assert copy.stat == calibrated
+    applied: list = []
+    monkeypatch.setattr(module, "apply", lambda folder, *_: applied.append(folder))
+    finish(choose(config(bundle, data, apply=True, resamples=2, out=str(tmp_path))))
+    assert applied == [tmp_path / "bundle"]
+    assert load_detector(tmp_path / "bundle", "cpu").chosen == CHOSEN
+    assert (tmp_path / "choice.json").is_file()
     assert (bundle / "sedid" / "detector.json").read_bytes() == before
 
 
-def test_the_applied_pair_says_how_it_was_chosen(tmp_path: Path) -> None:
+def test_the_applied_pair_says_how_it_was_chosen(made: dict, tmp_path: Path) -> None:
     own = tiny_bundle(tmp_path / "tiny")
     detector = load_detector(own, "cpu")
-    result = make_choice(made_up_scores(60, (165,)))
-    result["choice"]["chosen"] |= {"t_sec": 825, "polarity": "smaller"}
+    chosen = made["choice"]["chosen"] | {"k": 165, "t_sec": 825, "polarity": "smaller"}
+    result = made | {"choice": made["choice"] | {"chosen": chosen}}
     module.apply(own, detector, result)
     info = read_json(own / "sedid" / "detector.json")
     assert load_detector(own, "cpu").chosen == (165, 825)
     assert "cross-validated AUC less 0.001 a network evaluation" in info["stat"]["chosen_by"]
     assert info["stat"]["calibrations"] == json.loads(json.dumps(detector.info["stat"]["calibrations"]))
-    result["choice"]["chosen"]["polarity"] = "larger"
+    chosen["polarity"] = "larger"
     with pytest.raises(ValueError, match="other polarity"):
         module.apply(own, detector, result)
 
@@ -132,19 +144,21 @@ def test_test_images_that_chose_something_are_refused(data: dict[str, str], tmp_
         finish(choose(config(own, data)))
 
 
-def test_the_classifiers_own_training_images_calibrate_no_verdict() -> None:
-    found = make_choice(made_up_scores(), "the classifier was trained on these calibration images")
+def test_the_classifiers_own_training_images_calibrate_no_verdict(scored: Scored) -> None:
+    found = make_choice(scored, "the classifier was trained on these calibration images", resamples=2)
     assert found["conformal"]["nn"] == {"skipped": "the classifier was trained on these calibration images"}
     assert "trained on these calibration images" in choicehtml.abstention(found)
-    assert make_choice(made_up_scores(classifier=False))["reliability"].keys() == {"stat_platt", "stat_isotonic"}
+    alone = make_choice(Scored(scored.errors, {}), resamples=2)
+    assert alone["reliability"].keys() == {"stat_platt", "stat_isotonic"}
+    assert alone["conformal"].keys() == {"stat"}
 
 
-def test_the_test_images_have_no_say() -> None:
+def test_the_test_images_have_no_say(scored: Scored, made: dict) -> None:
     """Other test images change every figure of merit and nothing that was chosen or fitted."""
-    scored, other = made_up_scores(), made_up_scores()
+    other = Scored({name: dict(errors) for name, errors in scored.errors.items()}, scored.probabilities)
     for name in ("test_real", "test_generated"):
         other.errors[name].update({pair: values[::-1] * 1.5 for pair, values in other.errors[name].items()})
-    one, two = make_choice(scored), make_choice(other)
+    one, two = made, make_choice(other, error_rate=0.07)
     assert one["choice"] == two["choice"]
     assert one["test"]["threshold"] == two["test"]["threshold"]
     assert one["test"]["acc"] != two["test"]["acc"]
@@ -155,9 +169,8 @@ def test_the_test_images_have_no_say() -> None:
     assert one["reliability"]["stat_platt"] != two["reliability"]["stat_platt"]
 
 
-def test_the_figures_are_those_of_the_chosen_pair() -> None:
-    scored = made_up_scores()
-    found = make_choice(scored, error_rate=0.07)
+def test_the_figures_are_those_of_the_chosen_pair(scored: Scored, made: dict) -> None:
+    found = made
     chosen = module.Candidate(**found["choice"]["chosen"])
     calibration, test = oriented(scored, chosen)
     assert found["test"]["auc"] == measure(*test).auc
@@ -172,8 +185,9 @@ def test_the_figures_are_those_of_the_chosen_pair() -> None:
     assert all(walk["evaluations"] == walk["rates"][0]["evaluations_full"] for walk in walks)
 
 
-def test_the_page_shows_every_part(tmp_path: Path) -> None:
-    result = choicehtml.load_choice(write_choice(tmp_path, error_rate=0.05))
+def test_the_page_shows_every_part(made: dict, tmp_path: Path) -> None:
+    write_json(tmp_path / "choice.json", made)
+    result = choicehtml.load_choice(tmp_path / "choice.json")
     html = choicehtml.whole(result)
     chosen = result["choice"]["chosen"]
     assert f"<b>k = {chosen['k']}, T_SEC = {chosen['t_sec']}</b>" in html
@@ -181,7 +195,7 @@ def test_the_page_shows_every_part(tmp_path: Path) -> None:
     assert html.count("res-cell res-high res-calibrated") + html.count("res-cell res-calibrated") == 1
     assert html.count("<svg") == 1 + 3 + 3
     assert "nan" not in html.replace("dominan", "")
-    assert "5\u00a0%" in html
+    assert "7\u00a0%" in html
     for words in ("How stable", "Stopping early", "taken at their word", "Verdicts at a stated error rate"):
         assert words in html
 

@@ -168,19 +168,21 @@ def sequential(scored: Scored, chosen: Candidate, config: ChooseConfig) -> dict[
     Every walk is measured at every rate of RATES and the user's own, each with its boundaries (null: never passed).
     """
     rng = np.random.default_rng(config.seed)
-    ends = sorted({chosen.t_sec, max(t for k, t in scored.errors["real"] if k == chosen.k)})
+    last = max(t for k, t in scored.errors["real"] if k == chosen.k)
+    real, generated, *test = (steps_of(scored.errors[name], chosen.k, last) for name in SETS)
+    folds = [fold_numbers(steps.shape[1], config.folds, rng) for steps in (real, generated)]
+    log_odds, held = fit_log_odds(chosen.k, real, generated, (folds[0], folds[1]))
+    test_odds = [log_odds.of(errors) for errors in test]
     walks = []
-    for end in ends:
-        real, generated, *test = (steps_of(scored.errors[name], chosen.k, end) for name in SETS)
-        folds = tuple(fold_numbers(steps.shape[1], config.folds, rng) for steps in (real, generated))
-        log_odds, held = fit_log_odds(chosen.k, real, generated, (folds[0], folds[1]))
-        test_odds = [log_odds.of(errors) for errors in test]
+    for end in sorted({chosen.t_sec, last}):
+        steps = end // chosen.k
         rows = []
         for rate in rates(config.error_rate):
-            rule = fit_rule(held, rate)
+            rule = fit_rule((held[0][:steps], held[1][:steps]), rate)
             limits = {name: value if isfinite(value) else None for name, value in asdict(rule).items()}
-            rows.append({"error_rate": rate} | limits | measure_rule(rule, *test_odds))
-        walks.append({"t_sec": end, "evaluations": evaluations((chosen.k, end)), **asdict(log_odds), "rates": rows})
+            rows.append({"error_rate": rate} | limits | measure_rule(rule, *(odds[:steps] for odds in test_odds)))
+        pair = (chosen.k, end)
+        walks.append({"t_sec": end, "evaluations": evaluations(pair), **asdict(log_odds.until(steps)), "rates": rows})
     return {"k": chosen.k, "error_rate": config.error_rate, "walks": walks}
 
 
@@ -255,7 +257,7 @@ def check(config: ChooseConfig, detector: Detector, images: dict[str, np.ndarray
         if len(images[name]) < 2:
             raise ValueError(f"{name} must be at least 2 images")
     if config.apply:
-        missing = sorted({k for k in ks if (k, k) not in detector.stat})
+        missing = [k for k in ks if any((k, t) not in detector.stat for t in range(k, detector.max_t_sec(k) + 1, k))]
         if missing:
             raise ValueError(
                 f"apply needs every candidate calibrated in the detector, and k = {', '.join(map(str, missing))} is not: "
