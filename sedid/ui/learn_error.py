@@ -67,9 +67,7 @@ def size_step(lesson: Lesson) -> str:
                 f'<p class="learn-product"><b>{number(score)}</b> = {number(error.weight)} &times; {number(score / error.weight)}'
                 "<br><small>E = c² &times; change of mind</small></p>"
             )
-            columns.append(
-                f"<div>{portrait(subject)}{factors}{histogram(calibration, score, f't-error of the {subject.title}')}</div>"
-            )
+            columns.append(f"<div>{portrait(subject)}{factors}{histogram(calibration, score, 't-error')}</div>")
         body = f'<div class="learn-columns">{"".join(columns)}</div>{separation(lesson, calibration)}'
         frames.append(Frame(str(calibration.t_sec), f"T_SEC = {calibration.t_sec}", body))
     at = [calibration.t_sec for calibration in calibrations]

@@ -113,8 +113,8 @@ IDENTITY = math(
     *(T, EQUALS, *NEAR),
 )
 WEIGHT = math(
-    "c is root one minus alpha bar t, minus root of alpha bar t over alpha bar s, times root one minus alpha bar s",
-    *(i("c"), EQUALS, _noise_part(T), MINUS, root(over(abar(T), abar(S))), _noise_part(S)),
+    "c is root one minus alpha bar t, minus root alpha bar t over root alpha bar s, times root one minus alpha bar s",
+    *(i("c"), EQUALS, _noise_part(T), MINUS, over(root(abar(T)), root(abar(S))), _noise_part(S)),
 )
 FREE = math(
     "the weight-free error is E over c squared",

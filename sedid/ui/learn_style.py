@@ -45,7 +45,7 @@ CSS = """
 .learn .res-chart { margin-top: 18px; } .learn .res-row { margin: 0 0 12px; } .learn .res-row .res-chart { margin-top: 0; } .learn .res-plot { height: 200px; }
 .learn-now { position: absolute; top: 0; bottom: 0; border-left: 2px solid var(--color-accent); }
 .learn-columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 230px), 1fr)); gap: 14px 30px; }
-.learn-columns > div { min-width: 0; } .learn-portrait { max-width: 150px; margin: 0 auto !important; }
+.learn-columns > div { min-width: 0; } .learn-portrait { max-width: 170px; margin: 0 auto !important; }
 .learn-product { text-align: center; font-variant-numeric: tabular-nums; } .learn-product b { font-size: 1.1rem; } .learn-product small { color: var(--body-text-color-subdued); }
 .learn-columns .sed-plot { height: 90px; }
 .learn-choices { display: flex; flex-wrap: wrap; gap: 8px; border: 0; padding: 0; margin: 0 0 14px; min-width: 0; } .learn-choices legend { font-weight: 600; font-size: .85rem; margin-bottom: 6px; padding: 0; }
@@ -77,8 +77,8 @@ CSS = """
 .learn-guess-skip { border-color: var(--sed-rule) !important; } .learn kbd { font: 600 .7rem ui-monospace, monospace; border: 1px solid currentColor; border-radius: 4px; padding: 1px 5px; margin-left: 5px; }
 .learn-link { border: 0; background: none; padding: 0; text-decoration: underline; color: inherit; }
 .learn-quiz > header p, .learn-sheet p { max-width: 46rem; } .learn-table-side { display: grid; grid-template-columns: minmax(0, 380px) minmax(0, 1fr); gap: 20px 36px; margin-top: 14px; align-items: start; }
-.learn-quiz h3 { font-size: 1.2rem; min-height: 1.5em; } .learn-quiz figure { margin: 0; } .learn-large { width: 100% !important; border-radius: 8px; } .learn-inspect { margin-top: 12px; width: 100%; }
-.learn-heat { max-width: 240px; margin: 0 0 12px !important; } .learn-heat figcaption { font-size: .78rem; color: var(--body-text-color-subdued); } .learn-heat i { display: block; height: 8px; border-radius: 3px; margin: 6px 0 3px; }
+.learn-quiz h3 { font-size: 1.2rem; min-height: 1.5em; } .learn-quiz figure { margin: 0; } .learn-large { width: 100% !important; border-radius: 8px; } .learn-inspect { margin-top: 12px; width: 100%; } .learn-inspect img { display: none !important; }
+.learn-after { display: flex; flex-wrap: wrap; gap: 4px 30px; } .learn-heat { flex: 0 0 190px; } .learn-after > div { flex: 1 1 260px; } .learn-heat figcaption { font-size: .78rem; color: var(--body-text-color-subdued); } .learn-heat i { display: block; height: 8px; border-radius: 3px; margin: 6px 0 3px; }
 .learn-list { margin: .6rem 0 1rem 1.3rem; padding: 0; list-style: decimal; }
 @media (min-width: 701px) { .learn-step > header, .learn-behind { max-width: 640px; } }
 @media (max-width: 1000px) { .learn-step { grid-template: "idea" auto "picture" auto "behind" auto / minmax(0, 1fr); } }

@@ -207,9 +207,9 @@ def reveal(detector: Detector, trace: Trace, judgement: Judgement, guess: str, t
         f'<div><h3 role="status">It is <b class="sed-ink-{truth}">{truth}</b>. {opinion(guess, truth)}</h3>'
         f'<div class="learn-buttons"><button type="button" class="learn-more" aria-keyshortcuts="N">Next image <kbd>N</kbd></button></div>'
         f'<div class="learn-calls">{call("STAT", judgement.stat, judgement)}{call("NN", judgement.nn, judgement)}</div>'
-        f'<figure class="learn-heat"><img class="learn-large" src="{data_uri(hot)}" alt="Heatmap of the t-error"><figcaption>'
-        f'<i style="background:{GRADIENT}"></i>where the t-error is, at k = {judgement.k}, T_SEC = {judgement.t_sec}</figcaption></figure>'
-        f"{scoreboard(record)}</div></div></article>"
+        f'<div class="learn-after"><figure class="learn-heat"><img class="learn-large" src="{data_uri(hot)}" alt="Heatmap of the t-error">'
+        f'<figcaption><i style="background:{GRADIENT}"></i>where the t-error is, at k = {judgement.k}, T_SEC = {judgement.t_sec}</figcaption>'
+        f"</figure><div>{scoreboard(record)}</div></div></div></div></article>"
     )
 
 

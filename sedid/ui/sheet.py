@@ -80,7 +80,7 @@ def exercises(lesson: Lesson) -> list[Exercise]:
             "Half of the image",
             "Move the slider until about half of the image's power is left (ᾱ ≈ 0.5). Which timestep t is it? Can you still tell what is in the image?",
             learn(1, one),
-            f"ᾱ falls below 0.5 at t = <b>{half}</b>; the slider stops near it. The larger shapes can still be told there.",
+            f"ᾱ falls below 0.5 at t = <b>{half}</b>; the slider stops near it. What can still be told there is for each eye to say.",
         ),
         Exercise(
             "Which noise was it?",
@@ -133,7 +133,7 @@ def hills(lesson: Lesson) -> Exercise:
         "Smaller for generated images?",
         "The idea of the method is that generated images have the smaller t-error. Compare the two hills at every T_SEC: is it so, and how clearly?",
         learn(5, lesson.subject),
-        f"By T_SEC: <b>{'; '.join(rows)}</b>. 0.50 would be guessing, 1 perfect."
+        f"By T_SEC:<br><b>{'<br>'.join(rows)}</b><br>0.50 would be guessing, 1 perfect."
         if rows
         else "This model has no references.",
         3,
@@ -248,7 +248,7 @@ def offer(lesson: Lesson, home: str) -> str:
     )
     titles = "".join(f"<li>{exercise.title}</li>" for exercise in listed)
     return (
-        '<article class="learn-sheet"><header><h2 tabindex="-1">Classroom sheet</h2><p>Eight exercises for a lesson of 90 minutes, with room '
+        f'<article class="learn-sheet"><header><h2 tabindex="-1">Classroom sheet</h2><p>{len(listed)} exercises for a lesson of 90 minutes, with room '
         "for answers and the link that opens each figure. Both files need nothing else: open them in any browser, print them on A4 or Letter.</p>"
         f'</header><div class="learn-buttons">{buttons}</div><ol class="learn-list">{titles}</ol>'
         '<p class="sed-note">The key is computed just now from the detector of this app, so it fits the numbers on its pages. The links lead '
