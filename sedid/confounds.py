@@ -127,13 +127,13 @@ def finding(row: dict[str, Any], labels: dict[str, str], alone: dict[str, Estima
         sentence += (
             f"; of the statistics the t-error follows {labels[closest]} most closely (rank correlation "
             f"{both['real']['value']:+.2f} in reals, {both['generated']['value']:+.2f} in generated images), which by "
-            f"itself gives AUC {figures(alone[closest])}"
+            f"itself gives AUC {alone[closest]['value']:.3f}"
         )
     sentence += f"; with the same resize and JPEG for both, {LEFT[verdict_on(row['chain'])]} ({figures(row['chain'])})"
     if row["held_equal"] is not None:
         before, after = row["held_equal"]["before"], row["held_equal"]["after"]
         sentence += (
-            f"; with the statistics held equal, {LEFT[verdict_on(after)]} ({figures(after)}, on the same images "
-            f"{figures(before)} without)"
+            f"; with the statistics held equal, {LEFT[verdict_on(after)]} ({figures(after)}, against "
+            f"{before['value']:.3f} of the same images as measured)"
         )
     return sentence + "."

@@ -1,0 +1,127 @@
+"""How far a detector carries, as HTML parts: the table, and AUC against T_SEC set by set."""
+
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from sedid.card import cell
+from sedid.resulthtml import facts, made_by, table
+from sedid.storage import read_json
+from sedid.svg import SHARES, Axis, Line, line_chart
+
+MEMBERS = "member reals"  # the relation that stands for no generated set
+STYLES = ("res-one", "res-two", "res-one res-dash", "res-two res-dash", "res-generated", "res-generated res-dash")
+FIELDS = {"set", "relation", "count", "stat", "nn", "verdicts", "pairs", "audit", "finding"}
+
+
+def load_generalise(file: Path) -> dict[str, Any]:
+    """Read a generalise.json.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is not what `generalise` writes.
+    """
+    result = read_json(file)
+    try:
+        fits = bool(result["rows"]) and all(row.keys() >= FIELDS for row in result["rows"])
+        fits = fits and len(result["protocol"]["chosen"]) == 2 and isinstance(result["heldout_verdicts"], dict)
+    except (AttributeError, KeyError, TypeError):
+        fits = False
+    if not fits:
+        raise ValueError(f"{file} is not a results file of `python -m sedid generalise`")
+    return result
+
+
+def protocol(result: dict[str, Any]) -> str:
+    """What was measured on what, and where the detector's choices come from."""
+    stated = result["protocol"]
+    k, t_sec = stated["chosen"]
+    config, reals = stated.get("config", {}), stated["images"]["held-out reals"]
+    shown = [
+        ("Detector", f"{config.get('detector', '?')}, checkpoint {str(stated.get('checkpoint_sha256', '?'))[:12]}"),
+        ("Calibrated on images made by", made_by(stated.get("calibrated_on", {}))),
+        ("STAT", f"k = {k}, T_SEC = {t_sec}, a {stated['polarity']} t-error means generated"),
+        ("Thresholds from", str(stated.get("threshold_from", "?"))),
+        ("Held-out reals", f"{reals['count']:,} from {config.get('heldout', '?')}, sha256 {reals['sha256'][:12]}"),
+        ("Intervals", str(stated.get("intervals", "?"))),
+    ]
+    return facts(shown)
+
+
+def with_interval(part: dict[str, Any] | None, name: str) -> str:
+    """A metric with its interval as a cell."""
+    if part is None or part[name] is None:
+        return "<td>n/a</td>"
+    ends = part["intervals"].get(name)
+    return f"<td>{cell(part[name])}{f' [{ends[0]:.3f}, {ends[1]:.3f}]' if ends else ''}</td>"
+
+
+def shares(verdicts: dict[str, float]) -> list[str]:
+    """How often each verdict falls, as cells."""
+    return [f"<td>{verdicts[call]:.1%}</td>" for call in ("generated", "real", "cannot tell")]
+
+
+def results(result: dict[str, Any]) -> str:
+    """The one table, and what the leak audit says of each set."""
+    head = (
+        '<tr><th rowspan="2">set</th><th rowspan="2">relation to the<br>calibration images</th><th rowspan="2">images</th>'
+        '<th class="res-group" colspan="4">STAT</th><th class="res-group" colspan="2">NN</th>'
+        '<th class="res-group" colspan="3">STAT calls it</th><th rowspan="2">STAT, in words</th></tr><tr><th>AUC</th>'
+        "<th>AUC, paper's<br>polarity</th><th>ACC</th><th>TPR at<br>FPR 1 %</th><th>AUC</th><th>ACC</th>"
+        "<th>generated</th><th>real</th><th>cannot tell</th></tr>"
+    )
+    body, warnings = [], []
+    for row in result["rows"]:
+        mark = ""
+        if row["audit"].get("warning"):
+            warnings.append(f"<li><b>{escape(row['set'])}:</b> {escape(row['audit']['warning'])}</li>")
+            mark = f"<sup>{len(warnings)}</sup>"
+        cells = [
+            f"<th>{escape(row['set'])}{mark}</th>",
+            f"<td>{escape(row['relation'])}</td>",
+            f"<td>{row['count']:,}</td>",
+        ]
+        cells += [with_interval(row["stat"], "auc"), f"<td>{cell(row['stat']['auc_paper_polarity'])}</td>"]
+        cells += [with_interval(row["stat"], "acc"), f"<td>{cell(row['stat']['tpr_at_1'])}</td>"]
+        cells += [with_interval(row["nn"], "auc"), with_interval(row["nn"], "acc")]
+        cells += [*shares(row["verdicts"]), f"<td>{escape(row['finding'])}</td>"]
+        body.append(("res-own" if row["relation"] == "same sampler" else "", cells))
+    reals = result["protocol"]["images"]["held-out reals"]["count"]
+    nothing = ["<td></td>"] * 6
+    body.append(
+        (
+            "",
+            [
+                "<th>held-out reals</th><td></td>",
+                f"<td>{reals:,}</td>",
+                *nothing,
+                *shares(result["heldout_verdicts"]),
+                "<td></td>",
+            ],
+        )
+    )
+    audits = f'<h3>Leak audit</h3><ol class="res-found">{"".join(warnings)}</ol>' if warnings else ""
+    return (
+        f"<h2>One detector, other images</h2>{table(head, body)}"
+        '<p class="res-note">Every set against the same held-out reals, with nothing fitted anew: pair, polarity and '
+        "thresholds are those of the calibration. ACC is the mean of both classes' accuracies; in brackets the 95 % "
+        "interval. “No better than guessing” means that the interval of the AUC holds 0.5. Member reals are real: "
+        "their AUC says how far the score tells the generator's training images from others, 0.5 being not at all. The "
+        f"shaded row has the sampler of the calibration images. n/a: not measured, or too few reals to resolve.</p>{audits}"
+    )
+
+
+def along_t_sec(result: dict[str, Any]) -> str:
+    """AUC of STAT at every T_SEC of the calibrated k, one line a set, in the paper's polarity."""
+    k, t_sec = result["protocol"]["chosen"]
+    lines = []
+    made = [row for row in result["rows"] if row["relation"] != MEMBERS]
+    for i, row in enumerate(made + [row for row in result["rows"] if row["relation"] == MEMBERS]):
+        pairs = sorted((pair["t_sec"], pair["auc_paper_polarity"]) for pair in row["pairs"] if pair["k"] == k)
+        style = "res-faint" if row["relation"] == MEMBERS else STYLES[i % len(STYLES)]
+        lines.append(Line(row["set"], [t for t, _ in pairs], [auc for _, auc in pairs], style, True))
+    axis = Axis(f"T_SEC, at k = {k}", 0, 1000, (0, 250, 500, 750, 1000))
+    drawn = line_chart(
+        "AUC of STAT", lines, axis, SHARES, "a smaller t-error means generated", (t_sec, "the detector's")
+    )
+    return f'<h2>Where along the trajectory</h2><div class="res-row">{drawn}</div>'
