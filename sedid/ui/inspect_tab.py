@@ -6,6 +6,7 @@ import gradio as gr
 import numpy as np
 
 from sedid.images import read_image
+from sedid.ui import perturb_panel
 from sedid.ui.context import START, Context, Example
 from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.inspect_events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
@@ -51,6 +52,7 @@ def build(context: Context) -> None:
             seen = html("", "seen")
         with gr.Column(scale=9, min_width=320):
             verdicts = html(WAITING, "verdicts")
+            panel = perturb_panel.layout()
             with gr.Row():
                 with gr.Column(scale=4, min_width=280):
                     heat = html("", "heat")
@@ -103,7 +105,8 @@ def build(context: Context) -> None:
         following.append(choice.success(visited(on.follow), [menu, photo, *view], preprocess=False, **heavy))
         for step in (choice, following[-1]):
             step.failure(on.keep, state, menu, **light)
-    for event in (taking, picking, stepping, going, returning, moving, *following):
+    resaving = perturb_panel.wire(panel, on, view, light, NETWORK)
+    for event in (taking, picking, stepping, going, returning, moving, resaving, *following):
         event.success(None, where, js=REMEMBER, **light)
     gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **light)
     stop.click(on.stop, state, [k], queue=False, **light)

@@ -123,6 +123,13 @@ CSS = """
 .sed-measured figcaption { color: var(--body-text-color); font-weight: 600; }
 .sed-pair { display: grid; grid-template-columns: 1fr auto 1fr auto 1fr; gap: 8px; max-width: 560px; }
 .sed-pair > i { align-self: center; font-style: normal; color: var(--body-text-color-subdued); padding-bottom: 20px; }
+.sed-outcome { font-size: 1rem; }
+.sed-resave { display: flex; flex-wrap: wrap; gap: 10px 28px; align-items: flex-start; margin-bottom: 10px; }
+.sed-resave .sed-pair { flex: 1 1 280px; max-width: 440px; }
+.sed-before { border-collapse: collapse; margin: 0; width: auto; flex: 1 1 260px; max-width: 440px; font-variant-numeric: tabular-nums; }
+.sed-before th, .sed-before td { padding: 5px 8px 5px 0; border: 0; border-bottom: 1px solid var(--sed-rule); text-align: left; font-weight: 400; vertical-align: top; }
+.sed-before thead th { font-weight: 600; } .sed-before thead td, .sed-before td span { color: var(--body-text-color-subdued); }
+.sed-ink-cannot-tell, .sed-ink-none { color: var(--sed-undecided); }
 .sed-seen { display: flex; gap: 14px; align-items: flex-start; }
 .sed-seen .sed-frame { flex: 0 0 96px; } .sed-seen figcaption { display: none; }
 .sed-seen p { margin: 0; } .sed-seen ul { margin: .2rem 0 0; padding-left: 1.1em; list-style: disc; color: var(--body-text-color-subdued); overflow-wrap: anywhere; }

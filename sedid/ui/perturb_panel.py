@@ -1,0 +1,289 @@
+"""The panel "Re-save this image" of the Inspect tab: would the verdict be the same, had the picture been re-saved?
+
+It perturbs what the detector sees (`sedid.perturb`) and shows both versions beside each other at the present k and
+T_SEC. The inspection stays as it is until the visitor takes the other version over.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gradio as gr
+
+from sedid.detectors import Detector, Judgement, Trace, Verdict
+from sedid.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
+from sedid.ui.context import Stopped, Turns
+from sedid.ui.filmstrip import picture
+from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
+from sedid.ui.pictures import data_uri, difference, enlarge, number
+from sedid.ui.upload import refusal
+from sedid.ui.verdict import headline
+
+FIRST = "jpeg"  # what the panel opens with
+NOTHING = '<div class="sed-state">Choose above what happens to the image.</div>'
+OPENING = '<div class="sed-state">Comparing …</div>'
+
+# A slider tells the server when it is let go, on each arrow key and after typing; Gradio's own events miss the keys.
+LET_GO = """
+window.sedidResave?.abort();  // the page was rebuilt: the old listener goes
+const control = window.sedidResave = new AbortController();
+document.addEventListener('change', event => {
+  if (event.target.matches('#resave-strength input')) setTimeout(() => trigger('select'));
+}, {signal: control.signal});
+"""
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The components of the panel."""
+
+    box: gr.Accordion
+    kind: gr.Dropdown
+    strength: gr.Slider
+    shown: gr.HTML
+    take: gr.Button
+    opened: gr.State
+
+
+def layout() -> Panel:
+    """The panel, closed. It shows with the rest of an inspection (`sed-after`)."""
+    menu = [("Nothing (as it is)", NONE.name), *((family.title, name) for name, family in FAMILIES.items())]
+    opened = gr.State(False)
+    title = "Re-save this image: same verdict?"
+    with gr.Accordion(title, open=False, elem_id="resave", elem_classes="sed-after") as box:
+        with gr.Row():
+            kind = gr.Dropdown(menu, value=FIRST, label="What happens to it", elem_id="resave-kind", min_width=200)
+            strength = gr.Slider(**reach(FIRST), buttons=[], elem_id="resave-strength", min_width=240)
+        shown = gr.HTML(OPENING, js_on_load=LET_GO, apply_default_css=False, elem_id="resaved", elem_classes="sed")
+        with gr.Row():
+            take = gr.Button(
+                "Inspect this version", size="sm", elem_id="resave-take", interactive=False, scale=0, min_width=220
+            )
+    return Panel(box, kind, strength, shown, take, opened)
+
+
+def usual(name: str) -> float | None:
+    """The strength a kind starts at: the middle of those that are measured by default."""
+    return FAMILIES[name].strengths[len(FAMILIES[name].strengths) // 2] if name in FAMILIES else None
+
+
+def reach(name: str) -> dict[str, Any]:
+    """The strength slider of one kind; hidden where there is nothing to choose."""
+    family = FAMILIES.get(name)
+    if family is None or family.low == family.high:
+        return {"visible": False}
+    return {
+        "minimum": family.low,
+        "maximum": family.high,
+        "step": family.step,
+        "value": usual(name),
+        "label": f"{family.title}: {family.unit}",
+        "visible": True,
+    }
+
+
+def named(name: Any, strength: Any) -> Perturbation:
+    """What menu and slider ask for.
+
+    Raises:
+        gr.Error: there is no such kind or strength; the text says what there is.
+    """
+    try:
+        family = FAMILIES.get(str(name))
+        if family is not None and family.low == family.high:
+            strength = family.low  # the slider is not there and may say anything
+        return perturbation(str(name), float(strength) if family is not None else None)
+    except (TypeError, ValueError) as error:
+        known = isinstance(strength, int | float)
+        raise refusal(error if known else ValueError("Choose a strength: a number.")) from error
+
+
+@dataclass(frozen=True)
+class Resaver:
+    """What the events of the panel do.
+
+    Attributes:
+        inspector: of the tab; its detectors, traces and updates are used.
+        turns: which perturbation each session waits for, so that an outdated walk ends at its next step.
+    """
+
+    inspector: Inspector
+    panel: Panel
+    turns: Turns = field(default_factory=Turns)
+
+    def wish(self, name: Any, strength: Any, request: gr.Request) -> None:
+        """Another strength is wanted: a walk under way ends at its next step."""
+        self.turns.want(request.session_hash or "", hash(named(name, strength)))
+
+    def choose(self, name: str, request: gr.Request) -> Any:
+        """Another kind: its slider."""
+        self.wish(name, usual(name), request)
+        return gr.Slider(**reach(name))
+
+    def unfold(self, name: Any, strength: Any, request: gr.Request) -> bool:
+        """The panel was opened."""
+        self.wish(name, strength, request)
+        return True
+
+    def fold(self, request: gr.Request) -> bool:
+        """The panel was closed: nobody waits any more."""
+        self.turns.want(request.session_hash or "", None)
+        return False
+
+    def show(self, visit: Visit, opened: bool, name: Any, strength: Any) -> Updates:
+        """Both versions at the present k and T_SEC."""
+        if not opened or visit.shown is None:
+            return gr.skip()
+        one = named(name, strength)
+        if one.strength is None:
+            return {self.panel.shown: NOTHING, self.panel.take: gr.Button(interactive=False)}
+        detector, t_sec = self.inspector.detector(visit.source), visit.shown.t_sec
+        try:
+            before = self.walk(visit, visit.shown.image, one)
+            after = self.walk(visit, perturb(visit.shown.image, one), one)
+        except Stopped:
+            return gr.skip()
+        except (OSError, ValueError) as error:
+            raise refusal(error) from error
+        drawn = compare(detector, before, after, t_sec, one)
+        return {self.panel.shown: drawn, self.panel.take: gr.Button(interactive=True)}
+
+    def walk(self, visit: Visit, image: Any, one: Perturbation) -> Trace:
+        """The trace of an image, uint8 (H, W, 3), at the present k.
+
+        Raises:
+            Stopped: the visitor waits for another strength or another k, or for none.
+        """
+        assert visit.shown is not None
+        context, k = self.inspector.context, visit.shown.k
+        wanted_here = context.turns.wants(visit.session, k)  # not so after Stop, which says nothing of the panel
+
+        def report(done: int, total: int) -> None:
+            moved_on = wanted_here and not context.turns.wants(visit.session, k)
+            if moved_on or not self.turns.wants(visit.session, hash(one)):
+                raise Stopped
+            visit.progress((done, total), desc=f"{one.label}: step {done} of {total}", unit="steps")
+
+        return context.walk(image, k, None, report, visit.source)
+
+    def take(self, visit: Visit, name: Any, strength: Any) -> Updates:
+        """The perturbed version becomes the image under inspection; the panel goes back to nothing."""
+        one = named(name, strength)
+        if visit.shown is None or one.strength is None:
+            return gr.skip()
+        image = perturb(visit.shown.image, one)
+        shown = replace(visit.shown, image=image, notes=(*visit.shown.notes, f"re-saved here: {one.label}"), example="")
+        try:
+            updates = self.inspector.analyse(visit, shown)
+        except Stopped:
+            return gr.skip()
+        panel = {
+            self.panel.kind: NONE.name,
+            self.panel.strength: gr.Slider(visible=False),
+            self.panel.shown: NOTHING,
+            self.panel.take: gr.Button(interactive=False),
+        }
+        return updates | {self.inspector.parts.photo: enlarge(image)} | panel
+
+
+def wire(
+    panel: Panel, inspector: Inspector, view: list[Any], light: dict[str, Any], network: dict[str, Any]
+) -> gr.events.Dependency:
+    """Connect the panel.
+
+    Args:
+        view: state and switches, as `visited` takes them.
+        light, network: settings of events that only read, and of those that evaluate a network.
+
+    Returns:
+        The event that takes a version over.
+    """
+    on, asked = Resaver(inspector, panel), [panel.kind, panel.strength]
+    showing: dict[str, Any] = {
+        "fn": visited(on.show),
+        "inputs": [panel.opened, *asked, *view],
+        "outputs": [panel.shown, panel.take],
+        "preprocess": False,
+        "trigger_mode": "always_last",
+        "show_progress_on": panel.shown,
+        "api_visibility": "private",
+        **network,
+    }
+    quick: dict[str, Any] = {"queue": False, "preprocess": False, "trigger_mode": "multiple", **light}
+    panel.box.expand(on.unfold, asked, panel.opened, **quick).then(**showing)
+    panel.box.collapse(on.fold, None, panel.opened, **quick)
+    panel.kind.input(on.choose, panel.kind, panel.strength, **quick).then(**showing)
+    panel.shown.select(on.wish, asked, **quick)  # comes first, see `inspect_tab`
+    panel.shown.select(**showing)
+    inspector.parts.verdicts.change(**showing)  # another image, k, T_SEC or detector
+    everything = [*inspector.parts.all(), panel.kind, panel.strength, panel.shown, panel.take]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": inspector.parts.verdicts, **network}
+    return panel.take.click(visited(on.take), [*asked, *view], everything, preprocess=False, **quiet)
+
+
+def compare(detector: Detector, before: Trace, after: Trace, t_sec: int, one: Perturbation) -> str:
+    """Two versions of one image: the pictures, their difference, and what the detector says of each."""
+    gap, gain = difference(after.points[0].x, before.points[0].x)
+    amplified = f", amplified {gain:,} times" if gain > 1 else ""
+    then, now = detector.judge(before, t_sec), detector.judge(after, t_sec)
+    size = detector.size
+    return (
+        f'<p class="sed-outcome" role="status">{outcome(then, now)}</p><div class="sed-resave"><div class="sed-pair">'
+        + picture(data_uri(before.image), "the image as it is", "The image as it is", "as it is")
+        + "<i>vs</i>"
+        + picture(data_uri(after.image), one.label, f"The image, {one.label}", one.label)
+        + "<i>→</i>"
+        + picture(
+            data_uri(gap),
+            f"difference{amplified}; gray is none",
+            f"Difference of the two{amplified}",
+            f"difference &times;{gain:,}" if gain > 1 else "difference",
+        )
+        + f"</div>{table(then, now)}</div>"
+        + f'<p class="sed-fine">{FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
+        "sees. A large photograph that is re-saved at its own size changes less: it is made small afterwards.</p>"
+    )
+
+
+def verdicts(judgement: Judgement) -> dict[str, Verdict | None]:
+    """Both of them by name."""
+    return {"STAT": judgement.stat, "NN": judgement.nn}
+
+
+def outcome(then: Judgement, now: Judgement) -> str:
+    """In a sentence, which verdicts hold."""
+    changed: list[tuple[str, str, str]] = []
+    held: list[tuple[str, str, str]] = []
+    for (name, before), after in zip(verdicts(then).items(), verdicts(now).values(), strict=True):
+        if before is not None and after is not None:
+            words = headline(before)[0], headline(after)[0]
+            (held if words[0] == words[1] else changed).append((name, *words))
+    if not changed and not held:
+        return "Nothing is calibrated at this k and T_SEC: only the t-errors can be compared."
+    if not changed:
+        return "<b>The verdict holds.</b>" if len(held) == 1 else "<b>Both verdicts hold.</b>"
+    said = "; ".join(f"{name} from “{before}” to “{after}”" for name, before, after in changed)
+    stays = f" {held[0][0]} stays." if held else ""
+    return f"<b>{'The verdict changes' if len(changed) == 1 else 'Both verdicts change'}</b>: {said}.{stays}"
+
+
+def table(then: Judgement, now: Judgement) -> str:
+    """Verdicts and scores before and after."""
+    rows = []
+    for (name, before), after in zip(verdicts(then).items(), verdicts(now).values(), strict=True):
+        if before is not None and after is not None:
+            cells = "".join(
+                f'<td class="sed-ink-{style}"><b>{words}</b></td>' for words, style in map(headline, (before, after))
+            )
+            rows.append(f"<tr><th>{name}</th>{cells}</tr>")
+            if name == "NN":
+                cells = "".join(f"<td>{verdict.score:.0%}</td>" for verdict in (before, after))
+                rows.append(f"<tr><th>probability of “generated”</th>{cells}</tr>")
+    change = now.t_error / then.t_error - 1 if then.t_error else 0.0
+    moved = f"{change:+.0%}".replace("-", "\N{MINUS SIGN}")
+    errors = f"<td>{number(then.t_error)}</td><td>{number(now.t_error)} <span>({moved})</span></td>"
+    rows.insert(1 if then.stat and now.stat else 0, f"<tr><th>t-error</th>{errors}</tr>")
+    where = f"k = {now.k}, T_SEC = {now.t_sec}"
+    return (
+        f'<table class="sed-before"><thead><tr><td>{where}</td><th scope="col">as it is</th><th scope="col">changed</th>'
+        f"</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    )
