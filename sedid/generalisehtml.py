@@ -100,7 +100,7 @@ def results(result: dict[str, Any]) -> str:
             ],
         )
     )
-    audits = f'<h3>Leak audit</h3><ol class="res-found">{"".join(warnings)}</ol>' if warnings else ""
+    audits = f"<h3>Leak audit</h3><ol>{''.join(warnings)}</ol>" if warnings else ""
     return (
         f"<h2>One detector, other images</h2>{table(head, body)}"
         '<p class="res-note">Every set against the same held-out reals, with nothing fitted anew: pair, polarity and '
@@ -125,3 +125,8 @@ def along_t_sec(result: dict[str, Any]) -> str:
         "AUC of STAT", lines, axis, SHARES, "a smaller t-error means generated", (t_sec, "the detector's")
     )
     return f'<h2>Where along the trajectory</h2><div class="res-row">{drawn}</div>'
+
+
+def whole(result: dict[str, Any]) -> str:
+    """All parts."""
+    return results(result) + along_t_sec(result) + protocol(result)

@@ -280,3 +280,19 @@ def noise(result: dict[str, Any]) -> str:
         "median of the signed error: an error that all images share moves a threshold, not an AUC. Medians apart: generated "
         "over real, minus 1, of all images. Where the error comes near it, the precision matters.</p>"
     )
+
+
+def closest(result: dict[str, Any]) -> tuple[int, str]:
+    """The T_SEC and statistic with the strongest rank correlation in both classes: what the scatter plot shows first."""
+    found = {}
+    for row in result["rows"]:
+        for name, both in row["correlations"].items():
+            if None not in both.values():
+                found[row["t_sec"], name] = min(abs(estimate["value"]) for estimate in both.values())
+    return max(found, key=found.__getitem__, default=(result["rows"][0]["t_sec"], "contrast"))
+
+
+def whole(result: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+    """All parts."""
+    parts = (findings(result), separation(result), correlations(result), scatter(arrays, *closest(result)))
+    return "".join((*parts, lesson(result, arrays), noise(result), protocol(result)))

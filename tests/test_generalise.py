@@ -193,6 +193,7 @@ def test_the_table_as_html(measured: Path, tmp_path: Path) -> None:
         assert row["finding"] in table
     assert generalisehtml.along_t_sec(result).count("<path") == len(result["rows"])
     assert "k = 165, T_SEC = 495" in generalisehtml.protocol(result)
+    assert table in generalisehtml.whole(result)
     write_json(tmp_path / "x.json", {"rows": []})
     with pytest.raises(ValueError, match="not a results file"):
         generalisehtml.load_generalise(tmp_path / "x.json")
@@ -248,6 +249,14 @@ def test_the_polarity_as_html(tmp_path: Path) -> None:
     assert polarityhtml.picture(framed(arrays["example_plain"][None])[0]) in lesson
     assert "-0.10%" in polarityhtml.noise(result)
     assert "60 real, 60 generated" in polarityhtml.protocol(result)
+    t_sec, statistic = polarityhtml.closest(result)
+    both = next(row for row in result["rows"] if row["t_sec"] == t_sec)["correlations"][statistic]
+    weaker = min(abs(found["value"]) for found in both.values())
+    for row in result["rows"]:
+        for pair in row["correlations"].values():
+            assert None in pair.values() or min(abs(found["value"]) for found in pair.values()) <= weaker
+    page = polarityhtml.whole(result, arrays)
+    assert all(part in page for part in (said, table, lesson, polarityhtml.scatter(arrays, t_sec, statistic)))
 
 
 def test_parts_that_were_not_kept_say_so(tmp_path: Path) -> None:
