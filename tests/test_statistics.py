@@ -21,7 +21,7 @@ def scores(rng: np.random.Generator, reals: int, fakes: int, levels: int = 0) ->
     return (np.round(real * levels), np.round(generated * levels)) if levels else (real, generated)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seeds, st.integers(1, 40), st.integers(1, 40), st.sampled_from([0, 1, 3]))
 def test_weights_mean_what_copies_of_images_mean(seed: int, reals: int, fakes: int, levels: int) -> None:
     rng = np.random.default_rng(seed)
