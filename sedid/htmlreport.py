@@ -38,11 +38,21 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         if evaluation.row(reals, None) and evaluation.scores(reals, None):
             parts.append(resulthtml.confusion(evaluation, reals, None, oracle=False))
         parts.append(resulthtml.mistakes(evaluation, reals, clickable=False))
-    title = f"SeDID: {evaluation.name} measured"
+    return page(f"SeDID: {evaluation.name} measured", "".join(parts), svg.STYLE + resulthtml.STYLE)
+
+
+def page(title: str, body: str, style: str) -> str:
+    """HTML parts of this package as a page that needs nothing else.
+
+    Args:
+        title: plain text.
+        body: HTML.
+        style: CSS of the parts.
+    """
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{svg.STYLE}{resulthtml.STYLE}{PAGE_STYLE}</style></head><body>"
-        f'<main class="res"><h1>{escape(title)}</h1><p>{escape(LIMITS)}</p>{"".join(parts)}</main></body></html>\n'
+        f"<title>{escape(title)}</title><style>{style}{PAGE_STYLE}</style></head><body>"
+        f'<main class="res"><h1>{escape(title)}</h1><p>{escape(LIMITS)}</p>{body}</main></body></html>\n'
     )
 
 

@@ -12,7 +12,7 @@ from results import write_sweep
 
 from sedid import ui
 from sedid.joblog import read_records
-from sedid.ui import results, sweep_tab
+from sedid.ui import job_card, results, sweep_tab
 from sedid.ui.context import Context
 
 
@@ -33,13 +33,13 @@ def start(page: sweep_tab.Page, bundle: Path, **changes: Any) -> None:
 
 
 def test_halves_are_disjoint_and_stay_inside_the_slice() -> None:
-    assert sweep_tab.halves("sample:real", 21) == ("sample:real[0:10]", "sample:real[10:21]")
-    assert sweep_tab.halves("a b[30:50]", 20) == ("a b[30:40]", "a b[40:50]")
-    assert sweep_tab.halves("x[5:]", 4) == ("x[5:7]", "x[7:9]")
+    assert job_card.halves("sample:real", 21) == ("sample:real[0:10]", "sample:real[10:21]")
+    assert job_card.halves("a b[30:50]", 20) == ("a b[30:40]", "a b[40:50]")
+    assert job_card.halves("x[5:]", 4) == ("x[5:7]", "x[7:9]")
     with pytest.raises(ValueError, match="fewer than 20 images"):
-        sweep_tab.halves("x[5:24]", 20)
+        job_card.halves("x[5:24]", 20)
     with pytest.raises(ValueError, match="at least 4 images of each class, not 3"):
-        sweep_tab.halves("x", 3)
+        job_card.halves("x", 3)
 
 
 def test_a_sweep_is_started_watched_and_shown_when_it_is_done(

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sedid.ui.context import Context
 
-TABS = ("inspect", "learn", "train", "evaluate", "sweep")
+TABS = ("inspect", "learn", "train", "evaluate", "compare", "sweep")
 """In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
 
 ABOUT = """# SeDID Explorer

@@ -1,12 +1,15 @@
-"""What the tabs that start jobs share: the buttons of a job and what they do."""
+"""What the tabs that start jobs share: the buttons of a job and what they do, and its card."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 
-from sedid.jobs import JobStore
+from sedid.joblog import ACTIVE, read_records
+from sedid.jobs import Job, JobStore
 from sedid.ui import train_form as form
+from sedid.ui import train_view as view
 from sedid.ui.pictures import text
 
 POLL = 2.0  # seconds between looks at the running job, while its tab is open
@@ -40,6 +43,79 @@ class Actions:
             act(id or "")
         except (ValueError, OSError) as error:
             raise problem(error) from error
+
+
+class Watch(Actions):
+    """Actions on the jobs of some commands, and a look at the one that matters now.
+
+    Args:
+        commands: of the jobs looked at.
+        file: the results file they write; as soon as it is there, the page is told the job's id.
+    """
+
+    def __init__(self, store: JobStore, commands: tuple[str, ...], file: Callable[[Job], bool]) -> None:
+        super().__init__(store)
+        self.commands, self.has_results = commands, file
+
+    def look(self, seen: dict[str, str]) -> list[Any]:
+        """The job that runs, or was the last to; parts that did not change are left alone.
+
+        Returns:
+            Buttons to stop, resume and delete, card, log, the job's id, its id again once it has results worth
+            turning to, and what was seen, for the next look.
+        """
+        job = current([job for job in self.store.jobs() if job.command in self.commands])
+        allowed, state = not form.refusal(), job.state if job else ""
+        made: dict[str, Any] = {
+            "stop": gr.Button(visible=allowed and state in ACTIVE),
+            "resume": gr.Button(visible=allowed and state in ("stopped", "failed")),
+            "delete": gr.Button(visible=bool(allowed and state and state not in ACTIVE)),
+        }
+        keys = dict.fromkeys(made, state)
+        texts = {
+            "card": view.state_html(job, read_records(job.folder)) if job else "",
+            "log": view.log_html(job) if job and state != "done" else "",
+            "shown": job.id if job else "",
+        }
+        keys |= texts | {"results": job.id if job and self.has_results(job) else ""}
+        fresh = [gr.skip() if seen.get(name) == keys[name] else value for name, value in (made | texts).items()]
+        watched = job is not None and seen.get("shown") == job.id and seen["stop"] in ACTIVE
+        news = keys["results"] if watched and keys["results"] != seen["results"] else ""
+        return [*fresh, news or gr.skip(), keys if keys != seen else gr.skip()]
+
+
+def current(jobs: list[Job]) -> Job | None:
+    """Of jobs, the newest first: the one at work, else the next in the queue, else the newest."""
+    for state in reversed(ACTIVE):
+        if waiting := [job for job in jobs if job.state == state]:
+            return waiting[-1]
+    return jobs[0] if jobs else None
+
+
+def halves(spec: str, count: int) -> tuple[str, str]:
+    """The first `count` images of a data set as two disjoint halves, data sets both.
+
+    Raises:
+        ValueError: too few to halve, or more than the slice named holds.
+    """
+    if count < 4:
+        raise ValueError(f"give at least 4 images of each class, not {count}: half of them calibrate")
+    name, first = slice_of(spec, count)
+    middle, last = first + count // 2, first + count
+    return f"{name}[{first}:{middle}]", f"{name}[{middle}:{last}]"
+
+
+def slice_of(spec: str, count: int) -> tuple[str, int]:
+    """A data set without its slice, and where the slice begins.
+
+    Raises:
+        ValueError: the slice holds fewer than `count` images.
+    """
+    whole = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", spec)
+    name, first = (whole[1], int(whole[2] or 0)) if whole else (spec, 0)
+    if whole and whole[3] and int(whole[3]) - first < count:
+        raise ValueError(f"{spec} holds fewer than {count} images; choose fewer images or a longer slice")
+    return name, first
 
 
 def refuse() -> None:

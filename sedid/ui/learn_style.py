@@ -2,7 +2,7 @@
 
 CSS = """
 #learn { scroll-margin-top: 8px; min-height: 640px; }
-.learn { max-width: 1500px; margin: 0 auto; font-size: .95rem; }
+.learn { max-width: 1500px; font-size: .95rem; }
 .learn button, .learn summary, .learn label { cursor: pointer; }
 .learn h2 { font-size: 1.45rem; font-weight: 650; letter-spacing: -.01em; margin: 0 0 .4rem; line-height: 1.25; }
 .learn h2:focus { outline: none; }
@@ -48,9 +48,9 @@ CSS = """
 .learn-columns > div { min-width: 0; } .learn-portrait { max-width: 170px; margin: 0 auto !important; }
 .learn-product { text-align: center; font-variant-numeric: tabular-nums; } .learn-product b { font-size: 1.1rem; } .learn-product small { color: var(--body-text-color-subdued); }
 .learn-columns .sed-plot { height: 90px; }
-.learn-choices { display: flex; flex-wrap: wrap; gap: 8px; border: 0; padding: 0; margin: 0 0 14px; min-width: 0; } .learn-choices legend { font-weight: 600; font-size: .85rem; margin-bottom: 6px; padding: 0; }
+.learn-choices { display: grid; grid-template-columns: repeat(auto-fit, minmax(72px, 84px)); gap: 8px; border: 0; padding: 0; margin: 0 0 14px; min-width: 0; } .learn-choices legend { font-weight: 600; font-size: .85rem; margin-bottom: 6px; padding: 0; }
 .learn-choice { position: relative; } .learn-choice input { position: absolute; opacity: 0; width: 100%; height: 100%; margin: 0; cursor: pointer; }
-.learn-choice span { display: block; width: 84px; border: 1px solid var(--sed-rule); border-radius: 8px; padding: 6px; text-align: center; background: var(--sed-plane); }
+.learn-choice span { display: block; height: 100%; border: 1px solid var(--sed-rule); border-radius: 8px; padding: 6px 3px; text-align: center; background: var(--sed-plane); }
 .learn-choice img { width: 52px !important; margin: 0 auto 3px !important; border-radius: 3px; } .learn-choice small { display: block; font-size: .75rem; line-height: 1.2; }
 .learn-choice :checked + span { border-color: var(--color-accent); box-shadow: inset 0 0 0 1.5px var(--color-accent); } .learn-choice :focus-visible + span { outline: 2px solid var(--color-accent); outline-offset: 2px; }
 .learn-choice:hover span { background: var(--sed-soft); }
@@ -86,7 +86,8 @@ CSS = """
   .learn-nav button:not([aria-current]) span { position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; } .learn-nav button { justify-content: center; min-width: 40px; position: relative; }
   .learn-picture { padding: 12px; } .learn-table-side, .learn-case { grid-template-columns: minmax(0, 1fr); gap: 14px; } .learn-case .sed-frame { max-width: 150px; }
   .learn-scrub, .learn-scrub:has(.learn-play) { grid-template-columns: auto minmax(0, 1fr); } .learn-scrub:has(.learn-play) label span { grid-column: 2; } .learn-scrub input { grid-column: 1 / -1; }
-  .learn-scrub output { grid-column: 1 / -1; text-align: left; min-width: 0; } .learn-turn small { display: none; } .learn-choice span { width: 74px; } .learn-table-side > figure { max-width: 300px; } .learn-behind math { font-size: .98rem; }
+  .learn-scrub output { grid-column: 1 / -1; text-align: left; min-width: 0; } .learn-turn small { display: none; } .learn-turn button { flex: 1 1 100%; } .learn-table-side > figure { max-width: 300px; } .learn-behind math { font-size: .92rem; }
 }
+@media (hover: none) { .learn kbd { display: none; } }
 @media (prefers-reduced-motion: no-preference) { .learn-now { transition: left .12s; } }
 """

@@ -1,4 +1,4 @@
-"""What the Evaluate and Sweep tabs share: which results there are, and files to take away."""
+"""What the tabs that show results share: which results there are, and files to take away."""
 
 import csv
 import io
@@ -9,11 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sedid import resulthtml, svg, sweephtml
+from sedid import choicehtml, comparehtml, polarityhtml, resulthtml, robusthtml, svg, sweephtml
 from sedid.bundle import SHIPPED
 from sedid.storage import replacing
 
-CSS = svg.STYLE + resulthtml.STYLE + sweephtml.STYLE
+CSS = svg.STYLE + "".join(
+    part.STYLE for part in (resulthtml, sweephtml, comparehtml, choicehtml, robusthtml, polarityhtml)
+)
 BELOW_A_RUN = ("", "sedid", "bundle/sedid")
 
 
@@ -26,7 +28,7 @@ def find_results(name: str, runs: Path | None = None) -> dict[str, Path]:
     """The results files of one name: what the page calls them -> where they are; the app's own detector first.
 
     Args:
-        name: results.json or sweep.json.
+        name: results.json, sweep.json or that of a study.
         runs: the runs folder; default: `runs_folder`.
     """
     own = os.environ.get("SEDID_DETECTOR")
@@ -37,10 +39,15 @@ def find_results(name: str, runs: Path | None = None) -> dict[str, Path]:
     found = {label: file for label, file in files.items() if file.is_file()}
     runs = runs_folder() if runs is None else runs
     for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
-        file = next((folder / place / name for place in BELOW_A_RUN if (folder / place / name).is_file()), None)
+        file = results_file(folder, name)
         if file is not None:
             found.setdefault(folder.name, file)
     return found
+
+
+def results_file(run: Path, name: str) -> Path | None:
+    """The results file of this name in a run folder; None if there is none."""
+    return next((run / place / name for place in BELOW_A_RUN if (run / place / name).is_file()), None)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -223,7 +223,7 @@ def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> st
     about = (
         f"Detector {text(lesson.detector.name)}{f', checkpoint {checkpoint}' if checkpoint else ''}, k = {lesson.k}, T_SEC = {lesson.t_sec}. "
         + (
-            "Every number below was computed by this detector."
+            "Every number below is this detector's own."
             if key
             else "Every exercise names the page that shows its figure."
         )

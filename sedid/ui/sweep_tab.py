@@ -1,6 +1,5 @@
 """The Sweep tab: every pair of k and T_SEC measured, and a job that measures them."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +9,12 @@ import numpy as np
 from sedid import paper, sweephtml
 from sedid.data import NAMES
 from sedid.figures import save_figure, sweep_heatmap
-from sedid.joblog import ACTIVE, read_records
-from sedid.jobs import Job, JobStore
+from sedid.jobs import JobStore
 from sedid.loops.sweep import SweepConfig
 from sedid.ui import train_form as form
-from sedid.ui import train_view as view
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
-from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, refuse, small_button
+from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, halves, problem, refuse, small_button
 from sedid.ui.results import as_csv, find_results, write_texts
 from sedid.ui.upload import refusal
 
@@ -99,8 +96,11 @@ def build(_: Context) -> None:
     export.click(take_away, source, files, api_visibility="private", show_progress_on=export)
 
 
-class Page(Actions):
+class Page(Watch):
     """What the events of a new sweep do."""
+
+    def __init__(self, store: JobStore) -> None:
+        super().__init__(store, ("sweep",), lambda job: job.state == "done")
 
     def offer(self) -> list[Any]:
         """What jobs have made meanwhile; what was chosen stays."""
@@ -125,50 +125,6 @@ class Page(Actions):
             self.store.start("sweep", settings)
         except (ValueError, OSError) as error:
             raise problem(error) from error
-
-    def look(self, seen: dict[str, str]) -> list[Any]:
-        """The sweep that runs, or was the last to; parts that did not change are left alone."""
-        job = current([job for job in self.store.jobs() if job.command == "sweep"])
-        allowed, state = not form.refusal(), job.state if job else ""
-        made: dict[str, Any] = {
-            "stop": gr.Button(visible=allowed and state in ACTIVE),
-            "resume": gr.Button(visible=allowed and state in ("stopped", "failed")),
-            "delete": gr.Button(visible=bool(allowed and state and state not in ACTIVE)),
-        }
-        keys = dict.fromkeys(made, state)
-        texts = {
-            "card": view.state_html(job, read_records(job.folder)) if job else "",
-            "log": view.log_html(job) if job and state != "done" else "",
-            "shown": job.id if job else "",
-        }
-        keys |= texts
-        fresh = [gr.skip() if seen.get(name) == keys[name] else value for name, value in (made | texts).items()]
-        just_done = job is not None and state == "done" and seen.get("shown") == job.id and seen["stop"] in ACTIVE
-        return [*fresh, job.id if job and just_done else gr.skip(), keys if keys != seen else gr.skip()]
-
-
-def current(jobs: list[Job]) -> Job | None:
-    """Of jobs, the newest first: the one at work, else the next in the queue, else the newest."""
-    for state in reversed(ACTIVE):
-        if waiting := [job for job in jobs if job.state == state]:
-            return waiting[-1]
-    return jobs[0] if jobs else None
-
-
-def halves(spec: str, count: int) -> tuple[str, str]:
-    """The first `count` images of a data set as two disjoint halves, data sets both.
-
-    Raises:
-        ValueError: too few to halve, or more than the slice named holds.
-    """
-    if count < 4:
-        raise ValueError(f"a sweep needs at least 4 images of each class, not {count}: half of them calibrate")
-    whole = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", spec)
-    name, first = (whole[1], int(whole[2] or 0)) if whole else (spec, 0)
-    if whole and whole[3] and int(whole[3]) - first < count:
-        raise ValueError(f"{spec} holds fewer than {count} images; choose fewer images or a longer slice")
-    middle, last = first + count // 2, first + count
-    return f"{name}[{first}:{middle}]", f"{name}[{middle}:{last}]"
 
 
 def opened_tab(event: gr.SelectData) -> gr.Timer:

@@ -1,0 +1,243 @@
+"""The Compare tab: methods and their studies on one detector, as jobs whose results fill in while they work."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from sedid import comparehtml
+from sedid.data import NAMES
+from sedid.figures import roc_figure, save_figure
+from sedid.htmlreport import page as html_page
+from sedid.jobs import Job, JobStore
+from sedid.methods import METHODS
+from sedid.ui import train_form as form
+from sedid.ui.context import Context
+from sedid.ui.evaluate_tab import html, this_tab
+from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, problem, refuse, small_button
+from sedid.ui.results import CSS, as_csv, find_results, results_file, write_texts
+from sedid.ui.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
+from sedid.ui.upload import refusal
+
+TITLE = "Compare"
+USUAL = ("sedid-stat", "sedid-multi-lr ks=165+330", "loss", "secmi-stat", "pia", "pian", "dire-stat")
+"""Methods ticked at first: those without a classifier to train."""
+
+
+def build(_: Context) -> None:
+    """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    tab = this_tab()
+    page, off = Page(JobStore()), form.refusal()
+    seen, news, drawn_from = gr.State({}), gr.State(""), gr.State("")
+    shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
+    study = gr.Radio([one.title for one in STUDIES], value=STUDIES[0].title, label="Study", elem_id="compare-study")
+    about = gr.Markdown(STUDIES[0].about, elem_id="compare-about")
+    with gr.Row():
+        source = gr.Dropdown([], label="Results of", elem_id="comparison", min_width=220)
+        reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="compare-reals", min_width=220)
+        method = gr.Dropdown([], label="Curve drawn", elem_id="compare-method", min_width=260)
+    drawn = html(empty(STUDIES[0]), "compare-drawn")
+    with gr.Row():
+        export = gr.Button("Make files to take away", size="sm", elem_id="compare-export", scale=0, min_width=230)
+        files = gr.Files(label="Tables, curves and report", visible=False, elem_id="compare-files")
+    with gr.Accordion("New run of this study", open=False, elem_id="compare-new"):
+        gr.Markdown(off or "It runs as a background job, one at a time; the tables above fill in while it works.")
+        with gr.Row():
+            detector = choice("Detector", form.detectors([]))
+            real = choice("Real images", list(NAMES))
+            generated = gr.Dropdown(
+                form.generated_sets([]), value=["sample:generated"], multiselect=True, allow_custom_value=True,
+                label="Generated images", elem_id="compare-generated",
+            )  # fmt: skip
+            count = gr.Number(100, label="Images of each class", precision=0, elem_id="compare-count")
+        methods = gr.CheckboxGroup(offered_methods(), value=list(USUAL), label="Methods", elem_id="compare-methods")
+        start = gr.Button("Start", variant="primary", interactive=not off, elem_id="compare-start", min_width=170)
+    with gr.Row(elem_id="compare-buttons"):
+        stop = small_button("Stop", "compare", variant="stop")
+        resume = small_button("Resume", "compare")
+        delete = small_button("Delete", "compare")
+    card, log = html("", "compare-job"), html("", "compare-log")
+    timer = gr.Timer(POLL, active=False)
+
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    watch: dict[str, Any] = {
+        "fn": page.look,
+        "inputs": seen,
+        "outputs": [stop, resume, delete, card, log, shown, news, seen],
+        **light,
+    }
+    view = [study, source, reals, method]
+    draw: dict[str, Any] = {"fn": show, "inputs": view, "outputs": [drawn, drawn_from], **light}
+    start.click(page.start, [study, detector, real, generated, count, methods], None, **light).success(**watch)
+    stop.click(page.stop, shown, None, show_progress_on=card, api_visibility="private").then(**watch)
+    resume.click(page.resume, shown, None, **light).then(**watch)
+    delete.click(page.delete, shown, shown, js=CONFIRM, **light).then(**watch)
+    timer.tick(**watch).then(fresh, [*view, drawn_from], [drawn, drawn_from], **light)
+    assert isinstance(tab.parent, gr.Tabs)
+    tab.parent.select(opened_tab, None, timer, **light)
+
+    entering = tab.select(choices, [study, source], source, **light)
+    entering.then(**watch)
+    entering.then(page.offer, None, [detector, generated], **light)
+    turning = study.input(turned, study, [about, methods, reals, method], **light).then(
+        choices, [study, source], source, **light
+    )
+    told = news.change(of_job, news, [study, about, methods, source], **light)
+    for event in (entering.then, turning.then, told.then, source.input):
+        event(opened, [study, source], [reals, method], **light).then(**draw)
+    gr.on([reals.input, method.input], **draw)
+    export.click(take_away, view, files, api_visibility="private", show_progress_on=export)
+
+
+class Page(Watch):
+    """What the events of a new run do."""
+
+    def __init__(self, store: JobStore) -> None:
+        super().__init__(store, tuple(study.command for study in STUDIES), has_results)
+
+    def offer(self) -> list[Any]:
+        """What jobs have made meanwhile; what was chosen stays."""
+        jobs = self.store.jobs()
+        return [gr.Dropdown(choices=form.detectors(jobs)), gr.Dropdown(choices=form.generated_sets(jobs))]
+
+    def start(
+        self, title: str, detector: str, real: str, generated: list[str], count: float | None, methods: list[str]
+    ) -> None:
+        """Start the study as a job.
+
+        Raises:
+            gr.Error: a setting does not fit.
+        """
+        refuse()
+        study = study_of(title)
+        try:
+            asked = Asked(real or "", tuple(generated or ()), int(count or 0), tuple(methods or ()))
+            self.store.start(study.command, [f"detector={detector}", *study.settings(asked)])
+        except (ValueError, OSError) as error:
+            raise problem(error) from error
+
+
+def has_results(job: Job) -> bool:
+    """Whether a job has written results already, finished or not."""
+    study = next(study for study in STUDIES if study.command == job.command)
+    return results_file(job.folder, study.file) is not None
+
+
+def offered_methods() -> list[tuple[str, str]]:
+    """(title, name) of every method, SeDID-Multi with two step sizes so that it costs little more than one."""
+    names = {name: f"{name} ks=165+330" if name.startswith("sedid-multi") else name for name in METHODS}
+    return [(METHODS[name].title, text) for name, text in names.items()]
+
+
+def empty(study: Study) -> str:
+    """What stands where there are no results."""
+    return (
+        '<div class="sed-state"><b>This study has not been run yet.</b><br>Start it below, or run '
+        f"<code>python -m sedid {study.command}</code>; its results appear here.</div>"
+    )
+
+
+def opened_tab(event: gr.SelectData) -> gr.Timer:
+    """Look at the jobs only while the tab is open."""
+    return gr.Timer(active=event.value == TITLE)
+
+
+def turned(title: str) -> Any:
+    """Another study: what it is about, and the controls it has."""
+    study = study_of(title)
+    of_methods = study is STUDIES[0]
+    return (
+        study.about,
+        gr.CheckboxGroup(visible=of_methods),
+        gr.Radio(visible=of_methods),
+        gr.Dropdown(visible=of_methods),
+    )
+
+
+def choices(title: str, label: str | None) -> Any:
+    """The results of a study; the one selected stays so where it can."""
+    found = list(find_results(study_of(title).file))
+    return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
+
+
+def of_job(id: str) -> Any:
+    """Turn to the study and the results of a job."""
+    for study in STUDIES:
+        found = list(find_results(study.file))
+        if id and id in found:
+            about, methods, *_ = turned(study.title)
+            return study.title, about, methods, gr.Dropdown(choices=found, value=id)
+    return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+
+
+def opened(title: str, label: str | None) -> Any:
+    """Other results: what can be chosen in them."""
+    study, file = study_of(title), find_results(study_of(title).file).get(label or "")
+    if study is not STUDIES[0] or file is None:
+        return gr.Radio(visible=False), gr.Dropdown(visible=False)
+    try:
+        found, _ = comparehtml.load_comparison(file)
+    except (OSError, ValueError) as error:
+        raise refusal(error) from error
+    kinds = comparehtml.reals_of(found)
+    offered = comparehtml.methods_of(found, kinds[0]) if kinds else []
+    return (
+        gr.Radio([pair for pair in REALS_OFFERED if pair[1] in kinds], value="heldout", visible=len(kinds) > 1),
+        gr.Dropdown(offered, value=offered[0][1] if offered else None, visible=bool(offered)),
+    )
+
+
+def stamp(title: str, label: str | None) -> str:
+    """What the page would show now: changes with the file."""
+    file = find_results(study_of(title).file).get(label or "")
+    return f"{title}|{label}|{file.stat().st_mtime_ns if file else ''}"
+
+
+def show(title: str, label: str | None, reals: str, method: str | None) -> tuple[str, str]:
+    """The results of a study, HTML, and their `stamp`.
+
+    Raises:
+        gr.Error: they cannot be read.
+    """
+    study, now = study_of(title), stamp(title, label)
+    file = find_results(study.file).get(label or "")
+    if file is None:
+        return empty(study), now
+    try:
+        return study.draw(file, View(reals, method or "")), now
+    except (OSError, ValueError) as error:
+        raise refusal(error) from error
+
+
+def fresh(title: str, label: str | None, reals: str, method: str | None, before: str) -> Any:
+    """The same, where the file has changed since."""
+    return (gr.skip(), gr.skip()) if stamp(title, label) == before else show(title, label, reals, method)
+
+
+def take_away(title: str, label: str | None, reals: str, method: str | None) -> Any:
+    """What is shown as files, to download: the results file, an HTML report, and of a comparison CSV and ROC curves."""
+    study = study_of(title)
+    file = find_results(study.file).get(label or "")
+    if file is None:
+        raise gr.Error("There is nothing to export.", print_exception=False)
+    body, _ = show(title, label, reals, method)
+    name = f"SeDID: {study.title.lower()} of {label}"
+    texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(name, body, CSS)}
+    if study is not STUDIES[0]:
+        return gr.Files([str(path) for path in write_texts(texts)], visible=True)
+    found, scores = comparehtml.load_comparison(file)
+    texts["methods.csv"] = as_csv(comparehtml.flat_rows(found))
+    paths = write_texts(texts)
+    if scores:
+        paths += write_curves(found, scores, reals if reals in found["rows"] else "heldout", method or "", paths[0])
+    return gr.Files([str(path) for path in paths], visible=True)
+
+
+def write_curves(found: dict[str, Any], scores: dict[str, Any], reals: str, method: str, beside: Path) -> list[Path]:
+    """ROC curves of all methods as PNG and SVG; returns the files."""
+    made = comparehtml.curves(found, scores, reals, method)
+    figure = roc_figure({label.split("|")[-1]: (fpr, tpr) for label, (fpr, tpr, _) in made.items()})
+    paths = [beside.with_name(f"roc{suffix}") for suffix in (".png", ".svg")]
+    for path in paths:
+        save_figure(figure, path)
+    return paths

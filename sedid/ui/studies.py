@@ -1,0 +1,171 @@
+"""The studies of the Compare tab: what each asks for, the loop it starts, and how its results are drawn."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from sedid import choicehtml, comparehtml, generalisehtml, polarityhtml, robusthtml
+from sedid.evaluation import REALS
+from sedid.ui.job_card import halves, slice_of
+
+
+@dataclass(frozen=True)
+class View:
+    """What the visitor chose to look at in a comparison of methods.
+
+    Attributes:
+        reals: heldout or members.
+        method: the one whose curve is drawn on top; "" is the first.
+    """
+
+    reals: str = "heldout"
+    method: str = ""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A filled form: data sets of real and generated images, images of each class, and methods."""
+
+    real: str
+    generated: tuple[str, ...]
+    count: int
+    methods: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study.
+
+    Attributes:
+        title: what the page calls it.
+        command: the loop.
+        file: its results, in a bundle or a job's folder.
+        about: what it answers, a sentence or two.
+        draw: results file -> HTML; raises OSError or ValueError where it cannot be read.
+        settings: a filled form as "key=value" texts of the loop; raises ValueError where it does not fit.
+    """
+
+    title: str
+    command: str
+    file: str
+    about: str
+    draw: Callable[[Path, View], str]
+    settings: Callable[[Asked], list[str]]
+
+
+def draw_methods(file: Path, view: View) -> str:
+    """The comparison of methods."""
+    found, scores = comparehtml.load_comparison(file)
+    offered = comparehtml.reals_of(found)
+    if not offered:
+        return comparehtml.state(found)
+    reals = view.reals if view.reals in offered else offered[0]
+    names = [name for _, name in comparehtml.methods_of(found, reals)]
+    method = view.method if view.method in names else names[0] if names else ""
+    return comparehtml.whole(found, scores, reals, method)
+
+
+def halved(asked: Asked) -> list[str]:
+    """Half of the images calibrate, the other half are measured."""
+    settings = []
+    for name, spec in (("real", asked.real), ("generated", one(asked))):
+        calibration, test = halves(spec, asked.count)
+        settings += [f"{name}={calibration}", f"test_{name}={test}"]
+    return settings
+
+
+def first(asked: Asked) -> list[str]:
+    """The first images of either class; the detector is calibrated already."""
+    return [f"real={cut(asked.real, asked.count)}", f"generated={cut(one(asked), asked.count)}"]
+
+
+def cut(spec: str, count: int) -> str:
+    """The first `count` images of a data set.
+
+    Raises:
+        ValueError: fewer than two, or more than the slice named holds.
+    """
+    if count < 2:
+        raise ValueError(f"at least 2 images of each class are needed, not {count}")
+    name, start = slice_of(spec, count)
+    return f"{name}[{start}:{start + count}]"
+
+
+def one(asked: Asked) -> str:
+    """The generated set, where there can be only one.
+
+    Raises:
+        ValueError: there are none or several.
+    """
+    if len(asked.generated) != 1:
+        raise ValueError(f"choose one set of generated images, not {len(asked.generated)}")
+    return asked.generated[0]
+
+
+def methods_settings(asked: Asked) -> list[str]:
+    """Settings of `compare`."""
+    if not asked.methods:
+        raise ValueError("choose at least one method")
+    return [*halved(asked), f"methods={','.join(asked.methods)}", "epochs=10", "classifier_rate=0.01"]
+
+
+def generalise_settings(asked: Asked) -> list[str]:
+    """Settings of `generalise`: every generated set is a row."""
+    if not asked.generated:
+        raise ValueError("choose at least one set of generated images")
+    sets = ",".join(cut(spec, asked.count) for spec in asked.generated)
+    return [f"heldout={cut(asked.real, asked.count)}", f"generated={sets}"]
+
+
+STUDIES = (
+    Study(
+        "Methods",
+        "compare",
+        "compare.json",
+        "SeDID and its peers on the same detector, the same images and one shared set of network evaluations. Half of the "
+        "images calibrate every method, the other half are measured.",
+        draw_methods,
+        methods_settings,
+    ),
+    Study(
+        "T_SEC, k and certainty",
+        "choose",
+        "choice.json",
+        "Which step to measure, chosen by cross-validation; how often a trajectory can stop early; whether a stated "
+        "probability holds; and when to say cannot tell. Half of the images choose, the other half are measured.",
+        lambda file, _: choicehtml.whole(choicehtml.load_choice(file)),
+        halved,
+    ),
+    Study(
+        "Robustness",
+        "robustness",
+        "robustness.json",
+        "Both verdicts after JPEG, resizing, blur, noise, cropping, brightness and flips.",
+        lambda file, _: robusthtml.parts(robusthtml.load_robustness(file)),
+        lambda asked: [*first(asked), f"count={asked.count}"],
+    ),
+    Study(
+        "Polarity",
+        "polarity",
+        "polarity.json",
+        "When and why larger errors mean generated: t-errors against what the images look like, a lesson on cropping, and "
+        "where number precision matters.",
+        lambda file, _: polarityhtml.whole(*polarityhtml.load_polarity(file)),
+        first,
+    ),
+    Study(
+        "Other samplers",
+        "generalise",
+        "generalise.json",
+        "A detector calibrated on one sampler's images, measured on those of others, of other checkpoints, and on the "
+        "generator's own training images.",
+        lambda file, _: generalisehtml.whole(generalisehtml.load_generalise(file)),
+        generalise_settings,
+    ),
+)
+REALS_OFFERED = [(words.capitalize(), kind) for kind, words in REALS.items()]
+
+
+def study_of(title: str | None) -> Study:
+    """The study of this title; the first if there is none."""
+    return next((study for study in STUDIES if study.title == title), STUDIES[0])
