@@ -96,12 +96,6 @@ def polarity_row(
         alone: AUC of each statistic by itself.
     """
     real, generated = (errors[name] for name in CLASSES)
-
-    def one_held_equal(name: str) -> Any:
-        of_real, of_generated = (statistics[kind][name][:, None] for kind in CLASSES)
-        found = held_equal(real, generated, of_real, of_generated, seed)
-        return found and found["after"]
-
     row: dict[str, Any] = {
         "k": pair[0],
         "t_sec": pair[1],
@@ -112,7 +106,6 @@ def polarity_row(
         },
         "chain": auc_of_smaller(in_chain["real"], in_chain["generated"], seed),
         "held_equal": held_equal(real, generated, matrix(statistics["real"]), matrix(statistics["generated"]), seed),
-        "held_equal_one": {name: one_held_equal(name) for name in STATISTICS},
     }
     labels = {name: label for name, (label, _) in STATISTICS.items()}
     return row | {"finding": finding(row, labels, alone)}
