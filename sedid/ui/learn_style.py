@@ -48,8 +48,8 @@ CSS = """
 .learn-columns > div { min-width: 0; } .learn-portrait { max-width: 170px; margin: 0 auto !important; }
 .learn-product { text-align: center; font-variant-numeric: tabular-nums; } .learn-product b { font-size: 1.1rem; } .learn-product small { color: var(--body-text-color-subdued); }
 .learn-columns .sed-plot { height: 90px; }
-.learn-choices { display: grid; grid-template-columns: repeat(auto-fit, minmax(72px, 84px)); gap: 8px; border: 0; padding: 0; margin: 0 0 14px; min-width: 0; } .learn-choices legend { font-weight: 600; font-size: .85rem; margin-bottom: 6px; padding: 0; }
-.learn-choice { position: relative; } .learn-choice input { position: absolute; opacity: 0; width: 100%; height: 100%; margin: 0; cursor: pointer; }
+.learn-choices { display: grid; grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); gap: 8px; border: 0; padding: 0; margin: 0 0 14px; min-width: 0; } .learn-choices legend { font-weight: 600; font-size: .85rem; margin-bottom: 6px; padding: 0; }
+.learn-choice { position: relative; max-width: 96px; } .learn-choice input { position: absolute; opacity: 0; width: 100%; height: 100%; margin: 0; cursor: pointer; }
 .learn-choice span { display: block; height: 100%; border: 1px solid var(--sed-rule); border-radius: 8px; padding: 6px 3px; text-align: center; background: var(--sed-plane); }
 .learn-choice img { width: 52px !important; margin: 0 auto 3px !important; border-radius: 3px; } .learn-choice small { display: block; font-size: .75rem; line-height: 1.2; }
 .learn-choice :checked + span { border-color: var(--color-accent); box-shadow: inset 0 0 0 1.5px var(--color-accent); } .learn-choice :focus-visible + span { outline: 2px solid var(--color-accent); outline-offset: 2px; }
