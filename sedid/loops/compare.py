@@ -236,7 +236,9 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
             "generated_by": provenance(config.test_generated, folder),
             "calibration_generated_by": provenance(config.generated, folder),
             "versions": versions(),
-            "config": asdict(config) | {name: Path(getattr(config, name)).name for name in local},
+            "config": asdict(config)
+            | {name: Path(getattr(config, name)).name for name in local}
+            | {"methods": list(config.methods)},
         },
         "audit": audited(test["heldout"], test["generated"], (read["heldout"][1], read["generated"][1])),
         "calibration_leak_warning": audited(calibration["real"], calibration["generated"])["warning"],
@@ -257,6 +259,7 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
             found = yield from measure_set(detector, methods, images, seeds[what], config.batch_size, stage)
             processes.on_main(write_measured, kept_in[name], key, found)
         measured[name] = found
+    meter = Meter("fitting the methods", len(methods), "methods")
     for number, method in enumerate(methods):
         head: Any = None
         if processes.is_main():
@@ -265,9 +268,10 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
         head = processes.on_main(lambda made: made, head)  # every process scores with the same one
         comparison.heads.append(head.on(detector.runtime))
         comparison.write(nothing, at_once=True)
+        yield meter.at(number + 1)
     measured.clear()  # classifier inputs are large
 
     scores = yield from score_tests(detector, comparison, test, seeds, config.batch_size)
-    results = processes.on_main(comparison.finish, scores)
+    results = processes.on_main(comparison.keep, scores, done=True)
     processes.on_main(shutil.rmtree, out / "compare", ignore_errors=True)
     return results

@@ -136,15 +136,15 @@ class Comparison:
     def write(self, scores: dict[str, np.ndarray], at_once: bool = False) -> None:
         """Write what there is, from the main process alone; unless `at_once`, not more often than EVERY seconds."""
         if processes.is_main() and (at_once or time.monotonic() - self._wrote >= EVERY):
-            write_json(self.folder / "compare.json", self.results(scores, done=False))
+            self.keep(scores, done=False)
             self._wrote = time.monotonic()
 
-    def finish(self, scores: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Write the results, with intervals and tests, and the scores behind them; returns the results."""
+    def keep(self, scores: dict[str, np.ndarray], done: bool) -> dict[str, Any]:
+        """Write the results, with intervals and tests once they are `done`, and the scores behind them."""
         arrays = {name: values.astype(np.float32) for name, values in scores.items()}
         names = np.array([method.name for method in self.methods])
         with replacing(self.folder / "compare-scores.npz") as temporary:
             np.savez_compressed(temporary, methods=names, **arrays)  # type: ignore[arg-type]
-        results = self.results(scores, done=True)
+        results = self.results(scores, done)
         write_json(self.folder / "compare.json", results)
         return results

@@ -81,7 +81,8 @@ class Head:
 
 def kept(kind: str, measured: torch.Tensor) -> np.ndarray:
     """A measurement as its head takes it: float16 classifier inputs, as `loops.train_nn` has them, else float64."""
-    return (measured.half() if kind == RESNET else measured.double()).cpu().numpy()
+    values = measured.half() if kind == RESNET else measured.double()
+    return values.contiguous().cpu().numpy()  # one layout, so that a resumed training rounds as an uninterrupted one
 
 
 def fit_head(
