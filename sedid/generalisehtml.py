@@ -9,6 +9,7 @@ from sedid.resulthtml import facts, made_by, table
 from sedid.storage import read_json
 from sedid.svg import SHARES, Axis, Line, line_chart
 
+HELDOUT = "held-out reals"
 MEMBERS = "member reals"  # the relation that stands for no generated set
 STYLES = ("res-one", "res-two", "res-one res-dash", "res-two res-dash", "res-generated", "res-generated res-dash")
 FIELDS = {"set", "relation", "count", "stat", "nn", "verdicts", "pairs", "audit", "finding"}
@@ -36,7 +37,7 @@ def protocol(result: dict[str, Any]) -> str:
     """What was measured on what, and where the detector's choices come from."""
     stated = result["protocol"]
     k, t_sec = stated["chosen"]
-    config, reals = stated.get("config", {}), stated["images"]["held-out reals"]
+    config, reals = stated.get("config", {}), stated["images"][HELDOUT]
     shown = [
         ("Detector", f"{config.get('detector', '?')}, checkpoint {str(stated.get('checkpoint_sha256', '?'))[:12]}"),
         ("Calibrated on images made by", made_by(stated.get("calibrated_on", {}))),
@@ -56,50 +57,40 @@ def with_interval(part: dict[str, Any] | None, name: str) -> str:
     return f"<td>{cell(part[name])}{f' [{ends[0]:.3f}, {ends[1]:.3f}]' if ends else ''}</td>"
 
 
+def small(words: str) -> str:
+    """Words that matter less."""
+    return f'<small style="font-weight:400">{escape(words)}</small>'
+
+
 def shares(verdicts: dict[str, float]) -> list[str]:
     """How often each verdict falls, as cells."""
     return [f"<td>{verdicts[call]:.1%}</td>" for call in ("generated", "real", "cannot tell")]
 
 
 def results(result: dict[str, Any]) -> str:
-    """The one table, and what the leak audit says of each set."""
+    """The one table, what STAT calls the images of each set, and what the leak audit says of them."""
     head = (
-        '<tr><th rowspan="2">set</th><th rowspan="2">relation to the<br>calibration images</th><th rowspan="2">images</th>'
-        '<th class="res-group" colspan="4">STAT</th><th class="res-group" colspan="2">NN</th>'
-        '<th class="res-group" colspan="3">STAT calls it</th><th rowspan="2">STAT, in words</th></tr><tr><th>AUC</th>'
-        "<th>AUC, paper's<br>polarity</th><th>ACC</th><th>TPR at<br>FPR 1 %</th><th>AUC</th><th>ACC</th>"
-        "<th>generated</th><th>real</th><th>cannot tell</th></tr>"
+        f'<tr><th rowspan="2">set<br>{small("to the calibration images")}</th><th rowspan="2">images</th>'
+        '<th class="res-group" colspan="3">STAT</th><th class="res-group" colspan="2">NN</th></tr>'
+        "<tr><th>AUC</th><th>ACC</th><th>in words</th><th>AUC</th><th>ACC</th></tr>"
     )
     body, warnings = [], []
     for row in result["rows"]:
-        mark = ""
+        mark, related = "", "" if row["relation"] == MEMBERS else f"<br>{small(row['relation'])}"
         if row["audit"].get("warning"):
             warnings.append(f"<li><b>{escape(row['set'])}:</b> {escape(row['audit']['warning'])}</li>")
             mark = f"<sup>{len(warnings)}</sup>"
         cells = [
-            f"<th>{escape(row['set'])}{mark}</th>",
-            f"<td>{escape(row['relation'])}</td>",
+            f"<th>{escape(row['set'])}{mark}{related}</th>",
             f"<td>{row['count']:,}</td>",
         ]
-        cells += [with_interval(row["stat"], "auc"), f"<td>{cell(row['stat']['auc_paper_polarity'])}</td>"]
-        cells += [with_interval(row["stat"], "acc"), f"<td>{cell(row['stat']['tpr_at_1'])}</td>"]
-        cells += [with_interval(row["nn"], "auc"), with_interval(row["nn"], "acc")]
-        cells += [*shares(row["verdicts"]), f"<td>{escape(row['finding'])}</td>"]
+        cells += [with_interval(row["stat"], "auc"), with_interval(row["stat"], "acc")]
+        cells += [
+            f"<td>{escape(row['finding'])}</td>",
+            with_interval(row["nn"], "auc"),
+            with_interval(row["nn"], "acc"),
+        ]
         body.append(("res-own" if row["relation"] == "same sampler" else "", cells))
-    reals = result["protocol"]["images"]["held-out reals"]["count"]
-    nothing = ["<td></td>"] * 6
-    body.append(
-        (
-            "",
-            [
-                "<th>held-out reals</th><td></td>",
-                f"<td>{reals:,}</td>",
-                *nothing,
-                *shares(result["heldout_verdicts"]),
-                "<td></td>",
-            ],
-        )
-    )
     audits = f"<h3>Leak audit</h3><ol>{''.join(warnings)}</ol>" if warnings else ""
     return (
         f"<h2>One detector, other images</h2>{table(head, body)}"
@@ -107,8 +98,22 @@ def results(result: dict[str, Any]) -> str:
         "thresholds are those of the calibration. ACC is the mean of both classes' accuracies; in brackets the 95 % "
         "interval. “No better than guessing” means that the interval of the AUC holds 0.5. Member reals are real: "
         "their AUC says how far the score tells the generator's training images from others, 0.5 being not at all. The "
-        f"shaded row has the sampler of the calibration images. n/a: not measured, or too few reals to resolve.</p>{audits}"
+        f"shaded row has the sampler of the calibration images. n/a: not measured.</p>{verdicts(result)}{audits}"
     )
+
+
+def verdicts(result: dict[str, Any]) -> str:
+    """What STAT calls the images of each set, and its figures at the low end and in the paper's polarity."""
+    head = (
+        '<tr><th rowspan="2">set</th><th class="res-group" colspan="3">STAT calls its images</th><th rowspan="2">TPR at<br>FPR 1 %'
+        '</th><th rowspan="2">AUC in the<br>paper\'s polarity</th></tr><tr><th>generated</th><th>real</th><th>cannot tell</th></tr>'
+    )
+    body = [("", [f"<th>{HELDOUT}</th>", *shares(result["heldout_verdicts"]), "<td></td><td></td>"])]
+    for row in result["rows"]:
+        stat = row["stat"]
+        figures = f"<td>{cell(stat['tpr_at_1'])}</td><td>{cell(stat['auc_paper_polarity'])}</td>"
+        body.append(("", [f"<th>{escape(row['set'])}</th>", *shares(row["verdicts"]), figures]))
+    return f"<h3>What STAT calls them</h3>{table(head, body)}<p class='res-note'>n/a: fewer than 100 reals.</p>"
 
 
 def along_t_sec(result: dict[str, Any]) -> str:
