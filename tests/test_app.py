@@ -290,7 +290,7 @@ def test_without_a_detector_the_page_says_so(browser, examples: Path) -> None:
         page = browser.new_page()
         page.goto(address)
         page.wait_for_selector(".sed-state >> text=No detector could be opened", timeout=WAIT)
-        assert "secret" not in page.content()
+        assert "secret/folder" not in page.content()
         page.close()
 
 
