@@ -14,10 +14,10 @@ from sedid.storage import read_json, replacing
 from sedid.svg import Axis, Line, line_chart, round_ticks
 
 STYLE = """
-.res-bar { display: grid; grid-template-columns: minmax(60px, 1fr) 2.9em; gap: 7px; align-items: center; min-width: 120px; }
+.res-bar { display: grid; grid-template-columns: minmax(44px, 1fr) 2.9em; gap: 7px; align-items: center; min-width: 104px; }
 .res-bar i { display: block; height: 10px; border-radius: 2px; background: linear-gradient(currentColor, currentColor) no-repeat left / var(--share) 100%, var(--sed-soft); }
 .res-bar span { color: var(--body-text-color); text-align: right; }
-.res-flips td { text-align: left; } .res-flips tr.res-first > * { border-top: 1px solid var(--body-text-color-subdued); }
+.res-flips tbody th, .res-rates tbody th { min-width: 9em; } .res-flips td { text-align: left; } .res-flips tr.res-first > * { border-top: 1px solid var(--body-text-color-subdued); }
 """
 FIELDS = {"key", "name", "strength", "label", "stat", "nn"}
 METHODS = {"stat": "STAT", "nn": "NN"}
@@ -145,7 +145,7 @@ def bar(share: float, style: str) -> str:
 def flips(found: dict[str, Any]) -> str:
     """How many verdicts changed against the images as they are, by class: a table of bars."""
     methods = methods_of(found)
-    groups = "".join(f'<th class="res-group" colspan="2">{name}: verdict changed</th>' for name in methods.values())
+    groups = "".join(f'<th class="res-group" colspan="2">{name}</th>' for name in methods.values())
     kinds = "".join(f"<th>{kind} images</th>" for _ in methods for kind in CLASSES)
     rows, last = [], ""
     for row in found["rows"][1:]:
@@ -158,6 +158,11 @@ def flips(found: dict[str, Any]) -> str:
         + '<p class="res-note">Share of images whose verdict (generated, real, cannot tell) is another one than '
         "that of the same image as it is.</p>"
     )
+
+
+def p_words(p: float) -> str:
+    """A p-value in three digits."""
+    return "&lt; 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def rates(found: dict[str, Any]) -> str:
@@ -173,7 +178,7 @@ def rates(found: dict[str, Any]) -> str:
             of_method = row[key]
             low, high = of_method["auc_interval"]
             change = of_method["auc_change"]
-            moved = "" if change is None else f"{change['difference']:+.3f} ({change['p_value']:.2g})"
+            moved = "" if change is None else f"{change['difference']:+.3f} ({p_words(change['p_value'])})"
             values = (cell(of_method["auc"]), f"{low:.3f} to {high:.3f}", moved, cell(of_method["acc"]))
             cells += [f"<td>{value}</td>" for value in values]
         cells += [f"<td>{cell(row['stat']['auc_paper_polarity'])}</td>"]
@@ -184,7 +189,7 @@ def rates(found: dict[str, Any]) -> str:
         f'<th class="res-group" colspan="2">outside the references</th></tr><tr>{names}<th>real</th><th>generated</th></tr>'
     )
     return (
-        f"<h2>The figures</h2>{table(head, rows)}"
+        f"<h2>The figures</h2>{table(head, rows, 'res-rates')}"
         '<p class="res-note">Intervals are bootstrapped over images; changes are against the same images as they are, '
         "p after DeLong. ACC is at the threshold of the calibration split. Outside the references: a t-error on the way "
         "was beyond those of every calibration image, so that the page would give no verdict.</p>"

@@ -239,7 +239,7 @@ def compare(detector: Detector, before: Trace, after: Trace, t_sec: int, one: Pe
             f"difference &times;{gain:,}" if gain > 1 else "difference",
         )
         + f"</div>{table(then, now)}</div>"
-        + f'<p class="sed-fine">{FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
+        + f'<p class="sed-fine">At k = {now.k}, T_SEC = {t_sec}. {FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
         "sees. A large photograph that is re-saved at its own size changes less: it is made small afterwards.</p>"
     )
 
@@ -282,8 +282,7 @@ def table(then: Judgement, now: Judgement) -> str:
     moved = f"{change:+.0%}".replace("-", "\N{MINUS SIGN}")
     errors = f"<td>{number(then.t_error)}</td><td>{number(now.t_error)} <span>({moved})</span></td>"
     rows.insert(1 if then.stat and now.stat else 0, f"<tr><th>t-error</th>{errors}</tr>")
-    where = f"k = {now.k}, T_SEC = {now.t_sec}"
     return (
-        f'<table class="sed-before"><thead><tr><td>{where}</td><th scope="col">as it is</th><th scope="col">changed</th>'
-        f"</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+        '<table class="sed-before"><thead><tr><td></td><th scope="col">as it is</th><th scope="col">changed</th></tr>'
+        f"</thead><tbody>{''.join(rows)}</tbody></table>"
     )

@@ -128,7 +128,7 @@ CSS = """
 .sed-resave .sed-pair { flex: 1 1 280px; max-width: 440px; }
 .sed-before { border-collapse: collapse; margin: 0; width: auto; flex: 1 1 260px; max-width: 440px; font-variant-numeric: tabular-nums; }
 .sed-before th, .sed-before td { padding: 5px 8px 5px 0; border: 0; border-bottom: 1px solid var(--sed-rule); text-align: left; font-weight: 400; vertical-align: top; }
-.sed-before thead th { font-weight: 600; } .sed-before thead td, .sed-before td span { color: var(--body-text-color-subdued); }
+.sed-before thead th { font-weight: 600; } .sed-before th:first-child { width: 32%; } .sed-before td span { color: var(--body-text-color-subdued); }
 .sed-ink-cannot-tell, .sed-ink-none { color: var(--sed-undecided); }
 .sed-seen { display: flex; gap: 14px; align-items: flex-start; }
 .sed-seen .sed-frame { flex: 0 0 96px; } .sed-seen figcaption { display: none; }
