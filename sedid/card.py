@@ -81,6 +81,8 @@ def write_card(folder: Path) -> None:
     Raises:
         FileNotFoundError: the bundle was not evaluated yet.
     """
+    from sedid.studycard import STUDIES, studies  # which writes its numbers as this module does
+
     info = read_json(folder / "sedid" / "detector.json")
     results = read_json(folder / "sedid" / "results.json")
     training, stat = info.get("training", {}), info["stat"]
@@ -129,5 +131,7 @@ def write_card(folder: Path) -> None:
         verdict_table(results),
         "",
     ]
+    for command, text in studies(folder).items():
+        lines += [f"## {STUDIES[command][0]}", "", f"Written by `python -m sedid {command}`.", "", text, ""]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")

@@ -21,6 +21,12 @@ STYLE = """
 FIELDS = {"method", "title", "head", "polarity", "auc", "acc", "best_acc", "tpr_at_1", "tpr_at_01", "intervals"}
 METRICS = {"auc": "AUC", "acc": "ACC", "best_acc": "best ACC", "tpr_at_1": "TPR at<br>FPR 1 %", "tpr_at_01": "TPR at<br>FPR 0.1 %"}  # fmt: skip
 STAT = "sedid-stat"
+KINDS = {
+    "calibration_real": "calibration reals",
+    "calibration_generated": "calibration generated",
+    **REALS,
+    "generated": "generated images",
+}
 
 
 def load_comparison(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -67,7 +73,7 @@ def named(row: dict[str, Any]) -> str:
 def protocol(found: dict[str, Any]) -> str:
     """What was measured on what, the costs, and the leak audit's warning."""
     stated, config = found["protocol"], found["protocol"].get("config", {})
-    counts = ", ".join(f"{images['count']:,} {name.replace('_', ' ')}" for name, images in stated["images"].items())
+    counts = ", ".join(f"{images['count']:,} {KINDS.get(name, name)}" for name, images in stated["images"].items())
     rows: list[dict[str, Any]] = next(iter(found["rows"].values()), [])
     alone = sum(row["evaluations_alone"] for row in rows)
     shown = [
@@ -95,8 +101,7 @@ def state(found: dict[str, Any]) -> str:
         return (
             f'<p class="res-note" role="status">At work: {fitted} methods are fitted, no test image is scored yet.</p>'
         )
-    kinds = REALS | {"generated": "generated images"}
-    words = ", ".join(f"{scored[name]:,} of {sizes[name]:,} {kinds[name]}" for name in scored)
+    words = ", ".join(f"{scored[name]:,} of {sizes[name]:,} {KINDS[name]}" for name in scored)
     return f'<p class="res-note" role="status">At work: scored {words}. The figures still move.</p>'
 
 
@@ -119,12 +124,14 @@ def rows_table(found: dict[str, Any], reals: str) -> str:
     )
     lines = []
     for row in rows:
-        side = "" if row["head"] != "threshold" else f"{row['polarity']}"
+        side = "higher" if row["head"] != "threshold" else row["polarity"]
+        theirs = row.get("auc_paper_polarity")
+        raw = "" if theirs is None else f"<small>AUC if smaller: {theirs:.3f}</small>"
         speed = row.get("images_per_second_alone")
         cells = [
             f"<th>{escape(named(row))}<small>{escape(row['head'])}; {escape(row['source'])}</small></th>",
             *(with_interval(row, name) for name in METRICS),
-            f"<td>{side or 'likelier'}</td><td>{row['evaluations_alone']}</td><td>{row['evaluations_added']}</td>",
+            f"<td>{side}{raw}</td><td>{row['evaluations_alone']}</td><td>{row['evaluations_added']}</td>",
             f"<td>{'' if speed is None else f'{speed:.3g}'}</td>",
         ]
         lines.append(("res-own" if row["method"] == best else "", cells))
@@ -132,8 +139,8 @@ def rows_table(found: dict[str, Any], reals: str) -> str:
     return (
         f"<h2>The methods</h2>{table(head, lines, 'res-wide')}"
         f'<p class="res-note">{images.get("generated", 0):,} generated images against {images.get(reals, 0):,} {REALS[reals]}. '
-        "AUC is in the polarity of the calibration split. ACC is at the threshold of the calibration split, best ACC at the "
-        "one that fits these very images best, as in the papers. Below each figure its 95 % bootstrap interval. "
+        "AUC is in the polarity of the calibration split (generated if smaller, or larger); the papers' is always: generated if "
+        "smaller. ACC is at the threshold of the calibration split, best ACC at the one that fits these very images best. Below each figure its 95 % bootstrap interval. "
         "Evaluations: network evaluations an image, when the method runs alone and what it added to those before it. "
         f"The shaded row has the highest AUC on these images. {RESOLUTION}</p>"
     )

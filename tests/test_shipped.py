@@ -14,6 +14,7 @@ from sedid.detectors import Detector
 from sedid.loops.generate import provenance
 from sedid.sample import ASSETS
 from sedid.storage import read_json
+from sedid.studycard import studies
 
 ROOT = Path(__file__).parents[1]
 
@@ -46,7 +47,7 @@ def test_results_belong_to_the_shipped_checkpoint() -> None:
 @pytest.mark.parametrize("file", [ROOT / "README.md", SHIPPED / "README.md"], ids=["readme", "card"])
 def test_quoted_figures_come_from_the_results_file(file: Path) -> None:
     text, results = file.read_text(encoding="utf-8"), read_json(SHIPPED / "sedid" / "results.json")
-    for part in (results_table(results), verdict_table(results), counts_line(results)):
+    for part in (results_table(results), verdict_table(results), counts_line(results), *studies(SHIPPED).values()):
         assert part in text
 
 
