@@ -15,7 +15,7 @@ from sedid.storage import read_json
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart
 
 STYLE = """
-.res td small, .res th small { display: block; font-size: .74rem; font-weight: 400; color: var(--body-text-color-subdued); white-space: nowrap; }
+.res td small, .res th small { display: block; font-size: .74rem; font-weight: 400; color: var(--body-text-color-subdued); } .res td small { white-space: nowrap; }
 .res .res-wide th:first-child { min-width: 13rem; }
 """
 FIELDS = {"method", "title", "head", "polarity", "auc", "acc", "best_acc", "tpr_at_1", "tpr_at_01", "intervals"}
@@ -124,12 +124,14 @@ def rows_table(found: dict[str, Any], reals: str) -> str:
     )
     lines = []
     for row in rows:
+        origins = sorted({origin for origin in row.get("parameters_from", {}).values() if origin != "default"})
+        source = "; ".join([row["head"], row["source"], *(f"parameters: {origin}" for origin in origins)])
         side = "higher" if row["head"] != "threshold" else row["polarity"]
         theirs = row.get("auc_paper_polarity")
         raw = "" if theirs is None else f"<small>AUC if smaller: {theirs:.3f}</small>"
         speed = row.get("images_per_second_alone")
         cells = [
-            f"<th>{escape(named(row))}<small>{escape(row['head'])}; {escape(row['source'])}</small></th>",
+            f"<th>{escape(named(row))}<small>{escape(source)}</small></th>",
             *(with_interval(row, name) for name in METRICS),
             f"<td>{side}{raw}</td><td>{row['evaluations_alone']}</td><td>{row['evaluations_added']}</td>",
             f"<td>{'' if speed is None else f'{speed:.3g}'}</td>",

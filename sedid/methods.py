@@ -75,7 +75,7 @@ def proximal(ledger: Ledger, t: int, p: int, normalised: bool) -> Tensor:
 
         e^  = N e / ||e||_1 * sqrt(2 / pi),     N = C H W,     E|z| = sqrt(2 / pi) for z ~ N(0, 1)
 
-    (The paper prints sqrt(pi / 2); its code, and the half-normal mean it appeals to, have sqrt(2 / pi).)
+    (Transcriptions of the paper have sqrt(pi / 2) there, which is the mean of no normal noise; this follows the mean.)
 
     Raises:
         ValueError: t outside the schedule, or p below 1.
@@ -241,7 +241,7 @@ METHODS: dict[str, Method] = {
         Method("did-step", "DID of one step", "own variant", THRESHOLD, partial(mean_of, second_order_step_map), STEP),
     )
 }
-"""The methods by name, with their defaults: SecMI's and PIA's from their papers, the rest this project's."""
+"""The methods by name, with their defaults: SecMI's step and PIA's norm are their papers', the rest this project's."""
 
 
 def method_of(text: str) -> Method:
