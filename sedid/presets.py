@@ -65,7 +65,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
         "paper": {},
     },
     "choose": {
-        "demo": {"ks": (165, 330, 495), "resamples": 200},
+        "demo": {
+            "real": "sample:real[0:100]",
+            "generated": "sample:generated[0:100]",
+            "test_real": "sample:real[100:200]",
+            "test_generated": "sample:generated[100:200]",
+            "ks": (165, 330, 495),
+            "resamples": 200,
+        },
         "small": {"ks": (110, 165, 245, 330, 495)},
         "paper": {},
     },
