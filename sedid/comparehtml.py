@@ -124,8 +124,8 @@ def rows_table(found: dict[str, Any], reals: str) -> str:
     )
     lines = []
     for row in rows:
-        origins = sorted({origin for origin in row.get("parameters_from", {}).values() if origin != "default"})
-        source = "; ".join([row["head"], row["source"], *(f"parameters: {origin}" for origin in origins)])
+        calibrated = [name for name, origin in row.get("parameters_from", {}).items() if "detector" in origin]
+        source = "; ".join([row["head"], row["source"], *(["the detector's own parameters"] if calibrated else [])])
         side = "higher" if row["head"] != "threshold" else row["polarity"]
         theirs = row.get("auc_paper_polarity")
         raw = "" if theirs is None else f"<small>AUC if smaller: {theirs:.3f}</small>"

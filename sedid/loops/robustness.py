@@ -195,7 +195,7 @@ def row_of(
         **asdict(one),
         "stat": of_method(0, detector.stat[detector.chosen]),
         "nn": of_method(1, detector.nn) if neural and detector.nn else None,
-        "out_of_range": {name: float(1 - scores[name][2].mean()) for name in CLASSES},
+        "out_of_range": {name: share(scores[name][2] == 0) for name in CLASSES},
     }
 
 
