@@ -95,10 +95,31 @@ def frame_table(found: dict[str, Any]) -> str:
     return _table(["method", "as they are", "in the black frame", "paper, CelebA"], rows)
 
 
+def robustness_table(found: dict[str, Any]) -> str:
+    """robustness.json: both verdicts at the first strength of every perturbation.
+
+    Args:
+        found: what `loops.robustness` wrote.
+    """
+    rows = list({row["name"]: row for row in reversed(found["rows"])}.values())[::-1]
+    head = ["images", "STAT AUC (95 % interval)", "STAT ACC", "NN AUC (95 % interval)", "NN ACC"]
+    cells = [[row["label"], *(text for key in ("stat", "nn") if row[key] for text in judged(row[key]))] for row in rows]
+    images = found["protocol"]["images"]
+    counts = f"{images['generated']['count']:,} generated and {images['real']['count']:,} real images"
+    return f"{counts}, both changed alike, at the first strength of each kind.\n\n{_table(head, cells)}"
+
+
+def judged(row: dict[str, Any]) -> tuple[str, str]:
+    """AUC with its interval, and accuracy at the calibrated threshold."""
+    low, high = row["auc_interval"]
+    return f"{cell(row['auc'])} ({low:.3f} to {high:.3f})", cell(row["acc"])
+
+
 STUDIES: dict[str, tuple[str, Callable[[dict[str, Any]], str]]] = {
     "compare": ("Methods", methods_table),
     "generalise": ("Other samplers", samplers_table),
     "polarity": ("The black frame", frame_table),
+    "robustness": ("Robustness", robustness_table),
 }
 """Command -> (heading, table of its results)."""
 
