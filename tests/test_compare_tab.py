@@ -206,6 +206,8 @@ def test_a_visitor_compares_methods(
         visit.locator("#compare-start").click()
         expect(visit.locator("#compare-job .sed-chip")).to_have_text("running", timeout=WAIT)
         (job,) = LightStore(runs).jobs()
+        visit.reload()  # the address names the tab, and the job is found again
+        expect(visit.locator("#compare-job .sed-chip")).to_have_text("running", timeout=WAIT)
         write_comparison(job.folder, done=False)
         expect(visit.get_by_text("The figures still move.")).to_be_visible(timeout=WAIT)
         write_comparison(job.folder)

@@ -189,8 +189,7 @@ def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(
         visit.locator("#start-job").click()
         expect(visit.locator("#job .sed-chip")).to_have_text("running", timeout=WAIT)
         expect(visit.locator("#pictures svg")).to_be_visible(timeout=WAIT)  # the timer goes on looking
-        visit.reload()
-        visit.get_by_role("tab", name="Train").click()
+        visit.reload()  # the address names the tab
         expect(visit.locator("#log")).to_contain_text("working hard", timeout=WAIT)
         visit.locator("#stop-job").click()
         expect(visit.locator("#job .sed-chip")).to_have_text("stopped", timeout=WAIT)

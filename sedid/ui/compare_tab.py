@@ -14,7 +14,7 @@ from sedid.methods import METHODS
 from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
-from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, problem, refuse, small_button
+from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, problem, refuse, run_while_open, small_button
 from sedid.ui.results import CSS, as_csv, find_results, results_file, write_texts
 from sedid.ui.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.upload import refusal
@@ -73,8 +73,7 @@ def build(_: Context) -> None:
     resume.click(page.resume, shown, None, **light).then(**watch)
     delete.click(page.delete, shown, shown, js=CONFIRM, **light).then(**watch)
     timer.tick(**watch).then(fresh, [*view, drawn_from], [drawn, drawn_from], **light)
-    assert isinstance(tab.parent, gr.Tabs)
-    tab.parent.select(opened_tab, None, timer, **light)
+    run_while_open(timer, tab, TITLE)
 
     entering = tab.select(choices, [study, source], source, **light)
     entering.then(**watch)
@@ -135,11 +134,6 @@ def empty(study: Study) -> str:
         '<div class="sed-state"><b>This study has not been run yet.</b><br>Start it below, or run '
         f"<code>python -m sedid {study.command}</code>; its results appear here.</div>"
     )
-
-
-def opened_tab(event: gr.SelectData) -> gr.Timer:
-    """Look at the jobs only while the tab is open."""
-    return gr.Timer(active=event.value == TITLE)
 
 
 def turned(title: str) -> Any:

@@ -118,6 +118,24 @@ def slice_of(spec: str, count: int) -> tuple[str, int]:
     return name, first
 
 
+def run_while_open(timer: gr.Timer, tab: gr.Tab, title: str) -> Any:
+    """Let a timer run only while its tab is open.
+
+    A tab that the page's address opened tells only itself so, and one that is left only the row of tabs.
+
+    Returns:
+        The event of opening the tab, for more to follow.
+    """
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    assert isinstance(tab.parent, gr.Tabs)
+
+    def moved(event: gr.SelectData) -> gr.Timer:
+        return gr.Timer(active=event.value == title)
+
+    tab.parent.select(moved, None, timer, **light)
+    return tab.select(lambda: gr.Timer(active=True), None, timer, **light)
+
+
 def refuse() -> None:
     """Hold the line where jobs are off, whatever the page shows."""
     if form.refusal():

@@ -14,7 +14,7 @@ from sedid.loops.sweep import SweepConfig
 from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
-from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, halves, problem, refuse, small_button
+from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, halves, problem, refuse, run_while_open, small_button
 from sedid.ui.results import as_csv, find_results, write_texts
 from sedid.ui.upload import refusal
 
@@ -83,8 +83,7 @@ def build(_: Context) -> None:
     resume.click(page.resume, shown, None, **light).then(**watch)
     delete.click(page.delete, shown, shown, js=CONFIRM, **light).then(**watch)
     timer.tick(**watch)
-    assert isinstance(tab.parent, gr.Tabs)
-    tab.parent.select(opened_tab, None, timer, **light)
+    run_while_open(timer, tab, TITLE)
 
     figures = [source, k, theirs]
     entering = tab.select(choices, source, source, **light)
@@ -125,11 +124,6 @@ class Page(Watch):
             self.store.start("sweep", settings)
         except (ValueError, OSError) as error:
             raise problem(error) from error
-
-
-def opened_tab(event: gr.SelectData) -> gr.Timer:
-    """Look at the jobs only while the tab is open."""
-    return gr.Timer(active=event.value == TITLE)
 
 
 def choices(label: str | None) -> Any:

@@ -11,7 +11,7 @@ from sedid.presets import PRESETS
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
 from sedid.ui.context import Context
-from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, refuse, small_button
+from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, refuse, run_while_open, small_button
 
 TITLE = "Train"
 SHOWN = 30  # jobs in the list
@@ -20,6 +20,7 @@ SHOWN = 30  # jobs in the list
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab = gr.context.Context.block
+    assert isinstance(tab, gr.Tab)
     page = Page(JobStore())
     refusal = form.refusal()
     seen = gr.State({})
@@ -79,9 +80,7 @@ def build(context: Context) -> None:
     delete.click(page.delete, jobs, jobs, js=CONFIRM, **light).then(**watch)
     jobs.input(**watch)
     timer.tick(**watch)
-    assert tab is not None
-    assert isinstance(tab.parent, gr.Tabs)
-    opened = tab.parent.select(page.opened, None, timer, **light)
+    opened = run_while_open(timer, tab, TITLE)
     opened.success(**watch)
     opened.success(page.offer, None, [fields["detector"], fields["generated"]], **light)
 
@@ -92,10 +91,6 @@ class Page(Actions):
     def __init__(self, store: JobStore) -> None:
         super().__init__(store)
         self.names: list[str] = []
-
-    def opened(self, event: gr.SelectData) -> gr.Timer:
-        """Look at the jobs only while the tab is open."""
-        return gr.Timer(active=event.value == TITLE)
 
     def offer(self) -> list[Any]:
         """What jobs have made meanwhile; what was chosen stays."""
