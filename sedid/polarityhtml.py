@@ -186,6 +186,8 @@ def scatter(arrays: dict[str, np.ndarray], t_sec: int, statistic: str) -> str:
 
 def name_of(row: dict[str, Any]) -> str:
     """What a method of the lesson is called."""
+    if "title" in row:
+        return str(row["title"])
     if row["method"] == "existing":
         return f"Training loss, t = {row['t']}"
     return f"{'STAT' if row['method'] == 'stat' else 'NN'}, k {row['k']}, T_SEC {row['t_sec']}"
@@ -196,6 +198,8 @@ def theirs(row: dict[str, Any]) -> str:
     if row["method"] == "stat":
         found = paper.table_1("CelebA", row["k"], row["t_sec"])
         return f"{found[0]:.4f}" if found else ""
+    if row["method"] not in paper.TABLE_2:
+        return ""
     return f"{paper.TABLE_2[row['method']][paper.DATA_SETS.index('CelebA')][0]:.4f}"
 
 

@@ -88,10 +88,19 @@ def frame_table(found: dict[str, Any]) -> str:
         if row["method"] == "stat":
             name, theirs = f"STAT, T_SEC {row['t_sec']}", paper.table_1("CelebA", row["k"], row["t_sec"])
             published = theirs[0] if theirs else None
+        elif row["method"] not in paper.TABLE_2:
+            name, published = row["title"], None
         else:
             name = "NN" if row["method"] == "nn" else f"training loss, t = {row['t']}"
             published = paper.TABLE_2[row["method"]][place][0]
-        rows.append([name, cell(row["plain"]["value"]), cell(row["framed"]["value"]), cell(published)])
+        rows.append(
+            [
+                name,
+                cell(row["plain"]["value"]),
+                cell(row["framed"]["value"]),
+                "" if published is None else cell(published),
+            ]
+        )
     return _table(["method", "as they are", "in the black frame", "paper, CelebA"], rows)
 
 

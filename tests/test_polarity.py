@@ -17,11 +17,13 @@ from sedid.bundle import load_detector
 from sedid.confounds import LEAST, auc_of_smaller, finding, halves, held_equal, spearman, verdict_on
 from sedid.data import as_model_input, fingerprint
 from sedid.imagestats import STATISTICS
-from sedid.loops.celeba_frame import framed, lesson
+from sedid.ledger import Ledger
+from sedid.loops.celeba_frame import PEERS, framed, lesson
 from sedid.loops.checked import check_unused
 from sedid.loops.existing import training_losses
 from sedid.loops.polarity import PolarityConfig, chain, polarity
 from sedid.loops.score import score
+from sedid.methods import proximal
 from sedid.metrics import measure
 from sedid.models import load_unet
 from sedid.noisefloor import noise_floor
@@ -176,7 +178,15 @@ def test_the_lesson_measures_both_and_the_audit_sees_the_frame() -> None:
         scores[name], probabilities[name] = finish(score(detector, values, [K]))
     found = finish(lesson(detector, images, scores, probabilities))
     methods = {(row["method"], row.get("t_sec", row.get("t"))): row for row in found["methods"]}
-    assert list(methods) == [*[("stat", K * n) for n in range(1, 7)], ("nn", 330), ("existing", 20)]
+    peers = [
+        ("secmi-stat", None),
+        ("pia", None),
+        ("pian", None),
+        ("dire-stat", None),
+        ("did", None),
+        ("did-step", None),
+    ]
+    assert list(methods) == [*[("stat", K * n) for n in range(1, 7)], ("nn", 330), ("existing", 20), *peers]
     inside = framed(images["generated"])
     in_frame, nn_framed = finish(score(detector, inside, [K]))
     for t_sec in (165, 990):
@@ -190,6 +200,11 @@ def test_the_lesson_measures_both_and_the_audit_sees_the_frame() -> None:
         finish(training_losses(detector, values, 20, 1, seed)) for seed, values in enumerate((images["real"], inside))
     ]
     assert methods["existing", 20]["framed"]["value"] == measure(-losses[0], -losses[1]).auc
+    pia = [
+        proximal(Ledger(detector.eps_model, detector.schedule, as_model_input(values)), 200, 4, False).double().numpy()
+        for values in (images["real"], inside)
+    ]
+    assert methods["pia", None]["framed"]["value"] == measure(-pia[0], -pia[1]).auc
     assert 0.05 < found["picture_share"] < 0.1
     assert "border" in found["audit_framed"]["warning"]
     assert "border" not in found["audit_plain"]["warning"]
@@ -257,7 +272,7 @@ def test_the_loop_from_images_to_results(tmp_path: Path, tiny_bundle: Path) -> N
     assert [row["t_sec"] for row in result["noise"]] == [330, 660, 990]
     assert result["protocol"]["noise_images"] == 2
     assert result["protocol"]["images"]["real"]["sha256"] == fingerprint(pictures(LEAST, 1))
-    assert {row["method"] for row in result["frame"]["methods"]} == {"stat"}
+    assert {row["method"] for row in result["frame"]["methods"]} == {"stat", *(method.name for method in PEERS)}
     detector = load_detector(tiny_bundle, "cpu")
     with np.load(tmp_path / "out" / "polarity-scores.npz", allow_pickle=False) as kept:
         assert kept["errors_real"].shape == (3, LEAST)
@@ -278,7 +293,8 @@ def test_a_classifier_is_measured_at_its_own_k(tmp_path: Path) -> None:
     config = PolarityConfig(str(shared_bundle()), **sets(tmp_path, 3), k=495, noise_images=0, out=str(tmp_path))
     result = finish(polarity(config))
     assert {row["k"] for row in result["rows"]} == {495}
-    assert {(row["method"], row["k"]) for row in result["frame"]["methods"]} == {("stat", 495), ("stat", K), ("nn", K)}
+    own = {(row["method"], row["k"]) for row in result["frame"]["methods"] if "k" in row}
+    assert own == {("stat", 495), ("stat", K), ("nn", K)}
     assert result["noise"] == []
     assert result["rows"][0]["held_equal"] is None
     assert "at least" in result["audit"]["skipped"]

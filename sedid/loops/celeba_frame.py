@@ -15,9 +15,14 @@ from sedid.confounds import auc_of_smaller
 from sedid.data import CELEBA_CROP
 from sedid.detectors import Detector
 from sedid.loops.checked import audited
+from sedid.loops.compare import measure_set
 from sedid.loops.existing import read_existing, training_losses
 from sedid.loops.score import Scores, score
+from sedid.methods import METHODS, THRESHOLD
 from sedid.progress import Progress
+
+PEERS = [method for name, method in METHODS.items() if method.head == THRESHOLD and name not in ("sedid-stat", "loss")]
+"""The statistics of other papers, at their defaults."""
 
 
 def framed(images: np.ndarray, crop: int = CELEBA_CROP) -> np.ndarray:
@@ -45,8 +50,8 @@ def lesson(
 ) -> Generator[Progress, None, dict[str, Any]]:
     """AUC of every method with and without the frame, and what the leak audit says of either.
 
-    STAT and the training loss have the paper's polarity (smaller means generated), the NN its own. The training loss is
-    measured at its calibrated timestep, and left out where it was not calibrated.
+    All statistics have their papers' polarity (smaller means generated), the NN its own. The training loss is measured
+    at its calibrated timestep, and left out where it was not calibrated.
 
     Args:
         images: uint8 (N, H, W, 3) by "real" and "generated".
@@ -74,6 +79,13 @@ def lesson(
             how = (existing["t"], existing["noises"], min(seed, 1), batch_size, "training loss, for the frame")
             losses.append((yield from training_losses(detector, values, *how)))
         add("existing", *losses, t=existing["t"])
+    measured = []
+    for values in (images["real"], images["generated"], inside):
+        stage = "peers, for the frame"
+        measured.append((yield from measure_set(detector, PEERS, values, 0, batch_size, stage)))
+    for method, *of_sets in zip(PEERS, *measured, strict=True):
+        add(method.name, *of_sets)
+        methods[-1]["title"] = method.title
     return {
         "transform": f"torchvision CenterCrop({CELEBA_CROP}), Resize({inside.shape[1]})",
         "picture_share": float(np.mean(inside.any(axis=(0, 3)))),
