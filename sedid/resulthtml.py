@@ -16,7 +16,7 @@ from sedid.svg import SHARES, Axis, Line, histogram, line_chart
 
 STYLE = """
 .res h2 { font-size: 1.05rem; font-weight: 620; margin: 1.4rem 0 .3rem; } .res h3 { font-size: .95rem; font-weight: 620; margin: .8rem 0 .3rem; }
-.res p { margin: .3rem 0; max-width: 62rem; } .res .res-note { color: var(--body-text-color-subdued); font-size: .84rem; }
+.res p { margin: .3rem 0; max-width: 62rem; } .res ol { padding-left: 1.5rem; } .res .res-note { color: var(--body-text-color-subdued); font-size: .84rem; }
 .res-tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 0 36px; } .res-tables > div { min-width: 0; }
 .res-scroll { overflow-x: auto; }
 .res table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; margin: .4rem 0; width: auto; min-width: 0; }
