@@ -6,9 +6,8 @@ from typing import Any
 
 from sedid import resulthtml, svg
 from sedid.card import cell
-from sedid.htmlreport import PAGE_STYLE
+from sedid.htmlreport import page
 from sedid.perturb import FAMILIES
-from sedid.report import LIMITS
 from sedid.resulthtml import facts, leaks, made_by, table
 from sedid.storage import read_json, replacing
 from sedid.svg import Axis, Line, line_chart, round_ticks
@@ -208,10 +207,5 @@ def write_page(found: dict[str, Any], out: Path) -> None:
         OSError: the file cannot be written.
     """
     title = f"SeDID: {found['protocol'].get('config', {}).get('detector', '?')} under perturbations"
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{svg.STYLE}{resulthtml.STYLE}{STYLE}{PAGE_STYLE}</style></head><body>"
-        f'<main class="res"><h1>{escape(title)}</h1><p>{escape(LIMITS)}</p>{parts(found)}</main></body></html>\n'
-    )
     with replacing(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(page(title, parts(found), svg.STYLE + resulthtml.STYLE + STYLE), encoding="utf-8")

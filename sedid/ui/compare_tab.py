@@ -94,11 +94,6 @@ class Page(Watch):
     def __init__(self, store: JobStore) -> None:
         super().__init__(store, tuple(study.command for study in STUDIES), has_results)
 
-    def offer(self) -> list[Any]:
-        """What jobs have made meanwhile; what was chosen stays."""
-        jobs = self.store.jobs()
-        return [gr.Dropdown(choices=form.detectors(jobs)), gr.Dropdown(choices=form.generated_sets(jobs))]
-
     def start(
         self, title: str, detector: str, real: str, generated: list[str], count: float | None, methods: list[str]
     ) -> None:

@@ -22,6 +22,11 @@ class Actions:
     def __init__(self, store: JobStore) -> None:
         self.store = store
 
+    def offer(self) -> list[Any]:
+        """Detectors and generated sets that jobs have made meanwhile; what was chosen stays."""
+        jobs = self.store.jobs()
+        return [gr.Dropdown(choices=form.detectors(jobs)), gr.Dropdown(choices=form.generated_sets(jobs))]
+
     def stop(self, id: str | None) -> None:
         """Stop the chosen job."""
         self._act(self.store.stop, id)

@@ -101,11 +101,6 @@ class Page(Watch):
     def __init__(self, store: JobStore) -> None:
         super().__init__(store, ("sweep",), lambda job: job.state == "done")
 
-    def offer(self) -> list[Any]:
-        """What jobs have made meanwhile; what was chosen stays."""
-        jobs = self.store.jobs()
-        return [gr.Dropdown(choices=form.detectors(jobs)), gr.Dropdown(choices=form.generated_sets(jobs))]
-
     def start(self, detector: str, real: str, generated: str, ks: list[str], count: float | None) -> None:
         """Start a sweep as a job.
 

@@ -92,11 +92,6 @@ class Page(Actions):
         super().__init__(store)
         self.names: list[str] = []
 
-    def offer(self) -> list[Any]:
-        """What jobs have made meanwhile; what was chosen stays."""
-        jobs = self.store.jobs()
-        return [gr.Dropdown(choices=form.detectors(jobs)), gr.Dropdown(choices=form.generated_sets(jobs))]
-
     def choose(self, stage: str) -> list[Any]:
         """The fields of a stage, with what can be chosen now."""
         jobs = self.store.jobs()
