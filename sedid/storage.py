@@ -103,6 +103,26 @@ def stored_tensors(file: Path) -> Iterator[Any]:
         raise ValueError(f"{file} is damaged or no safetensors file ({error})") from error
 
 
+def write_kept(file: Path, key: str, arrays: dict[str, Any]) -> None:
+    """Keep arrays (.npz, atomically) for a run that may be interrupted, under the key of what they depend on."""
+    import numpy as np
+
+    with replacing(file) as temporary:
+        np.savez(temporary, key=key, **arrays)
+
+
+def read_kept(file: Path, key: str) -> dict[str, Any] | None:
+    """Arrays that were kept under this key; None if there are none, or only of another run."""
+    import numpy as np
+
+    if not file.is_file():
+        return None
+    with np.load(file, allow_pickle=False) as stored:
+        if str(stored["key"]) != key:
+            return None
+        return {name: stored[name] for name in stored.files if name != "key"}
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, atomically."""
     with replacing(path) as temporary:

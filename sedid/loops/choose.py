@@ -33,7 +33,7 @@ from sedid.progress import Progress
 from sedid.reliability import Classes, conformal, isotonic, platt, reliability
 from sedid.sequential import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 from sedid.statistics import delong, intervals
-from sedid.storage import read_json, replacing, write_json
+from sedid.storage import read_json, read_kept, write_json, write_kept
 
 SETS = ("real", "generated", "test_real", "test_generated")
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
@@ -90,7 +90,7 @@ def score_k(
 
     Read from `file` if it was written under this key, else scored and kept.
     """
-    kept = processes.on_main(_read, file, key)
+    kept = processes.on_main(read_kept, file, key)
     if kept is not None:
         return kept
     found = {}
@@ -100,22 +100,8 @@ def score_k(
         found[name] = np.stack(list(errors.values()))
         if probabilities is not None:
             found[f"nn_{name}"] = probabilities
-    processes.on_main(_write, file, key, found)
+    processes.on_main(write_kept, file, key, found)
     return found
-
-
-def _read(file: Path, key: str) -> dict[str, np.ndarray] | None:
-    if not file.is_file():
-        return None
-    with np.load(file, allow_pickle=False) as stored:
-        if str(stored["key"]) != key:
-            return None
-        return {name: stored[name] for name in stored.files if name != "key"}
-
-
-def _write(file: Path, key: str, found: dict[str, np.ndarray]) -> None:
-    with replacing(file) as temporary:
-        np.savez(temporary, key=key, **found)  # type: ignore[arg-type]
 
 
 def score_all(

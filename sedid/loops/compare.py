@@ -37,7 +37,7 @@ from sedid.loops.heads import LEAST, fit_head, kept
 from sedid.loops.train_nn import TrainNNConfig
 from sedid.methods import METHODS, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
-from sedid.storage import replacing
+from sedid.storage import read_kept, write_kept
 
 CALIBRATION = ("real", "generated")
 TEST = {"heldout": "test_real", "generated": "test_generated", "members": "members"}
@@ -143,23 +143,6 @@ def measure_set(
     return [np.concatenate(parts) for parts in zip(*processes.gathered(found), strict=True)]
 
 
-def read_measured(file: Path, key: str) -> list[np.ndarray] | None:
-    """Kept measurements; None if there are none of this very run."""
-    if not file.is_file():
-        return None
-    with np.load(file, allow_pickle=False) as stored:
-        if str(stored["key"]) != key:
-            return None
-        return [stored[f"measured_{number}"] for number in range(len(stored.files) - 1)]
-
-
-def write_measured(file: Path, key: str, measured: list[np.ndarray]) -> None:
-    """Keep the measurements of a calibration set."""
-    arrays = {f"measured_{number}": values for number, values in enumerate(measured)}
-    with replacing(file) as temporary:
-        np.savez(temporary, key=key, **arrays)  # type: ignore[arg-type]
-
-
 def score_tests(
     detector: Detector, comparison: Comparison, images: dict[str, np.ndarray], seeds: dict[str, int], batch_size: int
 ) -> Generator[Progress, None, dict[str, np.ndarray]]:
@@ -254,10 +237,12 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
     for name, images in calibration.items():
         what, stage = f"calibration_{name}", f"measuring {name} calibration images"
         key = json.dumps([checkpoint_hash(folder), prints[what], seeds[what], asked, config.precision])
-        found = processes.on_main(read_measured, kept_in[name], key)
+        stored = processes.on_main(read_kept, kept_in[name], key)
+        found = None if stored is None else list(stored.values())
         if found is None:
             found = yield from measure_set(detector, methods, images, seeds[what], config.batch_size, stage)
-            processes.on_main(write_measured, kept_in[name], key, found)
+            numbered = {f"measured_{number}": values for number, values in enumerate(found)}
+            processes.on_main(write_kept, kept_in[name], key, numbered)
         measured[name] = found
     meter = Meter("fitting the methods", len(methods), "methods")
     for number, method in enumerate(methods):

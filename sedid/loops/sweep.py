@@ -24,7 +24,7 @@ from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
 from sedid.progress import Progress
-from sedid.storage import replacing, write_json
+from sedid.storage import read_kept, write_json, write_kept
 
 SETS = ("real", "generated", "test_real", "test_generated")
 
@@ -79,35 +79,21 @@ def rows_of(scores: dict[str, Scores]) -> list[dict[str, Any]]:
     return rows
 
 
-def read_scores(file: Path, key: str, k: int) -> dict[str, Scores] | None:
-    """The t-errors at k by set; None if the file is not there or was written under another key."""
-    if not file.is_file():
-        return None
-    with np.load(file, allow_pickle=False) as stored:
-        if str(stored["key"]) != key:
-            return None
-        sets = [name for name in SETS if name in stored.files]
-        return {name: {(k, k * (row + 1)): values for row, values in enumerate(stored[name])} for name in sets}
-
-
-def write_scores(file: Path, key: str, found: dict[str, Scores]) -> None:
-    """Keep the t-errors of all sets at one k."""
-    with replacing(file) as temporary:
-        np.savez(temporary, key=key, **{name: np.stack(list(values.values())) for name, values in found.items()})  # type: ignore[arg-type]
-
-
 def score_k(
     detector: Detector, images: dict[str, np.ndarray], k: int, batch_size: int, file: Path, key: str
 ) -> Generator[Progress, None, dict[str, Scores]]:
     """The t-errors of all sets at one k: read from `file` if it was written under this key, else scored and kept."""
-    kept = processes.on_main(read_scores, file, key, k)
+    kept = processes.on_main(read_kept, file, key)
     if kept is not None:
-        return kept
+        return {
+            name: {(k, k * (row + 1)): values for row, values in enumerate(kept[name])} for name in SETS if name in kept
+        }
     found = {}
     for name, values in images.items():
         stage = f"k = {k}: {name.replace('_', ' ')} images"
         found[name], _ = yield from score(detector, values, [k], batch_size, stage)
-    processes.on_main(write_scores, file, key, found)
+    arrays = {name: np.stack(list(values.values())) for name, values in found.items()}
+    processes.on_main(write_kept, file, key, arrays)
     return found
 
 
