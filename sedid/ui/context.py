@@ -3,14 +3,17 @@
 import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from sedid.detectors import Detector, Trace, as_seen
+from sedid.detectors import Detector, Judgement, Trace, as_seen
+from sedid.loops.score import Scores, score
+from sedid.progress import finish
+from sedid.scorefile import judge_images
 from sedid.ui.menu import DEFAULT, Menu
 
 START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
@@ -221,3 +224,19 @@ class Context:
                 report(done, total)
         self.traces.put(key, trace)
         return trace
+
+    def judge(self, images: np.ndarray, k: int, t_sec: int, source: str = DEFAULT) -> list[Judgement]:
+        """Both verdicts on a few images, uint8 (N, H, W, 3), walked to T_SEC now; no trace is kept.
+
+        Raises:
+            OSError, ValueError: as `walk`.
+        """
+        return judge_images(self.detector(source), images, k, t_sec)
+
+    def score(self, images: np.ndarray, ks: Sequence[int], source: str = DEFAULT) -> tuple[Scores, np.ndarray | None]:
+        """t-errors at every T_SEC of every k, and the classifier's probabilities, of a few images (`loops.score`).
+
+        Raises:
+            OSError, ValueError: as `walk`.
+        """
+        return finish(score(self.detector(source), images, ks, batch_size=max(1, len(images))))

@@ -1,0 +1,206 @@
+"""Score the reference set of the Gallery tab (the embedded sample) once, so that the page need not.
+
+The output, sedid/gallery.npz in the bundle:
+
+    stated              JSON text: the checkpoint, the calibration, the images and the versions behind the scores
+    pairs               int32 (P, 2): k and T_SEC of the rows of `stat_<label>`
+    stat_<label>        float64 (P, N): t-errors; labels are real and generated
+    nn_<label>          float64 (N,): the classifier's probabilities, where there is a classifier
+
+Verdicts are not kept: they follow from the scores and the detector's calibration (`judged`).
+"""
+
+import hashlib
+import json
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid import processes
+from sedid.bundle import load_detector, own_folder, resolve, versions
+from sedid.data import fingerprint, load_images
+from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector
+from sedid.loops.score import Scores, score
+from sedid.progress import Progress
+from sedid.storage import replacing
+
+FILE = "gallery.npz"
+LABELS = (REAL, GENERATED)
+
+
+@dataclass(frozen=True)
+class GalleryConfig:
+    """Settings of one run."""
+
+    detector: str
+    real: str = "sample:real"
+    generated: str = "sample:generated"
+    out: str = ""  # file; "" is sedid/gallery.npz in the bundle
+    batch_size: int = 32
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """The scores of the reference set.
+
+    Attributes:
+        stated: what they belong to, as `stated_by`.
+        scores: t-errors by label and (k, T_SEC), float64 (N,).
+        probabilities: the classifier's probabilities of "generated" by label, float64 (N,); empty without one.
+    """
+
+    stated: dict[str, Any]
+    scores: dict[str, Scores] = field(repr=False)
+    probabilities: dict[str, np.ndarray] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What a detector says of one image of known label.
+
+    Attributes:
+        label: real or generated.
+        place: its place in its set, from 0.
+        t_error: at the detector's pair.
+        stat, nn: generated, real or cannot tell; "" where there is no such verdict. Out of range is cannot tell.
+        probability: of "generated"; None without a classifier.
+    """
+
+    label: str
+    place: int
+    t_error: float
+    stat: str
+    nn: str
+    probability: float | None
+
+
+def step_sizes(detector: Detector) -> list[int]:
+    """The k that are scored: that of the detector's pair, and the classifier's."""
+    return sorted({detector.pair()[0]} | ({detector.nn.k} if detector.nn else set()))
+
+
+def stated_by(detector: Detector, images: dict[str, np.ndarray]) -> dict[str, Any]:
+    """What the scores of these images depend on; equal values mean equal scores and verdicts.
+
+    Args:
+        images: uint8 (N, H, W, 3) by label.
+    """
+    used = {part: detector.info.get(part) for part in ("stat", "nn")}
+    calibration = hashlib.sha256(json.dumps(used, sort_keys=True).encode()).hexdigest()
+    return {
+        "checkpoint_sha256": detector.info.get("checkpoint_sha256", detector.name),
+        "calibration_sha256": calibration,
+        "pair": list(detector.pair()),
+        "images": {
+            label: {"count": len(values), "sha256": fingerprint(values)} for label, values in images.items()
+        },
+    }  # fmt: skip
+
+
+def stale(gallery: Gallery, detector: Detector, images: dict[str, np.ndarray]) -> str:
+    """Why scores are not those of this detector and these images, as the end of a sentence; "" where they are."""
+    wanted = stated_by(detector, images)
+    differing = [name for name, value in wanted.items() if gallery.stated.get(name) != value]
+    words = {
+        "checkpoint_sha256": "another checkpoint",
+        "calibration_sha256": "another calibration",
+        "pair": "another pair of k and T_SEC",
+        "images": "other images",
+    }
+    return f"they belong to {words[differing[0]]}" if differing else ""
+
+
+def gallery(config: GalleryConfig) -> Generator[Progress, None, Gallery]:
+    """Score both sets at every T_SEC of the calibrated k and write the file; returns what is in it.
+
+    Raises:
+        ValueError, OSError: the detector or the images cannot be read, or the file cannot be written.
+    """
+    folder = resolve(config.detector) if config.out else own_folder(config.detector)
+    detector = load_detector(folder, config.device, config.precision, config.compile)
+    specs = {REAL: config.real, GENERATED: config.generated}
+    images = {label: load_images(spec, detector.size, detector.center_crop) for label, spec in specs.items()}
+    scores: dict[str, Scores] = {}
+    probabilities: dict[str, np.ndarray] = {}
+    for label in LABELS:
+        stage = f"scoring {label} images"
+        scores[label], found = yield from score(detector, images[label], step_sizes(detector), config.batch_size, stage)
+        if found is not None:
+            probabilities[label] = found
+    settings = asdict(config) | {name: Path(getattr(config, name)).name for name in ("detector", "out", *LABELS)}
+    made = Gallery(stated_by(detector, images) | {"versions": versions(), "config": settings}, scores, probabilities)
+    processes.on_main(write_gallery, made, Path(config.out) if config.out else folder / "sedid" / FILE)
+    return made
+
+
+def write_gallery(made: Gallery, file: Path) -> None:
+    """Write scores as described at the top of this module."""
+    arrays = {f"nn_{label}": values for label, values in made.probabilities.items()}
+    arrays |= {f"stat_{label}": np.stack(list(values.values())) for label, values in made.scores.items()}
+    pairs = np.array(list(made.scores[REAL]), np.int32)
+    with replacing(file) as temporary:
+        np.savez_compressed(temporary, stated=json.dumps(made.stated), pairs=pairs, **arrays)
+
+
+def read_gallery(file: Path) -> Gallery:
+    """Read a file of `write_gallery`.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is damaged or something else.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"there is no {file}")
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            pairs = [(int(k), int(t_sec)) for k, t_sec in stored["pairs"]]
+            scores = {label: dict(zip(pairs, stored[f"stat_{label}"], strict=True)) for label in LABELS}
+            probabilities = {label: stored[f"nn_{label}"] for label in LABELS if f"nn_{label}" in stored.files}
+            stated = dict(json.loads(str(stored["stated"])))
+    except Exception as error:  # numpy and zipfile raise nearly anything on damaged files
+        raise ValueError(f"{file} is damaged or not a file of `python -m sedid gallery`") from error
+    return Gallery(stated, scores, probabilities)
+
+
+def joined(parts: Sequence[tuple[Scores, np.ndarray | None]]) -> tuple[Scores, np.ndarray | None]:
+    """The scores of successive slices of a set (`score`) as those of the whole."""
+    scores = {pair: np.concatenate([part[pair] for part, _ in parts]) for pair in parts[0][0]}
+    known = [probabilities for _, probabilities in parts if probabilities is not None]
+    return scores, np.concatenate(known) if len(known) == len(parts) else None
+
+
+def judged(gallery: Gallery, detector: Detector) -> list[Judged]:
+    """Both verdicts on every image at the detector's pair, reals first: those of `Detector.judge`.
+
+    Args:
+        gallery: scores of this very detector.
+    """
+    k, t_sec = detector.pair()
+    stat, rows = detector.stat.get((k, t_sec)), []
+    for label in LABELS:
+        scores, probabilities = gallery.scores[label], gallery.probabilities.get(label)
+        for place, t_error in enumerate(scores[k, t_sec].tolist()):
+            call = nn = ""
+            if stat:
+                call = stat.verdict(t_error) if _in_range(detector, scores, place, k, t_sec) else UNDECIDED
+            probability = None if probabilities is None else float(probabilities[place])
+            if detector.nn and probability is not None:
+                within = _in_range(detector, scores, place, detector.nn.k, detector.nn.t_sec)
+                nn = detector.nn.verdict(probability) if within else UNDECIDED
+            rows.append(Judged(label, place, t_error, call, nn, probability))
+    return rows
+
+
+def _in_range(detector: Detector, scores: Scores, place: int, k: int, t_sec: int) -> bool:
+    """Whether an image's t-errors lie among the references all the way to T_SEC (`Detector.judge_walk`)."""
+    return all(
+        calibration.in_range(float(scores[pair][place]))
+        for pair, calibration in detector.stat.items()
+        if pair[0] == k and pair[1] <= t_sec
+    )
