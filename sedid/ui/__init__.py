@@ -78,7 +78,8 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
     from sedid.ui import learn_style, results, train_view
-    from sedid.ui.theme import CSS, make_theme
+    from sedid.ui.style import CSS
+    from sedid.ui.theme import make_theme
 
     return {
         "server_name": os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
