@@ -1,6 +1,5 @@
 """The look: Gradio's theme with system fonts. The style sheet is `sedid.ui.style`."""
 
-
 import gradio as gr
 
 
