@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from sedid.detectors import Detector, Judgement, Trace, as_seen
+from sedid.judging import judge_in_batches
 from sedid.loops.score import Scores, score
 from sedid.progress import finish
-from sedid.scorefile import judge_images
 from sedid.ui.menu import DEFAULT, Menu
 
 START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
@@ -225,13 +225,31 @@ class Context:
         self.traces.put(key, trace)
         return trace
 
-    def judge(self, images: np.ndarray, k: int, t_sec: int, source: str = DEFAULT) -> list[Judgement]:
-        """Both verdicts on a few images, uint8 (N, H, W, 3), walked to T_SEC now; no trace is kept.
+    def judge(
+        self,
+        images: np.ndarray,
+        k: int,
+        t_sec: int,
+        source: str = DEFAULT,
+        session: str | None = None,
+        report: Callable[[int, int], None] | None = None,
+    ) -> list[Judgement]:
+        """Both verdicts on any number of images, uint8 (N, H, W, 3), walked to T_SEC now in batches; no trace is kept.
+
+        Args:
+            session, report: as `walk`; told after every evaluation of a batch.
 
         Raises:
-            OSError, ValueError: as `walk`.
+            Stopped, OSError, ValueError: as `walk`.
         """
-        return judge_images(self.detector(source), images, k, t_sec)
+
+        def watch(done: int, total: int) -> None:
+            if session is not None and not self.turns.wants(session, k):
+                raise Stopped
+            if report is not None:
+                report(done, total)
+
+        return judge_in_batches(self.detector(source), images, k, t_sec, watch)
 
     def score(self, images: np.ndarray, ks: Sequence[int], source: str = DEFAULT) -> tuple[Scores, np.ndarray | None]:
         """t-errors at every T_SEC of every k, and the classifier's probabilities, of a few images (`loops.score`).

@@ -1,0 +1,62 @@
+"""Many images judged at one (k, T_SEC) in batches, and their calls as words to be counted."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+
+import numpy as np
+
+from sedid.detectors import Detector, Judgement, Verdict
+from sedid.diffusion import Point, check_step
+
+BATCH = 32
+METHODS = ("STAT", "NN")
+OUTSIDE = "outside the calibrated range"
+
+Report = Callable[[int, int], None]
+"""Told (evaluations of a batch done, in all) after each one; an exception of it ends the work."""
+
+
+def judge_in_batches(
+    detector: Detector, images: np.ndarray, k: int, t_sec: int, report: Report | None = None, batch: int = BATCH
+) -> list[Judgement]:
+    """Both verdicts on every image, in order; each trajectory is walked to T_SEC only and not kept.
+
+    Args:
+        images: uint8 (N, size, size, 3), as the detector sees them; N may be 0.
+        batch: images at a time; of no influence on the scores but for rounding.
+
+    Raises:
+        ValueError: T_SEC is not a multiple of k within the schedule.
+    """
+    check_step(detector.schedule, k, t_sec)
+    steps, starts = t_sec // k + 1, range(0, len(images), batch)
+
+    def watched(points: Iterator[Point], before: int) -> Iterator[Point]:
+        for done, point in enumerate(points, before + 1):
+            if report is not None:
+                report(done, steps * len(starts))
+            yield point
+
+    found: list[Judgement] = []
+    for number, start in enumerate(starts):
+        points = detector.walk(images[start : start + batch], k, t_sec)
+        found += detector.judge_walk(k, watched(points, number * steps))
+    return found
+
+
+def verdict_of(judgement: Judgement, method: str) -> Verdict | None:
+    """The verdict of one of METHODS; None where nothing is calibrated."""
+    return judgement.stat if method == "STAT" else judgement.nn
+
+
+def call(verdict: Verdict | None) -> str | None:
+    """What a verdict comes to: "generated", "real", "cannot tell" or OUTSIDE; None without one."""
+    if verdict is None:
+        return None
+    return verdict.call if verdict.in_range else OUTSIDE
+
+
+def calls(judgements: Iterable[Judgement], method: str) -> Counter[str]:
+    """How many images got which call; empty where nothing is calibrated."""
+    found = (call(verdict_of(judgement, method)) for judgement in judgements)
+    return Counter(name for name in found if name is not None)
