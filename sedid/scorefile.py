@@ -47,6 +47,22 @@ def judged_cells(detector: Detector, batch: Sequence[Item], k: int, t_sec: int) 
     return [_cells(judgement) for judgement in judge_images(detector, np.array(images), k, t_sec)]
 
 
+def table_row(path: str, index: int, found: Judgement | list[object] | Exception, k: int, t_sec: int) -> list[object]:
+    """The cells of COLUMNS for one image.
+
+    Args:
+        found: what was judged, the cells of it (`judged_cells`), or why the image could not be read.
+    """
+    if isinstance(found, Exception):
+        return [safe_cell(path), index, *[""] * 4, t_sec, k, "", safe_cell(str(found))]
+    return [safe_cell(path), index, *(_cells(found) if isinstance(found, Judgement) else found), ""]
+
+
+def safe_cell(words: str) -> str:
+    """A text that no spreadsheet takes for a formula: one that begins like one gets an apostrophe in front."""
+    return f"'{words}" if words.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) else words
+
+
 def score_files(
     detector: Detector,
     specs: Sequence[str],
@@ -82,11 +98,9 @@ def score_files(
             mine = [judged_cells(detector, batch, k, t_sec) for batch in processes.share(batches)]
             cells = chain.from_iterable(processes.gathered(mine))
             for path, index, image in read:
-                if isinstance(image, ImageError):
-                    writer.writerow([path, index, *[""] * 4, t_sec, k, "", image])
-                    failed += 1
-                else:
-                    writer.writerow([path, index, *next(cells), ""])
+                failed += isinstance(image, ImageError)
+                found = image if isinstance(image, ImageError) else next(cells)
+                writer.writerow(table_row(path, index, found, k, t_sec))
             file.flush()
             done += len(read)
             yield meter.at(done, errors=failed)

@@ -15,7 +15,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from sedid.images import MAX_BYTES, MAX_PIXELS, ImageError, prepare, read_image
+from sedid.images import MAX_BYTES, MAX_PIXELS, ImageError, describe, prepare, read_image
 
 SUFFIXES = {".apng", ".avif", ".bmp", ".gif", ".heic", ".heif", ".jfif", ".jpeg", ".jpg"}
 SUFFIXES |= {".pbm", ".pgm", ".png", ".ppm", ".svg", ".tif", ".tiff", ".webp"}
@@ -32,6 +32,7 @@ class FileFacts:
     bytes: int
     width: int  # pixels, before preprocessing
     height: int
+    notes: tuple[str, ...] = ()  # what preprocessing does to the picture, in words
 
 
 Item = tuple[str, int, np.ndarray | ImageError]  # where from, place in the data set, uint8 (size, size, 3) or why not
@@ -71,7 +72,8 @@ def read_files(
         name = f"{where}/{names[index]}"
         try:
             picture = read_image(fetch(names[index]), name)
-            facts = FileFacts(picture.format, picture.bytes, picture.width, picture.height)
+            notes = describe(picture, size, crop)
+            facts = FileFacts(picture.format, picture.bytes, picture.width, picture.height, notes)
             yield name, index, prepare(picture.image, size, crop), facts
         except ImageError as error:
             yield name, index, error if names[index] in str(error) else ImageError(f"{name}: {error}"), None
@@ -85,14 +87,27 @@ def open_folder(path: Path, keep: Callable[[PurePath], bool], size: int, crop: i
     return Source(len(names), partial(read_files, names, lambda name: path / name, str(path), size, crop))
 
 
-def open_zip(path: Path, keep: Callable[[PurePath], bool], size: int, crop: int | None) -> Source:
-    """A zip of images. Members are read into memory one at a time, never extracted."""
+def open_zip(
+    path: Path,
+    keep: Callable[[PurePath], bool],
+    size: int,
+    crop: int | None,
+    most: int | None = None,
+    unpacked: int | None = None,
+) -> Source:
+    """A zip of images. Members are read into memory one at a time, never extracted.
+
+    Args:
+        most: files it may hold; default: MAX_ENTRIES.
+        unpacked: bytes they may come to, default: MAX_UNPACKED; no more of a member is read than it claims to hold.
+    """
+    most, unpacked = most or MAX_ENTRIES, unpacked or MAX_UNPACKED
     with _unzip(path) as archive:
         members = archive.infolist()
-    if len(members) > MAX_ENTRIES:
-        raise ImageError(f"{path} holds {len(members)} files; at most {MAX_ENTRIES} are accepted.")
-    if sum(member.file_size for member in members) > MAX_UNPACKED:
-        raise ImageError(f"{path} unpacks to more than {MAX_UNPACKED // 10**9} GB, which is refused.")
+    if len(members) > most:
+        raise ImageError(f"{path} holds {len(members)} files; at most {most} are accepted.")
+    if sum(member.file_size for member in members) > unpacked:
+        raise ImageError(f"{path} unpacks to more than {unpacked / 10**9:g} GB, which is refused.")
     names = _in_turn(
         {member.filename for member in members if not member.is_dir() and keep(PurePosixPath(member.filename))}
     )

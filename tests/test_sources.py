@@ -174,7 +174,8 @@ def test_file_facts(tmp_path: Path) -> None:
     path = zipped(tmp_path / "a.zip", {"a.jpg": jpeg, "b.png": png})
     images, files = load_with_files(path)
     assert images.shape == (2, 32, 32, 3)
-    assert files == [FileFacts("JPEG", len(jpeg), 48, 48), FileFacts("PNG", len(png), 32, 32)]
+    resized = ("resized from 48x48 to 32x32",)
+    assert files == [FileFacts("JPEG", len(jpeg), 48, 48, resized), FileFacts("PNG", len(png), 32, 32)]
     np.savez(tmp_path / "a.npz", images=images)
     assert load_with_files(tmp_path / "a.npz")[1] is None
 
