@@ -222,6 +222,7 @@ def page() -> None:
 # Each loop is the function of this name in `sedid.loops`, with its config dataclass as the only parameter.
 LOOPS = {
     "train-ddpm": "Train a DDPM, or continue a run that was stopped.",
+    "trials": "Train briefly with each of some settings and compare the held-out losses, before hours are spent.",
     "generate": "Generate images with a detector's diffusion model, or finish a set.",
     "calibrate": "Give every (k, T_SEC) its polarity, threshold and references.",
     "train-nn": "Train the classifier of a calibrated detector.",

@@ -19,6 +19,7 @@ from torch import Tensor
 from sedid.data import load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops import train_ddpm as loop
+from sedid.loops.denoising import heldout_errors, heldout_loss, loss_weights, noised
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -243,7 +244,7 @@ def test_flips_are_horizontal_and_about_half(config: TrainDDPMConfig) -> None:
 
 def test_noised_images_have_the_stated_mean_and_spread() -> None:
     x_0, eps = torch.ones(3, 3, 2, 2), torch.full((3, 3, 2, 2), 2.0)
-    x_t = loop.noised(x_0, eps, torch.tensor([0, 500, 999]), SCHEDULE)
+    x_t = noised(x_0, eps, torch.tensor([0, 500, 999]), SCHEDULE)
     for row, t in zip(x_t, (0, 500, 999), strict=True):
         abar = SCHEDULE.alpha_bar[t]
         torch.testing.assert_close(row, torch.full_like(row, abar**0.5 + 2 * (1 - abar) ** 0.5))
@@ -253,9 +254,9 @@ def test_loss_weights_are_min_snr_over_snr() -> None:
     t = torch.tensor([0, 100, 500, 999])
     snr = np.array([SCHEDULE.alpha_bar[i] / (1 - SCHEDULE.alpha_bar[i]) for i in t.tolist()])
     assert snr[0] > 5 > snr[2]
-    weights = loop.loss_weights(t, SCHEDULE, 5.0)
+    weights = loss_weights(t, SCHEDULE, 5.0)
     assert weights.tolist() == pytest.approx((np.minimum(snr, 5) / snr).tolist(), rel=1e-6)
-    assert loop.loss_weights(t, SCHEDULE, 0.0).tolist() == [1.0] * 4
+    assert loss_weights(t, SCHEDULE, 0.0).tolist() == [1.0] * 4
 
 
 def test_min_snr_weighs_the_training_and_the_heldout_loss(config: TrainDDPMConfig, images_npz: Path) -> None:
@@ -306,13 +307,15 @@ def test_measuring_does_not_change_the_training(config: TrainDDPMConfig, tmp_pat
     assert_identical(final_state(measured), final_state(config))
 
 
-def test_heldout_loss_does_not_depend_on_the_batch(images_npz: Path, tiny_unet) -> None:  # type: ignore[no-untyped-def]
+def test_heldout_errors_do_not_depend_on_the_batch(images_npz: Path, tiny_unet) -> None:  # type: ignore[no-untyped-def]
     from sedid.models import Runtime
 
     unet, images = tiny_unet(sample_size=32), load_images(str(images_npz))
-    losses = [loop.heldout_loss(unet, images, SCHEDULE, Runtime.choose("cpu"), batch_size=size) for size in (24, 7, 1)]
-    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
-    assert 0.5 < losses[0] < 5
+    errors = [heldout_errors(unet, images, SCHEDULE, Runtime.choose("cpu"), size)[1] for size in (24, 7, 1)]
+    assert all(torch.allclose(each, errors[0], rtol=1e-4) for each in errors)
+    mean = heldout_loss(unet, images, SCHEDULE, Runtime.choose("cpu"))
+    assert 0.5 < mean < 5
+    assert mean == pytest.approx(errors[0].mean().item())
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 8}, {"seed": 1}, {"flip": False}, {"grad_clip": 0.5}])

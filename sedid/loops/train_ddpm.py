@@ -28,6 +28,7 @@ from torch import Tensor, nn
 
 from sedid.data import as_model_input, load_images
 from sedid.diffusion import NoiseSchedule
+from sedid.loops.denoising import heldout_loss, loss_weights, noised
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
@@ -128,51 +129,6 @@ def batches(
             parts = upcoming.result()
             upcoming = background.submit(draw, step + 1)
             yield [part.to(device, non_blocking=True) for part in parts]
-
-
-def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
-    """q: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, with one t an image."""
-    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)[t][:, None, None, None]
-    return alpha_bar.sqrt().float() * x_0 + (1 - alpha_bar).sqrt().float() * eps
-
-
-def loss_weights(t: Tensor, schedule: NoiseSchedule, gamma: float) -> Tensor:
-    """min(SNR_t, gamma) / SNR_t with SNR_t = alpha_bar_t / (1 - alpha_bar_t) (Hang et al. 2023, for a network that
-    predicts noise); 1 where gamma is 0. The plain loss is dominated by the smallest timesteps, sampling by the
-    largest, where an error in eps is multiplied by 1 / sqrt(alpha_bar_t).
-
-    Returns:
-        (B,) float32 on the device of t.
-    """
-    if not gamma:
-        return torch.ones(len(t), device=t.device)
-    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)
-    return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1.0).float().to(t.device)[t]
-
-
-@torch.inference_mode()
-def heldout_loss(
-    unet: nn.Module,
-    images: np.ndarray,
-    schedule: NoiseSchedule,
-    runtime: Runtime,
-    gamma: float = 0.0,
-    batch_size: int = 128,
-) -> float:
-    """Mean training loss at fixed noise, timesteps spread evenly over 0 .. T-1 (mean over pixels and images)."""
-    generator = torch.Generator().manual_seed(0)
-    t = (torch.arange(len(images)) * len(schedule)) // len(images)
-    total = 0.0
-    for start in range(0, len(images), batch_size):
-        x_0 = as_model_input(images[start : start + batch_size])
-        eps = torch.randn(x_0.shape, generator=generator)
-        part = t[start : start + batch_size]
-        x_t = noised(x_0, eps, part, schedule).to(runtime.device, memory_format=torch.channels_last)
-        with runtime.autocast():
-            predicted = unet(x_t, part.to(runtime.device)).sample
-        errors = (predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3))
-        total += (loss_weights(part, schedule, gamma) * errors).sum().item()
-    return total / len(images)
 
 
 def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:

@@ -1,0 +1,60 @@
+"""The denoising loss of a DDPM (Ho et al. 2020, eq. 14), its min-SNR weighting, and its value on held-out images."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sedid.data import as_model_input
+from sedid.diffusion import NoiseSchedule
+from sedid.models import Runtime
+
+
+def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
+    """q: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, with one t an image."""
+    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)[t][:, None, None, None]
+    return alpha_bar.sqrt().float() * x_0 + (1 - alpha_bar).sqrt().float() * eps
+
+
+def loss_weights(t: Tensor, schedule: NoiseSchedule, gamma: float) -> Tensor:
+    """min(SNR_t, gamma) / SNR_t with SNR_t = alpha_bar_t / (1 - alpha_bar_t) (Hang et al. 2023, for a network that
+    predicts noise); 1 where gamma is 0. The plain loss is dominated by the smallest timesteps, sampling by the
+    largest, where an error in eps is multiplied by 1 / sqrt(alpha_bar_t).
+
+    Returns:
+        (B,) float32 on the device of t.
+    """
+    if not gamma:
+        return torch.ones(len(t), device=t.device)
+    alpha_bar = torch.tensor(schedule.alpha_bar, dtype=torch.float64)
+    return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1.0).float().to(t.device)[t]
+
+
+@torch.inference_mode()
+def heldout_errors(
+    unet: nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, batch_size: int = 128
+) -> tuple[Tensor, Tensor]:
+    """Squared errors of the predicted noise at fixed noise, timesteps spread evenly over 0 .. T-1.
+
+    Returns:
+        t (N,) int64 and the errors, means over channels and pixels, (N,) float32.
+    """
+    generator = torch.Generator().manual_seed(0)
+    t = (torch.arange(len(images)) * len(schedule)) // len(images)
+    errors = []
+    for start in range(0, len(images), batch_size):
+        x_0 = as_model_input(images[start : start + batch_size])
+        eps = torch.randn(x_0.shape, generator=generator)
+        part = t[start : start + batch_size]
+        x_t = noised(x_0, eps, part, schedule).to(runtime.device, memory_format=torch.channels_last)
+        with runtime.autocast():
+            predicted = unet(x_t, part.to(runtime.device)).sample
+        errors.append((predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3)))
+    return t, torch.cat(errors)
+
+
+def heldout_loss(
+    unet: nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, gamma: float = 0.0
+) -> float:
+    """The mean training loss on held-out images (`heldout_errors`)."""
+    t, errors = heldout_errors(unet, images, schedule, runtime)
+    return (loss_weights(t, schedule, gamma) * errors).mean().item()

@@ -1,0 +1,117 @@
+"""Short training runs from the same weights on the same number of images, one setting changed at a time: what raises
+the quality a CPU or GPU hour buys, before hours are spent.
+
+A variant's run is `train_ddpm` with its learning rate falling to zero over the second half, so that what is compared
+is settled. Its final EMA weights meet the same held-out images with the same noise as everybody else's: differences
+far smaller than the loss's own spread are real.
+
+The output folder:
+
+    trials.json     what was tried: written anew after each variant
+    <n>/            the training run of each variant, which an interrupted one resumes
+"""
+
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from sedid.bundle import checkpoint_hash, export_run
+from sedid.config import load_config
+from sedid.data import fingerprint, load_images
+from sedid.diffusion import NoiseSchedule
+from sedid.loops.denoising import heldout_errors, loss_weights
+from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.models import Runtime, load_unet
+from sedid.progress import Progress
+from sedid.storage import read_json, write_json
+
+BANDS = 5
+"""Equal ranges of t the held-out loss is told in."""
+
+
+@dataclass(frozen=True)
+class TrialsConfig:
+    """Settings of a round of trials."""
+
+    data: str  # training images
+    heldout: str  # images none of the variants sees
+    out: str
+    start: str = ""  # pipeline folder all variants start from; "" trains each anew
+    variants: tuple[str, ...] = ("min_snr_gamma=0", "min_snr_gamma=5")  # settings of train-ddpm, "key=value key=value"
+    images: int = 6_400  # every variant is trained on so many
+    unet: str = "small"
+    batch_size: int = 32
+    learning_rate: float = 2e-4
+    ema_decay: float = 0.99
+    min_snr_gamma: float = 0.0
+    gamma: float = 5.0  # of the held-out loss that is weighted by min-SNR
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+
+
+def training_of(config: TrialsConfig, number: int) -> TrainDDPMConfig:
+    """The training run of one variant.
+
+    Raises:
+        ValueError: a setting that train-ddpm does not have, or that the trials fix for all.
+    """
+    alike = ("data", "start", "unet", "batch_size", "learning_rate", "ema_decay", "min_snr_gamma", "seed")
+    common = {name: getattr(config, name) for name in (*alike, "device", "precision", "compile")}
+    common |= {"out": str(Path(config.out) / str(number)), "samples": 0, "steps": 1}
+    changes = config.variants[number].split()
+    fixed = {"data", "heldout", "out", "start", "steps", "seed"} & {change.partition("=")[0] for change in changes}
+    if fixed:
+        raise ValueError(f"{', '.join(sorted(fixed))} is the same in all trials and cannot be changed in one")
+    made = load_config(TrainDDPMConfig, common, None, changes)
+    steps = max(2, config.images // made.batch_size)
+    schedule: dict[str, Any] = {"warmup_steps": steps // 10, "cooldown_steps": steps // 2, "eval_every": steps}
+    return replace(made, steps=steps, **schedule, save_every=max(1, steps // 8), log_every=max(1, steps // 20))
+
+
+def measured(config: TrialsConfig, bundle: Path) -> dict[str, Any]:
+    """Held-out losses of one variant: the plain one, the one weighted by min-SNR, and the plain one by ranges of t."""
+    runtime = Runtime.choose(config.device, config.precision)
+    schedule = NoiseSchedule.linear()
+    t, errors = heldout_errors(runtime.place(load_unet(bundle)), load_images(config.heldout), schedule, runtime)
+    band = t * BANDS // len(schedule)
+    return {
+        "loss": errors.mean().item(),
+        "weighted_loss": (loss_weights(t, schedule, config.gamma) * errors).mean().item(),
+        "loss_by_band": [errors[band == number].mean().item() for number in range(BANDS)],
+    }
+
+
+def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
+    """Train and measure every variant, yielding the records of the training runs; returns trials.json.
+
+    Raises:
+        ValueError: a setting does not fit, or the folder holds trials with other settings.
+    """
+    if not config.variants:
+        raise ValueError("variants must name at least one")
+    runs = [training_of(config, number) for number in range(len(config.variants))]
+    out, where = Path(config.out) / "trials.json", ("data", "heldout", "out", "start")
+    settings = asdict(config) | {name: Path(getattr(config, name)).name for name in where}
+    about: dict[str, Any] = {
+        "settings": settings | {"variants": list(config.variants)},
+        "start_sha256": checkpoint_hash(Path(config.start)) if config.start else "",
+        "heldout_sha256": fingerprint(load_images(config.heldout)),
+    }
+    found = read_json(out) if out.is_file() else about | {"trials": []}
+    if {name: found[name] for name in about} != about:
+        raise ValueError(f"{config.out} holds trials with other settings; choose another folder")
+    for number in range(len(found["trials"]), len(runs)):
+        for record in train_ddpm(runs[number]):
+            values = {"loss": record.loss, "learning_rate": record.learning_rate}
+            stage = f"trial {number + 1} of {len(runs)}, {config.variants[number]}"
+            yield Progress(
+                stage, record.step, record.steps, "images", record.images_per_second, record.eta_seconds, values
+            )
+        bundle = Path(runs[number].out) / "bundle"
+        export_run(Path(runs[number].out), bundle)
+        found["trials"].append({"changes": config.variants[number], **measured(config, bundle)})
+        write_json(out, found)
+    return out
