@@ -233,6 +233,7 @@ LOOPS = {
     "choose": "Choose k, T_SEC and polarity at a cost; how sure that is, when to stop early, when to give no verdict.",
     "polarity": "Show when and why the polarity flips: t-errors against image statistics, a black frame, precision.",
     "generalise": "Measure a calibrated detector on other samplers, another checkpoint and its own training images.",
+    "gallery": "Score the embedded sample for the Gallery tab, so that the page need not.",
     "loop": "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle and a report.",
 }
 
