@@ -141,7 +141,7 @@ def gallery(config: GalleryConfig) -> Generator[Progress, None, Gallery]:
 
 def write_gallery(made: Gallery, file: Path) -> None:
     """Write scores as described at the top of this module."""
-    arrays = {f"nn_{label}": values for label, values in made.probabilities.items()}
+    arrays: dict[str, Any] = {f"nn_{label}": values for label, values in made.probabilities.items()}
     arrays |= {f"stat_{label}": np.stack(list(values.values())) for label, values in made.scores.items()}
     pairs = np.array(list(made.scores[REAL]), np.int32)
     with replacing(file) as temporary:

@@ -115,15 +115,17 @@ class Curve:
     Attributes:
         t_secs, values: this image's t-error at every T_SEC.
         bands: for each reference, at the calibrated T_SECs: (T_SEC, 5 %, median, 95 %).
+        other: a second image's t-errors, to be compared: then the first is called A and this one B.
     """
 
     t_secs: Sequence[int]
     values: Sequence[float]
     bands: Mapping[str, Sequence[tuple[int, float, float, float]]]
+    other: Sequence[float] = ()
 
     def scale(self) -> Scale:
         """The value axis over everything shown: logarithmic where the values span more than a factor of 12."""
-        seen = [v for v in self.values if v > 0]
+        seen = [v for v in (*self.values, *self.other) if v > 0]
         seen += [value for band in self.bands.values() for row in band for value in row[1:] if value > 0]
         if not seen:
             return Scale(0.0, 1.0)
@@ -136,7 +138,7 @@ def _line(points: Sequence[tuple[float, float]]) -> str:
 
 
 def curve_chart(curve: Curve, t_sec: int, timesteps: int, what: str) -> str:
-    """The t-error of this image against T_SEC over the reference bands; a click on it names a T_SEC.
+    """The t-error of an image (or two) against T_SEC over the reference bands; a click on it names a T_SEC.
 
     Args:
         t_sec: where the marker stands.
@@ -156,23 +158,32 @@ def curve_chart(curve: Curve, t_sec: int, timesteps: int, what: str) -> str:
             outline = [spot(t, low) for t, low, _, _ in rows] + [spot(t, high) for t, _, _, high in reversed(rows)]
             shapes.append(f'<path class="sed-area sed-{name}" d="{_line(outline)}Z"/>')
             shapes.append(f'<path class="sed-median sed-{name}" d="{_line([spot(t, m) for t, _, m, _ in rows])}"/>')
-    shapes.append(
-        f'<path class="sed-line" d="{_line([spot(*p) for p in zip(curve.t_secs, curve.values, strict=True)])}"/>'
-    )
-    dots = "".join(
-        f'<i class="sed-dot" style="left:{x:.2f}%;top:{y:.2f}%" title="T_SEC {t}: {number(value)}"></i>'
-        for t, value in zip(curve.t_secs, curve.values, strict=True)
-        if len(curve.t_secs) <= 40
-        for x, y in [spot(t, value)]
-    )
-    value = curve.values[curve.t_secs.index(t_sec)]
-    x, y = spot(t_sec, value)
-    lines = "".join(f'<hr style="bottom:{percent(scale.at(tick))}">' for tick in scale.ticks())
-    label = f"{what} against T_SEC: {number(value)} at T_SEC {t_sec}"
+    dots = marks = label = ""
+    lines = [("A " if curve.other else "", "", curve.values)] + ([("B ", "-b", curve.other)] if curve.other else [])
+    place = curve.t_secs.index(t_sec)
+    highest = max(values[place] for _, _, values in lines)
+    for name, style, values in lines:
+        points = list(zip(curve.t_secs, values, strict=True))
+        shapes.append(f'<path class="sed-line sed-line{style}" d="{_line([spot(*point) for point in points])}"/>')
+        dots += "".join(
+            f'<i class="sed-dot sed-dot{style}" style="left:{x:.2f}%;top:{y:.2f}%" title="{name}T_SEC {t}: {number(value)}"></i>'
+            for t, value in points
+            if len(points) <= 40
+            for x, y in [spot(t, value)]
+        )
+        x, y = spot(t_sec, values[place])
+        below = " sed-low" if values[place] < highest else ""
+        marks += (
+            f'<b class="sed-here sed-here{style}" style="left:{x:.2f}%;top:{y:.2f}%">'
+            f'<span class="{"sed-flip" if x > 70 else ""}{below}">{name}{number(values[place])}</span></b>'
+        )
+        label += f"{', ' if label else ''}{name}{number(values[place])}"
+    rules = "".join(f'<hr style="bottom:{percent(scale.at(tick))}">' for tick in scale.ticks())
+    label = f"{what} against T_SEC: {label} at T_SEC {t_sec}"
     k, last = curve.t_secs[0], curve.t_secs[-1]
     return f"""<div class="sed-curve" role="img" aria-label="{text(label)}"><div class="sed-axis-y">{tick_labels(scale, "y")}</div>
-<div class="sed-plot" data-timesteps="{timesteps}" data-k="{k}" data-last="{last}">{lines}
+<div class="sed-plot" data-timesteps="{timesteps}" data-k="{k}" data-last="{last}">{rules}
 <svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{"".join(shapes)}</svg>{dots}
-<div class="sed-now" style="left:{x:.2f}%"></div>
-<b class="sed-here" style="left:{x:.2f}%;top:{y:.2f}%"><span class="{"sed-flip" if x > 70 else ""}">{number(value)}</span></b>
+<div class="sed-now" style="left:{percent(along.at(t_sec))}"></div>
+{marks}
 </div><div class="sed-axis-x">{tick_labels(along, "x", curve.t_secs if len(curve.t_secs) <= 8 else None)}</div></div>"""

@@ -101,19 +101,38 @@ def heatmap(trace: Trace, t_sec: int, weight_free: bool, locked: bool) -> str:
     """
     maps = error_maps(trace, weight_free)
     values = maps[trace.t_secs.index(t_sec)]
-    limit = float(np.quantile(maps if locked else values[None], 0.995, axis=(1, 2)).max())
-    row, column = (int(i) for i in np.unravel_index(values.argmax(), values.shape))
+    limit = brightest(maps if locked else values[None])
     kind = "weight-free t-error" if weight_free else "t-error"
-    alt = f"Heatmap of the {kind} at T_SEC {t_sec}, largest at row {row}, column {column}"
-    ticks = "".join(f"<span>{mark}</span>" for mark in ("0", number(limit / 2), f"≥ {number(limit)}"))
-    return f"""<h2>Where the error is</h2><div class="sed-heat"><button type="button" class="sed-zoom" data-label="{text(kind)} at T_SEC = {t_sec}" aria-label="{text(alt)}: full size">
-<img src="{data_uri(trace.image)}" alt=""><img class="sed-over" src="{data_uri(heat(values, limit))}" alt="{text(alt)}"></button></div>
-<div class="sed-bar" style="background:{GRADIENT}"></div><div class="sed-bar-ticks">{ticks}</div>
+    return f"""<h2>Where the error is</h2>{over_image(trace, values, limit, f"{kind} at T_SEC {t_sec}")}{colour_bar(limit)}
 <p class="sed-fine">{kind} per pixel, channels summed; {"same colours at every T_SEC" if locked else "colours fitted to this T_SEC"}.</p>"""
 
 
-def seen(image: np.ndarray, notes: Sequence[str], example: str = "") -> str:
-    """The image as the detector sees it, what was done to get there, and for the script which example it is."""
+def brightest(maps: np.ndarray) -> float:
+    """Where the colours of maps (N, H, W) end: the largest of their 99.5th percentiles."""
+    return float(np.quantile(maps, 0.995, axis=(1, 2)).max())
+
+
+def over_image(trace: Trace, values: np.ndarray, limit: float, what: str) -> str:
+    """One map (H, W) over the image; a click shows it at full size.
+
+    Args:
+        limit: the value of the brightest colour.
+        what: the map in words.
+    """
+    row, column = (int(i) for i in np.unravel_index(values.argmax(), values.shape))
+    alt = f"Heatmap of the {what}, largest at row {row}, column {column}"
+    return f"""<div class="sed-heat"><button type="button" class="sed-zoom" data-label="{text(what)}" aria-label="{text(alt)}: full size">
+<img src="{data_uri(trace.image)}" alt=""><img class="sed-over" src="{data_uri(heat(values, limit))}" alt="{text(alt)}"></button></div>"""
+
+
+def colour_bar(limit: float) -> str:
+    """The colours of a map from 0 to `limit`."""
+    ticks = "".join(f"<span>{mark}</span>" for mark in ("0", number(limit / 2), f"≥ {number(limit)}"))
+    return f'<div class="sed-bar" style="background:{GRADIENT}"></div><div class="sed-bar-ticks">{ticks}</div>'
+
+
+def seen(image: np.ndarray, notes: Sequence[str], example: str = "", stamp: str = "") -> str:
+    """The image as the detector sees it, what was done to get there; for the script, which example and file it is."""
     size = image.shape[0]
     said = "".join(f"<li>{text(note)}</li>" for note in notes) or "<li>used as it is: nothing was changed</li>"
     frame = picture(
@@ -122,4 +141,4 @@ def seen(image: np.ndarray, notes: Sequence[str], example: str = "") -> str:
         "The image as the detector sees it",
         "&nbsp;",
     )
-    return f'<div class="sed-seen" data-example="{text(example)}">{frame}<div><b>What the detector sees</b><p>{size} by {size} pixels</p><ul>{said}</ul></div></div>'
+    return f'<div class="sed-seen" data-example="{text(example)}" data-file="{text(stamp)}">{frame}<div><b>What the detector sees</b><p>{size} by {size} pixels</p><ul>{said}</ul></div></div>'

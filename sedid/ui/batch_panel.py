@@ -1,0 +1,88 @@
+"""Many files at once: the second part of the Gallery tab. Layout, wiring and what the events do."""
+
+import html
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from sedid.ui.batch import Batch
+from sedid.ui.batch_view import EMPTY, GONE, batch_html
+from sedid.ui.context import Context
+from sedid.ui.gallery_script import RELAY
+from sedid.ui.inspect_events import NO_DETECTOR, asked, whole
+from sedid.ui.inspect_tab import NETWORK
+from sedid.ui.upload import refusal
+
+KEPT = 3600  # seconds a batch lives after its page was closed
+
+
+def build(context: Context) -> None:
+    """Lay out the part and wire it. Call inside a `gr.Tab`."""
+    panel = Panel(context)
+    batch = gr.State(None, time_to_live=KEPT)
+    files = gr.File(file_count="multiple", label="Images, or .zip files of images", height=150, elem_id="batch-files")
+    with gr.Row():
+        judge = gr.Button("Judge", variant="primary", elem_id="batch-judge", scale=0, min_width=150)
+        stop = gr.Button("Stop", variant="stop", visible=False, elem_id="batch-stop", scale=0, min_width=100)
+    shown = gr.HTML(EMPTY, elem_id="batch", elem_classes="sed", js_on_load=RELAY, apply_default_css=False)
+    timer = gr.Timer(0.2, active=False)
+
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    outputs = [shown, stop, timer]
+    judge.click(panel.start, files, [batch, *outputs], **light)
+    timer.tick(panel.work, batch, outputs, **light, **NETWORK)
+    stop.click(panel.stop, batch, outputs, queue=False, **light)
+    shown.select(panel.sent, batch, shown, **light)
+
+
+class Panel:
+    """What the events do; what is known of a visitor's files is in the session's `Batch`."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+
+    def start(self, files: list[str] | None) -> list[Any]:
+        """Open the files; they are read and judged by `work`.
+
+        Returns:
+            The batch, then as `view`.
+        """
+        if not files:
+            raise refusal(ValueError("Choose or drop some images or .zip files first."))
+        try:
+            batch = Batch(self.context.detector(), [Path(file) for file in files])
+        except (OSError, ValueError) as error:
+            raise refusal(ValueError(NO_DETECTOR)) from error
+        return [batch, *self.view(batch)]
+
+    def work(self, batch: Batch | None) -> list[Any]:
+        """A second's work."""
+        if batch is not None and not batch.done:
+            try:
+                batch.advance(self.context.judge)
+            except (gr.Error, OSError, ValueError) as error:  # the visitor has had their share, or the detector is gone
+                batch.stopped = True
+                gr.Warning(html.escape(str(getattr(error, "message", error))))
+        return self.view(batch)
+
+    def stop(self, batch: Batch | None) -> list[Any]:
+        """End it where it is; the rows stay."""
+        if batch is not None and not batch.done:
+            batch.stopped = True
+        return self.view(batch)
+
+    def sent(self, batch: Batch | None, event: gr.EventData) -> Any:
+        """A heading or a page was chosen."""
+        if batch is None:
+            return GONE
+        if asked(event, "sort") is not None:
+            batch.sort(str(asked(event, "sort")))
+        elif asked(event, "page") is not None:
+            batch.page = whole(asked(event, "page"), 0)
+        return batch_html(batch)
+
+    def view(self, batch: Batch | None) -> list[Any]:
+        """Table, Stop and timer."""
+        going = batch is not None and not batch.done
+        return [GONE if batch is None else batch_html(batch), gr.Button(visible=going), gr.Timer(active=going)]

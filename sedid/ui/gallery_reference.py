@@ -1,0 +1,246 @@
+"""The reference set of the Gallery tab: its scores, read from a file or made slice by slice, and its order and filters.
+
+Scores that no file holds are made for all visitors together: whoever watches moves the one computation on by a second's
+work, then others' pictures have their turn. It pauses while nobody watches, and is gone with the app.
+"""
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sedid.data import load_images
+from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector
+from sedid.loops.gallery import (
+    FILE,
+    LABELS,
+    Gallery,
+    Judged,
+    joined,
+    judged,
+    read_gallery,
+    stale,
+    stated_by,
+    step_sizes,
+)
+from sedid.progress import Progress
+from sedid.ui.context import Context
+from sedid.ui.results import find_results
+
+SLICE = 8  # images scored at a time
+SECONDS = 1.0  # of work, until others have their turn
+
+SORTS = {
+    "t-error (STAT)": "t_error",
+    "probability of “generated” (NN)": "probability",
+    "disagreement of STAT and NN": "apart",
+    "label": "label",
+}
+FILTERS = {
+    "all": "",
+    "STAT is right": "stat right",
+    "STAT is wrong": "stat wrong",
+    "STAT cannot tell": "stat cannot tell",
+    "NN is right": "nn right",
+    "NN is wrong": "nn wrong",
+    "NN cannot tell": "nn cannot tell",
+    "STAT and NN disagree": "disagree",
+}
+"""What the page calls them -> their keys."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The reference set as one detector judges it.
+
+    Attributes:
+        images: uint8 (N, H, W, 3) by label.
+        rows: what is said of each, reals first.
+        apart: float64 (len(rows),): how far apart STAT and NN place the image, 0 to 1 (`disagreement`).
+    """
+
+    images: dict[str, np.ndarray] = field(repr=False)
+    rows: list[Judged] = field(repr=False)
+    apart: np.ndarray = field(repr=False)
+
+    def image(self, row: Judged) -> np.ndarray:
+        """The pixels of a row, uint8 (H, W, 3)."""
+        return self.images[row.label][row.place]
+
+    def chosen(self, sort: str = "label", largest: bool = False, label: str = "", verdict: str = "") -> list[int]:
+        """The places in `rows` that pass the filters, in order.
+
+        Args:
+            sort: a key of SORTS; among equals the order of the set stays.
+            largest: the largest value (the last label) first; what has no value comes last either way.
+            label: real or generated; "" for both.
+            verdict: a key of FILTERS.
+        """
+        kept = [
+            place
+            for place, row in enumerate(self.rows)
+            if label in ("", row.label) and (not verdict or verdict in outcomes(row))
+        ]
+        if sort == "label":
+            return sorted(kept, key=lambda place: LABELS.index(self.rows[place].label) * (-1 if largest else 1))
+        values = self.apart if sort == "apart" else [getattr(self.rows[place], sort) for place in range(len(self.rows))]
+        known = [place for place in kept if values[place] is not None and np.isfinite(values[place])]
+        ordered = sorted(known, key=lambda place: values[place] * (-1 if largest else 1))
+        return ordered + [place for place in kept if place not in set(known)]
+
+
+def outcome(call: str, label: str) -> str:
+    """What a call comes to: right, wrong, cannot tell, or "" where there is none."""
+    return call if call in ("", UNDECIDED) else "right" if call == label else "wrong"
+
+
+def opposite(calls: Sequence[str]) -> bool:
+    """Whether one verdict is "real" and the other "generated"."""
+    return set(calls) == {REAL, GENERATED}
+
+
+def outcomes(row: Judged) -> set[str]:
+    """The keys of FILTERS that a row passes."""
+    found = {f"stat {outcome(row.stat, row.label)}", f"nn {outcome(row.nn, row.label)}"}
+    return found | {"disagree"} if opposite((row.stat, row.nn)) else found
+
+
+def disagreement(t_errors: np.ndarray, probabilities: np.ndarray, polarity: str) -> np.ndarray:
+    """How far apart two scores place each image among all of them: the difference of its ranks, as shares of 1.
+
+    Ranks, because t-errors and probabilities have no scale in common. Equal scores share the middle of their ranks.
+
+    Args:
+        t_errors, probabilities: (N,).
+        polarity: "smaller" if a smaller t-error means generated, "larger" otherwise.
+
+    Returns:
+        float64 (N,); 0 is the same place, near 1 the opposite end.
+    """
+
+    def ranks(values: np.ndarray) -> np.ndarray:
+        ordered = np.sort(values)
+        below, upto = (np.searchsorted(ordered, values, side) for side in ("left", "right"))
+        return (below + upto) / (2 * len(values))
+
+    return np.abs(ranks(-t_errors if polarity == "smaller" else t_errors) - ranks(probabilities))
+
+
+def make_reference(detector: Detector, images: dict[str, np.ndarray], found: Gallery) -> Reference:
+    """The set with the scores that belong to it."""
+    rows = judged(found, detector)
+    apart = np.full(len(rows), np.nan)
+    if all(row.probability is not None for row in rows):
+        stat = detector.stat.get(detector.pair())
+        t_errors = np.array([row.t_error for row in rows])
+        probabilities = np.array([row.probability for row in rows])
+        apart = disagreement(t_errors, probabilities, stat.polarity if stat else "smaller")
+    return Reference(images, rows, apart)
+
+
+class Computation:
+    """Scores of the reference set in the making, for all visitors together."""
+
+    def __init__(self, context: Context, detector: Detector, images: dict[str, np.ndarray]) -> None:
+        self.context, self.detector, self.images = context, detector, images
+        self.parts: dict[str, list] = {label: [] for label in images}
+        self.done, self.total = 0, sum(map(len, images.values()))
+        self.worked = 0.0
+        self._lock = threading.Lock()
+
+    def advance(self) -> None:
+        """Work for about a second; a visitor who comes while another's second is under way waits for it.
+
+        Raises:
+            OSError, ValueError: as `Context.score`.
+        """
+        with self._lock:
+            began = time.monotonic()
+            while self.done < self.total and time.monotonic() - began < SECONDS:
+                self._slice()
+            self.worked += time.monotonic() - began
+
+    def _slice(self) -> None:
+        before = self.done
+        for label, images in self.images.items():
+            if before < len(images):
+                part = images[before : before + SLICE]
+                self.parts[label].append(self.context.score(part, step_sizes(self.detector)))
+                self.done += len(part)
+                return
+            before -= len(images)
+
+    def progress(self) -> Progress:
+        """How far it is; the time left is that of the work alone."""
+        speed = self.done / self.worked if self.worked else 0.0
+        left = (self.total - self.done) / speed if speed else 0.0
+        return Progress("scoring the reference set", self.done, self.total, "images", speed, left, {})
+
+    def result(self) -> Gallery:
+        """The scores, once all are there."""
+        whole = {label: joined(parts) for label, parts in self.parts.items()}
+        known = {label: probabilities for label, (_, probabilities) in whole.items() if probabilities is not None}
+        stated = stated_by(self.detector, self.images)
+        return Gallery(stated, {label: scores for label, (scores, _) in whole.items()}, known)
+
+
+class Library:
+    """What the visitors of one app share of the reference set. The detector is the app's own."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.computation: Computation | None = None
+        self.why = ""  # a file that was found does not count, as the end of a sentence
+        self._reference: Reference | None = None
+        self._images: dict[str, np.ndarray] = {}
+        self._lock = threading.Lock()
+
+    def reference(self) -> Reference | None:
+        """The scored set: from memory, or from the first file that belongs to this very detector; None without.
+
+        Raises:
+            OSError, ValueError: as `Context.detector`.
+        """
+        detector = self.context.detector()
+        with self._lock:
+            if self._reference is None:
+                images = self._opened(detector)
+                found = self._read(detector, images)
+                if found is None and self.computation and self.computation.done == self.computation.total:
+                    found = self.computation.result()
+                if found is not None:
+                    self._reference, self.computation = make_reference(detector, images, found), None
+            return self._reference
+
+    def _opened(self, detector: Detector) -> dict[str, np.ndarray]:
+        self._images = self._images or {
+            label: load_images(f"sample:{label}", detector.size, detector.center_crop) for label in LABELS
+        }
+        return self._images
+
+    def _read(self, detector: Detector, images: dict[str, np.ndarray]) -> Gallery | None:
+        reasons = []
+        for file in find_results(FILE).values():
+            try:
+                found = read_gallery(file)
+            except (OSError, ValueError):
+                continue  # as good as none
+            reasons.append(stale(found, detector, images))
+            if not reasons[-1]:
+                return found
+        self.why = reasons[0] if reasons else ""
+        return None
+
+    def compute(self) -> Computation:
+        """The computation under way, or a new one.
+
+        Raises:
+            OSError, ValueError: as `Context.detector`.
+        """
+        detector = self.context.detector()
+        with self._lock:
+            if self.computation is None:
+                self.computation = Computation(self.context, detector, self._opened(detector))
+            return self.computation

@@ -1,0 +1,144 @@
+"""The Gallery tab: the reference set as a grid, many files at once, two images side by side.
+
+All three use the app's own detector: what a visitor chooses in Inspect is for Inspect.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from sedid.detectors import GENERATED, REAL
+from sedid.ui import batch_panel, bench_panel
+from sedid.ui.context import Context
+from sedid.ui.evaluate_tab import this_tab
+from sedid.ui.gallery_reference import FILTERS, SORTS, Library
+from sedid.ui.gallery_script import RELAY
+from sedid.ui.gallery_view import INSPECT, LEFT, RIGHT, grid, legend, unscored
+from sedid.ui.inspect_events import NO_DETECTOR, asked, whole
+from sedid.ui.inspect_tab import NETWORK
+from sedid.ui.upload import refusal
+
+TITLE = "Gallery"
+OPENING = '<div class="sed-state">Opening the reference set …</div>'
+BENCH = "gallery-bench"
+
+
+def build(context: Context) -> None:
+    """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    tab, page = this_tab(), Page(Library(context))
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    with gr.Tabs(elem_id="gallery") as parts:
+        with gr.Tab("Reference set", id="gallery-reference"):
+            with gr.Row():
+                sort = gr.Dropdown(
+                    list(SORTS.items()), value="label", label="Sort by", elem_id="gallery-sort", min_width=200
+                )
+                largest = gr.Checkbox(
+                    False, label="Largest first", info="The last label, too.", elem_id="gallery-largest", min_width=130
+                )
+                label = gr.Dropdown(
+                    [("real and generated", ""), ("real", REAL), ("generated", GENERATED)],
+                    value="",
+                    label="Label",
+                    elem_id="gallery-label",
+                    min_width=160,
+                )
+                verdict = gr.Dropdown(
+                    list(FILTERS.items()), value="", label="Verdict", elem_id="gallery-verdict", min_width=170
+                )
+                click = gr.Radio(
+                    [("inspects it", INSPECT), ("compares it as A", LEFT), ("as B", RIGHT)],
+                    value=INSPECT,
+                    label="A click on a picture",
+                    elem_id="gallery-click",
+                    min_width=300,
+                )
+            about = part("", "gallery-about")
+            shown = part(OPENING, "gallery-grid")
+            with gr.Row():
+                compute = gr.Button(
+                    "Score the reference set now", variant="primary", visible=False, elem_id="gallery-compute"
+                )
+        with gr.Tab("Many files", id="gallery-batch"):
+            batch_panel.build(context)
+        with gr.Tab("Two images", id=BENCH) as third:
+            compare = bench_panel.build(context, third)
+    timer = gr.Timer(0.5, active=False)
+
+    view, at = [sort, largest, label, verdict, click], gr.State(0)
+    outputs = [shown, about, compute, timer, at]
+    tab.select(page.look, [*view, at], outputs, **light)
+    gr.on([sort.input, largest.input, label.input, verdict.input, click.input], page.look, view, outputs, **light)
+    compute.click(page.begin, view, outputs, **light)
+    timer.tick(page.work, view, outputs, **light, **NETWORK)
+    chosen = gr.State()
+    sent = shown.select(page.sent, view, [shown, at, chosen, parts], **light)
+    compare(sent, chosen)
+
+
+def part(value: str, name: str) -> gr.HTML:
+    """A part of the page whose buttons may send what they carry (`gallery_script`)."""
+    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=RELAY, apply_default_css=False)
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the events of the reference set do."""
+
+    library: Library
+
+    def look(self, sort: str, largest: bool, label: str, verdict: str, click: str, at: int = 0) -> list[Any]:
+        """The grid as the controls want it, or what stands in for it.
+
+        Args:
+            at: the page, from 0.
+
+        Returns:
+            Grid, legend, button, timer and page.
+        """
+        hidden, still = gr.Button(visible=False), gr.Timer(active=False)
+        try:
+            detector = self.library.context.detector()
+            reference = self.library.reference()
+        except (OSError, ValueError):
+            return [f'<div class="sed-state"><b>{NO_DETECTOR}</b></div>', "", hidden, still, 0]
+        if reference is not None:
+            places = reference.chosen(sort, largest, label, verdict)
+            return [grid(reference, places, at, click), legend(detector), hidden, still, at]
+        computing = self.library.computation
+        state = unscored(detector, self.library.why, computing.progress() if computing else None)
+        return [state, "", gr.Button(visible=computing is None), gr.Timer(active=computing is not None), 0]
+
+    def begin(self, *view: Any) -> list[Any]:
+        """Start to score the set, or join those who wait for it."""
+        try:
+            self.library.compute()
+        except (OSError, ValueError) as error:
+            raise refusal(ValueError(NO_DETECTOR)) from error
+        return self.look(*view)
+
+    def work(self, *view: Any) -> list[Any]:
+        """A second's work on the scores."""
+        computing = self.library.computation
+        if computing is not None:
+            try:
+                computing.advance()
+            except gr.Error as error:  # this visitor has had their share; another may go on
+                gr.Warning(error.message)
+                return [gr.skip(), gr.skip(), gr.Button(visible=True), gr.Timer(active=False), 0]
+        return self.look(*view)
+
+    def sent(self, sort: str, largest: bool, label: str, verdict: str, click: str, event: gr.EventData) -> list[Any]:
+        """A page was turned, or a picture chosen for the comparison.
+
+        Returns:
+            Grid, page, (side, pixels, name) for the comparison, and the open part of the tab.
+        """
+        reference, place = self.library.reference(), whole(asked(event, "pick"), -1)
+        if reference is not None and click in (LEFT, RIGHT) and 0 <= place < len(reference.rows):
+            row = reference.rows[place]
+            picked = (click, reference.image(row), f"{row.label} {row.place + 1}")
+            return [gr.skip(), gr.skip(), picked, gr.Tabs(selected=BENCH)]
+        at = whole(asked(event, "page"), 0)
+        return [self.look(sort, largest, label, verdict, click, at)[0], at, None, gr.skip()]
