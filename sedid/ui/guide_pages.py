@@ -83,7 +83,7 @@ def in_app(page: Page, pages: Sequence[Page], docs: Path = DOCS) -> str:
             return found[0]
         file = (page.file.parent / path).resolve() if path else page.file.resolve()
         if file in places:
-            return f"[{words}](?tab=guide&page={places[file]}{'#' * bool(anchor)}{anchor})"
+            return f"[{words}](?tab=guide&doc={places[file]}{'#' * bool(anchor)}{anchor})"
         named = f"`{file.relative_to(root).as_posix()}`" if file.is_relative_to(root) else f"`{path}`"
         return named if words.strip("`") == named.strip("`") else f"{words} ({named})"
 
@@ -95,7 +95,7 @@ def in_app(page: Page, pages: Sequence[Page], docs: Path = DOCS) -> str:
 def contents(pages: Sequence[Page]) -> str:
     """The list of pages, HTML; which one is open, the page's script marks."""
     links = "".join(
-        f'<li><a href="?tab=guide&amp;page={text(page.name)}" data-page="{text(page.name)}" '
+        f'<li><a href="?tab=guide&amp;doc={text(page.name)}" data-page="{text(page.name)}" '
         f'data-title="{text(page.title)}">{text(page.label)}</a></li>'
         for page in pages
     )

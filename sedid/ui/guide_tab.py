@@ -1,6 +1,7 @@
 """The Guide tab: the documents of docs/ and the model cards, read where the app is used.
 
-Which page is open stands in the address (`?tab=guide&page=limits#base-rates`). A page is fetched when it is opened.
+Which page is open stands in the address (`?tab=guide&doc=limits#base-rates`). A page is fetched when it is opened.
+(`page` in an address would be Gradio's own: it looks for a page of that name and fails.)
 Gradio renders and sanitises the Markdown; its KaTeX, served by the app itself, draws the mathematics.
 """
 
@@ -16,7 +17,7 @@ TITLE = "Guide"
 MISSING = "The documents are not beside this copy of the package. They lie in the folder `docs` of the project."
 MATH = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
 
-WISH = "() => [new URL(location).searchParams.get('page') || '']"
+WISH = "() => [new URL(location).searchParams.get('doc') || '']"
 
 SCRIPT = """
 window.sedidGuide?.abort();  // the page was rebuilt: the old listeners go
@@ -25,7 +26,7 @@ const home = element.closest('#guide'), links = [...element.querySelectorAll('a'
 let moved = Boolean(location.hash);  // a link into a page: go there once it is drawn
 
 function open() {
-  const name = new URL(location).searchParams.get('page');
+  const name = new URL(location).searchParams.get('doc');
   return links.find(link => link.dataset.page === name) || links[0];
 }
 
@@ -62,7 +63,7 @@ document.addEventListener('click', event => {
   if (to.origin + to.pathname !== here.origin + here.pathname || to.searchParams.get('tab') !== 'guide') return;
   event.preventDefault();
   const before = open();
-  here.searchParams.set('page', to.searchParams.get('page'));
+  here.searchParams.set('doc', to.searchParams.get('doc'));
   here.hash = to.hash;
   history.replaceState(history.state, '', here);
   moved = true;

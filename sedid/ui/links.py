@@ -1,7 +1,7 @@
 """The address of a view: which tab is open. What is shown inside, the tabs add themselves (`script`, `learn_script`).
 
 ?tab=learn&step=3&example=real-2&t=330 opens the Learn tab there; ?k=165&t_sec=825&example=real-2 the Inspect tab, which
-is the first one and needs no naming; ?tab=guide&page=limits a page of the guide.
+is the first one and needs no naming; ?tab=guide&doc=limits a page of the guide.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ def follow(name: str, first: bool) -> str:
   window.sedidMoved = true;
   if ({str(first).lower()}) query.delete('tab'); else query.set('tab', '{name}');
   if ('{name}' !== 'learn') {{ query.delete('step'); query.delete('t'); }}
-  if ('{name}' !== 'guide') {{ query.delete('page'); url.hash = ''; }}
+  if ('{name}' !== 'guide') {{ query.delete('doc'); url.hash = ''; }}
   const shown = {{
     inspect: document.querySelector('.sed-example[aria-pressed=true]')?.dataset.name,
     learn: document.querySelector('#learn .learn')?.dataset.example,
