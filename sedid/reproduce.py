@@ -20,8 +20,9 @@ from sedid.console import duration
 from sedid.data import CELEBA_CROP, as_model_input
 from sedid.detectors import INPUT_CHANNELS
 from sedid.loops.existing import TIMESTEPS
-from sedid.loops.loop import LoopConfig, check, finished_stages
+from sedid.loops.loop import LoopConfig, check
 from sedid.loops.samples import STEPS as GRID_STEPS
+from sedid.loops.stages import finished_stages
 from sedid.loops.train_ddpm import TrainDDPMConfig
 from sedid.loops.train_nn import TrainNNConfig
 from sedid.models import Runtime, eps_model, make_resnet18, make_unet

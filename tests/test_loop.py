@@ -129,7 +129,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
     again: list[Progress] = []
     assert finish(loop(config), again.append) == report
     assert again == []
-    with pytest.raises(ValueError, match=r"holds a loop with other settings \(steps\)"):
+    with pytest.raises(ValueError, match=r"holds a run with other settings \(steps\)"):
         finish(loop(replace(config, steps=5)))
 
 

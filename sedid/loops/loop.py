@@ -14,13 +14,13 @@ the evaluation also reports reals that were ("members").
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sedid import paper, processes
+from sedid import paper
 from sedid.bundle import export_run, update_info
 from sedid.card import write_card
 from sedid.data import crop_of, describe_split, load_images, make_splits
@@ -30,12 +30,13 @@ from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generate import SAMPLERS, GenerateConfig, generate
+from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.tracking import check_trackers
-from sedid.loops.train_ddpm import TrainDDPMConfig, TrainProgress, train_ddpm
+from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models import UNETS, Runtime
 from sedid.progress import Progress
-from sedid.storage import read_json, replacing, write_json
+from sedid.storage import replacing, write_json
 
 TEST_PARTS = {"cifar10": "cifar10:test", "celeba": "celeba:test", "tiny-imagenet": "tiny-imagenet:val"}
 SCORED = ("calibration", "classifier", "test")
@@ -141,7 +142,7 @@ def write_splits(config: LoopConfig, out: Path) -> None:
     write_json(out / "splits.json", manifest)
 
 
-def stages(config: LoopConfig, out: Path) -> Iterator[tuple[str, Any]]:
+def stages(config: LoopConfig, out: Path) -> Iterator[Stage]:
     """(name, generator of records) of every stage, in order; a generator does nothing until it is driven."""
     bundle = out / "bundle"
     runtime: dict[str, Any] = {"device": config.device, "precision": config.precision, "compile": config.compile}
@@ -211,35 +212,6 @@ def export(config: LoopConfig, run: Path, bundle: Path) -> None:
     update_info(bundle, training=training, center_crop=config.center_crop or crop_of(config.data))
 
 
-def quick(function: Any, *arguments: Any) -> Generator[Progress, None, Any]:
-    """A stage too short for records, done by one process."""
-    yield from ()
-    return processes.on_main(function, *arguments)
-
-
-def in_stage(record: Progress | TrainProgress, place: str) -> Progress:
-    """A record of a stage as one of the loop's, which say which stage of how many they belong to."""
-    if isinstance(record, TrainProgress):
-        measured = {name: getattr(record, name) for name in ("loss", "learning_rate", "heldout_loss")}
-        values = {name: value for name, value in measured.items() if value is not None}
-        record = Progress(
-            "training the DDPM",
-            record.step,
-            record.steps,
-            "images",
-            record.images_per_second,
-            record.eta_seconds,
-            values,
-        )
-    return replace(record, stage=f"{place}, {record.stage}")
-
-
-def finished_stages(out: Path) -> list[str]:
-    """The stages of a run folder that need not be done again."""
-    file = out / "stages.json"
-    return list(read_json(file)) if file.is_file() else []
-
-
 def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
     """Run the stages that are not finished, yielding their records; returns the report, beside which the bundle is.
 
@@ -248,26 +220,6 @@ def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
     """
     check(config)
     out = Path(config.out)
-    file = out / "config.json"
-    settings = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(config).items()}
-    if file.is_file():
-        before = asdict(LoopConfig("")) | read_json(file)  # an older version lacks some
-        changed = [name for name in settings if name not in FREE_ON_RESUME and before[name] != settings[name]]
-        if changed:
-            raise ValueError(
-                f"{out} holds a loop with other settings ({', '.join(changed)}); choose another folder or the same ones"
-            )
-    finished = processes.on_main(finished_stages, out)
-    everything = list(stages(config, out))
-    for number, (name, stage) in enumerate(everything, 1):
-        if name in finished:
-            continue
-        place = f"stage {number} of {len(everything)}"
-        yield Progress(f"{place}, {name}", number - 1, len(everything), "stages", 0.0, 0.0, {})
-        for record in stage:
-            yield in_stage(record, place)
-        if not finished:  # refused data binds the folder to nothing
-            processes.on_main(write_json, file, settings)
-        finished.append(name)
-        processes.on_main(write_json, out / "stages.json", finished)
+    settings = check_settings(config, out, FREE_ON_RESUME)
+    yield from run_stages(stages(config, out), out, settings)
     return out / "report.html"

@@ -1,0 +1,56 @@
+"""The image-quality figure: zero for equal sets, grows with what is wrong, and tells detail from contrast."""
+
+import numpy as np
+import pytest
+import torch
+
+from sedid.data import load_images
+from sedid.quality import contrast, patches, pyramid, sliced_wasserstein
+
+
+@pytest.fixture(scope="module")
+def halves() -> tuple[np.ndarray, np.ndarray]:
+    reals = load_images("sample:real[0:160]")
+    return reals[:80], reals[80:]
+
+
+def test_equal_sets_are_at_no_distance(halves: tuple[np.ndarray, np.ndarray]) -> None:
+    assert sliced_wasserstein(halves[0], halves[0]) == {32: 0.0, 16: 0.0}
+
+
+def test_the_pyramid_gives_the_image_back() -> None:
+    x = torch.rand(2, 3, 64, 64)
+    fine, middle, rest = pyramid(x)
+    assert [level.shape[-1] for level in (fine, middle, rest)] == [64, 32, 16]
+    enlarged = torch.nn.functional.interpolate(rest, scale_factor=2, mode="bilinear") + middle
+    again = torch.nn.functional.interpolate(enlarged, scale_factor=2, mode="bilinear") + fine
+    assert torch.allclose(again, x, atol=1e-5)
+
+
+def test_a_patch_is_cut_out_of_its_own_image() -> None:
+    level = torch.arange(3.0)[:, None, None, None] + torch.zeros(3, 2, 9, 9)
+    cut = patches(level, torch.Generator().manual_seed(0))
+    assert cut.shape == (3 * 64, 2, 7, 7)
+    assert torch.equal(cut[:, 0, 0, 0], torch.arange(3.0).repeat_interleave(64))
+
+
+def test_noise_shows_in_the_detail_and_contrast_in_the_shapes(halves: tuple[np.ndarray, np.ndarray]) -> None:
+    one, other = halves
+    chance = sliced_wasserstein(one, other)
+    noise = np.random.default_rng(0).normal(0, 12, other.shape)
+    noisy = sliced_wasserstein(one, (other + noise).clip(0, 255).astype(np.uint8))
+    flat = sliced_wasserstein(one, ((other / 255.0 - 0.5) * 127 + 127).astype(np.uint8))
+    assert noisy[32] > 1.5 * chance[32]
+    assert noisy[32] - chance[32] > noisy[16] - chance[16]
+    assert flat[16] > 1.5 * chance[16]
+
+
+def test_contrast_is_the_spread_of_values() -> None:
+    images = np.zeros((2, 4, 4, 3), np.uint8)
+    images[1, :2] = 200
+    assert contrast(images) == pytest.approx(50.0)
+
+
+def test_sets_of_different_sizes_are_refused(halves: tuple[np.ndarray, np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="one shape"):
+        sliced_wasserstein(halves[0], halves[1][:10])
