@@ -64,7 +64,7 @@ def sentence(first: Trace, second: Trace, t_sec: int) -> str:
     larger = sum(
         (one > other) == (a > b) and one != other for one, other in zip(first.curve, second.curve, strict=True)
     )
-    return f"{large}'s t-error is {how}: {values} {here}. {large}'s is the larger one at {larger} of {len(first.t_secs)} T_SEC."
+    return f"{large}'s t-error is {how}: {values} {here}. {large} has the larger one at {larger} of the {len(first.t_secs)} T_SEC."
 
 
 def heatmaps(traces: Sequence[Trace], names: Sequence[str], t_sec: int) -> str:
@@ -132,7 +132,8 @@ def comparison(detector: Detector, sides: Sequence[Side], traces: Sequence[Trace
     judgements = [detector.judge(trace, t_sec) for trace in traces]
     return (
         f'<p class="ben-sentence" role="status">{text(sentence(first, second, t_sec))}</p>'
-        f"{heatmaps(traces, [side.name for side in sides], t_sec)}{verdicts(judgements, sides)}{curves(detector, traces, t_sec)}"
+        f'<div class="ben"><div>{heatmaps(traces, [side.name for side in sides], t_sec)}</div>'
+        f"<div>{verdicts(judgements, sides)}{curves(detector, traces, t_sec)}</div></div>"
     )
 
 

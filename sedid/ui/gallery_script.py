@@ -26,7 +26,7 @@ new MutationObserver(() => {
   const again = back && document.getElementById(back);
   if (!again) return;
   back = null;
-  if (!again.disabled) again.focus({preventScroll: true});
+  (again.disabled ? again.parentElement.querySelector('button:enabled') : again)?.focus({preventScroll: true});
   if (again.closest('.gal-pages') && element.getBoundingClientRect().top < 0) element.scrollIntoView();
 }).observe(element, {childList: true, subtree: true});
 """

@@ -2,6 +2,8 @@
 
 CSS = """
 .gal-count { font-size: .9rem; margin: .2rem 0 .6rem; font-variant-numeric: tabular-nums; }
+#gallery-about .sed-legend { margin: 0; } #gallery-about summary { margin: .3rem 0 0; font-size: .8rem; color: var(--body-text-color-subdued); }
+@media (max-width: 480px) { #gallery .tab-container button { padding-inline: 8px; } }
 .gal-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 10px; }
 .gal-card { display: flex; flex-direction: column; gap: 1px; padding: 0 0 5px; border: 1px solid var(--sed-rule); border-radius: 7px;
   overflow: hidden; background: var(--sed-plane); text-align: left; font-variant-numeric: tabular-nums; line-height: 1.35; }
@@ -31,6 +33,7 @@ CSS = """
 .gal-table td:first-child { width: 62px; }
 .gal-table .res-open { display: block; width: 52px; padding: 0; border: 0; border-radius: 5px; overflow: hidden; background: none; }
 .gal-table .res-open:hover { box-shadow: 0 0 0 2px var(--color-accent); }
+.gal-table td > b, .gal-table td > .sed-note { white-space: nowrap; }
 .gal-name { overflow-wrap: anywhere; } .gal-notes { color: var(--body-text-color-subdued); font-size: .82rem; overflow-wrap: anywhere; }
 .gal-refused { color: var(--error-text-color, #b42318); } .dark .gal-refused { color: #ffb4a8; }
 @media (max-width: 720px) {
@@ -43,11 +46,13 @@ CSS = """
   .gal-table td[data-name]::before { content: attr(data-name) " "; color: var(--body-text-color-subdued); font-size: .75rem; }
 }
 
-.ben-pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px; max-width: 860px; }
+.ben { display: grid; grid-template-columns: minmax(0, 1fr); gap: 10px 28px; }
+@media (min-width: 900px) { .ben { grid-template-columns: repeat(2, minmax(0, 1fr)); } }
+.ben-pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px; }
 .ben-pair .sed-heat, .ben-pair h2 { max-width: 100%; }
-.ben-scale { max-width: 860px; } .ben-scale .sed-bar, .ben-scale .sed-bar-ticks { max-width: 100%; }
+.ben-scale .sed-bar, .ben-scale .sed-bar-ticks { max-width: 100%; }
 .ben-sentence { font-size: 1.1rem; line-height: 1.45; margin: .2rem 0 .9rem; max-width: 60rem; }
-.ben-verdicts { border-collapse: collapse; width: 100%; max-width: 860px; margin: 10px 0; font-variant-numeric: tabular-nums; table-layout: fixed; }
+.ben-verdicts { border-collapse: collapse; width: 100%; margin: 6px 0 14px; font-variant-numeric: tabular-nums; table-layout: fixed; }
 .ben-verdicts th, .ben-verdicts td { border: 0; border-bottom: 1px solid var(--sed-rule); text-align: left; padding: 7px 10px 7px 0; font-weight: 400; vertical-align: top; }
 .ben-verdicts thead th, .ben-verdicts td b { font-weight: 620; } .ben-verdicts th:first-child { width: 22%; }
 .ben-verdicts small { display: block; color: var(--body-text-color-subdued); font-size: .78rem; }

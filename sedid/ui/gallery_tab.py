@@ -22,6 +22,7 @@ from sedid.ui.upload import refusal
 TITLE = "Gallery"
 OPENING = '<div class="sed-state">Opening the reference set …</div>'
 BENCH = "gallery-bench"
+LABELS = {"both": "", "real": REAL, "generated": GENERATED}
 
 
 def build(context: Context) -> None:
@@ -31,28 +32,18 @@ def build(context: Context) -> None:
     with gr.Tabs(elem_id="gallery") as parts:
         with gr.Tab("Reference set", id="gallery-reference"):
             with gr.Row():
-                sort = gr.Dropdown(
-                    list(SORTS.items()), value="label", label="Sort by", elem_id="gallery-sort", min_width=200
-                )
-                largest = gr.Checkbox(
-                    False, label="Largest first", info="The last label, too.", elem_id="gallery-largest", min_width=130
-                )
-                label = gr.Dropdown(
-                    [("real and generated", ""), ("real", REAL), ("generated", GENERATED)],
-                    value="",
-                    label="Label",
-                    elem_id="gallery-label",
-                    min_width=160,
-                )
-                verdict = gr.Dropdown(
-                    list(FILTERS.items()), value="", label="Verdict", elem_id="gallery-verdict", min_width=170
-                )
+                sort = choice("Sort by", SORTS, "label", "sort", 190)
+                largest = choice("Order", {"lowest first": False, "highest first": True}, False, "order", 140)
+                label = choice("Label", LABELS, "", "label", 160)
+                verdict = choice("Verdict", FILTERS, "", "verdict", 190)
+                where = {"Inspect": INSPECT, "Compare: A": LEFT, "B": RIGHT}
                 click = gr.Radio(
-                    [("inspects it", INSPECT), ("compares it as A", LEFT), ("as B", RIGHT)],
+                    list(where.items()),
                     value=INSPECT,
-                    label="A click on a picture",
+                    label="A click takes a picture to",
                     elem_id="gallery-click",
-                    min_width=300,
+                    min_width=350,
+                    scale=2,
                 )
             about = part("", "gallery-about")
             shown = part(OPENING, "gallery-grid")
@@ -75,6 +66,18 @@ def build(context: Context) -> None:
     chosen = gr.State()
     sent = shown.select(page.sent, view, [shown, at, chosen, parts], **light)
     compare(sent, chosen)
+
+
+def choice(label: str, choices: dict[str, Any], value: Any, name: str, width: int) -> gr.Dropdown:
+    """One of a few values, by what the page calls them."""
+    return gr.Dropdown(
+        list(choices.items()),
+        value=value,
+        label=label,
+        filterable=False,
+        elem_id=f"gallery-{name}",
+        min_width=width,
+    )
 
 
 def part(value: str, name: str) -> gr.HTML:

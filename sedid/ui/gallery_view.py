@@ -10,6 +10,7 @@ from sedid.progress import Progress
 from sedid.ui.charts import percent
 from sedid.ui.gallery_reference import Reference, opposite, outcome
 from sedid.ui.pictures import data_uri, number, text
+from sedid.ui.quiz import same_checkpoint
 
 PAGE = 60  # pictures
 MARKS = {"right": "✓", "wrong": "✗", UNDECIDED: "?", "": "-"}
@@ -99,7 +100,7 @@ def grid(reference: Reference, places: Sequence[int], page: int, click: str) -> 
     page = min(max(page, 0), pages - 1)
     first, shown = page * PAGE, places[page * PAGE : (page + 1) * PAGE]
     cards = "".join(card(reference, place, click) for place in shown)
-    count = f"{first + 1}&ndash;{first + len(shown)} of {len(places)}"
+    count = f"{first + 1}&ndash;{first + len(shown)} of {len(places):,}"
     return (
         f'<p class="gal-count" role="status"><b>{count}</b> pictures. {tally([reference.rows[place] for place in places])}.</p>'
         f'<div class="gal-grid">{cards}</div>{pager(page, pages, "gal-page")}'
@@ -115,13 +116,15 @@ def legend(detector: Detector) -> str:
     classifier = "" if nn is None else (
         f"; <b>NN</b>: probability of “generated” at k = {nn.k}, T_SEC = {nn.t_sec}"
     )  # fmt: skip
+    unused = " None of these pictures trained or calibrated the shipped detector." if same_checkpoint(detector) else ""
     marks = " ".join(f"<span>{MARKS[kind]} {kind}</span>" for kind in ("right", "wrong", UNDECIDED))
     return (
-        f'<p class="sed-note">What {text(detector.name)} says of each. <b>STAT</b>: the t-error at k = {k}, T_SEC = {t_sec}{means}{classifier}. '
-        "Disagreement: how far apart the two place a picture when all are ranked by each.</p>"
         f'<p class="sed-legend"><span><i class="sed-key gal-key gal-{REAL}"></i>real photograph</span>'
         f'<span><i class="sed-key gal-key gal-{GENERATED}"></i>generated</span>{marks}'
         f'<span>colour of a mark: called <b class="{ink(REAL)}">real</b> or <b class="{ink(GENERATED)}">generated</b></span></p>'
+        f'<details class="sed-details"><summary>What the numbers mean</summary><p>What {text(detector.name)} says of each picture. '
+        f"<b>STAT</b>: the t-error at k = {k}, T_SEC = {t_sec}{means}{classifier}. "
+        f"Disagreement: how far apart the two place a picture when all are ranked by each.{unused}</p></details>"
     )
 
 
