@@ -94,10 +94,15 @@ CSS = """
 #guide-text :is(h2, h3) { scroll-margin-top: 12px; }
 #guide-text p, #guide-text li { line-height: 1.6; } #guide-text li { margin: .25rem 0; }
 #guide-text a { color: var(--link-text-color); text-decoration: underline; text-underline-offset: 2px; }
-#guide-text table { display: block; overflow-x: auto; font-size: .86rem; max-width: 100%; border: 0; }
+#guide-text table { display: block; overflow-x: auto; font-size: .86rem; max-width: 100%; margin: .8rem 0; }
+#guide-text :is(table, thead, tbody, tr) { border: 0; }
+#guide-text ul { list-style: disc; }
 #guide-text :is(th, td) { padding: 6px 10px; vertical-align: top; text-align: left; border: 0; border-bottom: 1px solid var(--sed-rule); }
 #guide-text :not(pre) > code { font-size: .88em; overflow-wrap: anywhere; }
 #guide-text pre { overflow-x: auto; font-size: .84rem; }
+#guide-text .token { color: inherit; } /* Gradio's colours for code are too pale to read */
+#guide-text .token:is(.keyword, .builtin) { color: var(--color-accent); } #guide-text .token:is(.string, .triple-quoted-string) { color: var(--sed-real); }
+#guide-text .token.comment { color: var(--body-text-color-subdued); }
 #guide-text .katex-display { overflow-x: auto; overflow-y: hidden; padding: 4px 0; }
 @media (max-width: 900px) {
   #guide { grid-template-columns: minmax(0, 1fr); }
