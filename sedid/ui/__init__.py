@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from sedid.ui.context import Context
 
-TABS = ("inspect", "learn", "train", "evaluate", "compare", "sweep", "guide")
+TABS = ("inspect", "gallery", "learn", "train", "evaluate", "compare", "sweep", "guide")
 """In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
 
 ABOUT = """# SeDID Explorer
@@ -77,7 +77,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
 
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
-    from sedid.ui import guide_tab, learn_style, results, train_view
+    from sedid.ui import gallery_style, guide_tab, learn_style, results, train_view
     from sedid.ui.style import CSS
     from sedid.ui.theme import make_theme
 
@@ -93,5 +93,5 @@ def launch_options() -> dict[str, Any]:
         "max_file_size": "20mb",
         "footer_links": ["api"],
         "theme": make_theme(),
-        "css": CSS + train_view.CSS + results.CSS + learn_style.CSS + guide_tab.CSS,
+        "css": CSS + train_view.CSS + results.CSS + learn_style.CSS + gallery_style.CSS + guide_tab.CSS,
     }
