@@ -80,7 +80,6 @@ def test_the_menu_offers_the_own_detector_jobs_and_checkpoints(tmp_path: Path, m
     assert menu.open(str(checkpoints / "other")).name == "other"  # typed
     assert not menu.offers(str(checkpoints / "other"))
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    monkeypatch.delenv("SEDID_ALLOW_TRAINING", raising=False)
     assert menu.open(f"job:{done}").name.startswith("All in one go")
     hostile = (
         str(checkpoints / "other"),

@@ -108,8 +108,7 @@ def test_a_public_space_sweeps_nothing(
     page: sweep_tab.Page, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    monkeypatch.delenv("SEDID_ALLOW_TRAINING", raising=False)
-    with pytest.raises(gr.Error, match="sweeps are off on this public page"):
+    with pytest.raises(gr.Error, match="sweeps and all other jobs are off"):
         start(page, tiny_bundle)
     assert page.store.jobs() == []
 

@@ -144,15 +144,15 @@ def test_a_preset_brings_its_data(page: train_tab.Page) -> None:
 
 def test_a_public_space_trains_nothing(page: train_tab.Page, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    monkeypatch.delenv("SEDID_ALLOW_TRAINING", raising=False)
-    with pytest.raises(gr.Error, match="Training and sweeps are off on this public page"):
+    with pytest.raises(gr.Error, match="training, sweeps and all other jobs are off"):
         page.start("loop", "demo", "", "", "sample:real", "", "", "", "", "")
     for act in (page.stop, page.resume, page.delete):
-        with pytest.raises(gr.Error, match="sweeps are off"):
+        with pytest.raises(gr.Error, match="all other jobs are off"):
             act("20260101-000000-loop")
     assert not runs.exists()
-    monkeypatch.setenv("SEDID_ALLOW_TRAINING", "1")
-    assert form.refusal() == ""
+    monkeypatch.setenv("SEDID_PUBLIC", "0")  # a Space of one's own
+    with pytest.raises(gr.Error, match="no job"):
+        page.stop("20260101-000000-loop")
 
 
 def test_the_report_is_the_measured_table(tmp_path: Path) -> None:

@@ -1,6 +1,9 @@
 """The Gradio app. Cheap to import: Gradio itself is imported by `build_demo` and `launch`."""
 
 import os
+import signal
+import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +32,13 @@ def make_context(detector: str | Path | None = None) -> "Context":
     Args:
         detector: a bundle folder or Hub id; default: the environment variable SEDID_DETECTOR, then the shipped one.
     """
-    from sedid.bundle import SHIPPED, load_detector
+    from sedid.bundle import SHIPPED
+    from sedid.ui import gpu
     from sedid.ui.context import Context, list_examples
     from sedid.ui.menu import Menu
 
     source = detector or os.environ.get("SEDID_DETECTOR") or SHIPPED
-    return Context(lambda: load_detector(source), list_examples(), Menu(source))
+    return Context(lambda: gpu.load(source), list_examples(), Menu(source))
 
 
 def build_demo(context: "Context | None" = None) -> "gr.Blocks":
@@ -44,8 +48,10 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
 
     import gradio as gr
 
+    from sedid.ui import door
     from sedid.ui.links import follow, opener
 
+    door.fetch_nothing()
     context = context or make_context()
     # Uploads are looked for every ten minutes and live an hour at most.
     with gr.Blocks(title="SeDID Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
@@ -57,7 +63,7 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
                     item.select(None, None, None, js=follow(name, name == TABS[0]), api_visibility="private")
                     tab.build(context)
         demo.load(opener(TABS), None, tabs, show_progress="hidden", api_visibility="private")
-    return demo.queue(max_size=32, default_concurrency_limit=4)
+    return demo.queue(max_size=64, default_concurrency_limit=4)
 
 
 def launch(detector: str | Path | None = None, **options: Any) -> None:
@@ -68,16 +74,26 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
         options: for `gradio.Blocks.launch`, over the ones set here.
     """
     quiet()
-    context = make_context(detector)
-    demo = build_demo(context)
-    demo.launch(**launch_options() | {"prevent_thread_lock": True} | options)
-    context.warm_up()  # not before: it would slow down the first page
-    demo.block_thread()
+    if os.environ.get("SPACE_ID"):  # only the Space's own proxy reaches the app there, and it names the visitor
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go with the app
+    with tempfile.TemporaryDirectory(prefix="sedid-", dir=os.environ.get("GRADIO_TEMP_DIR")) as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = uploads
+        from sedid.ui import door
+
+        context = make_context(detector)
+        demo = build_demo(context)
+        demo.launch(**launch_options() | {"prevent_thread_lock": True} | options)
+        door.forget_uploads(Path(uploads))
+        context.warm_up()  # not before: it would slow down the first page
+        demo.block_thread()
 
 
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
-    from sedid.ui import gallery_style, guide_tab, learn_style, results, train_view
+    from starlette.middleware import Middleware
+
+    from sedid.ui import door, gate, gallery_style, guide_tab, learn_style, results, train_view
     from sedid.ui.style import CSS
     from sedid.ui.theme import make_theme
 
@@ -91,7 +107,10 @@ def launch_options() -> dict[str, Any]:
         "enable_monitoring": False,
         "strict_cors": True,
         "max_file_size": "20mb",
+        "state_session_capacity": 1000,
+        "app_kwargs": {"middleware": [Middleware(door.Door)]},
+        "mcp_server": True,
         "footer_links": ["api"],
         "theme": make_theme(),
-        "css": CSS + train_view.CSS + results.CSS + learn_style.CSS + gallery_style.CSS + guide_tab.CSS,
+        "css": CSS + train_view.CSS + results.CSS + learn_style.CSS + gallery_style.CSS + guide_tab.CSS + gate.CSS,
     }

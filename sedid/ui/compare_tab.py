@@ -11,10 +11,11 @@ from sedid.figures import roc_figure, save_figure
 from sedid.htmlreport import page as html_page
 from sedid.jobs import Job, JobStore
 from sedid.methods import METHODS
+from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
-from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, problem, refuse, run_while_open, small_button
+from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, problem, run_while_open, small_button
 from sedid.ui.results import CSS, as_csv, find_results, results_file, write_texts
 from sedid.ui.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.upload import refusal
@@ -27,7 +28,7 @@ USUAL = ("sedid-stat", "sedid-multi-lr ks=165+330", "loss", "secmi-stat", "pia",
 def build(_: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab = this_tab()
-    page, off = Page(JobStore()), form.refusal()
+    page = Page(JobStore())
     seen, news, drawn_from = gr.State({}), gr.State(""), gr.State("")
     shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
     study = gr.Radio([one.title for one in STUDIES], value=STUDIES[0].title, label="Study", elem_id="compare-study")
@@ -41,7 +42,8 @@ def build(_: Context) -> None:
         export = gr.Button("Make files to take away", size="sm", elem_id="compare-export", scale=0, min_width=230)
         files = gr.Files(label="Tables, curves and report", visible=False, elem_id="compare-files")
     with gr.Accordion("New run of this study", open=False, elem_id="compare-new"):
-        gr.Markdown(off or "It runs as a background job, one at a time; the tables above fill in while it works.")
+        gate.notice()
+        gr.Markdown("It runs as a background job, one at a time; the tables above fill in while it works.")
         with gr.Row():
             detector = choice("Detector", form.detectors([]))
             real = choice("Real images", list(NAMES))
@@ -51,7 +53,7 @@ def build(_: Context) -> None:
             )  # fmt: skip
             count = gr.Number(100, label="Images of each class", precision=0, elem_id="compare-count")
         methods = gr.CheckboxGroup(offered_methods(), value=list(USUAL), label="Methods", elem_id="compare-methods")
-        start = gr.Button("Start", variant="primary", interactive=not off, elem_id="compare-start", min_width=170)
+        start = gr.Button("Start", variant="primary", elem_id="compare-start", min_width=170)
     with gr.Row(elem_id="compare-buttons"):
         stop = small_button("Stop", "compare", variant="stop")
         resume = small_button("Resume", "compare")
@@ -102,7 +104,7 @@ class Page(Watch):
         Raises:
             gr.Error: a setting does not fit.
         """
-        refuse()
+        access.refuse()
         study = study_of(title)
         try:
             asked = Asked(real or "", tuple(generated or ()), int(count or 0), tuple(methods or ()))

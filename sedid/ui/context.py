@@ -14,6 +14,7 @@ from sedid.detectors import Detector, Judgement, Trace, as_seen
 from sedid.judging import judge_in_batches
 from sedid.loops.score import Scores, score
 from sedid.progress import finish
+from sedid.ui import access
 from sedid.ui.menu import DEFAULT, Menu
 
 START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
@@ -202,6 +203,7 @@ class Context:
         Raises:
             Stopped: the session did not wait for it.
             OSError, ValueError: as `detector`, or k does not fit the schedule.
+            gr.Error: the visitor has had their share (`access.charge`).
         """
         detector = self.detector(source)
         key = self.traces.key(detector, image, k)
@@ -209,6 +211,7 @@ class Context:
         if trace is not None:
             return trace
         total = detector.max_t_sec(k) // k + 1
+        access.charge(total)
         steps = detector.trace(image, k)
         done = 0
         while True:
@@ -249,6 +252,7 @@ class Context:
             if report is not None:
                 report(done, total)
 
+        access.charge(len(images) * (t_sec // k + 1))
         return judge_in_batches(self.detector(source), images, k, t_sec, watch)
 
     def score(self, images: np.ndarray, ks: Sequence[int], source: str = DEFAULT) -> tuple[Scores, np.ndarray | None]:
@@ -257,4 +261,6 @@ class Context:
         Raises:
             OSError, ValueError: as `walk`.
         """
-        return finish(score(self.detector(source), images, ks, batch_size=max(1, len(images))))
+        detector = self.detector(source)
+        access.charge(len(images) * sum(detector.max_t_sec(k) // k + 1 for k in ks))
+        return finish(score(detector, images, ks, batch_size=max(1, len(images))))

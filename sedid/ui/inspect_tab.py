@@ -6,7 +6,7 @@ import gradio as gr
 import numpy as np
 
 from sedid.images import read_image
-from sedid.ui import perturb_panel
+from sedid.ui import api, perturb_panel
 from sedid.ui.context import START, Context, Example
 from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.inspect_events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
@@ -112,10 +112,7 @@ def build(context: Context) -> None:
     stop.click(on.stop, state, [k], queue=False, **light)
     blend.input(None, blend, js=BLEND, **light)
     this_tab().select(on.offer, None, menu, **light)
-
-    with gr.Row(visible=False):  # the public API, with no widgets of its own
-        arguments = [gr.Image(type="filepath"), gr.Number(0, precision=0), gr.Number(0, precision=0)]
-        gr.Button().click(on.api, arguments, gr.JSON(), api_name="inspect", preprocess=False, **NETWORK)
+    api.build(context, NETWORK)
 
 
 def root() -> gr.Blocks:

@@ -104,23 +104,24 @@ def sections(
     )
 
 
+def plain_verdict(verdict: Verdict | None) -> dict[str, Any] | None:
+    """A verdict as plain values, for the API."""
+    if verdict is None:
+        return None
+    calibration = verdict.calibration
+    return {
+        "verdict": verdict.call if verdict.in_range else None,
+        "in_range": verdict.in_range,
+        "score": verdict.score,
+        "threshold": calibration.threshold,
+        "band": list(calibration.band),
+        "percentile_real": verdict.percentile_real,
+        "percentile_generated": verdict.percentile_generated,
+    }
+
+
 def as_json(detector: Detector, judgement: Judgement, notes: tuple[str, ...]) -> dict[str, Any]:
     """A judgement as plain values, for the API."""
-
-    def plain(verdict: Verdict | None) -> dict[str, Any] | None:
-        if verdict is None:
-            return None
-        calibration = verdict.calibration
-        return {
-            "verdict": verdict.call if verdict.in_range else None,
-            "in_range": verdict.in_range,
-            "score": verdict.score,
-            "threshold": calibration.threshold,
-            "band": list(calibration.band),
-            "percentile_real": verdict.percentile_real,
-            "percentile_generated": verdict.percentile_generated,
-        }
-
     return {
         "detector": detector.name,
         "k": judgement.k,
@@ -128,8 +129,8 @@ def as_json(detector: Detector, judgement: Judgement, notes: tuple[str, ...]) ->
         "t_error": judgement.t_error,
         "weight": judgement.weight,
         "change": judgement.change,
-        "stat": plain(judgement.stat),
-        "nn": plain(judgement.nn),
+        "stat": plain_verdict(judgement.stat),
+        "nn": plain_verdict(judgement.nn),
         "nearest_calibrated": detector.nearest(judgement.k, judgement.t_sec),
         "preprocessing": list(notes),
     }

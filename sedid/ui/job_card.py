@@ -8,6 +8,7 @@ import gradio as gr
 
 from sedid.joblog import ACTIVE, read_records
 from sedid.jobs import Job, JobStore
+from sedid.ui import access
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
 from sedid.ui.pictures import text
@@ -43,7 +44,7 @@ class Actions:
         return None
 
     def _act(self, act: Callable[[str], Any], id: str | None) -> None:
-        refuse()
+        access.refuse()
         try:
             act(id or "")
         except (ValueError, OSError) as error:
@@ -70,13 +71,13 @@ class Watch(Actions):
             turning to, and what was seen, for the next look.
         """
         job = current([job for job in self.store.jobs() if job.command in self.commands])
-        allowed, state = not form.refusal(), job.state if job else ""
+        allowed, state = not access.refusal(), job.state if job else ""
         made: dict[str, Any] = {
             "stop": gr.Button(visible=allowed and state in ACTIVE),
             "resume": gr.Button(visible=allowed and state in ("stopped", "failed")),
             "delete": gr.Button(visible=bool(allowed and state and state not in ACTIVE)),
         }
-        keys = dict.fromkeys(made, state)
+        keys = dict.fromkeys(made, f"{state} {allowed}") | {"state": state}
         texts = {
             "card": view.state_html(job, read_records(job.folder)) if job else "",
             "log": view.log_html(job) if job and state != "done" else "",
@@ -84,7 +85,7 @@ class Watch(Actions):
         }
         keys |= texts | {"results": job.id if job and self.has_results(job) else ""}
         fresh = [gr.skip() if seen.get(name) == keys[name] else value for name, value in (made | texts).items()]
-        watched = job is not None and seen.get("shown") == job.id and seen["stop"] in ACTIVE
+        watched = job is not None and seen.get("shown") == job.id and seen["state"] in ACTIVE
         news = keys["results"] if watched and keys["results"] != seen["results"] else ""
         return [*fresh, news or gr.skip(), keys if keys != seen else gr.skip()]
 
@@ -139,12 +140,6 @@ def run_while_open(timer: gr.Timer, tab: gr.Tab, title: str) -> Any:
 
     tab.parent.select(moved, None, timer, **light)
     return tab.select(lambda: gr.Timer(active=True), None, timer, **light)
-
-
-def refuse() -> None:
-    """Hold the line where jobs are off, whatever the page shows."""
-    if form.refusal():
-        raise gr.Error(form.refusal(), print_exception=False)
 
 
 def problem(error: Exception) -> gr.Error:

@@ -8,10 +8,11 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sedid.bundle import SHIPPED, detector_file, load_detector
+from sedid.bundle import SHIPPED, detector_file
 from sedid.detectors import Detector
 from sedid.jobs import JobStore
-from sedid.ui.train_form import job_name, refusal
+from sedid.ui import access, gpu
+from sedid.ui.train_form import job_name
 
 DEFAULT, JOB, CHECKPOINTS = "default", "job:", "checkpoints/"
 
@@ -48,8 +49,8 @@ class Menu:
 
     @property
     def typing(self) -> bool:
-        """Whether visitors may name any folder or Hub id: where they may train, too."""
-        return not refusal()
+        """Whether who asks may name any folder or Hub id: where they may train, too."""
+        return not access.refusal()
 
     def place(self, key: str) -> tuple[str, str | Path]:
         """(name, folder or Hub id) of a key other than DEFAULT.
@@ -87,7 +88,7 @@ class Menu:
             ValueError, OSError: as `place` and `load_detector`.
         """
         name, source = self.place(key)
-        return replace(load_detector(source), name=name)
+        return replace(gpu.load(source), name=name)
 
 
 def is_pipeline(folder: Path) -> bool:

@@ -11,10 +11,11 @@ from sedid.data import NAMES
 from sedid.figures import save_figure, sweep_heatmap
 from sedid.jobs import JobStore
 from sedid.loops.sweep import SweepConfig
+from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
-from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, halves, problem, refuse, run_while_open, small_button
+from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, halves, problem, run_while_open, small_button
 from sedid.ui.results import as_csv, find_results, write_texts
 from sedid.ui.upload import refusal
 
@@ -31,7 +32,7 @@ trajectory answers every T_SEC of a k, so a small k costs more than a large one.
 def build(_: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab = this_tab()
-    page, off = Page(JobStore()), form.refusal()
+    page = Page(JobStore())
     seen, finished = gr.State({}), gr.State("")
     shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
     with gr.Row():
@@ -45,7 +46,8 @@ def build(_: Context) -> None:
         export = gr.Button("Make files to take away", size="sm", elem_id="sweep-export", scale=0, min_width=230)
         files = gr.Files(label="Table and heatmaps", visible=False, elem_id="sweep-files")
     with gr.Accordion("New sweep", open=False, elem_id="sweep-new"):
-        gr.Markdown(off or ABOUT)
+        gate.notice()
+        gr.Markdown(ABOUT)
         with gr.Row():
             detector = choice("Detector", form.detectors([]))
             real = choice("Real images", list(NAMES))
@@ -61,9 +63,7 @@ def build(_: Context) -> None:
             )
             count = gr.Number(100, label="Images of each class", precision=0, elem_id="sweep-count")
         with gr.Row():
-            start = gr.Button(
-                "Start", variant="primary", interactive=not off, elem_id="sweep-start", scale=0, min_width=170
-            )
+            start = gr.Button("Start", variant="primary", elem_id="sweep-start", scale=0, min_width=170)
     with gr.Row(elem_id="sweep-buttons"):
         stop = small_button("Stop", "sweep", variant="stop")
         resume = small_button("Resume", "sweep")
@@ -107,7 +107,7 @@ class Page(Watch):
         Raises:
             gr.Error: a setting does not fit.
         """
-        refuse()
+        access.refuse()
         try:
             if not ks:
                 raise ValueError("choose at least one step size k")

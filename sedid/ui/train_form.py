@@ -1,6 +1,5 @@
 """What the Train tab starts: stages, what each asks for, and how a filled form becomes settings of a loop."""
 
-import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,16 +37,6 @@ REALS = {"calibrate": "real", "train-nn": "real", "evaluate": "heldout"}
 """Stage -> what it calls the field `data`."""
 PRESETS = {"demo": "demo (minutes)", "small": "small (hours)", "paper": "paper (a GPU and days)"}
 WITH_PRESETS = ("loop", "train-ddpm", "generate")
-
-
-def refusal() -> str:
-    """Why nothing can be started here; empty if it can."""
-    if os.environ.get("SPACE_ID") and os.environ.get("SEDID_ALLOW_TRAINING") != "1":
-        return (
-            "Training and sweeps are off on this public page: they would keep the machine from everyone else. Run the app on "
-            "your own machine, or duplicate the Space and set SEDID_ALLOW_TRAINING=1 there."
-        )
-    return ""
 
 
 def to_settings(stage: str, fields: dict[str, str], lines: str) -> list[str]:

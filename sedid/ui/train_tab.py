@@ -8,10 +8,11 @@ from sedid.data import NAMES
 from sedid.joblog import read_records
 from sedid.jobs import Job, JobStore
 from sedid.presets import PRESETS
+from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
 from sedid.ui.context import Context
-from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, refuse, run_while_open, small_button
+from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
 
 TITLE = "Train"
 SHOWN = 30  # jobs in the list
@@ -22,12 +23,11 @@ def build(context: Context) -> None:
     tab = gr.context.Context.block
     assert isinstance(tab, gr.Tab)
     page = Page(JobStore())
-    refusal = form.refusal()
     seen = gr.State({})
     with gr.Row(elem_id="train"):
         with gr.Column(scale=4, min_width=300):
-            if refusal:
-                html(f'<p class="sed-warn">{refusal}</p>', "refusal")
+            gate.notice()
+            gate.lock()
             stage = gr.Radio(
                 [(name, key) for key, name in form.STAGES.items()], value="loop", label="Stage", elem_id="stage"
             )
@@ -51,7 +51,7 @@ def build(context: Context) -> None:
                 lines = gr.Textbox(
                     "", lines=4, max_lines=12, label="key = value, one a line", placeholder="seed = 1\nbatch_size = 64"
                 )
-            start = gr.Button("Start", variant="primary", interactive=not refusal, elem_id="start-job")
+            start = gr.Button("Start", variant="primary", elem_id="start-job")
             disk = html("", "disk")
         with gr.Column(scale=9, min_width=320):
             jobs = gr.Radio([], label="Jobs", elem_id="jobs", visible=False)
@@ -110,7 +110,7 @@ class Page(Actions):
 
     def start(self, stage: str, preset: str, lines: str, *values: str) -> Any:
         """Start a job and show it."""
-        refuse()
+        access.refuse()
         try:
             settings = form.to_settings(stage, dict(zip(self.names, values, strict=True)), lines)
             job = self.store.start(stage, settings, preset if stage in form.WITH_PRESETS else "")
@@ -123,14 +123,14 @@ class Page(Actions):
         jobs = self.store.jobs()
         known = {job.id: job for job in jobs}
         job = known.get(id or "") or next((job for job in jobs if job.state == "running"), jobs[0] if jobs else None)
-        allowed = not form.refusal()
+        allowed = not access.refusal()
         made: dict[str, Any] = {
             "jobs": gr.Radio(choices=listed(jobs), value=job.id if job else None, visible=bool(jobs)),
             "stop": gr.Button(visible=bool(allowed and job and job.active)),
             "resume": gr.Button(visible=bool(allowed and job and job.state in ("stopped", "failed"))),
             "delete": gr.Button(visible=bool(allowed and job and not job.active)),
         }
-        keys = {name: repr((listed(jobs), job.id if job else "", job.state if job else "")) for name in made}
+        keys = {name: repr((listed(jobs), job.id if job else "", job.state if job else "", allowed)) for name in made}
         parts = self.parts(job) | {"disk": view.disk_html(self.store.disk_used(), self.store.limit_gb)}
         keys |= parts
         fresh = [gr.skip() if seen.get(name) == keys[name] else value for name, value in (made | parts).items()]

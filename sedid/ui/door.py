@@ -1,0 +1,114 @@
+"""What stands before Gradio: nothing is fetched for visitors, requests have a size, and a queue has room for others.
+
+Gradio (6.31) fetches files by their address: those of a request's data, and any at all at `/gradio_api/file=http...`.
+It asks public hosts only, but for anybody and of any size; this app needs none of it.
+"""
+
+import shutil
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from sedid.ui import access
+
+BODY = 40_000_000  # bytes of a request with data in it: a picture of 20 MB in base64, and room
+UPLOAD = 250_000_000  # bytes of a request with files, each of which Gradio limits too
+UPLOADS = 60  # requests with files, a minute and address
+WAITING = 24  # events of one address in the queue
+KEPT = 3600.0  # seconds an upload lives
+NO_ADDRESSES = "Files at a web address are not fetched here. Download the file and upload it, or send it as a data URI."
+
+uploads = access.Allowance(UPLOADS, access.MINUTE)
+
+
+class Door:
+    """ASGI middleware around the app."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let a request in, or answer it with a sentence."""
+        if scope["type"] == "http":
+            refused = self.refusal(scope)
+            if refused is not None:
+                status, words = refused
+                await JSONResponse({"detail": words}, status)(scope, receive, send)
+                return
+        await self.app(scope, receive, send)
+
+    def refusal(self, scope: Scope) -> tuple[int, str] | None:
+        """(HTTP status, sentence), None to let it in."""
+        path, headers = scope["path"], dict(scope["headers"])
+        address = scope["client"][0] if scope.get("client") else ""
+        if "/gradio_api/mcp" in path:
+            # Gradio calls itself on behalf of a tool's caller and passes the headers on; this one names the caller.
+            named = [pair for pair in scope["headers"] if pair[0] != b"x-forwarded-for"]
+            scope["headers"] = [*named, (b"x-forwarded-for", address.encode("latin-1"))]
+        _, api, what = path.partition("/gradio_api/")
+        if api and what.lower().startswith(("file=http:", "file=https:", "proxy=")):
+            return 403, NO_ADDRESSES
+        if scope["method"] != "POST":
+            return None
+        uploading = what.rstrip("/") == "upload"
+        length = headers.get(b"content-length", b"").decode("latin-1")
+        if not length.isdigit():
+            return 411, "Say how long the request is (Content-Length)."
+        if int(length) > (most := UPLOAD if uploading else BODY):
+            return 413, f"The request is larger than {most // 10**6} MB."
+        if not access.is_public():
+            return None
+        if uploading:
+            if wait := uploads.wait(address, 1):
+                return 429, f"Too many uploads. Please wait {access.in_words(wait)} and try again."
+            uploads.take(address, 1)
+        elif what.startswith(("queue/join", "call/")) and waiting(scope.get("app"), address) >= WAITING:
+            return 429, f"{WAITING} of your requests wait already. Please try again when some are done."
+        return None
+
+
+def waiting(app: Any, address: str) -> int:
+    """How many events of one address are in the queue of a Gradio app."""
+    queues = app.get_blocks()._queue.event_queue_per_concurrency_id.values()
+    events = [event for queue in queues for event in list(queue.queue)]
+    return sum(event.request.client is not None and event.request.client.host == address for event in events)
+
+
+def fetch_nothing() -> None:
+    """Make Gradio refuse the addresses of files in a request's data."""
+    import gradio as gr
+    from gradio import processing_utils
+
+    async def refuse(url: str, cache_dir: str) -> str:
+        raise gr.Error(NO_ADDRESSES, print_exception=False)
+
+    processing_utils.async_ssrf_protected_download = refuse
+
+
+def forget_uploads(folder: Path, every: float = 600.0, kept: float = KEPT) -> None:
+    """Delete old files of an upload folder from time to time, as long as the app runs.
+
+    Gradio's `delete_cache` does so with what its own components took in; files that came through MCP it does not know.
+    """
+
+    def work() -> None:
+        while True:
+            time.sleep(every)
+            forget(folder, time.time() - kept)
+
+    threading.Thread(target=work, name="forget-uploads", daemon=True).start()
+
+
+def forget(folder: Path, before: float) -> None:
+    """Delete what was put into a folder before a time, seconds since 1970."""
+    for path in list(folder.glob("*")):
+        try:
+            newest = max(one.stat().st_mtime for one in [path, *path.rglob("*")])
+            if newest < before:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except FileNotFoundError:  # Gradio deletes, too
+            continue

@@ -1,0 +1,41 @@
+"""What a public page shows where something is off, and the field in which its host unlocks it (`sedid.ui.access`)."""
+
+from typing import Any
+
+import gradio as gr
+
+from sedid.ui import access
+
+CSS = ".sed-unlocked .sed-off { display: none; }"
+UNLOCKED = "() => { document.documentElement.classList.add('sed-unlocked'); }"
+
+
+def notice() -> None:
+    """The sentence that says so, where the page is public; gone once the page is unlocked."""
+    if access.is_public():
+        words = f'<p class="sed-warn">{access.OFF}</p>'
+        gr.HTML(words, elem_classes=["sed", "sed-off"], js_on_load=None, apply_default_css=False)
+
+
+def lock() -> None:
+    """The host's password, where there is one. It travels in the body of a request and is kept nowhere."""
+    if not (access.is_public() and access.password()):
+        return
+    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    with gr.Accordion("For the host of this page", open=False, elem_id="host"):
+        given = gr.Textbox("", type="password", label="Password", max_lines=1, elem_id="host-password")
+        button = gr.Button("Unlock", size="sm", elem_id="host-unlock")
+        said = gr.Markdown("It unlocks this open page until it is reloaded, for eight hours at most.")
+    unlocking = gr.on([button.click, given.submit], unlock, given, said, **light)
+    unlocking.success(None, None, None, js=UNLOCKED, **light)
+    unlocking.then(lambda: "", None, given, **light)
+
+
+def unlock(given: str) -> str:
+    """Unlock the page that asks.
+
+    Raises:
+        gr.Error: as `access.unlock`.
+    """
+    access.unlock(given)
+    return "Unlocked: jobs can be started here, and the Inspect tab's menu takes any folder or Hub id."

@@ -1,0 +1,93 @@
+"""ZeroGPU: on such a Space a GPU is lent for a call at a time, to a process of its own.
+
+Every evaluation of the U-Net in the app goes through `Detector.walk`, so that is what the lent GPU runs: the detector
+stays on the CPU of the app's process, and a `Lent` one sends images to the GPU's process and gets points back. Both are
+pickled on the way, and nothing that changes there is seen here; the other process therefore loads the detector itself,
+once, and the caches stay on this side. Anywhere else this module does nothing.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid.bundle import load_detector
+from sedid.detectors import Detector
+from sedid.diffusion import Point
+from sedid.ui import access
+
+DEVICE = "cuda"  # of the GPU's process
+KEPT = 4  # detectors it keeps
+
+
+def lender() -> Any | None:
+    """The package `spaces` of a ZeroGPU Space, where it is always installed; None anywhere else."""
+    if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
+        return None
+    try:
+        import spaces
+    except ImportError:
+        return None
+    return spaces
+
+
+SPACES = lender()
+_there: dict[tuple[str, str], Detector] = {}  # filled in the GPU's process only
+
+
+def seconds(place: str, checkpoint: str, images: np.ndarray, k: int, t_sec: int) -> int:
+    """How long a walk may hold the GPU: what loading takes, and a tenth of a second a batch evaluated."""
+    return 15 + (t_sec // k + 1) * (1 + len(images) // 32) // 10
+
+
+def points(place: str, checkpoint: str, images: np.ndarray, k: int, t_sec: int) -> Iterator[Point]:
+    """A walk in the GPU's process, its points back on the CPU.
+
+    Args:
+        place, checkpoint: where the detector is, and which weights are meant.
+        images: uint8 (N, H, W, 3).
+    """
+    if (place, checkpoint) not in _there:
+        while len(_there) >= KEPT:
+            _there.pop(next(iter(_there)))
+        _there[place, checkpoint] = load_detector(place, device=DEVICE)
+    for point in _there[place, checkpoint].walk(images, k, t_sec):
+        yield Point(point.t, point.x.cpu(), point.eps.cpu())
+
+
+# At import: a ZeroGPU Space must have decorated something before it is served.
+borrowed: Callable[..., Iterator[Point]] = points if SPACES is None else SPACES.GPU(duration=seconds)(points)
+
+
+@dataclass(frozen=True)
+class Lent(Detector):
+    """A detector whose walks run on a lent GPU, where a visitor waits for them: it is their quota.
+
+    Attributes:
+        place: where the GPU's process finds it.
+    """
+
+    place: str = ""
+
+    def walk(self, images: np.ndarray, k: int, t_sec: int | None = None) -> Iterator[Point]:
+        """As `Detector.walk`; points on the CPU."""
+        if access.visitor() is None:
+            return super().walk(images, k, t_sec)
+        checkpoint = str(self.info.get("checkpoint_sha256"))
+        return borrowed(self.place, checkpoint, images, k, t_sec or self.max_t_sec(k))
+
+
+def load(place: str | Path) -> Detector:
+    """`load_detector` for the app.
+
+    Raises:
+        OSError, ValueError: as there.
+    """
+    if SPACES is None:
+        return load_detector(place)
+    detector = load_detector(place, device="cpu")
+    known = {field.name: getattr(detector, field.name) for field in fields(Detector)}
+    return Lent(**known, place=str(place))
