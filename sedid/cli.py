@@ -77,6 +77,9 @@ def inspect(
     t_sec: TSecOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Also draw the whole inspection: .png, .svg or .pdf.")] = None,
+    case: Annotated[Path | None, typer.Option("--report", help="Also write a case report: .html, printable.")] = None,
+    stability: Annotated[bool, typer.Option("--stability", help="Check the verdict over mild re-encodings.")] = False,
+    tiles: Annotated[bool, typer.Option("--tiles", help="Score a large picture in tiles at its full size.")] = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
 ) -> None:
@@ -90,10 +93,18 @@ def inspect(
             from sedid.figures import inspection_figure, save_figure
 
             save_figure(inspection_figure(found, opened), figure)
+        more, lines = {}, []
+        if case is not None or stability or tiles:
+            from sedid import casereport
+
+            extras = casereport.examine(opened, found, Path(image), stability, tiles)
+            more, lines = casereport.extras_dict(extras), casereport.as_lines(extras)
+            if case is not None:
+                casereport.write_case(case, casereport.case_report(opened, found, Path(image).name, extras))
         if as_json:
-            typer.echo(json.dumps(as_dict(image, found, opened), indent=2))
+            typer.echo(json.dumps(as_dict(image, found, opened) | more, indent=2))
         else:
-            typer.echo("\n".join(as_lines(image, found, opened)))
+            typer.echo("\n".join([*as_lines(image, found, opened), *([""] if lines else []), *lines]))
 
 
 @app.command()
@@ -234,6 +245,7 @@ LOOPS = {
     "polarity": "Show when and why the polarity flips: t-errors against image statistics, a black frame, precision.",
     "generalise": "Measure a calibrated detector on other samplers, another checkpoint and its own training images.",
     "gallery": "Score the embedded sample for the Gallery tab, so that the page need not.",
+    "ship": "From a training run to a detector and every figure published with it.",
     "loop": "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle and a report.",
 }
 

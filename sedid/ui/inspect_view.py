@@ -1,6 +1,8 @@
 """Everything the Inspect tab shows of one trace at one T_SEC, as HTML strings. No Gradio, no network."""
 
-from dataclasses import dataclass
+import hashlib
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,8 @@ class Shown:
         k, t_sec: the pair.
         example: its name, if it is one.
         center_crop: of the detector that sees it so.
+        file, name: what it came from, or its bytes, and what its owner calls it; uploads live for an hour.
+        whole: of a tile, the picture it was cut from.
     """
 
     image: np.ndarray
@@ -29,6 +33,14 @@ class Shown:
     t_sec: int
     example: str = ""
     center_crop: int | None = None
+    file: Path | bytes | None = field(default=None, repr=False)
+    name: str = ""
+    whole: "Shown | None" = None
+
+    @property
+    def stamp(self) -> str:
+        """Another one for another file."""
+        return hashlib.sha256(self.file if isinstance(self.file, bytes) else str(self.file).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """The style sheet of the page's own parts. It imports no Gradio: the case report is made of the same parts."""
 
+from sedid.ui import evidence
+
 # Gradio serves this twice, the second time with every selector scoped to the app; it drops @container rules there.
 CSS = """
 :root { --sed-blend: .65; --sed-real: #1f6cb0; --sed-generated: #b8500c; --sed-undecided: #5d6675;
@@ -15,7 +17,7 @@ CSS = """
 .gradio-container { overflow: clip !important; } /* hidden would keep the controls from sticking */
 #inspect:not(:has(.sed-heat)) .sed-after { display: none; }
 #stop { display: none; }
-.gradio-container:has(#verdicts .progress-text) #stop { display: block; animation: sed-late 1.2s; }
+.gradio-container:has(:is(#verdicts, #tiled, #stable) .progress-text) #stop { display: block; animation: sed-late 1.2s; }
 @keyframes sed-late { 0%, 80% { opacity: 0; } }
 .sed { color: var(--body-text-color); font-size: .875rem; line-height: 1.5; }
 .sed p { margin: .35rem 0; }
@@ -125,3 +127,4 @@ CSS = """
 #sed-lightbox button[hidden] { display: none; }
 footer .divider { display: none; }
 """
+CSS += evidence.STYLE

@@ -28,11 +28,14 @@ class Upload:
         seen: uint8 (H, W, 3), as the detector sees it.
         notes: what was done to get there.
         preview: something to show in its place if browsers cannot show the file, else None.
+        file, name: the file itself, or its bytes, and what its owner calls it.
     """
 
     seen: np.ndarray
     notes: tuple[str, ...]
     preview: np.ndarray | None
+    file: Path | bytes
+    name: str
 
 
 def refusal(error: Exception) -> gr.Error:
@@ -57,4 +60,4 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
         small.thumbnail((512, 512))
         preview = np.asarray(small)
     notes = describe(picture, detector.size, detector.center_crop)
-    return Upload(detector.prepare(picture.image), notes, preview)
+    return Upload(detector.prepare(picture.image), notes, preview, data, name)

@@ -1,0 +1,359 @@
+"""A case: all that was found about one image as one HTML file that needs nothing else and prints well.
+
+It holds what is needed to find every number again: the exact pixels the detector saw (as a lossless PNG), their hash and
+the file's, the checkpoint's hash, every parameter and where it came from. No script, no font, no request.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid import __version__
+from sedid.bundle import versions
+from sedid.detectors import Calibration, Detector, Inspection, NNCalibration
+from sedid.filefacts import NOTE, FileFacts, file_facts
+from sedid.htmlreport import page
+from sedid.images import PREPROCESSING, read_image
+from sedid.judging import METHODS
+from sedid.patches import CAVEAT, PatchMap, score_patches
+from sedid.report import as_dict
+from sedid.stability import Stability, check, in_words
+from sedid.storage import replacing
+from sedid.ui import evidence, filmstrip, style
+from sedid.ui.inspect_view import curve
+from sedid.ui.pictures import data_uri, text
+from sedid.ui.verdict import factors, verdict_cards
+
+LIMITS = (
+    "A verdict is about a score and a threshold, not about truth, intent or origin. It is no proof that an image is authentic "
+    "or made by a machine, and it must not be the only ground for a decision about a person.",
+    "The detector judges the pixels shown here, made small from the picture where the notes say so. What was lost on the way "
+    "it cannot know.",
+    "How well it separates the two classes at all stands below each verdict (AUC). Other images than its references, other "
+    "generators and edited pictures may do worse.",
+    f"{NOTE} {CAVEAT}",
+)
+
+STYLE = """
+.sed-case { font-size: .875rem; } .sed-case section { margin-top: 1.6rem; } .sed-case section > h2 { font-size: 1.15rem; border-top: 1px solid var(--sed-rule); padding-top: .8rem; margin: 0 0 .6rem; }
+.sed-case table.sed-facts { max-width: 900px; } .sed-case .sed-facts th { width: 13em; padding-right: 16px; } .sed-case .sed-facts td { font-size: .875rem; }
+.sed-case .sed-frame .sed-zoom, .sed-case .sed-heat .sed-zoom { display: block; width: 100%; } .sed-case .sed-frame .sed-zoom img { border-radius: 5px; }
+.sed-case .sed-strip { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); } .sed-case .sed-curve .sed-plot { cursor: auto; }
+.sed-case .sed-measured .sed-zoom { box-shadow: 0 0 0 2.5px var(--color-accent); border-radius: 5px; } .sed-case .sed-axis-name { visibility: hidden; }
+.sed-exact { display: grid; grid-template-columns: 160px 1fr; gap: 20px; align-items: start; } .sed-exact img { image-rendering: pixelated; border-radius: 4px; }
+.sed-two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 10px 30px; align-items: start; }
+.sed-case pre { font-size: .72rem; overflow-x: auto; background: var(--sed-soft); padding: 10px; border-radius: 6px; } .sed-case code { overflow-wrap: anywhere; }
+.sed-case section > h3, .sed-two h3 { font-size: .95rem; font-weight: 620; margin: .9rem 0 .4rem; }
+.sed-case ul { padding-left: 1.2em; } .sed-case li { margin: .3rem 0; } .sed-case .sed-tiles { max-height: none; }
+@media (max-width: 600px) { .sed-exact { grid-template-columns: 1fr; } .sed-exact img { width: 160px; } .sed-case .sed-facts th { width: 8em; } }
+@media (prefers-color-scheme: dark) { html:root { --sed-plane: #18202d; --sed-undecided: #b3bcc9; } }
+@page { size: A4; margin: 14mm 13mm; }
+@media print {
+  html:root { color-scheme: light; --sed-real: #1f6cb0; --sed-generated: #b8500c; --sed-undecided: #5d6675; --sed-plane: #fff; --sed-soft: #f4f6f9; --sed-rule: #cfd6de;
+    --body-text-color: #1a2029; --body-text-color-subdued: #4b5563; --color-accent: #6d28d9; --plane: #fff; }
+  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
+  html body { font-size: 12px; padding: 0; max-width: none; }
+  .sed-card, figure, tr, .sed-sum, .sed-map, .sed-heat, .sed-curve, .sed-factors, .sed-exact { break-inside: avoid; } .sed-case section > h2, .sed-case h2 { break-after: avoid; }
+  .sed-cards, .sed-two { grid-template-columns: 1fr 1fr; } .sed-views, .sed-raw { display: none; }
+}
+"""
+
+
+@dataclass(frozen=True)
+class Extras:
+    """What a case may hold beside the inspection; None where it was not run.
+
+    Attributes:
+        facts: of the file the image came from.
+        stability, patches: their results at any k and T_SEC; each part says its own.
+        picture: data URI of the picture under the tiles (`evidence.preview`).
+    """
+
+    facts: FileFacts | None = None
+    stability: Stability | None = None
+    patches: PatchMap | None = None
+    picture: str = ""
+
+
+def examine(
+    detector: Detector, inspection: Inspection, file: Path, stability: bool = False, tiles: bool = False
+) -> Extras:
+    """The file's facts and, if they are asked for, the stability check and the tiles of an inspected image file.
+
+    Raises:
+        ImageError: the file cannot be read.
+        ValueError: it is too small for tiles.
+    """
+    k, t_sec, image = inspection.judgement.k, inspection.judgement.t_sec, inspection.trace.image
+    found, uri = None, ""
+    if tiles:
+        picture = read_image(file).image
+        found, uri = score_patches(detector, picture, k, t_sec), evidence.preview(picture)
+    return Extras(file_facts(file), check(detector, image, k, t_sec) if stability else None, found, uri)
+
+
+def as_lines(extras: Extras) -> list[str]:
+    """What the stability check and the tiles came to, for people, one line each."""
+    lines = []
+    if extras.stability is not None:
+        outcomes = [(method, extras.stability.outcome(method)) for method in METHODS]
+        lines += [in_words(outcome, method) for method, outcome in outcomes if outcome is not None]
+        low, high = extras.stability.spread
+        lines.append(f"t-errors of {len(extras.stability.versions)} mild re-encodings: {low:.4g} to {high:.4g}")
+    if extras.patches is not None:
+        found, spread = extras.patches, extras.patches.spread()
+        shares = [
+            f"{method} calls {found.share_generated(method):.0%} generated" for method in METHODS if found.has(method)
+        ]
+        lines += [
+            found.grid.words,
+            f"t-error of a tile: median {spread.median:.4g}, quartiles {spread.low:.4g} and {spread.high:.4g}",
+        ]
+        lines += [*(["; ".join(shares)] if shares else []), CAVEAT]
+    return lines
+
+
+def case_report(
+    detector: Detector, inspection: Inspection, name: str, extras: Extras | None = None, now: datetime | None = None
+) -> str:
+    """The case as a whole HTML page.
+
+    Args:
+        name: what the image is called.
+        now: time of the report; default: the present one.
+    """
+    extras = extras or Extras()
+    trace, found = inspection.trace, inspection.judgement
+    made = (now or datetime.now(UTC)).astimezone(UTC)
+    sides = trace.image.shape[:2]
+    ran = f'<div class="sed-two"><div>{filmstrip.heatmap(trace, found.t_sec, False, True)}</div><div>{curve(detector, trace, found.t_sec, False)}</div></div>'
+    parts = [
+        f"<p><b>{text(name)}</b>, examined {made:%Y-%m-%d %H:%M:%S} UTC with SeDID Explorer {__version__}, detector "
+        f"{text(detector.name)}, k = {found.k}, T_SEC = {found.t_sec}.</p>",
+        section("Verdicts", verdict_cards(detector, found)),
+        section("Stability: the verdict over mild re-encodings", _stability(extras.stability)),
+        section("What the detector saw", _exact(trace.image, inspection.notes)),
+        section("The file", _file(extras.facts)),
+        section("Where the score comes from", factors(found) + ran),
+        section("The trajectory", filmstrip.compared(trace, found.t_sec) + filmstrip.filmstrip(trace, found.t_sec)),
+        section("Tiles of the picture at full size", _tiles(extras)),
+        section("Detector and parameters", table(parameters(detector, inspection))),
+        section("Scores in full", table(scores(inspection))),
+        section("To find the numbers again", _again(detector, inspection, sides)),
+        section("Limits", "<ul>{}</ul>".format("".join(f"<li>{text(limit)}</li>" for limit in LIMITS))),
+        f'<details class="sed-raw"><summary>All of it as JSON</summary><pre id="case-json">{text(json.dumps(as_json(detector, inspection, name, extras, made), indent=1))}</pre></details>',
+    ]
+    body = f'<div class="sed sed-case">{still("".join(parts))}</div>'
+    return page(f"Case report: {name}", body, style.CSS + STYLE)
+
+
+def write_case(file: Path, report: str) -> None:
+    """Write a case, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with replacing(file) as temporary:
+        temporary.write_text(report, encoding="utf-8")
+
+
+def section(title: str, body: str) -> str:
+    """One part with its heading."""
+    below = body.replace("<h2>", "<h3>").replace("</h2>", "</h3>")
+    return f"<section><h2>{title}</h2>{below}</section>"
+
+
+def still(html: str) -> str:
+    """Parts of the page without what only works there: buttons become plain boxes, jumps go."""
+    html = re.sub(r'<button type="button" class="sed-go".*?</button>', "", html)
+    html = re.sub(r'<button type="button" class="sed-zoom"[^>]*>', '<span class="sed-zoom">', html)
+    return html.replace("</button>", "</span>")
+
+
+def table(rows: list[tuple[str, str]]) -> str:
+    """(name, plain text) pairs; those without a text are left out."""
+    cells = "".join(f'<tr><th scope="row">{text(a)}</th><td>{text(b)}</td></tr>' for a, b in rows if b)
+    return f'<table class="sed-facts"><tbody>{cells}</tbody></table>'
+
+
+def pixel_hash(image: np.ndarray) -> str:
+    """SHA-256 of an image's levels, uint8 (H, W, 3), row by row, red green blue; hexadecimal."""
+    return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
+
+
+def _exact(image: np.ndarray, notes: tuple[str, ...]) -> str:
+    height, width = image.shape[:2]
+    rows = [
+        ("What was done to the picture", "; ".join(notes) or "nothing: used as it is"),
+        ("Size", f"{width}x{height} pixels, 8-bit RGB"),
+        ("SHA-256 of the pixels", pixel_hash(image)),
+    ]
+    return (
+        f'<div class="sed-exact"><img id="case-tensor" src="{data_uri(image)}" alt="The {width} by {height} pixels that were judged">'
+        f'<div>{table(rows)}<p class="sed-fine">The picture on the left is a lossless PNG of exactly these pixels; save it '
+        "to judge it again. The hash is of the levels row by row, three bytes a pixel.</p></div></div>"
+    )
+
+
+def _file(facts: FileFacts | None) -> str:
+    return "<p>The image did not come from a file.</p>" if facts is None else evidence.facts_table(facts)
+
+
+def _stability(found: Stability | None) -> str:
+    return "<p>The stability check was not run.</p>" if found is None else evidence.stability_part(found)
+
+
+def _tiles(extras: Extras) -> str:
+    if extras.patches is None:
+        return "<p>The tiles were not scored.</p>"
+    return evidence.patch_part(extras.patches, extras.picture, live=False)
+
+
+def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, str]]:
+    """Everything that decides a score or a verdict, and where it came from."""
+    found, stated = inspection.judgement, detector.info.get("stat") or {}
+    own = detector.chosen == (found.k, found.t_sec)
+    origin = (
+        f"the detector's own pair: {stated.get('chosen_by', 'calibrated')}" if own else "set by hand for this report"
+    )
+    seen = dict(PREPROCESSING) | (detector.info.get("preprocessing") or {})
+    if detector.center_crop:
+        seen["crop"] = f"centre {detector.center_crop}"
+    rows = [
+        ("Detector", detector.name),
+        ("Checkpoint, SHA-256", detector.info.get("checkpoint_sha256", "not stated by this detector")),
+        ("k, T_SEC", f"{found.k}, {found.t_sec}; {origin}"),
+        ("Noise schedule", f"{len(detector.schedule)} timesteps, the checkpoint's own"),
+        ("Preprocessing", ", ".join(f"{name} {value}" for name, value in seen.items())),
+        ("Precision, device", f"{detector.runtime.precision}, {detector.runtime.device.type}"),
+    ]
+    for method, verdict, part in zip(METHODS, (found.stat, found.nn), ("stat", "nn"), strict=True):
+        if verdict is None:
+            rows.append((method, "not calibrated at this k and T_SEC"))
+        else:
+            rows += _calibration(method, verdict.calibration, detector.info.get(part) or {})
+    here = versions() | {"sedid": __version__}
+    rows.append(("Versions", ", ".join(f"{name} {number}" for name, number in here.items())))
+    calibrated = detector.info.get("versions") or {}
+    rows.append(("Versions at calibration", ", ".join(f"{name} {number}" for name, number in calibrated.items())))
+    return [(name, str(value)) for name, value in rows]
+
+
+def _calibration(method: str, used: Calibration, stated: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [
+        (f"{method}: threshold", f"{used.threshold!r}; {used.polarity} means generated"),
+        (f"{method}: cannot tell", f"between {used.band[0]!r} and {used.band[1]!r}"),
+    ]
+    if isinstance(used, NNCalibration):
+        rows.append((f"{method}: input", f"{used.input}, temperature {used.temperature!r}"))
+    data = stated.get("data") or {}
+    images = ", ".join(
+        f"{part.get('count')} {kind} (SHA-256 {str(part.get('sha256'))[:12]}…)"
+        for kind, part in data.items()
+        if isinstance(part, dict)
+    )
+    rate = f"; band set at an error rate of {stated['error_rate']:.0%}" if "error_rate" in stated else ""
+    rows.append(
+        (f"{method}: came from", f"calibration images {images or 'not stated'}{rate}; AUC there {used.auc:.4f}")
+    )
+    rows.append((f"{method}: leak audit", str(stated.get("leak_warning") or "")))
+    return rows
+
+
+def scores(inspection: Inspection) -> list[tuple[str, str]]:
+    """Scores as they were computed, unrounded."""
+    found = inspection.judgement
+    rows = [
+        ("t-error E", repr(found.t_error)),
+        ("fixed weight c²", repr(found.weight)),
+        ("change of predicted noise", repr(found.change)),
+    ]
+    for method, verdict in zip(METHODS, (found.stat, found.nn), strict=True):
+        if verdict is not None:
+            low, high = verdict.percentile_real, verdict.percentile_generated
+            inside = "" if verdict.in_range else "; outside the calibrated range, so no verdict is given"
+            rows.append((f"{method} score", f"{verdict.score!r}, {verdict.call}{inside}"))
+            rows.append((f"{method} percentiles", f"{low:.1f} % of the real, {high:.1f} % of the generated references"))
+    pairs = zip(inspection.trace.t_secs, inspection.trace.curve, strict=True)
+    rows.append(("t-error along T_SEC", ", ".join(f"{t}: {error:.6g}" for t, error in pairs)))
+    return rows
+
+
+def _again(detector: Detector, inspection: Inspection, sides: tuple[int, ...]) -> str:
+    found = inspection.judgement
+    return (
+        f"<p>Save the picture under “What the detector saw” as <code>seen.png</code> ({sides[1]}x{sides[0]} pixels pass through "
+        f"unchanged), then:</p><pre>python -m sedid inspect seen.png --detector {text(detector.name)} --k {found.k} "
+        f"--t-sec {found.t_sec} --precision {detector.runtime.precision} --json</pre>"
+        f'<p class="sed-fine">“{text(detector.name)}” stands for the folder or Hub id of the detector with the checkpoint hash '
+        "above. Other hardware or versions round differently, in about the sixth digit.</p>"
+    )
+
+
+def as_json(detector: Detector, inspection: Inspection, name: str, extras: Extras, made: datetime) -> dict[str, Any]:
+    """The case in machine form."""
+    found: dict[str, Any] = {
+        "made": made.isoformat(timespec="seconds"),
+        "pixels_sha256": pixel_hash(inspection.trace.image),
+        "file_sha256": extras.facts.sha256 if extras.facts else None,
+        "checkpoint_sha256": detector.info.get("checkpoint_sha256"),
+        "versions": versions() | {"sedid": __version__},
+        **as_dict(name, inspection, detector),
+    }
+    return found | extras_dict(extras)
+
+
+def extras_dict(extras: Extras) -> dict[str, Any]:
+    """Stability check and tiles in machine form, those that were run."""
+    found = {}
+    if extras.stability is not None:
+        found["stability"] = stability_dict(extras.stability)
+    if extras.patches is not None:
+        found["tiles"] = patches_dict(extras.patches)
+    return found
+
+
+def stability_dict(found: Stability) -> dict[str, Any]:
+    """A stability check in machine form."""
+    outcomes = {method: found.outcome(method) for method in METHODS}
+    return {
+        "k": found.k,
+        "t_sec": found.t_sec,
+        "versions": [
+            {
+                "version": version.label,
+                "pixels_sha256": pixel_hash(version.image),
+                "t_error": judgement.t_error,
+                "nn_probability": judgement.nn.score if judgement.nn else None,
+            }
+            for version, judgement in zip(found.versions, found.judgements, strict=True)
+        ],
+        "results": {
+            method: {"result": outcome.result, "agree": outcome.agree, "of": outcome.of}
+            for method, outcome in outcomes.items()
+            if outcome is not None
+        },
+    }
+
+
+def patches_dict(found: PatchMap) -> dict[str, Any]:
+    """A map of tiles in machine form."""
+    spread = found.spread()
+    return {
+        "k": found.k,
+        "t_sec": found.t_sec,
+        "grid": found.grid.words,
+        "median_t_error": spread.median,
+        "quartiles": [spread.low, spread.high],
+        "share_generated": {method: found.share_generated(method) for method in METHODS if found.has(method)},
+        "tiles": [
+            {"column": left, "row": top, "t_error": one.t_error, "nn_probability": one.nn.score if one.nn else None}
+            for (left, top), one in zip(found.grid.corners, found.judgements, strict=True)
+        ],
+    }

@@ -1,0 +1,225 @@
+"""What stands beside a verdict, as HTML: mild re-encodings, tiles, file facts. For the page and the case report.
+
+No Gradio, no network. The style of these parts is here, too.
+"""
+
+import base64
+from collections.abc import Sequence
+from io import BytesIO
+
+from PIL import Image
+
+from sedid.detectors import GENERATED, REAL, Judgement
+from sedid.filefacts import NOTE, FileFacts, rows
+from sedid.judging import METHODS, OUTSIDE, call, verdict_of
+from sedid.patches import CAVEAT, PatchMap
+from sedid.stability import RULE, Outcome, Stability, in_words
+from sedid.ui.pictures import GRADIENT, data_uri, heat, number, text
+
+CALLS = {GENERATED: "Looks generated", REAL: "Looks real", OUTSIDE: "Outside the calibrated range"}
+STYLES = {GENERATED: "generated", REAL: "real"}  # anything else: no verdict
+PREVIEW = 720  # pixels, the longer side of a picture under its tiles
+
+STYLE = """
+.sed-facts, .sed-versions { display: table; border-collapse: collapse; width: 100%; margin: 0; font-variant-numeric: tabular-nums; }
+.sed-facts th, .sed-facts td, .sed-versions th, .sed-versions td { border: 0; border-bottom: 1px solid var(--sed-rule); padding: 5px 10px 5px 0; text-align: left; vertical-align: top; font-weight: 400; }
+.sed-facts { table-layout: fixed; } .sed-facts th { color: var(--body-text-color-subdued); width: 6.6em; overflow-wrap: break-word; } .sed-facts td { overflow-wrap: anywhere; }
+.sed-facts tr:last-child td { font-size: .78rem; }
+.sed-versions { width: auto; min-width: min(100%, 620px); } .sed-versions thead th { font-weight: 600; }
+.sed-versions th:first-child { display: flex; gap: 10px; align-items: center; } .sed-versions img { width: 28px; height: 28px; border-radius: 3px; flex: none; }
+.sed-versions th, .sed-versions td { vertical-align: middle; } .sed-versions td span { color: var(--body-text-color-subdued); white-space: nowrap; }
+.sed-versions .sed-moved td, .sed-versions .sed-moved th { background: var(--sed-soft); }
+.sed-sum { display: flex; flex-wrap: wrap; gap: 8px 14px; margin: 8px 0 12px; }
+.sed-sum div { background: var(--sed-soft); border-radius: 8px; padding: 7px 14px; flex: 1 1 170px; }
+.sed-sum b { display: block; font-size: 1.05rem; font-variant-numeric: tabular-nums; } .sed-sum span { font-weight: 600; } .sed-sum small { display: block; color: var(--body-text-color-subdued); font-size: .8rem; }
+.sed-views { border: 0; padding: 0; margin: 0 0 8px; display: flex; flex-wrap: wrap; gap: 4px 16px; }
+.sed-views label { display: inline-flex; gap: 6px; align-items: center; cursor: pointer; min-height: 24px; }
+.sed .sed-views input { appearance: auto; -webkit-appearance: radio; width: 16px; height: 16px; margin: 0; accent-color: var(--color-accent); background: none; border: 0; }
+.sed-tiles { position: relative; overflow: hidden; border-radius: 6px; width: 100%; background: var(--sed-soft); }
+.sed-tiles > img { position: absolute; inset: 0; height: 100%; } .sed-tiles.sed-large > img { image-rendering: auto; }
+.sed-tile { position: absolute; padding: 0; margin: 0; border: 1px solid rgb(255 255 255 / .3); border-radius: 0; background: none; }
+.sed-tile:hover, .sed-tile:focus-visible, .sed-tile[aria-pressed=true] { outline: 3px solid var(--color-accent); outline-offset: -1px; z-index: 1; }
+.sed-map:has([value=heat]:checked) .sed-tile { background: var(--heat); opacity: .75; }
+.sed-map:has([value=stat]:checked) .sed-tile-stat-real, .sed-map:has([value=nn]:checked) .sed-tile-nn-real { background: rgb(31 108 176 / .62); }
+.sed-map:has([value=stat]:checked) .sed-tile-stat-generated, .sed-map:has([value=nn]:checked) .sed-tile-nn-generated { background: rgb(222 110 20 / .66); }
+.sed-map:has([value=stat]:checked) .sed-tile-stat-none, .sed-map:has([value=nn]:checked) .sed-tile-nn-none { background: repeating-linear-gradient(135deg, rgb(245 245 245 / .6) 0 2px, rgb(70 80 95 / .45) 2px 6px); }
+.sed-key-none { background: repeating-linear-gradient(135deg, #f5f5f5 0 2px, #6b7686 2px 6px) !important; opacity: 1 !important; }
+.sed-key.sed-flat { opacity: .9; } .sed-key-stat, .sed-key-nn, .sed-key-heat { display: none; }
+.sed-map:has([value=stat]:checked) .sed-key-stat, .sed-map:has([value=nn]:checked) .sed-key-nn { display: flex; } .sed-map:has([value=heat]:checked) .sed-key-heat { display: block; }
+.sed-told { min-height: 3em; font-variant-numeric: tabular-nums; }
+.sed-map .sed-bar, .sed-map .sed-bar-ticks { max-width: none; }
+"""
+
+
+def facts_table(facts: FileFacts) -> str:
+    """The facts of a file and the sentence that they prove nothing."""
+    body = "".join(f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>' for name, value in rows(facts))
+    return f'<table class="sed-facts"><tbody>{body}</tbody></table><p class="sed-fine">{NOTE}</p>'
+
+
+# --- stability ---------------------------------------------------------------------------------------------------
+
+
+def style(name: str | None) -> str:
+    """The style class of a call."""
+    return STYLES.get(name or "", "none")
+
+
+def words(name: str | None) -> str:
+    """A call as the cards say it."""
+    return CALLS.get(name or "", "Cannot tell")
+
+
+def summary_line(outcome: Outcome, method: str) -> str:
+    """The sentence, its result first and bold."""
+    result, _, rest = in_words(outcome, method).partition(". ")
+    return f"<b>{text(result)}.</b> {text(rest)}" if rest else f"<b>{text(result)}</b>"
+
+
+def stability_part(found: Stability) -> str:
+    """The summary and the table of versions; those that got another call than the image itself are marked."""
+    outcomes = {method: found.outcome(method) for method in METHODS}
+    there = {method: outcome for method, outcome in outcomes.items() if outcome is not None}
+    lines = "".join(f"<p>{summary_line(outcome, method)}</p>" for method, outcome in there.items())
+    low, high = (number(value) for value in found.spread)
+    if not there:
+        lines = f"<p>Nothing is calibrated at this k and T_SEC: only the t-errors can be compared, {low} to {high}.</p>"
+    heads = "".join(f'<th scope="col">{method}</th>' for method in there)
+    body = "".join(_version(found, place, list(there)) for place in range(len(found.versions)))
+    return (
+        f'<div role="status">{lines}</div><table class="sed-versions"><thead><tr><th scope="col">version</th>'
+        f'<th scope="col">t-error</th>{heads}</tr></thead><tbody>{body}</tbody></table>'
+        f'<p class="sed-fine">{RULE} At k = {found.k}, T_SEC = {found.t_sec}, on the pixels the detector sees; t-errors from '
+        f"{low} to {high}. Rows in gray got another verdict than the image itself.</p>"
+    )
+
+
+def _version(found: Stability, place: int, methods: Sequence[str]) -> str:
+    version, judgement, first = found.versions[place], found.judgements[place], found.judgements[0]
+    cells, moved = "", False
+    for method in methods:
+        verdict = verdict_of(judgement, method)
+        said = call(verdict)
+        moved |= said != call(verdict_of(first, method))
+        share = f" <span>{verdict.score:.0%}</span>" if method == "NN" and verdict is not None else ""
+        cells += f'<td class="sed-ink-{style(said)}"><b>{words(said)}</b>{share}</td>'
+    return (
+        f'<tr{" class=sed-moved" if moved else ""}><th scope="row"><img src="{data_uri(version.image)}" alt="">'
+        f"{text(version.label)}</th><td>{number(judgement.t_error)}</td>{cells}</tr>"
+    )
+
+
+# --- tiles -------------------------------------------------------------------------------------------------------
+
+
+def preview(picture: Image.Image) -> str:
+    """An RGB picture, at most PREVIEW pixels a side, as a data URI; for looking at only."""
+    small = picture.copy()
+    small.thumbnail((PREVIEW, PREVIEW))
+    file = BytesIO()
+    small.save(file, "JPEG", quality=88)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def told(judgement: Judgement, number_of: int, corner: tuple[int, int], of: int) -> str:
+    """One tile in words, plain text."""
+    said = [f"t-error {number(judgement.t_error)}"]
+    for method in METHODS:
+        verdict = verdict_of(judgement, method)
+        if verdict is not None:
+            share = f" ({verdict.score:.0%})" if method == "NN" else ""
+            said.append(f"{method} {words(call(verdict)).lower()}{share}")
+    return f"Tile {number_of} of {of}, at column {corner[0]}, row {corner[1]}: {'; '.join(said)}"
+
+
+def sums(found: PatchMap) -> str:
+    """What the tiles come to: medians, quartiles, shares."""
+    spread, total = found.spread(), len(found.grid)
+    boxes = [
+        (
+            number(spread.median),
+            "median t-error",
+            f"quartiles {number(spread.low)} and {number(spread.high)}, over {total} tiles",
+        )
+    ]
+    for method in METHODS:
+        if found.has(method):
+            counts = found.calls(method)
+            others = [f"{counts[REAL]} real", *(f"{n} {name}" for name, n in counts.items() if name not in STYLES)]
+            detail = f"{counts[GENERATED]} of {total}; {', '.join(others)}"
+            if method == "NN":
+                nn = found.spread("NN")
+                detail += f". Median probability {nn.median:.0%}, quartiles {nn.low:.0%} and {nn.high:.0%}"
+            boxes.append((f"{found.share_generated(method):.0%}", f"of the tiles called generated by {method}", detail))
+    return '<div class="sed-sum">{}</div>'.format(
+        "".join(f"<div><b>{big}</b><span>{name}</span><small>{detail}</small></div>" for big, name, detail in boxes)
+    )
+
+
+def patch_part(found: PatchMap, uri: str, live: bool = True) -> str:
+    """The map of tiles over the picture and what they come to.
+
+    Args:
+        uri: of `preview`.
+        live: tiles are buttons that open; else they only say their score on hover.
+    """
+    grid, scores = found.grid, found.scores()
+    limit = float(scores.max())
+    colours = heat(scores, limit)
+    views = [(method.lower(), f"{method} verdicts") for method in METHODS if found.has(method)]
+    views += [("heat", "t-error"), ("none", "picture only")]
+    radios = "".join(
+        f'<label><input type="radio" name="sed-view{"" if live else "-report"}" value="{value}"{" checked" if not place else ""}>{label}</label>'
+        for place, (value, label) in enumerate(views)
+    )
+    widths, heights = drawn(grid.columns, grid.size), drawn(grid.rows, grid.size)
+    tiles = []
+    for place, (corner, judgement) in enumerate(zip(grid.corners, found.judgements, strict=True)):
+        classes = "".join(
+            f" sed-tile-{method.lower()}-{style(call(verdict_of(judgement, method)))}"
+            for method in METHODS
+            if found.has(method)
+        )
+        spot = (
+            f"left:{100 * corner[0] / grid.width:.3f}%;top:{100 * corner[1] / grid.height:.3f}%;"
+            f"width:{100 * widths[corner[0]] / grid.width:.3f}%;height:{100 * heights[corner[1]] / grid.height:.3f}%;"
+            f"--heat:rgb({','.join(map(str, colours[place]))})"
+        )
+        label = text(told(judgement, place + 1, corner, len(grid)))
+        kind = (
+            f'button type="button" data-tile="{place}" tabindex="{0 if place == 0 else -1}" aria-pressed="false" aria-label="{label}"'
+            if live
+            else f'span title="{label}"'
+        )
+        tiles.append(f'<{kind} class="sed-tile{classes}" style="{spot}"></{kind.split()[0]}>')
+    large = " sed-large" if max(grid.width, grid.height) > PREVIEW // 2 else ""
+    ratio = f"aspect-ratio:{grid.width}/{grid.height};max-width:min(100%, {62 * grid.width / grid.height:.1f}vh)"
+    hint = "Point at a tile, or move with the arrow keys, to read its score. A click or Enter inspects that tile."
+    return (
+        f"<p>{text(grid.words)} At k = {found.k}, T_SEC = {found.t_sec}.</p>{sums(found)}"
+        f'<div class="sed-map"><fieldset class="sed-views" aria-label="What the map shows">{radios}</fieldset>'
+        f'<div class="sed-tiles{large}" style="{ratio}" data-columns="{len(grid.columns)}"><img src="{uri}" alt="The whole picture, {grid.width} by {grid.height} pixels">'
+        f"{''.join(tiles)}</div>{_keys(views, limit)}"
+        + (f'<p class="sed-told" role="status">{hint}</p>' if live else "")
+        + f'</div><p class="sed-fine">{CAVEAT}</p>'
+    )
+
+
+def drawn(edges: Sequence[int], size: int) -> dict[int, int]:
+    """How far each tile is drawn, by its edge: up to the next one, so that no two colours mix where tiles overlap."""
+    return {at: min(size, after - at) for at, after in zip(edges, (*edges[1:], edges[-1] + size), strict=True)}
+
+
+def _keys(views: Sequence[tuple[str, str]], limit: float) -> str:
+    calls = "".join(
+        f'<span><i class="sed-key {style}"></i>{label}</span>'
+        for style, label in (
+            ("sed-real sed-flat", "real"),
+            ("sed-generated sed-flat", "generated"),
+            ("sed-key-none", "no verdict"),
+        )
+    )
+    found = "".join(f'<p class="sed-legend sed-key-{view}">{calls}</p>' for view, _ in views if view in ("stat", "nn"))
+    ticks = "".join(f"<span>{mark}</span>" for mark in ("0", number(limit / 2), number(limit)))
+    bar = f'<div class="sed-bar" style="background:{GRADIENT}"></div><div class="sed-bar-ticks">{ticks}</div>'
+    return f'{found}<div class="sed-key-heat">{bar}<p class="sed-fine">t-error of a tile</p></div>'

@@ -1,0 +1,200 @@
+"""The panel "Tiles at full size" of the Inspect tab: a picture larger than the model, piece by piece, nothing resized.
+
+A tile can be opened as the image under inspection; the image input keeps showing the whole picture meanwhile.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gradio as gr
+import numpy as np
+
+from sedid.images import read_image
+from sedid.patches import MAX_TILES, PatchMap, cut, plan
+from sedid.ui import evidence
+from sedid.ui.context import Stopped
+from sedid.ui.facts_panel import GONE
+from sedid.ui.inspect_events import Inspector, Updates, Visit, visited, whole
+from sedid.ui.inspect_view import Shown
+from sedid.ui.upload import refusal
+
+ABOUT = (
+    "<p>The verdicts above are of the <b>whole picture, made small</b>. Here the picture keeps its size: it is cut into tiles as "
+    f"large as the model's own pictures, at most {MAX_TILES}, and each one is judged.</p>"
+)
+
+# Tiles say their score, move by arrow key and open; none of it but the last asks the server.
+SCRIPT = """
+window.sedidTiles?.abort();  // the page was rebuilt: the old listeners go
+const control = window.sedidTiles = new AbortController();
+const listen = (type, handler) => document.addEventListener(type, event => {
+  const tile = event.target.closest?.('.sed-tile[data-tile]');
+  if (tile) handler(tile, event);
+}, {signal: control.signal});
+const tell = tile => { tile.closest('.sed-map').querySelector('.sed-told').textContent = tile.getAttribute('aria-label'); };
+listen('mouseover', tell);
+listen('focusin', tell);
+listen('keydown', (tile, event) => {
+  const columns = +tile.parentElement.dataset.columns, at = +tile.dataset.tile;
+  const step = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns}[event.key];
+  const next = step && tile.parentElement.querySelector(`[data-tile="${at + step}"]`);
+  if (!next) return;
+  event.preventDefault();
+  tile.tabIndex = -1;
+  next.tabIndex = 0;
+  next.focus();
+});
+listen('click', tile => trigger('select', {tile: +tile.dataset.tile}));
+"""
+
+# What is open is marked on the map; the visitor is taken to what is said about it.
+OPENED = r"""(seen) => {
+  const open = /data-tile-open="(\\d+)"/.exec(seen)?.[1];
+  for (const tile of document.querySelectorAll('.sed-tile[data-tile]'))
+    tile.setAttribute('aria-pressed', +tile.dataset.tile === open - 1);
+  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
+  if (open !== undefined) document.querySelector('#verdicts').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
+}"""
+
+
+@dataclass(frozen=True)
+class Tiled:
+    """The tiles of a picture as a session keeps them.
+
+    Attributes:
+        subject: (detector, file, k, T_SEC) they belong to.
+        found, tiles: the map, and uint8 (N, size, size, 3).
+        whole: the inspection of the whole picture.
+        notes: what decoding the file did.
+        preview: data URI of the picture under the map.
+    """
+
+    subject: tuple[Any, ...]
+    found: PatchMap
+    tiles: np.ndarray
+    whole: Shown
+    notes: tuple[str, ...]
+    preview: str
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The components of the panel; `back` stands apart from it, beside what the detector sees."""
+
+    box: gr.Accordion
+    run: gr.Button
+    shown: gr.HTML
+    tiled: gr.State
+    back: gr.Button
+
+
+def back_button() -> gr.Button:
+    """The way from a tile back to its picture; hidden until one is open."""
+    return gr.Button("Back to the whole picture", size="sm", visible=False, elem_id="tile-back")
+
+
+def layout(back: gr.Button) -> Panel:
+    """The panel, closed."""
+    title = "Tiles at full size: for pictures larger than the model"
+    with gr.Accordion(title, open=False, elem_id="tiles", elem_classes="sed-after") as box:
+        gr.HTML(ABOUT, js_on_load=None, apply_default_css=False, elem_classes="sed")
+        with gr.Row():
+            run = gr.Button("Score the tiles", size="sm", elem_id="tiles-run", scale=0, min_width=220)
+        shown = gr.HTML("", js_on_load=SCRIPT, apply_default_css=False, elem_id="tiled", elem_classes="sed")
+    return Panel(box, run, shown, gr.State(None), back)
+
+
+def subject(visit: Visit) -> tuple[Any, ...]:
+    """What a map of tiles is about."""
+    assert visit.shown is not None
+    return visit.source, visit.shown.stamp, visit.shown.k, visit.shown.t_sec
+
+
+@dataclass(frozen=True)
+class Tiler:
+    """What the events of the panel do."""
+
+    inspector: Inspector
+    panel: Panel
+
+    def run(self, visit: Visit) -> Updates:
+        """Judge the tiles of the whole picture at the present k and T_SEC."""
+        if visit.shown is None:
+            return gr.skip()
+        context, shown = self.inspector.context, visit.shown
+        detector = self.inspector.detector(visit.source)
+        context.turns.want(visit.session, shown.k)
+
+        def report(done: int, total: int) -> None:
+            visit.progress((done, total), desc=f"{len(grid)} tiles: step {done} of {total}", unit="steps")
+
+        try:
+            if shown.file is None or (not isinstance(shown.file, bytes) and not shown.file.is_file()):
+                raise ValueError(GONE)
+            picture = read_image(shown.file, shown.name or None)
+            grid = plan(picture.width, picture.height, detector.size, shown.k, shown.t_sec)
+            tiles = cut(np.asarray(picture.image), grid)
+            judged = context.judge(tiles, shown.k, shown.t_sec, visit.source, visit.session, report)
+        except Stopped:
+            return gr.skip()
+        except (OSError, ValueError) as error:
+            raise refusal(error) from error
+        found, uri = PatchMap(grid, shown.k, shown.t_sec, tuple(judged)), evidence.preview(picture.image)
+        made = Tiled(subject(visit), found, tiles, shown.whole or shown, picture.notes, uri)
+        return {self.panel.tiled: made, self.panel.shown: evidence.patch_part(found, uri)}
+
+    def outdate(self, visit: Visit, tiled: Tiled | None) -> Updates:
+        """Another image, k, T_SEC or detector: the map goes; the way back is there while a tile is open."""
+        back = gr.Button(visible=visit.shown is not None and visit.shown.whole is not None)
+        if tiled is None or (visit.shown is not None and tiled.subject == subject(visit)):
+            return {self.panel.back: back}
+        return {self.panel.tiled: None, self.panel.shown: "", self.panel.back: back}
+
+    def open(self, visit: Visit, tiled: Tiled | None) -> Updates:
+        """A tile was clicked: it becomes the image under inspection."""
+        place = whole(visit.sent("tile"), -1)
+        if tiled is None or visit.shown is None or tiled.subject != subject(visit) or not 0 <= place < len(tiled.tiles):
+            return gr.skip()
+        grid, (left, top) = tiled.found.grid, tiled.found.grid.corners[place]
+        where = (
+            f"tile {place + 1} of {len(grid)}, at column {left}, row {top} of the {grid.width}x{grid.height} picture"
+        )
+        notes = (*tiled.notes, f"{where}; not resized")
+        tile = replace(tiled.whole, image=tiled.tiles[place], notes=notes, example="", whole=tiled.whole)
+        return self.go(visit, tile)
+
+    def back(self, visit: Visit) -> Updates:
+        """From a tile to the whole picture."""
+        if visit.shown is None or visit.shown.whole is None:
+            return gr.skip()
+        return self.go(visit, visit.shown.whole)
+
+    def go(self, visit: Visit, there: Shown) -> Updates:
+        """Inspect another image at the present k and T_SEC."""
+        assert visit.shown is not None
+        try:
+            return self.inspector.analyse(visit, replace(there, k=visit.shown.k, t_sec=visit.shown.t_sec))
+        except Stopped:
+            return gr.skip()
+
+
+def wire(
+    panel: Panel, inspector: Inspector, view: list[Any], light: dict[str, Any], network: dict[str, Any]
+) -> list[gr.events.Dependency]:
+    """Connect the panel; arguments as `perturb_panel.wire`.
+
+    Returns:
+        The events that bring another image under inspection.
+    """
+    on, parts = Tiler(inspector, panel), inspector.parts
+    heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **network}
+    panel.run.click(visited(on.run), view, [panel.tiled, panel.shown], **heavy)
+    made = [panel.tiled, panel.shown, panel.back]
+    changes = [parts.verdicts.change, parts.seen.change]
+    gr.on(changes, visited(on.outdate), [panel.tiled, *view], made, **light)
+    opening: dict[str, Any] = {"outputs": parts.all(), **heavy, "show_progress_on": parts.verdicts}
+    opened = panel.shown.select(visited(on.open), [panel.tiled, *view], trigger_mode="always_last", **opening)
+    returned = panel.back.click(visited(on.back), view, **opening)
+    for event in (opened, returned):
+        event.success(None, parts.seen, None, js=OPENED, **light)
+    return [opened, returned]
