@@ -175,7 +175,7 @@ def test_a_picture_that_is_heavy_loses_a_little_and_one_that_stays_so_is_refused
 
 
 def test_what_the_pictures_wait_for_belongs_to_tabs() -> None:
-    assert {*screenshots.SHOWN, *screenshots.READY, *screenshots.VIEWS} <= set(TABS)
+    assert {*screenshots.SHOWN, *screenshots.READY, *screenshots.VIEWS, *screenshots.TALL} <= set(TABS)
 
 
 def test_the_pictures_shipped_are_small_and_all_there() -> None:

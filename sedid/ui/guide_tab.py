@@ -15,7 +15,10 @@ from sedid.ui.guide_pages import Page, contents, in_app, list_pages, page_of
 
 TITLE = "Guide"
 MISSING = "The documents are not beside this copy of the package. They lie in the folder `docs` of the project."
-MATH = [{"left": "$$", "right": "$$", "display": True}, {"left": "$", "right": "$", "display": False}]
+MATH: list[dict[str, str | bool]] = [
+    {"left": "$$", "right": "$$", "display": True},
+    {"left": "$", "right": "$", "display": False},
+]
 
 WISH = "() => [new URL(location).searchParams.get('doc') || '']"
 

@@ -22,6 +22,8 @@ FOLDER = Path(__file__).parents[2] / "assets" / "screenshots"
 SHOWN = ("inspect", "learn", "evaluate", "compare")
 """The tabs that README and documents show."""
 SIZE = (1280, 900)  # pixels of the browser's window
+TALL = {"evaluate": 1400, "compare": 1500}
+"""Tab -> height of the window, where what it is about stands further down."""
 LIMIT = 300_000  # bytes a picture
 WAIT = 180_000  # milliseconds; an upper bound for a slow machine
 
@@ -96,7 +98,8 @@ def take(browser: Any, url: str, tabs: Sequence[str], folder: Path = FOLDER) -> 
         raise ValueError(f"there is no tab {unknown[0]!r}; accepted: {', '.join(TABS)}")
     written = []
     for tab in tabs:
-        page = browser.new_page(viewport=dict(zip(("width", "height"), SIZE, strict=True)), color_scheme="light")
+        window = {"width": SIZE[0], "height": TALL.get(tab, SIZE[1])}
+        page = browser.new_page(viewport=window, color_scheme="light")
         page.set_default_timeout(WAIT)
         page.goto(f"{url}?{VIEWS.get(tab, f'tab={tab}')}&__theme=light")
         page.wait_for_selector("button[role=tab][aria-selected=true]")
