@@ -1,78 +1,54 @@
-"""Results in words: the measured table and the model card, both written from files that commands wrote."""
+"""A detector's results in words, written from files that commands wrote: its model card, and the README's tables."""
 
+import re
 from pathlib import Path
-from typing import Any
 
+from sedid import paper
 from sedid.storage import read_json, replacing
-
-REALS = {"heldout": "held-out", "members": "member"}
-
-
-def cell(value: float | None) -> str:
-    """A metric with three decimals, n/a where the images cannot resolve it."""
-    return "n/a" if value is None else f"{value:.3f}"
+from sedid.tables import STUDIES, counts_line, leak_line, results_table, studies, verdict_table
 
 
-def results_table(results: dict[str, Any]) -> str:
-    """The Markdown table of an evaluation: one row a verdict and T_SEC, held-out and member reals side by side.
+def measured(folder: Path) -> str:
+    """What `evaluate` found of a bundle, as Markdown: counts, leak audit, the tables.
 
-    Args:
-        results: what `loops.evaluate` wrote.
+    Raises:
+        FileNotFoundError: the bundle was not evaluated yet.
     """
-    kinds = [kind for kind in REALS if kind in results["stat"]]
-    head = ["verdict", "k", "T_SEC"] + [
-        f"{name} ({REALS[kind]})" for kind in kinds for name in ("AUC", "ACC", "TPR@1 %")
-    ]
-    lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
-    per_kind = [results["stat"][kind] for kind in kinds]
-    for rows in zip(*per_kind, strict=True):
-        name = "**STAT**" if rows[0]["chosen"] else "STAT"
-        lines.append(_row(name, rows))
-    if results["nn"]:
-        lines.append(_row("**NN**", [results["nn"][kind] for kind in kinds]))
-    if results.get("existing"):
-        losses = [results["existing"][kind] for kind in kinds]
-        named = [row | {"k": "", "t_sec": f"t = {row['t']}"} for row in losses]
-        lines.append(_row("training loss (baseline)", named))
-    return "\n".join(lines)
-
-
-def _row(name: str, rows: Any) -> str:
-    metrics = [cell(row[key]) for row in rows for key in ("auc", "acc", "tpr_at_1")]
-    return "| " + " | ".join([name, str(rows[0]["k"]), str(rows[0]["t_sec"]), *metrics]) + " |"
-
-
-def counts_line(results: dict[str, Any]) -> str:
-    """How many images stand behind the table, and what made the generated ones."""
-    images, made = results["protocol"]["images"], results["protocol"]["generated_by"]
-    reals = " and ".join(f"{images[kind]['count']:,} {REALS[kind]} reals" for kind in REALS if kind in images)
-    sampler = f" ({made['sampler']}, {made['steps']} steps, seed {made['seed']})" if made else ""
-    crossed = ", made by ANOTHER checkpoint (cross-checkpoint)" if made.get("cross_checkpoint") else ""
-    checkpoint = results["protocol"]["checkpoint_sha256"][:12]
-    return (
-        f"{images['generated']['count']:,} generated images{sampler}{crossed} against {reals}; checkpoint {checkpoint}."
+    results = read_json(folder / "sedid" / "results.json")
+    training = read_json(folder / "sedid" / "detector.json").get("training", {})
+    parts = (
+        f"{counts_line(results)} ACC is the balanced accuracy at the threshold of the calibration split; the bold STAT row is "
+        "the pair chosen there. TPR@1 % is the highest TPR with at most 1 % of the reals called generated. Member reals are "
+        "images the model was trained on. The baseline is the DDPM's training loss (Matsumoto et al. 2023), its timestep "
+        "chosen on the calibration split too. The paper's ACC is the best one on its test images.",
+        leak_line(results),
+        results_table(results, paper.closest(folder.resolve().name, str(training.get("data", "")))),
+        "How often each STAT verdict falls at the chosen pair:",
+        verdict_table(results),
     )
+    return "\n\n".join(part for part in parts if part)
 
 
-def leak_line(results: dict[str, Any]) -> str:
-    """What the leak audit of the test images found, in a sentence; empty if it was never run."""
-    found = results.get("audit")
-    if found is None:
-        return ""
-    if found.get("skipped"):
-        return f"Leak audit: not run, {found['skipped']}."
-    if found["warning"]:
-        return f"Leak audit: WARNING. {found['warning']}"
-    return "Leak audit: no trivial feature was found that tells the classes apart."
+def fill(file: Path, folder: Path) -> list[str]:
+    """Write a bundle's results between their markers in a Markdown file: `<!-- NAME/results -->` and
+    `<!-- /NAME/results -->`, where NAME is the bundle folder's and other names than "results" are those of studies.
 
+    Returns:
+        The names of the blocks that were found.
 
-def verdict_table(results: dict[str, Any]) -> str:
-    """How often each STAT verdict falls on the test images, at the detector's own pair."""
-    lines = ["| images | called generated | called real | cannot tell |", "| --- | --- | --- | --- |"]
-    for kind, shares in results["verdicts"].items():
-        name = {"generated": "generated"}.get(kind, f"{REALS.get(kind, kind)} reals")
-        lines.append(f"| {name} | {shares['generated']:.1%} | {shares['real']:.1%} | {shares['cannot tell']:.1%} |")
-    return "\n".join(lines)
+    Raises:
+        FileNotFoundError: the bundle was not evaluated yet.
+    """
+    whole, found = file.read_text(encoding="utf-8"), []
+    for block, text in {"results": measured(folder), **studies(folder)}.items():
+        name = f"{folder.resolve().name}/{block}"
+        marked = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- /{re.escape(name)} -->", re.DOTALL)
+        filled = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
+        whole, count = marked.subn(lambda _, filled=filled: filled, whole)  # type: ignore[misc]
+        found += [block] if count else []
+    with replacing(file) as temporary:
+        temporary.write_text(whole, encoding="utf-8")
+    return found
 
 
 def write_card(folder: Path) -> None:
@@ -81,10 +57,7 @@ def write_card(folder: Path) -> None:
     Raises:
         FileNotFoundError: the bundle was not evaluated yet.
     """
-    from sedid.studycard import STUDIES, studies  # which writes its numbers as this module does
-
     info = read_json(folder / "sedid" / "detector.json")
-    results = read_json(folder / "sedid" / "results.json")
     training, stat = info.get("training", {}), info["stat"]
     chosen = next(c for c in stat["calibrations"] if [c["k"], c["t_sec"]] == list(stat["chosen"]))
     lines = [
@@ -122,16 +95,12 @@ def write_card(folder: Path) -> None:
         "",
         "## Measured",
         "",
-        "Written by `python -m sedid evaluate`; ACC is the balanced accuracy at the threshold of the calibration split.",
-        counts_line(results),
-        leak_line(results),
+        "Written by `python -m sedid evaluate`.",
         "",
-        results_table(results),
-        "",
-        verdict_table(results),
+        measured(folder),
         "",
     ]
     for command, text in studies(folder).items():
-        lines += [f"## {STUDIES[command][0]}", "", f"Written by `python -m sedid {command}`.", "", text, ""]
+        lines += [f"## {STUDIES[command][0]}", "", f"From `sedid/{command}.json`.", "", text, ""]
     with replacing(folder / "README.md") as temporary:
         temporary.write_text("\n".join(lines), encoding="utf-8")

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from sedid.card import cell
 from sedid.resulthtml import facts, leaks, made_by, table
 from sedid.storage import read_json
 from sedid.svg import SHARES, Axis, Line, line_chart, round_ticks
 from sedid.sweephtml import WRITTEN_FROM
+from sedid.tables import cell
 
 STYLE = """
 .res-bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: 5px 10px; align-items: center; max-width: 38rem; font-size: .84rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }

@@ -167,14 +167,21 @@ def export(
 
 
 @app.command()
-def card(bundle: Annotated[Path, typer.Argument(help="An evaluated bundle.")]) -> None:
-    """Write a bundle's model card from its results and print the measured table."""
+def card(
+    bundle: Annotated[Path, typer.Argument(help="An evaluated bundle.")],
+    readme: Annotated[
+        Path | None, typer.Option(help="Also write its tables between their markers in this Markdown file.")
+    ] = None,
+) -> None:
+    """Write a bundle's model card from its results and print what was measured."""
     with plain_errors():
-        from sedid.card import results_table, write_card
-        from sedid.storage import read_json
+        from sedid.card import fill, measured, write_card
 
         write_card(bundle)
-        typer.echo(results_table(read_json(bundle / "sedid" / "results.json")))
+        typer.echo(measured(bundle))
+        if readme is not None:
+            found = fill(readme, bundle)
+            typer.echo(f"{readme}: {', '.join(found) or 'no markers of this bundle'}")
 
 
 @app.command()

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from sedid.card import cell
 from sedid.evaluation import REALS
 from sedid.metrics import roc
 from sedid.resulthtml import RESOLUTION, crossed, facts, leaks, made_by, table
 from sedid.storage import read_json
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart
+from sedid.tables import cell, named
 
 STYLE = """
 .res td small, .res th small { display: block; font-size: .74rem; font-weight: 400; color: var(--body-text-color-subdued); } .res td small { white-space: nowrap; }
@@ -58,16 +58,6 @@ def load_comparison(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def reals_of(found: dict[str, Any]) -> list[str]:
     """The sets of reals there are rows for: heldout, members."""
     return [name for name in REALS if name in found["rows"]]
-
-
-def named(row: dict[str, Any]) -> str:
-    """A method with the parameters it ran with: SeDID_Stat (k = 165, T_SEC = 825)."""
-    words = {"t_sec": "T_SEC", "ks": "k"}
-    values = {
-        words.get(name, name): "+".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in row.get("parameters", {}).items()
-    }
-    return row["title"] + (f" ({', '.join(f'{name} = {value}' for name, value in values.items())})" if values else "")
 
 
 def protocol(found: dict[str, Any]) -> str:

@@ -4,10 +4,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from sedid.card import cell
 from sedid.resulthtml import facts, made_by, table
 from sedid.storage import read_json
 from sedid.svg import SHARES, Axis, Line, line_chart
+from sedid.tables import cell
 
 HELDOUT = "held-out reals"
 MEMBERS = "member reals"  # the relation that stands for no generated set

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from sedid import paper
-from sedid.card import cell, leak_line
 from sedid.evaluation import REALS, Evaluation, Pair
 from sedid.metrics import roc
 from sedid.svg import SHARES, Axis, Line, histogram, line_chart
+from sedid.tables import cell, leak_line
 
 STYLE = """
 .res h2 { font-size: 1.05rem; font-weight: 620; margin: 1.4rem 0 .3rem; } .res h3 { font-size: .95rem; font-weight: 620; margin: .8rem 0 .3rem; }

@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from sedid import resulthtml, svg
-from sedid.card import cell
 from sedid.htmlreport import page
 from sedid.perturb import FAMILIES
 from sedid.resulthtml import facts, leaks, made_by, table
 from sedid.storage import read_json, replacing
 from sedid.svg import Axis, Line, line_chart, round_ticks
+from sedid.tables import cell
 
 STYLE = """
 .res-bar { display: grid; grid-template-columns: minmax(44px, 1fr) 2.9em; gap: 7px; align-items: center; min-width: 104px; }

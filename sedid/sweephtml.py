@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from sedid import paper
-from sedid.card import cell
 from sedid.resulthtml import facts, leaks, made_by
 from sedid.storage import read_json
 from sedid.svg import Axis, Line, line_chart, round_ticks
+from sedid.tables import cell
 
 STYLE = """
 :root { --res-on: #ffffff; } .dark { --res-on: #18202d; }

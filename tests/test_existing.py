@@ -15,7 +15,6 @@ from torch import Tensor
 
 from sedid import resulthtml
 from sedid.bundle import detector_file
-from sedid.card import results_table
 from sedid.data import as_model_input
 from sedid.diffusion import NoiseSchedule, training_loss
 from sedid.evaluation import load_evaluation
@@ -24,6 +23,7 @@ from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.existing import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.metrics import measure
 from sedid.progress import finish
+from sedid.tables import results_table
 from sedid.ui.evaluate_tab import write_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")

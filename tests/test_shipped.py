@@ -8,13 +8,13 @@ from PIL import Image
 
 from sedid import load_detector
 from sedid.bundle import SHIPPED, checkpoint_hash
-from sedid.card import counts_line, results_table, verdict_table
+from sedid.card import fill, measured
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.loops.generate import provenance
 from sedid.sample import ASSETS
 from sedid.storage import read_json
-from sedid.studycard import studies
+from sedid.tables import studies
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,11 +44,17 @@ def test_results_belong_to_the_shipped_checkpoint() -> None:
     assert results["protocol"]["generated_by"]["cross_checkpoint"] is False
 
 
-@pytest.mark.parametrize("file", [ROOT / "README.md", SHIPPED / "README.md"], ids=["readme", "card"])
-def test_quoted_figures_come_from_the_results_file(file: Path) -> None:
-    text, results = file.read_text(encoding="utf-8"), read_json(SHIPPED / "sedid" / "results.json")
-    for part in (results_table(results), verdict_table(results), counts_line(results), *studies(SHIPPED).values()):
+def test_the_card_says_what_the_results_files_say() -> None:
+    text = (SHIPPED / "README.md").read_text(encoding="utf-8")
+    for part in (measured(SHIPPED), *studies(SHIPPED).values()):
         assert part in text
+
+
+def test_the_readme_is_as_the_command_fills_it(tmp_path: Path) -> None:
+    copy = tmp_path / "README.md"
+    copy.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
+    assert fill(copy, SHIPPED) == ["results", *(name for name in studies(SHIPPED))]
+    assert copy.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_sample_matches_its_manifest() -> None:

@@ -28,6 +28,16 @@ def averaged(unet: nn.Module, ema: dict[str, Tensor]) -> Iterator[nn.Module]:
         unet.train()
 
 
+def grid_of(images: np.ndarray) -> np.ndarray:
+    """One square picture of all images, uint8 (N, H, W, 3) -> (rows * H, columns * W, 3); places left over are black."""
+    count, height, width, _ = images.shape
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    grid = np.zeros((rows * columns, height, width, 3), np.uint8)
+    grid[:count] = images
+    return grid.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+
+
 def write_grid(unet: nn.Module, file: Path, count: int, runtime: Runtime) -> None:
     """Generate `count` images with DDIM and write them as one square grid, a PNG file.
 
@@ -40,11 +50,5 @@ def write_grid(unet: nn.Module, file: Path, count: int, runtime: Runtime) -> Non
     scheduler = DDIMScheduler.from_config(trained_on.config, timestep_spacing="trailing")
     scheduler.set_timesteps(STEPS)
     images = finish(sample(unet, scheduler, range(count), 0, runtime))
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    height, width = images.shape[1:3]
-    grid = np.zeros((rows * columns, height, width, 3), np.uint8)
-    grid[:count] = images
-    picture = grid.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
     with replacing(file) as temporary:
-        Image.fromarray(picture).save(temporary)
+        Image.fromarray(grid_of(images)).save(temporary)

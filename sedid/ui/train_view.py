@@ -220,8 +220,8 @@ def log_html(job: Job, lines: int = 12) -> str:
 
 def report_html(folder: Path) -> str:
     """What was measured, and what the leak audit found; empty before the evaluation."""
-    from sedid.card import REALS, cell, counts_line, leak_line
     from sedid.storage import read_json
+    from sedid.tables import REALS, cell, counts_line, leak_line
 
     file = folder / "bundle" / "sedid" / "results.json"
     if not file.is_file():

@@ -1,0 +1,267 @@
+"""From a finished training run to a shipped detector and every figure it is published with, in one resumable command.
+
+The real images the network never saw and the images of the main sampler are cut into the same disjoint splits:
+calibration, classifier, test, and (for the detector the app starts with) the embedded sample. The other samplers make
+test images alone. Nothing of the test split chooses anything.
+
+    OUT/splits/*.npz, splits.json    the real images of each split
+    OUT/<sampler>-<steps>/           the images of each sampler
+    OUT/stages.json                  what is finished
+    DETECTOR/                        the bundle: weights, calibration, classifier, model card
+    DETECTOR/sedid/*.json            the results files; training.json and quality.json are written here, the others by
+                                     the loop of their name
+    DETECTOR/sedid/samples.png       the first test images of the main sampler, unselected
+"""
+
+import json
+from collections.abc import Generator, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sedid.bundle import export_run, update_info
+from sedid.card import write_card
+from sedid.data import crop_of, describe_split, load_images, make_splits
+from sedid.loops.calibrate import CalibrateConfig, calibrate
+from sedid.loops.choose import ChooseConfig, choose
+from sedid.loops.compare import CompareConfig, compare
+from sedid.loops.evaluate import EvaluateConfig, evaluate
+from sedid.loops.gallery import GalleryConfig, gallery
+from sedid.loops.generalise import GeneraliseConfig, generalise
+from sedid.loops.generate import SAMPLERS, GenerateConfig, generate, provenance
+from sedid.loops.polarity import PolarityConfig, polarity
+from sedid.loops.robustness import RobustnessConfig, robustness
+from sedid.loops.samples import grid_of
+from sedid.loops.stages import Stage, check_settings, quick, run_stages
+from sedid.loops.sweep import SweepConfig, sweep
+from sedid.loops.train_nn import TrainNNConfig, train_nn
+from sedid.progress import Progress
+from sedid.quality import contrast, sliced_wasserstein
+from sedid.sample import write_sample
+from sedid.storage import replacing, write_json
+
+SPLITS = ("calibration", "classifier", "test", "sample")
+GRID = 64
+
+
+@dataclass(frozen=True)
+class ShipConfig:
+    """Settings of one shipped detector."""
+
+    run: str  # the run folder of train-ddpm
+    detector: str  # the bundle to write
+    out: str  # work folder
+    data: str  # the images the network was trained on
+    heldout: str  # images it never saw, and none that chose its weights
+    name: str = ""  # what the data set is called
+    samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
+    calibration: int = 500  # of each class, as the next three
+    classifier: int = 1_000
+    test: int = 2_000
+    sample: int = 0  # images of each class embedded in assets/; 0 leaves the sample as it is
+    ks: tuple[int, ...] = (165, 330)  # calibrated; every T_SEC of each
+    sweep_ks: tuple[int, ...] = (55, 110, 165, 245, 330, 495)
+    sweep_test: int = 500  # test images of each class the sweep and the choice of a pair take
+    robustness: int = 100  # test images of each class
+    polarity: int = 200
+    epochs: int = 10
+    classifier_rate: float = 0.01
+    methods: tuple[str, ...] = (
+        *("sedid-stat", "sedid-nn-pair", "sedid-multi-lr ks=165+330", "sedid-multi-gb ks=165+330", "loss"),
+        *("secmi-stat", "secmi-nn", "pia", "pian", "dire-stat", "dire-nn", "did-step"),
+    )
+    generate_batch: int = 100
+    score_batch: int = 32
+    seed: int = 0
+    device: str = "auto"
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """The images one sampler is to make."""
+
+    sampler: str
+    steps: int
+    count: int
+
+    @property
+    def folder(self) -> str:
+        """Its folder in the work folder."""
+        return f"{self.sampler.replace('+', 'p')}-{self.steps}"
+
+
+def samplers(config: ShipConfig) -> list[Sampled]:
+    """What each sampler makes: the main one the images of all splits, the others as many as stand behind them.
+
+    Raises:
+        ValueError: a text that is not "name steps" or "name steps count".
+    """
+    found = []
+    for number, text in enumerate(config.samplers):
+        name, *numbers = text.split()
+        if name not in SAMPLERS or len(numbers) not in (1, 2) or not all(part.isdigit() for part in numbers):
+            raise ValueError(
+                f'samplers are written "name steps" or "name steps count" with a name of {", ".join(SAMPLERS)}, not {text!r}'
+            )
+        if number == 0 and len(numbers) == 2:
+            raise ValueError("the first sampler makes the images of every split: give it no count")
+        count = sum(sizes(config).values()) if number == 0 else int(numbers[1]) if len(numbers) == 2 else config.test
+        found.append(Sampled(name, int(numbers[0]), count))
+    if not found or len({one.folder for one in found}) < len(found):
+        raise ValueError("samplers must name at least one, and none twice")
+    return found
+
+
+def sizes(config: ShipConfig) -> dict[str, int]:
+    """Images of either class by split, in order."""
+    return {name: getattr(config, name) for name in SPLITS if getattr(config, name)}
+
+
+def write_splits(config: ShipConfig, out: Path) -> None:
+    """Cut the held-out images, and as many training images as there are test images, and write splits.json last.
+
+    Raises:
+        ValueError: there are too few.
+    """
+    heldout, members = load_images(config.heldout), load_images(config.data)
+    rows = make_splits(len(heldout), sizes(config), config.seed)
+    splits = {name: heldout[chosen] for name, chosen in rows.items()}
+    splits["members"] = members[make_splits(len(members), {"members": config.test}, config.seed)["members"]]
+    sources = {name: Path(config.data if name == "members" else config.heldout).name for name in splits}
+    manifest = {name: asdict(describe_split(name, sources[name], x, config.seed)) for name, x in splits.items()}
+    for name, values in splits.items():
+        with replacing(out / "splits" / f"{name}.npz") as temporary:
+            np.savez(temporary, images=values)
+    write_json(out / "splits.json", manifest)
+
+
+def export(config: ShipConfig, bundle: Path) -> None:
+    """`export_run`, the name of the data set, and the curve of the run's held-out loss (sedid/training.json)."""
+    run = Path(config.run)
+    training = export_run(run, bundle)["training"] | {"data": config.name or Path(config.data).name}
+    update_info(bundle, training=training, center_crop=crop_of(config.data))
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    # a resumed run repeats the records after its last checkpoint: the later ones count
+    measured = {record["step"]: record["heldout_loss"] for record in records if record["heldout_loss"] is not None}
+    curve = [{"step": step, "heldout_loss": loss} for step, loss in sorted(measured.items())]
+    write_json(bundle / "sedid" / "training.json", {"settings": training, "heldout": curve})
+
+
+def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: dict[str, str]) -> None:
+    """quality.json, every sampler's test images against the test reals, and the sample grid of the main one.
+
+    The row "member reals" says what two sets of real photographs come to.
+    """
+    sets = made | {"member reals": real["members"]}
+    reference, rows = load_images(real["test"]), []
+    for name, spec in sets.items():
+        images = load_images(spec)
+        count = min(len(images), len(reference))
+        found = sliced_wasserstein(reference[:count], images[:count], config.seed)
+        distances = {str(level): value for level, value in found.items()}
+        origin = {} if name == "member reals" else provenance(spec, bundle)
+        rows.append({"set": name, "count": count, "swd": distances, "contrast": contrast(images), "made_by": origin})
+    write_json(
+        bundle / "sedid" / "quality.json",
+        {
+            "method": "sliced Wasserstein distance of 7x7 patches at each level of a Laplacian pyramid, times 1000",
+            "reference": {"count": len(reference), "contrast": contrast(reference)},
+            "rows": rows,
+        },
+    )
+    from PIL import Image
+
+    with replacing(bundle / "sedid" / "samples.png") as temporary:
+        Image.fromarray(grid_of(load_images(next(iter(made.values())))[:GRID])).save(temporary)
+
+
+def stages(config: ShipConfig) -> Iterator[Stage]:
+    """Every stage in order; a generator does nothing until it is driven."""
+    out, bundle = Path(config.out), Path(config.detector)
+    runtime: dict[str, Any] = {"device": config.device, "precision": config.precision}
+    scoring: dict[str, Any] = {"detector": config.detector, "batch_size": config.score_batch, **runtime}
+    real = {name: str(out / "splits" / f"{name}.npz") for name in (*sizes(config), "members")}
+    main, *others = samplers(config)
+
+    def images(one: Sampled) -> str:
+        return str(out / one.folder / "images.npz")
+
+    ends = np.cumsum([0, *sizes(config).values()])
+    generated = {name: f"{images(main)}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(sizes(config))}
+
+    def cut(spec: str, count: int) -> str:
+        """The first images of a split."""
+        data_set, bracket, rest = spec.partition("[")
+        start, _, stop = rest.rstrip("]").partition(":")
+        low = int(start) if bracket else 0
+        return f"{data_set}[{low}:{min(low + count, int(stop)) if bracket else count}]"
+
+    yield "splits", quick(write_splits, config, out)
+    yield "export", quick(export, config, bundle)
+    for number, one in enumerate((main, *others)):
+        making = GenerateConfig(
+            detector=config.detector,
+            out=str(out / one.folder),
+            count=one.count,
+            sampler=one.sampler,
+            steps=one.steps,
+            batch_size=config.generate_batch,
+            seed=config.seed + number,
+            **runtime,
+        )
+        yield one.folder, generate(making)
+    made = {f"{main.sampler}, {main.steps} steps": generated["test"]}
+    made |= {f"{one.sampler}, {one.steps} steps": images(one) for one in others}
+    yield "quality", quick(write_quality, config, bundle, real, made)
+    calibration: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
+    yield "calibrate", calibrate(CalibrateConfig(**calibration, ks=config.ks, **scoring))
+    training = TrainNNConfig(
+        detector=config.detector,
+        real=real["classifier"],
+        generated=generated["classifier"],
+        epochs=config.epochs,
+        learning_rate=config.classifier_rate,
+        batch_size=64,
+        cosine=True,
+        flip=True,
+        seed=config.seed,
+        **runtime,
+    )
+    yield "train-nn", train_nn(training)
+    tested: dict[str, Any] = {"heldout": real["test"], "members": real["members"]}
+    yield "evaluate", evaluate(EvaluateConfig(**tested, generated=generated["test"], ks=config.ks, **scoring))
+    test: dict[str, Any] = {"test_real": real["test"], "test_generated": generated["test"]}
+    compared: dict[str, Any] = {
+        "methods": config.methods,
+        "epochs": config.epochs,
+        "classifier_rate": config.classifier_rate,
+    }
+    yield "compare", compare(CompareConfig(**calibration, **test, **compared, **scoring))
+    yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), **scoring))
+    few: dict[str, Any] = {name: cut(spec, config.sweep_test) for name, spec in test.items()}
+    yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, **scoring))
+    yield "choose", choose(ChooseConfig(**calibration, **few, ks=config.ks, **scoring))
+    pair: dict[str, Any] = {"real": real["test"], "generated": generated["test"]}
+    yield "robustness", robustness(RobustnessConfig(**pair, count=config.robustness, **scoring))
+    first: dict[str, Any] = {name: cut(spec, config.polarity) for name, spec in pair.items()}
+    yield "polarity", polarity(PolarityConfig(**first, detector=config.detector, device=config.device))
+    if config.sample:
+        yield "sample", quick(write_sample, real["sample"], generated["sample"], bundle)
+        yield "gallery", gallery(GalleryConfig(**scoring))
+    yield "card", quick(write_card, bundle)
+
+
+def ship(config: ShipConfig) -> Generator[Progress, None, Path]:
+    """Run the stages that are not finished, yielding their records; returns the bundle.
+
+    Raises:
+        ValueError: a setting or the data does not fit, or the work folder holds a run with other settings.
+    """
+    everything = list(stages(config))  # refuses samplers that are none, before anything is written
+    out = Path(config.out)
+    settings = check_settings(config, out, ("out", "run", "device", "score_batch"))
+    yield from run_stages(everything, out, settings)
+    return Path(config.detector)

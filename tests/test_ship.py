@@ -1,0 +1,101 @@
+"""One command from a training run to a measured detector: its splits are disjoint, its files belong together."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sedid.bundle import checkpoint_hash, load_detector
+from sedid.data import load_images
+from sedid.loops.ship import ShipConfig, samplers, ship, sizes, write_splits
+from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.progress import finish
+from sedid.storage import read_json
+
+RESULTS = ("training", "quality", "results", "compare", "generalise", "sweep", "choice", "robustness", "polarity")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> ShipConfig:
+    return ShipConfig(
+        run=str(tmp_path / "run"),
+        detector=str(tmp_path / "bundle"),
+        out=str(tmp_path / "work"),
+        data="sample:real[0:60]",
+        heldout="sample:real[100:200]",
+        name="sample",
+        samplers=("ddim 2", "dpm-solver++ 2 20"),
+        calibration=20,
+        classifier=12,
+        test=24,
+        ks=(495,),
+        sweep_ks=(495,),
+        sweep_test=20,
+        robustness=4,
+        polarity=20,
+        epochs=1,
+        methods=("sedid-stat", "loss"),
+        device="cpu",
+    )
+
+
+def test_the_splits_share_no_image(config: ShipConfig, tmp_path: Path) -> None:
+    write_splits(config, tmp_path)
+    kept = {name: load_images(str(tmp_path / "splits" / f"{name}.npz")) for name in (*sizes(config), "members")}
+    assert {name: len(images) for name, images in kept.items()} == sizes(config) | {"members": config.test}
+    every = [image.tobytes() for images in kept.values() for image in images]
+    assert len(set(every)) == len(every)
+    manifest = read_json(tmp_path / "splits.json")
+    assert manifest["test"]["count"] == 24
+    assert str(tmp_path) not in (tmp_path / "splits.json").read_text()
+
+
+def test_the_main_sampler_makes_every_split_and_the_others_test_images(config: ShipConfig) -> None:
+    main, other = samplers(replace(config, samplers=("ddim 50", "ddpm 250")))
+    assert (main.count, other.count) == (20 + 12 + 24, 24)
+    assert samplers(config)[1].count == 20
+    assert main.folder != other.folder
+
+
+@pytest.mark.parametrize(
+    ("given", "complaint"),
+    [
+        (("ddim",), "name steps"),
+        (("euler 20",), "name steps"),
+        (("ddim 20 100",), "give it no count"),
+        ((), "at least one"),
+        (("ddim 20", "ddim 20 5"), "none twice"),
+    ],
+)
+def test_samplers_that_are_none_are_refused(config: ShipConfig, given: tuple[str, ...], complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        next(ship(replace(config, samplers=given)))
+    assert not Path(config.out).exists()
+
+
+@pytest.mark.slow
+def test_a_run_becomes_a_detector_with_every_results_file(config: ShipConfig, tmp_path: Path) -> None:
+    training = TrainDDPMConfig(
+        data=config.data, heldout="sample:real[60:70]", out=config.run, unet="demo", steps=2, batch_size=4, samples=0,
+        eval_every=1, device="cpu",
+    )  # fmt: skip
+    finish(train_ddpm(training))
+    bundle = finish(ship(config))
+    detector = load_detector(bundle, "cpu")
+    assert detector.chosen is not None
+    assert detector.nn is not None
+    for name in RESULTS:
+        found = (bundle / "sedid" / f"{name}.json").read_text()
+        assert str(tmp_path) not in found, name
+        if "checkpoint_sha256" in found:
+            assert checkpoint_hash(bundle) in found, name
+    curve = read_json(bundle / "sedid" / "training.json")["heldout"]
+    assert [point["step"] for point in curve] == [1, 2]
+    quality = read_json(bundle / "sedid" / "quality.json")["rows"]
+    assert [row["set"] for row in quality] == ["ddim, 2 steps", "dpm-solver++, 2 steps", "member reals"]
+    assert quality[-1]["swd"]["16"] < min(row["swd"]["16"] for row in quality[:-1])  # noise looks less real than reals
+    before = {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
+    assert list(ship(config)) == []  # nothing is done twice
+    assert {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()} == before
+    assert np.isfinite([row["contrast"] for row in quality]).all()
