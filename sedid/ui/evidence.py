@@ -26,8 +26,9 @@ STYLE = """
 .sed-facts { table-layout: fixed; } .sed-facts th { color: var(--body-text-color-subdued); width: 6.6em; overflow-wrap: break-word; } .sed-facts td { overflow-wrap: anywhere; }
 .sed-facts tr:last-child td { font-size: .78rem; }
 .sed-versions { width: auto; min-width: min(100%, 620px); } .sed-versions thead th { font-weight: 600; }
-.sed-versions th:first-child { display: flex; gap: 10px; align-items: center; } .sed-versions img { width: 28px; height: 28px; border-radius: 3px; flex: none; }
-.sed-versions th, .sed-versions td { vertical-align: middle; } .sed-versions td span { color: var(--body-text-color-subdued); white-space: nowrap; }
+.sed-version { display: flex; gap: 10px; align-items: center; } .sed-versions img { width: 28px; height: 28px; border-radius: 3px; flex: none; }
+.sed-versions th, .sed-versions td { vertical-align: middle; } .sed-versions td span { color: var(--body-text-color-subdued); }
+@media (max-width: 600px) { .sed-versions { font-size: .8rem; } .sed-versions th, .sed-versions td { padding-right: 6px; } .sed-versions img { display: none; } }
 .sed-versions .sed-moved td, .sed-versions .sed-moved th { background: var(--sed-soft); }
 .sed-sum { display: flex; flex-wrap: wrap; gap: 8px 14px; margin: 8px 0 12px; }
 .sed-sum div { background: var(--sed-soft); border-radius: 8px; padding: 7px 14px; flex: 1 1 170px; }
@@ -104,8 +105,8 @@ def _version(found: Stability, place: int, methods: Sequence[str]) -> str:
         share = f" <span>{verdict.score:.0%}</span>" if method == "NN" and verdict is not None else ""
         cells += f'<td class="sed-ink-{style(said)}"><b>{words(said)}</b>{share}</td>'
     return (
-        f'<tr{" class=sed-moved" if moved else ""}><th scope="row"><img src="{data_uri(version.image)}" alt="">'
-        f"{text(version.label)}</th><td>{number(judgement.t_error)}</td>{cells}</tr>"
+        f'<tr{" class=sed-moved" if moved else ""}><th scope="row"><span class="sed-version"><img src="{data_uri(version.image)}" alt="">'
+        f"{text(version.label)}</span></th><td>{number(judgement.t_error)}</td>{cells}</tr>"
     )
 
 

@@ -140,7 +140,7 @@ class Inspector:
         return (
             self.render(visit, shown, report)
             | self.controls(self.detector(visit.source), shown.k, shown.t_sec)
-            | {self.parts.seen: seen(shown.image, shown.notes, shown.example)}
+            | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp)}
         )
 
     def controls(self, detector: Detector, k: int, t_sec: int) -> Updates:
@@ -197,7 +197,8 @@ class Inspector:
         detector = self.detector(visit.source)
         image, notes = as_seen(detector, example.path)
         try:
-            updates = self.analyse(visit, Shown(image, notes, *pair, example.name, detector.center_crop))
+            crop, file = detector.center_crop, example.path
+            updates = self.analyse(visit, Shown(image, notes, *pair, example.name, crop, file, file.name))
         except Stopped:
             return gr.skip()
         return updates | (frame or {}) | {self.parts.photo: enlarge(image)}
@@ -246,7 +247,7 @@ class Inspector:
             image, notes = upload.seen, upload.notes
         else:
             image, notes = as_seen(detector, example.path)
-        return replace(shown, image=image, notes=notes, center_crop=detector.center_crop)
+        return replace(shown, image=image, notes=notes, center_crop=detector.center_crop, whole=None)
 
     def keep(self, state: State) -> str:
         """The menu after a refusal: the detector in use."""
@@ -267,7 +268,8 @@ class Inspector:
         try:
             detector = self.detector(visit.source)
             upload = read_upload(detector, payload)
-            shown = Shown(upload.seen, upload.notes, *self.pair(visit), center_crop=detector.center_crop)
+            pair, crop = self.pair(visit), detector.center_crop
+            shown = Shown(upload.seen, upload.notes, *pair, "", crop, upload.file, upload.name)
             updates = self.analyse(visit, shown)
         except (OSError, ValueError) as error:
             raise refusal(error) from error

@@ -6,7 +6,7 @@ import gradio as gr
 import numpy as np
 
 from sedid.images import read_image
-from sedid.ui import api, perturb_panel
+from sedid.ui import api, case_panel, facts_panel, patch_panel, perturb_panel, stability_panel
 from sedid.ui.context import START, Context, Example
 from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.inspect_events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
@@ -50,9 +50,14 @@ def build(context: Context) -> None:
                 calibrated = gr.Button("Use the calibrated pair", size="sm", elem_id="calibrated")
                 stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
             seen = html("", "seen")
+            back = patch_panel.back_button()
+            about_file = facts_panel.layout()
         with gr.Column(scale=9, min_width=320):
             verdicts = html(WAITING, "verdicts")
             panel = perturb_panel.layout()
+            with panel.box:
+                stable = stability_panel.layout()
+            tiles = patch_panel.layout(back)
             with gr.Row():
                 with gr.Column(scale=4, min_width=280):
                     heat = html("", "heat")
@@ -65,6 +70,7 @@ def build(context: Context) -> None:
             factors = html("", "factors")
             compared = html("", "compared")
             film = html("", "film")
+            case = case_panel.layout()
     bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
 
     parts = Parts(
@@ -106,7 +112,11 @@ def build(context: Context) -> None:
         for step in (choice, following[-1]):
             step.failure(on.keep, state, menu, **light)
     resaving = perturb_panel.wire(panel, on, view, light, NETWORK)
-    for event in (taking, picking, stepping, going, returning, moving, resaving, *following):
+    tiling = patch_panel.wire(tiles, on, view, light, NETWORK)
+    stability_panel.wire(stable, on, view, light, NETWORK)
+    facts_panel.wire(about_file, on, view, light)
+    case_panel.wire(case, on, stable.checked, tiles.tiled, view, NETWORK)
+    for event in (taking, picking, stepping, going, returning, moving, resaving, *tiling, *following):
         event.success(None, where, js=REMEMBER, **light)
     gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **light)
     stop.click(on.stop, state, [k], queue=False, **light)
