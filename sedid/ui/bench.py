@@ -118,7 +118,7 @@ def verdicts(judgements: Sequence[Judgement], sides: Sequence[Side]) -> str:
     done = "".join(f"<td><small>{text('; '.join(side.notes) or 'used as it is')}</small></td>" for side in sides)
     return (
         f'<table class="ben-verdicts"><thead><tr><th></th><th scope="col">A</th><th scope="col">B</th></tr></thead>'
-        f'<tbody>{rows}<tr><th scope="row">Preparation</th>{done}</tr></tbody></table>'
+        f'<tbody>{rows}<tr><th scope="row">Notes</th>{done}</tr></tbody></table>'
     )
 
 

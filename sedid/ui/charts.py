@@ -158,15 +158,19 @@ def curve_chart(curve: Curve, t_sec: int, timesteps: int, what: str) -> str:
             outline = [spot(t, low) for t, low, _, _ in rows] + [spot(t, high) for t, _, _, high in reversed(rows)]
             shapes.append(f'<path class="sed-area sed-{name}" d="{_line(outline)}Z"/>')
             shapes.append(f'<path class="sed-median sed-{name}" d="{_line([spot(t, m) for t, _, m, _ in rows])}"/>')
+
+    def named(part: str, style: str) -> str:
+        return f"{part} {part}{style}" if style else part
+
     dots = marks = label = ""
     lines = [("A " if curve.other else "", "", curve.values)] + ([("B ", "-b", curve.other)] if curve.other else [])
     place = curve.t_secs.index(t_sec)
     highest = max(values[place] for _, _, values in lines)
     for name, style, values in lines:
         points = list(zip(curve.t_secs, values, strict=True))
-        shapes.append(f'<path class="sed-line sed-line{style}" d="{_line([spot(*point) for point in points])}"/>')
+        shapes.append(f'<path class="{named("sed-line", style)}" d="{_line([spot(*point) for point in points])}"/>')
         dots += "".join(
-            f'<i class="sed-dot sed-dot{style}" style="left:{x:.2f}%;top:{y:.2f}%" title="{name}T_SEC {t}: {number(value)}"></i>'
+            f'<i class="{named("sed-dot", style)}" style="left:{x:.2f}%;top:{y:.2f}%" title="{name}T_SEC {t}: {number(value)}"></i>'
             for t, value in points
             if len(points) <= 40
             for x, y in [spot(t, value)]
@@ -174,7 +178,7 @@ def curve_chart(curve: Curve, t_sec: int, timesteps: int, what: str) -> str:
         x, y = spot(t_sec, values[place])
         below = " sed-low" if values[place] < highest else ""
         marks += (
-            f'<b class="sed-here sed-here{style}" style="left:{x:.2f}%;top:{y:.2f}%">'
+            f'<b class="{named("sed-here", style)}" style="left:{x:.2f}%;top:{y:.2f}%">'
             f'<span class="{"sed-flip" if x > 70 else ""}{below}">{name}{number(values[place])}</span></b>'
         )
         label += f"{', ' if label else ''}{name}{number(values[place])}"

@@ -3,8 +3,8 @@
 CSS = """
 .gal-count { font-size: .9rem; margin: .2rem 0 .6rem; font-variant-numeric: tabular-nums; }
 #gallery-about .sed-legend { margin: 0; } #gallery-about summary { margin: .3rem 0 0; font-size: .8rem; color: var(--body-text-color-subdued); }
-@media (max-width: 480px) { #gallery .tab-container button { padding-inline: 8px; } }
-.gal-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(104px, 1fr)); gap: 10px; }
+@media (max-width: 480px) { #gallery .tab-container button { padding-inline: 8px; } #gallery-click label { padding-inline: 8px; } .gal-card span { padding-inline: 5px !important; } }
+.gal-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(104px, 30%), 1fr)); gap: 10px; }
 .gal-card { display: flex; flex-direction: column; gap: 1px; padding: 0 0 5px; border: 1px solid var(--sed-rule); border-radius: 7px;
   overflow: hidden; background: var(--sed-plane); text-align: left; font-variant-numeric: tabular-nums; line-height: 1.35; }
 .sed .gal-card:hover { border-color: var(--color-accent); box-shadow: 0 0 0 1px var(--color-accent); }
@@ -25,7 +25,7 @@ CSS = """
 .gal-bar .gal-count { margin: 0; }
 
 .gal-table { width: 100%; border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; }
-.gal-table th, .gal-table td { border: 0; border-bottom: 1px solid var(--sed-rule); padding: 6px 10px 6px 0; text-align: left; vertical-align: middle; font-weight: 400; }
+.gal-table th, .gal-table td { border: 0; border-bottom: 1px solid var(--sed-rule); padding: 6px 16px 6px 0; text-align: left; vertical-align: middle; font-weight: 400; }
 .gal-table thead th { white-space: nowrap; }
 .gal-table thead button { border: 0; background: none; padding: 2px 0; font-weight: 620; }
 .gal-table thead button:hover { color: var(--color-accent); }
@@ -51,7 +51,7 @@ CSS = """
 .ben-pair { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 14px; }
 .ben-pair .sed-heat, .ben-pair h2 { max-width: 100%; }
 .ben-scale .sed-bar, .ben-scale .sed-bar-ticks { max-width: 100%; }
-.ben-sentence { font-size: 1.1rem; line-height: 1.45; margin: .2rem 0 .9rem; max-width: 60rem; }
+.ben-sentence { font-size: 1.1rem; line-height: 1.45; margin: .2rem 0 .9rem; max-width: 75rem; }
 .ben-verdicts { border-collapse: collapse; width: 100%; margin: 6px 0 14px; font-variant-numeric: tabular-nums; table-layout: fixed; }
 .ben-verdicts th, .ben-verdicts td { border: 0; border-bottom: 1px solid var(--sed-rule); text-align: left; padding: 7px 10px 7px 0; font-weight: 400; vertical-align: top; }
 .ben-verdicts thead th, .ben-verdicts td b { font-weight: 620; } .ben-verdicts th:first-child { width: 22%; }
@@ -60,7 +60,7 @@ CSS = """
 .sed-here-b { background: var(--color-accent); } #bench-drawn .sed-here:not(.sed-here-b) { background: var(--body-text-color); }
 .sed-here .sed-low { bottom: auto; top: 6px; }
 .sed-key-b { height: 0; border-top: 3px dashed var(--color-accent); opacity: 1; vertical-align: middle; background: none; }
-.ben-strip { display: grid; grid-template-columns: repeat(6, 1fr); gap: 5px; margin-bottom: 4px; }
+.ben-strip { display: grid; grid-template-columns: repeat(auto-fill, minmax(40px, 1fr)); gap: 5px; margin-bottom: 4px; }
 .ben-strip button { padding: 0; border: 0; border-radius: 5px; overflow: hidden; background: none; }
 .ben-strip button:hover, .ben-strip button[aria-pressed=true] { box-shadow: 0 0 0 2px var(--color-accent); }
 """
