@@ -42,7 +42,7 @@ LIMITS = (
 
 STYLE = """
 .sed-case { font-size: .875rem; } .sed-case section { margin-top: 1.6rem; } .sed-case section > h2 { font-size: 1.15rem; border-top: 1px solid var(--sed-rule); padding-top: .8rem; margin: 0 0 .6rem; }
-.sed-case table.sed-facts { max-width: 900px; } .sed-case .sed-facts th { width: 13em; padding-right: 16px; } .sed-case .sed-facts td { font-size: .875rem; }
+.sed-case table.sed-facts { max-width: 900px; } .sed-case .sed-facts th { width: 13em; padding-right: 16px; } .sed-case .sed-facts tr:last-child td { font-size: .875rem; }
 .sed-case .sed-frame .sed-zoom, .sed-case .sed-heat .sed-zoom { display: block; width: 100%; } .sed-case .sed-frame .sed-zoom img { border-radius: 5px; }
 .sed-case .sed-strip { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); } .sed-case .sed-curve .sed-plot { cursor: auto; }
 .sed-case .sed-measured .sed-zoom { box-shadow: 0 0 0 2.5px var(--color-accent); border-radius: 5px; } .sed-case .sed-axis-name { visibility: hidden; }
@@ -60,6 +60,7 @@ STYLE = """
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   html body { font-size: 12px; padding: 0; max-width: none; }
   .sed-card, figure, tr, .sed-sum, .sed-map, .sed-heat, .sed-curve, .sed-factors, .sed-exact { break-inside: avoid; } .sed-case section > h2, .sed-case h2 { break-after: avoid; }
+  .sed-case .sed-factors { flex-wrap: nowrap; } .sed-case .sed-factors div { flex: 1 1 0; } .sed-case .sed-factors > i { flex: none; }
   .sed-cards, .sed-two { grid-template-columns: 1fr 1fr; } .sed-views, .sed-raw { display: none; }
 }
 """

@@ -108,11 +108,9 @@ def in_words(outcome: Outcome, method: str) -> str:
     """One sentence, plain text."""
     if outcome.agree == outcome.of:
         return f"{method} stays “{outcome.call}” in all {outcome.of} versions."
+    said = "cannot tell" if outcome.call == UNDECIDED else f"“{outcome.call}”"
     others = ", ".join(f"{name} in {count}" for name, count in outcome.counts.most_common() if name != outcome.call)
-    return (
-        f"{method}: cannot tell. Only {outcome.agree} of {outcome.of} versions are “{outcome.call}” like the image "
-        f"itself ({others})."
-    )
+    return f"{method}: cannot tell. Only {outcome.agree} of {outcome.of} versions come to {said} like the image itself ({others})."
 
 
 def stack(found: Sequence[Version]) -> np.ndarray:

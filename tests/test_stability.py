@@ -72,7 +72,7 @@ def test_a_verdict_stands_only_if_all_versions_agree() -> None:
     flips = calling("real", "generated", "real", "cannot tell").outcome("STAT")
     assert flips is not None
     assert (flips.result, flips.call, flips.agree, flips.of, flips.opposite) == ("cannot tell", "real", 2, 4, True)
-    assert "Only 2 of 4 versions are “real”" in in_words(flips, "STAT")
+    assert "Only 2 of 4 versions come to “real”" in in_words(flips, "STAT")
     assert "generated in 1" in in_words(flips, "STAT")
     unsure = calling("generated", OUTSIDE).outcome("STAT")
     assert unsure is not None

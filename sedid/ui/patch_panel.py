@@ -49,7 +49,7 @@ listen('click', tile => trigger('select', {tile: +tile.dataset.tile}));
 
 # What is open is marked on the map; the visitor is taken to what is said about it.
 OPENED = r"""(seen) => {
-  const open = /data-tile-open="(\\d+)"/.exec(seen)?.[1];
+  const open = /<li>tile (\d+) of /.exec(seen)?.[1];
   for (const tile of document.querySelectorAll('.sed-tile[data-tile]'))
     tile.setAttribute('aria-pressed', +tile.dataset.tile === open - 1);
   const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
