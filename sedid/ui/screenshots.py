@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[2] / "assets" / "screenshots"
-SHOWN = ("inspect", "learn", "evaluate", "compare")
+SHOWN = ("inspect", "gallery", "learn", "evaluate", "compare")
 """The tabs that README and documents show."""
 SIZE = (1280, 900)  # pixels of the browser's window
 TALL = {"evaluate": 1400, "compare": 1500}
@@ -35,6 +35,7 @@ VIEWS = {
 """Tab -> the query of its picture, where it is not just the tab."""
 READY = {
     "inspect": "#verdicts .sed-card",
+    "gallery": ".gal-grid",
     "learn": "#learn .learn-picture",
     "evaluate": "#evaluation-tables table",
     "compare": "#compare-drawn table",
