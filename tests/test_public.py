@@ -1,6 +1,8 @@
 """A public page: what is off, what its host unlocks, and how much a visitor gets. Handlers alone; no browser."""
 
+import base64
 import contextlib
+import io
 import json
 import os
 import threading
@@ -16,6 +18,7 @@ from browsing import served
 from fakes import make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from sedid.ui import access, door
 from sedid.ui.context import Context, list_examples
@@ -350,6 +353,37 @@ def test_a_tool_call_names_its_caller_whatever_the_caller_says(url: str) -> None
     assert forged[-1] == (b"x-forwarded-for", b"203.0.113.5")
 
 
+def test_a_tool_call_is_counted_as_its_callers(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = pytest.importorskip("mcp.client.streamable_http")
+    import asyncio
+
+    from mcp import ClientSession
+
+    asking: list[access.Visitor | None] = []
+
+    def refuse(evaluations: int) -> None:
+        asking.append(access.visitor())
+        raise gr.Error(f"{evaluations} evaluations are too many.", print_exception=False)
+
+    monkeypatch.setattr(access, "afford", refuse)
+    buffer = io.BytesIO()
+    Image.fromarray(make_image(21)).save(buffer, "PNG")
+    image = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+    async def conversation() -> Any:
+        async with (
+            client.streamable_http_client(f"{url}gradio_api/mcp/") as (read, write, _),
+            ClientSession(read, write) as session,
+        ):
+            await session.initialize()
+            return await session.call_tool("sweep", {"image": image})
+
+    answer = asyncio.run(conversation())
+    assert answer.isError
+    assert "7 evaluations are too many" in answer.content[0].text
+    assert [address for _, address in filter(None, asking)] == ["127.0.0.1"]
+
+
 # --- the page --------------------------------------------------------------------------------------------------
 
 
@@ -377,7 +411,7 @@ def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> No
     from playwright.sync_api import expect
 
     page.get_by_role("tab", name="Train").click()
-    expect(page.locator(".sed-off:visible")).to_contain_text("This page is public: training")
+    expect(page.locator(".sed-off .sed-warn:visible")).to_contain_text("This page is public: training")
     page.locator("#start-job").click()
     expect(page.locator(".toast-body")).to_contain_text("jobs are off here")
     page.locator(".toast-close").first.click()
@@ -388,8 +422,8 @@ def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> No
     page.locator("#host-password input").fill("correct horse")
     page.locator("#host-unlock").click()
     expect(page.locator("#host")).to_contain_text("Unlocked: jobs can be started here")
-    expect(page.locator(".sed-off:visible")).to_have_count(0)
-    assert page.locator("#host-password input").input_value() == ""
+    expect(page.locator(".sed-off .sed-warn:visible")).to_have_count(0)
+    expect(page.locator("#host-password input")).to_have_value("")
     assert "horse" not in page.url
     page.get_by_role("tab", name="Inspect").click()
     page.locator("#detector input").fill("/nowhere/at/all")
@@ -397,4 +431,4 @@ def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> No
     page.wait_for_selector("text=no detector at /nowhere/at/all")
     page.get_by_role("tab", name="Train").click()
     page.reload()
-    expect(page.locator(".sed-off:visible")).to_have_count(1)
+    expect(page.locator(".sed-off .sed-warn:visible")).to_have_count(1)

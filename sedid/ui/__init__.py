@@ -19,13 +19,6 @@ ABOUT = """# SeDID Explorer
 A diffusion model noises an image step by step and tries to walk back. How far it misses, the *t-error*, hints at whether
 the model itself made the image. Look at every step of it here ([the paper](https://arxiv.org/abs/2307.06272))."""
 
-ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' "
-    "rx='3' fill='%23312e81'/%3E%3Cpath d='M2 12C6 12 6 4 14 4' stroke='%23fff' stroke-width='1.6' fill='none'/%3E"
-    "%3Cpath d='M2 12C9 12 9 8 14 8' stroke='%23fbbf24' stroke-width='1.6' fill='none'/%3E%3C/svg%3E"
-)
-"""In the page itself: a browser would ask the server's root for one, which is not ours behind a proxy."""
-
 
 def quiet() -> None:
     """Keep Gradio and huggingface_hub from calling home; must run before Gradio is imported."""
@@ -118,7 +111,6 @@ def launch_options() -> dict[str, Any]:
         "app_kwargs": {"middleware": [Middleware(door.Door)]},
         "mcp_server": True,
         "footer_links": ["api"],
-        "head": f'<link rel="icon" href="{ICON}">',
         "theme": make_theme(),
         "css": CSS + train_view.CSS + results.CSS + learn_style.CSS + gallery_style.CSS + guide_tab.CSS + gate.CSS,
     }

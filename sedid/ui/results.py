@@ -61,13 +61,13 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 @cache
 def exports() -> tempfile.TemporaryDirectory:
-    """The folder of all exports; it goes when the app ends."""
+    """A folder for exports where the app that serves the page has named none; it goes with the process."""
     return tempfile.TemporaryDirectory(prefix="sedid-export-")
 
 
 def write_texts(files: Mapping[str, str]) -> list[Path]:
-    """Write texts by file name into a new folder, from where Gradio takes them; it lives as long as the app."""
-    folder = Path(tempfile.mkdtemp(dir=exports().name))
+    """Write texts by file name into a new folder, from where Gradio takes them; it lives as long as uploads do."""
+    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR") or exports().name))
     for name, content in files.items():
         with replacing(folder / name) as temporary:
             temporary.write_text(content, encoding="utf-8")
