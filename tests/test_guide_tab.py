@@ -111,6 +111,7 @@ def test_a_visitor_reads_the_guide(page, url: str) -> None:
     from playwright.sync_api import expect
 
     text = page.locator("#guide-text")
+    assert text.locator("h1").count() == 0  # nothing is fetched before it is wanted
     page.get_by_role("tab", name="Guide").click()
     expect(text.locator("h1")).to_have_text("Quick start", timeout=WAIT)
     current = page.locator(".guide-nav [aria-current=page]")

@@ -97,7 +97,7 @@ CSS = """
 #guide-text :is(h2, h3) { scroll-margin-top: 12px; }
 #guide-text p, #guide-text li { line-height: 1.6; } #guide-text li { margin: .25rem 0; }
 #guide-text a { color: var(--link-text-color); text-decoration: underline; text-underline-offset: 2px; }
-#guide-text table { display: block; overflow-x: auto; font-size: .86rem; max-width: 100%; margin: .8rem 0; }
+#guide-text table { display: block; overflow-x: auto; font-size: .86rem; max-width: 100%; margin: .8rem 0 !important; }
 #guide-text :is(table, thead, tbody, tr) { border: 0; }
 #guide-text ul { list-style: disc; }
 #guide-text :is(th, td) { padding: 6px 10px; vertical-align: top; text-align: left; border: 0; border-bottom: 1px solid var(--sed-rule); }
