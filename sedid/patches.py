@@ -74,8 +74,11 @@ class Grid:
         return f"{len(self)} tiles of {tile} cover the whole {self.width}x{self.height} picture.{edges}"
 
 
-def plan(width: int, height: int, size: int, k: int, t_sec: int) -> Grid:
+def plan(width: int, height: int, size: int, k: int, t_sec: int, evaluations: int = MAX_EVALUATIONS) -> Grid:
     """The tiles of a picture: side by side, the last row and column shifted inwards; thinned where they are too many.
+
+    Args:
+        evaluations: of the network, a tile at a time, that all of them may take; four tiles are always there.
 
     Raises:
         ValueError: the picture is smaller than one tile.
@@ -84,7 +87,7 @@ def plan(width: int, height: int, size: int, k: int, t_sec: int) -> Grid:
         raise ValueError(
             f"Tiles are {size} by {size} pixels; a picture of {width}x{height} is too small to be cut into them."
         )
-    limit = max(4, min(MAX_TILES, MAX_EVALUATIONS // (t_sec // k + 1)))  # four: the corners are always there
+    limit = max(4, min(MAX_TILES, evaluations // (t_sec // k + 1)))
     stride = size
     while _count(width, size, stride) * _count(height, size, stride) > limit:
         stride += size

@@ -21,7 +21,7 @@ from sedid.casereport import pixel_hash
 from sedid.filefacts import file_facts
 from sedid.patches import plan, score_patches
 from sedid.stability import check
-from sedid.ui import evidence, facts_panel, patch_panel, stability_panel
+from sedid.ui import access, evidence, facts_panel, patch_panel, stability_panel
 from sedid.ui.case_panel import file_name
 from sedid.ui.context import Context, list_examples
 from sedid.ui.inspect_events import Inspector, Parts, Visit
@@ -155,6 +155,18 @@ def test_what_cannot_be_cut_is_refused_in_words(tiler: Tiler, shown: Shown, tmp_
     assert str(tmp_path) not in str(caught.value)
     with pytest.raises(ValueError, match="no longer here"):
         facts_panel.facts_of(replace(shown, file=tmp_path / "gone.png"))
+
+
+def test_on_a_public_page_the_tiles_fit_a_visitors_share(
+    tiler: Tiler, shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large = tmp_path / "large.png"
+    Image.fromarray(make_image(0, 640)).save(large)
+    monkeypatch.setenv("SEDID_PUBLIC", "1")
+    found = tiler.run(visit(replace(shown, file=large)))[tiler.panel.tiled].found
+    assert len(found.grid) * 3 <= access.PAGE_EVALUATIONS / 2  # three evaluations a tile at T_SEC 330
+    assert found.grid.stride > 32
+    assert "One in every" in found.grid.words
 
 
 def test_stop_ends_the_tiles_and_the_check(tiler: Tiler, checker: Checker, shown: Shown) -> None:

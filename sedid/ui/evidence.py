@@ -38,6 +38,7 @@ STYLE = """
 .sed .sed-views input { appearance: auto; -webkit-appearance: radio; width: 16px; height: 16px; margin: 0; accent-color: var(--color-accent); background: none; border: 0; }
 .sed-tiles { position: relative; overflow: hidden; border-radius: 6px; width: 100%; background: var(--sed-soft); }
 .sed-tiles > img { position: absolute; inset: 0; height: 100%; } .sed-tiles.sed-large > img { image-rendering: auto; }
+.sed-map:has(.sed-views :checked:not([value=none])) .sed-tiles > img { filter: grayscale(1); } /* so that a tint is seen as what it is */
 .sed-tile { position: absolute; padding: 0; margin: 0; border: 1px solid rgb(255 255 255 / .3); border-radius: 0; background: none; }
 .sed-tile:hover, .sed-tile:focus-visible, .sed-tile[aria-pressed=true] { outline: 3px solid var(--color-accent); outline-offset: -1px; z-index: 1; }
 .sed-map:has([value=heat]:checked) .sed-tile { background: var(--heat); opacity: .75; }

@@ -11,7 +11,7 @@ from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
 from sedid.ui.inspect_view import Shown
 from sedid.ui.upload import refusal
 
-GONE = "The file is no longer here: uploads live for an hour. Upload it again."
+GONE = "The file of this image is no longer here: uploads live for an hour. Upload it again."
 NO_FILE = '<p class="sed-fine">This image did not come from a file.</p>'
 
 

@@ -10,8 +10,8 @@ import gradio as gr
 import numpy as np
 
 from sedid.images import read_image
-from sedid.patches import MAX_TILES, PatchMap, cut, plan
-from sedid.ui import evidence
+from sedid.patches import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
+from sedid.ui import access, evidence
 from sedid.ui.context import Stopped
 from sedid.ui.facts_panel import GONE
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited, whole
@@ -110,6 +110,11 @@ def subject(visit: Visit) -> tuple[Any, ...]:
     return visit.source, visit.shown.stamp, visit.shown.k, visit.shown.t_sec
 
 
+def budget() -> int:
+    """Network evaluations that the tiles of one picture may take; on a public page half of a visitor's share."""
+    return min(MAX_EVALUATIONS, access.PAGE_EVALUATIONS // 2) if access.is_public() else MAX_EVALUATIONS
+
+
 @dataclass(frozen=True)
 class Tiler:
     """What the events of the panel do."""
@@ -132,7 +137,7 @@ class Tiler:
             if shown.file is None or (not isinstance(shown.file, bytes) and not shown.file.is_file()):
                 raise ValueError(GONE)
             picture = read_image(shown.file, shown.name or None)
-            grid = plan(picture.width, picture.height, detector.size, shown.k, shown.t_sec)
+            grid = plan(picture.width, picture.height, detector.size, shown.k, shown.t_sec, budget())
             tiles = cut(np.asarray(picture.image), grid)
             judged = context.judge(tiles, shown.k, shown.t_sec, visit.source, visit.session, report)
         except Stopped:

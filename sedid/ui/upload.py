@@ -17,6 +17,7 @@ import numpy as np
 from sedid.detectors import Detector
 from sedid.images import describe, read_image
 
+KEPT_BYTES = 1_000_000  # of a picture that came without a file; a session keeps them
 SHOWN_BY_BROWSERS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")
 
 
@@ -28,13 +29,13 @@ class Upload:
         seen: uint8 (H, W, 3), as the detector sees it.
         notes: what was done to get there.
         preview: something to show in its place if browsers cannot show the file, else None.
-        file, name: the file itself, or its bytes, and what its owner calls it.
+        file, name: the file itself, or its bytes if they are few (else None), and what its owner calls it.
     """
 
     seen: np.ndarray
     notes: tuple[str, ...]
     preview: np.ndarray | None
-    file: Path | bytes
+    file: Path | bytes | None
     name: str
 
 
@@ -60,4 +61,5 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
         small.thumbnail((512, 512))
         preview = np.asarray(small)
     notes = describe(picture, detector.size, detector.center_crop)
-    return Upload(detector.prepare(picture.image), notes, preview, data, name)
+    kept = data if isinstance(data, Path) or len(data) <= KEPT_BYTES else None
+    return Upload(detector.prepare(picture.image), notes, preview, kept, name)
