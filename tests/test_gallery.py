@@ -1,6 +1,7 @@
 """The reference set of the Gallery tab: its scores, its order and filters, and what the page makes of them."""
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from sedid.ui.context import Context
 from sedid.ui.gallery_reference import FILTERS, Library, Reference, disagreement, outcomes
 from sedid.ui.gallery_tab import BENCH, Page
 from sedid.ui.gallery_view import INSPECT, LEFT, PAGE, grid
+from sedid.ui.menu import Menu
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -194,6 +196,11 @@ def small_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, n
     return sets
 
 
+def context_of(load: Callable[[], Detector]) -> Context:
+    """An app whose own detector has no folder."""
+    return Context(load, menu=Menu("nobody/nothing"))
+
+
 VIEW = ("t_error", False, "", "", INSPECT)
 
 
@@ -202,7 +209,7 @@ def test_missing_scores_are_made_once_for_all_visitors(
 ) -> None:
     monkeypatch.setattr(gallery_reference, "SECONDS", 0.0)  # nothing but what the test asks for
     detector = make_detector()
-    library = Library(Context(lambda: detector))
+    library = Library(context_of(lambda: detector))
     one, other = Page(library), Page(library)
     state, _, button, timer, _ = one.look(*VIEW)
     assert "python -m sedid gallery" in state
@@ -229,14 +236,14 @@ def test_the_file_of_the_bundle_is_read_only_while_it_belongs(
     small_sample: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = make_detector()
-    computing = Library(Context(lambda: detector)).compute()
+    computing = Library(context_of(lambda: detector)).compute()
     monkeypatch.setattr(gallery_reference, "SECONDS", 60.0)
     computing.advance()
     write_gallery(computing.result(), tmp_path / "runs" / "mine" / "sedid" / FILE)
     before = detector.eps_model.calls
-    assert Library(Context(lambda: detector)).reference() is not None
+    assert Library(context_of(lambda: detector)).reference() is not None
     assert detector.eps_model.calls == before
-    changed = Library(Context(lambda: replace(detector, info={"stat": {"error_rate": 0.3}})))
+    changed = Library(context_of(lambda: replace(detector, info={"stat": {"error_rate": 0.3}})))
     assert changed.reference() is None
     assert "another calibration" in Page(changed).look(*VIEW)[0]
 
@@ -246,7 +253,7 @@ def test_pictures_are_sent_to_the_comparison(
 ) -> None:
     monkeypatch.setattr(gallery_reference, "SECONDS", 60.0)
     detector = make_detector()
-    page = Page(Library(Context(lambda: detector)))
+    page = Page(Library(context_of(lambda: detector)))
     page.begin(*VIEW)
     page.work(*VIEW)
     _, _, picked, parts = page.sent(*VIEW[:4], LEFT, gr.EventData(None, {"pick": "6"}))
@@ -262,10 +269,21 @@ def test_without_a_detector_the_page_says_so() -> None:
     def load() -> Detector:
         raise OSError("nothing at /secret/place")
 
-    page = Page(Library(Context(load)))
+    page = Page(Library(context_of(load)))
     shown, _, button, timer, _ = page.look(*VIEW)
     assert "No detector could be opened" in shown
     assert "secret" not in shown
     assert (button.visible, timer.active) == (False, False)
     with pytest.raises(gr.Error, match="No detector could be opened"):
         page.begin(*VIEW)
+
+
+def test_the_apps_own_bundle_is_asked_first(small_sample: dict[str, np.ndarray], tmp_path: Path) -> None:
+    detector, own = make_detector(), tmp_path / "elsewhere"
+    computing = Library(context_of(lambda: detector)).compute()
+    while computing.done < computing.total:
+        computing.advance()
+    write_gallery(computing.result(), own / "sedid" / FILE)
+    before = detector.eps_model.calls
+    assert Library(Context(lambda: detector, menu=Menu(own))).reference() is not None
+    assert detector.eps_model.calls == before

@@ -22,13 +22,13 @@ from sedid.judging import METHODS, call, calls, verdict_of
 from sedid.progress import Progress
 from sedid.scorefile import COLUMNS, safe_cell, table_row
 from sedid.sources import Row, Source, is_image, open_zip, read_files
-from sedid.ui.gallery_reference import opposite
+from sedid.ui.gallery_reference import next_slice, opposite
 from sedid.ui.pictures import data_uri
 
 MOST = 500  # images of a batch
 MOST_IN_ZIP = 5_000  # files of a zip, images or not
 UNPACKED = 500_000_000  # bytes of a zip
-SLICE = 8  # images judged at a time
+SLICE = 16  # images judged at a time, at most
 SECONDS = 0.8  # of work, until others have their turn
 
 Judge = Callable[[np.ndarray, int, int], list[Judgement]]
@@ -122,12 +122,12 @@ class Batch:
             OSError, ValueError: as `judge`.
         """
         with self._lock:
-            began = time.monotonic()
+            began, size = time.monotonic(), next_slice(self.progress(), SECONDS, SLICE)
             while not self.done and time.monotonic() - began < SECONDS:
                 taken: list[Row] = []
                 for row in self._rows:
                     taken.append(row)
-                    if len(taken) == SLICE or time.monotonic() - began > SECONDS:
+                    if len(taken) == size or time.monotonic() - began > SECONDS:
                         break
                 if not taken:  # a zip broke off
                     self.total = len(self.lines)

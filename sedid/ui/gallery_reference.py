@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -29,7 +30,7 @@ from sedid.progress import Progress
 from sedid.ui.context import Context
 from sedid.ui.results import find_results
 
-SLICE = 8  # images scored at a time
+SLICE = 16  # images scored at a time, at most
 SECONDS = 1.0  # of work, until others have their turn
 
 SORTS = {
@@ -89,6 +90,11 @@ class Reference:
         known = [place for place in kept if values[place] is not None and np.isfinite(values[place])]
         ordered = sorted(known, key=lambda place: values[place] * (-1 if largest else 1))
         return ordered + [place for place in kept if place not in set(known)]
+
+
+def next_slice(progress: Progress, seconds: float, most: int) -> int:
+    """How many images to take on at once: about what is done in `seconds`; one before the speed is known."""
+    return int(min(max(progress.per_second * seconds, 1), most))
 
 
 def outcome(call: str, label: str) -> str:
@@ -163,10 +169,10 @@ class Computation:
             self.worked += time.monotonic() - began
 
     def _slice(self) -> None:
-        before = self.done
+        before, size = self.done, next_slice(self.progress(), SECONDS, SLICE)
         for label, images in self.images.items():
             if before < len(images):
-                part = images[before : before + SLICE]
+                part = images[before : before + size]
                 self.parts[label].append(self.context.score(part, step_sizes(self.detector)))
                 self.done += len(part)
                 return
@@ -222,7 +228,8 @@ class Library:
 
     def _read(self, detector: Detector, images: dict[str, np.ndarray]) -> Gallery | None:
         reasons = []
-        for file in find_results(FILE).values():
+        own = Path(self.context.menu.own) / "sedid" / FILE  # no such folder where it is a Hub id
+        for file in (own, *find_results(FILE).values()):
             try:
                 found = read_gallery(file)
             except (OSError, ValueError):
