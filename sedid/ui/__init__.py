@@ -95,7 +95,7 @@ def launch_options() -> dict[str, Any]:
 
     from sedid.ui import door, gallery_style, gate, guide_tab, learn_style, results, train_view
     from sedid.ui.style import CSS
-    from sedid.ui.theme import make_theme
+    from sedid.ui.theme import SedidTheme
 
     return {
         "server_name": os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
@@ -111,6 +111,6 @@ def launch_options() -> dict[str, Any]:
         "app_kwargs": {"middleware": [Middleware(door.Door)]},
         "mcp_server": True,
         "footer_links": ["api"],
-        "theme": make_theme(),
+        "theme": SedidTheme(),
         "css": CSS + train_view.CSS + results.CSS + learn_style.CSS + gallery_style.CSS + guide_tab.CSS + gate.CSS,
     }

@@ -1,0 +1,89 @@
+"""Every tab, light and dark, on a desktop and on a phone: readable, named for those who cannot see it, no wider than
+the screen; and the page does not jump while it opens."""
+
+import re
+import string
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browsing import WAIT, served
+from fakes import make_detector
+
+from sedid.ui import TABS
+from sedid.ui.context import Context, list_examples
+from sedid.ui.screenshots import SETTLED
+from sedid.ui.theme import WEIGHTS, SedidTheme
+
+SHIFTS = """
+window.shifts = 0;
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+@pytest.fixture(scope="module")
+def url(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    detector = make_detector()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        patch.setenv("SEDID_RUNS", str(tmp_path_factory.mktemp("runs")))
+        with served(Context(lambda: detector, list_examples(examples))) as address:
+            yield address
+
+
+@pytest.fixture(params=[(1280, "light"), (360, "dark")], ids=["desktop, light", "phone, dark"])
+def visit(request: pytest.FixtureRequest, browser, url: str):
+    """A page of its own size and scheme, and its opening; nothing it writes to the console is an error."""
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(WAIT)
+    page.add_init_script(SHIFTS)
+    wrong: list[str] = []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.goto(f"{url}?__theme={scheme}")
+    page.wait_for_selector(".sed-card")
+    yield page
+    context.close()
+    assert wrong == []
+
+
+def open_tab(page, name: str) -> None:
+    """By its address, as a link does it: on a phone some tabs have no place in the row."""
+    page.goto(f"{page.url.split('?')[0]}?tab={name}&__theme={page.evaluate('document.body.className')}")
+    page.wait_for_function(SETTLED)
+
+
+def test_every_tab_is_readable_and_fits(visit) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = []
+    for name in TABS:
+        open_tab(visit, name)
+        wide = visit.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if wide > 0:
+            found.append((name, f"{wide} pixels too wide"))
+        for violation in Axe().run(visit).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                found += [(name, violation["id"], node["html"][:200]) for node in violation["nodes"]]
+    assert found == []
+
+
+def test_every_letter_and_digit_is_in_the_fonts_of_the_theme() -> None:
+    """Gradio ships cut-down files of some weights; a missing digit would come from another font."""
+    from fontTools.ttLib import TTFont
+    from gradio import __file__ as package
+
+    theme = SedidTheme()
+    files = set(re.findall(r"url\('(static/fonts/[^']+)'\)", theme._get_theme_css()))
+    assert len(files) == 2 * len(WEIGHTS)
+    for file in files:
+        letters = TTFont(Path(package).parent / "templates" / "frontend" / file).getBestCmap()
+        assert set(map(ord, string.ascii_letters + string.digits + ".,%±²")) <= set(letters), file
+
+
+def test_the_page_does_not_jump_while_it_opens(visit) -> None:
+    assert visit.evaluate("window.shifts") < 0.1
