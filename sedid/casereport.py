@@ -42,7 +42,7 @@ LIMITS = (
 
 STYLE = """
 .sed-case { font-size: .875rem; } .sed-case section { margin-top: 1.6rem; } .sed-case section > h2 { font-size: 1.15rem; border-top: 1px solid var(--sed-rule); padding-top: .8rem; margin: 0 0 .6rem; }
-.sed-case table.sed-facts { max-width: 900px; } .sed-case .sed-facts th { width: 13em; padding-right: 16px; } .sed-case .sed-facts tr:last-child td { font-size: .875rem; }
+.sed-case .sed-facts { max-width: 900px; } .sed-case .sed-facts div { grid-template-columns: 13em minmax(0, 1fr); gap: 16px; }
 .sed-case .sed-frame .sed-zoom, .sed-case .sed-heat .sed-zoom { display: block; width: 100%; } .sed-case .sed-frame .sed-zoom img { border-radius: 5px; }
 .sed-case .sed-strip { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); } .sed-case .sed-curve .sed-plot { cursor: auto; }
 .sed-case .sed-measured .sed-zoom { box-shadow: 0 0 0 2.5px var(--color-accent); border-radius: 5px; } .sed-case .sed-axis-name { visibility: hidden; }
@@ -51,7 +51,7 @@ STYLE = """
 .sed-case pre { font-size: .72rem; overflow-x: auto; background: var(--sed-soft); padding: 10px; border-radius: 6px; } .sed-case code { overflow-wrap: anywhere; }
 .sed-case section > h3, .sed-two h3 { font-size: .95rem; font-weight: 620; margin: .9rem 0 .4rem; }
 .sed-case ul { padding-left: 1.2em; } .sed-case li { margin: .3rem 0; } .sed-case .sed-tiles { max-height: none; }
-@media (max-width: 600px) { .sed-exact { grid-template-columns: 1fr; } .sed-exact img { width: 160px; } .sed-case .sed-facts th { width: 8em; } }
+@media (max-width: 600px) { .sed-exact { grid-template-columns: 1fr; } .sed-exact img { width: 160px; } .sed-case .sed-facts div { grid-template-columns: 8em minmax(0, 1fr); gap: 10px; } }
 @media (prefers-color-scheme: dark) { html:root { --sed-plane: #18202d; --sed-undecided: #b3bcc9; } }
 @page { size: A4; margin: 14mm 13mm; }
 @media print {
@@ -59,7 +59,7 @@ STYLE = """
     --body-text-color: #1a2029; --body-text-color-subdued: #4b5563; --color-accent: #6d28d9; --plane: #fff; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   html body { font-size: 12px; padding: 0; max-width: none; }
-  .sed-card, figure, tr, .sed-sum, .sed-map, .sed-heat, .sed-curve, .sed-factors, .sed-exact { break-inside: avoid; } .sed-case section > h2, .sed-case h2 { break-after: avoid; }
+  .sed-card, figure, tr, .sed-facts div, .sed-sum, .sed-map, .sed-heat, .sed-curve, .sed-factors, .sed-exact { break-inside: avoid; } .sed-case section > h2, .sed-case h2 { break-after: avoid; }
   .sed-case .sed-factors { flex-wrap: nowrap; } .sed-case .sed-factors div { flex: 1 1 0; } .sed-case .sed-factors > i { flex: none; }
   .sed-cards, .sed-two { grid-template-columns: 1fr 1fr; } .sed-views, .sed-raw { display: none; }
 }
@@ -179,8 +179,7 @@ def still(html: str) -> str:
 
 def table(rows: list[tuple[str, str]]) -> str:
     """(name, plain text) pairs; those without a text are left out."""
-    cells = "".join(f'<tr><th scope="row">{text(a)}</th><td>{text(b)}</td></tr>' for a, b in rows if b)
-    return f'<table class="sed-facts"><tbody>{cells}</tbody></table>'
+    return evidence.pairs([(name, value) for name, value in rows if value])
 
 
 def pixel_hash(image: np.ndarray) -> str:

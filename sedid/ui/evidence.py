@@ -21,10 +21,9 @@ STYLES = {GENERATED: "generated", REAL: "real"}  # anything else: no verdict
 PREVIEW = 720  # pixels, the longer side of a picture under its tiles
 
 STYLE = """
-.sed-facts, .sed-versions { display: table; border-collapse: collapse; width: 100%; margin: 0; font-variant-numeric: tabular-nums; }
-.sed-facts th, .sed-facts td, .sed-versions th, .sed-versions td { border: 0; border-bottom: 1px solid var(--sed-rule); padding: 5px 10px 5px 0; text-align: left; vertical-align: top; font-weight: 400; }
-.sed-facts { table-layout: fixed; } .sed-facts th { color: var(--body-text-color-subdued); width: 6.6em; overflow-wrap: break-word; } .sed-facts td { overflow-wrap: anywhere; }
-.sed-facts tr:last-child td { font-size: .78rem; }
+.sed-facts { margin: 0; font-variant-numeric: tabular-nums; } .sed-facts div { display: grid; grid-template-columns: 6.6em minmax(0, 1fr); gap: 10px; padding: 5px 0; border-bottom: 1px solid var(--sed-rule); }
+.sed-facts dt { color: var(--body-text-color-subdued); } .sed-facts dd { margin: 0; overflow-wrap: anywhere; }
+.sed-versions { border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; } .sed-versions th, .sed-versions td { border: 0; border-bottom: 1px solid var(--sed-rule); padding: 5px 10px 5px 0; text-align: left; font-weight: 400; }
 .sed-versions { width: auto; min-width: min(100%, 620px); } .sed-versions thead th { font-weight: 600; }
 .sed-version { display: flex; gap: 10px; align-items: center; } .sed-versions img { width: 28px; height: 28px; border-radius: 3px; flex: none; }
 .sed-versions th, .sed-versions td { vertical-align: middle; } .sed-versions td span { color: var(--body-text-color-subdued); }
@@ -55,8 +54,13 @@ STYLE = """
 
 def facts_table(facts: FileFacts) -> str:
     """The facts of a file and the sentence that they prove nothing."""
-    body = "".join(f'<tr><th scope="row">{text(name)}</th><td>{text(value)}</td></tr>' for name, value in rows(facts))
-    return f'<table class="sed-facts"><tbody>{body}</tbody></table><p class="sed-fine">{NOTE}</p>'
+    return f'{pairs(rows(facts))}<p class="sed-fine">{NOTE}</p>'
+
+
+def pairs(found: Sequence[tuple[str, str]]) -> str:
+    """(name, plain text) pairs as a list."""
+    body = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in found)
+    return f'<dl class="sed-facts">{body}</dl>'
 
 
 # --- stability ---------------------------------------------------------------------------------------------------
