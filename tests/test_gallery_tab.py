@@ -125,14 +125,13 @@ def test_two_pictures_are_compared_at_any_step(page) -> None:
     expect(said).to_contain_text("T_SEC = 825")
 
 
-def test_all_three_fit_a_phone(page, url: str, tmp_path: Path) -> None:
+def test_all_three_fit_a_phone(page, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
     (tmp_path / "a photograph with a rather long file name, as cameras make them.png").write_bytes(
         encoded(make_image(95))
     )
     page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(f"{url}?tab=gallery")  # a link to the tab
 
     def width() -> int:
         return page.evaluate("document.documentElement.scrollWidth")
