@@ -45,7 +45,8 @@ def explain(detector: Detector, verdict: Verdict) -> str:
     low, high = (show(value) for value in calibration.band)
     if not verdict.in_range:
         return (
-            f"<p>{'The' if neural else f'This image scores {score}: its'} t-error lies beyond 99 % of both references, so it is "
+            f"<p>{'The' if neural else f'This image scores {score}: its'} t-error, here or on the way, is smaller or larger "
+            "than every one of the calibration images, so it is "
             "<b>outside the range this detector was calibrated on</b>. No confidence is given.</p>"
         )
     side = (
