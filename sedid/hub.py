@@ -26,7 +26,13 @@ TENSORS = (
 )
 BUNDLE = (
     *("README.md", "model_index.json", "unet/*.json", "unet/*.safetensors", "scheduler/scheduler_config.json"),
-    *("sedid/*.json", "sedid/classifier/*.json", "sedid/classifier/*.safetensors"),
+    *(
+        "sedid/*.json",
+        "sedid/gallery.npz",
+        "sedid/samples.png",
+        "sedid/classifier/*.json",
+        "sedid/classifier/*.safetensors",
+    ),
 )
 """What is published of a bundle folder, as patterns of `pathlib`."""
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"

@@ -103,7 +103,7 @@ CSS = """
 #guide-text :is(th, td) { padding: 6px 10px; vertical-align: top; text-align: left; border: 0; border-bottom: 1px solid var(--sed-rule); }
 #guide-text :not(pre) > code { font-size: .88em; overflow-wrap: anywhere; }
 /* wrapped, since what scrolls sideways could not be reached by keyboard */
-#guide-text pre { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .84rem; }
+#guide-text pre, #guide-text pre code { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .84rem; }
 #guide-text .token { color: inherit; } /* Gradio's colours for code are too pale to read */
 #guide-text .token:is(.keyword, .builtin) { color: var(--color-accent); } #guide-text .token:is(.string, .triple-quoted-string) { color: var(--sed-real); }
 #guide-text .token.comment { color: var(--body-text-color-subdued); }
