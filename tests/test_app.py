@@ -148,8 +148,8 @@ def test_t_sec_moves_by_keyboard_without_the_network(page, context: Context) -> 
 
 
 def test_a_click_on_the_curve_moves_t_sec(page) -> None:
-    box = page.locator("#curve .sed-plot").bounding_box()
-    page.mouse.click(box["x"] + box["width"] * 0.66, box["y"] + 20)
+    plot = page.locator("#curve .sed-plot")
+    plot.click(position={"x": plot.bounding_box()["width"] * 0.66, "y": 20})
     wait_for_t_sec(page, 660)
     page.wait_for_function("document.querySelector('#t-sec input[type=number]').value === '660'")
     assert page.locator("[data-verdict=stat] h3").inner_text() == "Not calibrated here"

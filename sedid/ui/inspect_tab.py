@@ -54,10 +54,6 @@ def build(context: Context) -> None:
             about_file = facts_panel.layout()
         with gr.Column(scale=9, min_width=320):
             verdicts = html(WAITING, "verdicts")
-            panel = perturb_panel.layout()
-            with panel.box:
-                stable = stability_panel.layout()
-            tiles = patch_panel.layout(back)
             with gr.Row():
                 with gr.Column(scale=4, min_width=280):
                     heat = html("", "heat")
@@ -70,6 +66,10 @@ def build(context: Context) -> None:
             factors = html("", "factors")
             compared = html("", "compared")
             film = html("", "film")
+            panel = perturb_panel.layout()
+            with panel.box:
+                stable = stability_panel.layout()
+            tiles = patch_panel.layout(back)
             case = case_panel.layout()
     bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
 
