@@ -6,6 +6,7 @@ so that every process ends with the values of a single process. Files are writte
 folder all of them see. With one process nothing here imports Accelerate or opens a process group.
 """
 
+import atexit
 import os
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -56,7 +57,17 @@ def join(device: str) -> "torch.device":
     here = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
     if device == "cuda" and here > gpus:
         raise ValueError(f"{here} processes need as many GPUs, and there are {gpus}; start fewer, or use device cpu")
+    atexit.unregister(leave)  # loops that follow each other in one process join again
+    atexit.register(leave)
     return PartialState(cpu=device == "cpu", timeout=PATIENCE).device
+
+
+def leave() -> None:
+    """Close the process group: its threads must not outlive the interpreter, which would end in an abort."""
+    from torch import distributed
+
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def share(items: Sequence[T]) -> Sequence[T]:
