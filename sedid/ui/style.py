@@ -117,7 +117,7 @@ CSS = """
 .sed-example { padding: 0; border: 0; border-radius: 5px; overflow: hidden; background: none; }
 .sed-example:hover, .sed-example[aria-pressed=true] { box-shadow: 0 0 0 2px var(--color-accent); }
 .sed-state { border: 1px dashed var(--sed-rule); border-radius: 10px; padding: 2.2rem 1.2rem; text-align: center; color: var(--body-text-color-subdued); }
-#verdicts .sed-state { min-height: 27rem; display: grid; align-content: center; } /* the height of two verdicts: nothing jumps */
+#seen { min-height: 112px; } #verdicts .sed-state { min-height: 27rem; display: grid; align-content: center; } /* the height of two verdicts: nothing jumps */
 
 #sed-lightbox { border: 0; border-radius: 12px; padding: 14px; background: var(--sed-plane); color: var(--body-text-color); margin: auto; }
 #sed-lightbox::backdrop { background: rgb(10 14 22 / .72); }
