@@ -16,6 +16,7 @@ from sedid import processes
 from sedid.data import count_items, iter_items
 from sedid.detectors import Detector, Judgement
 from sedid.images import ImageError
+from sedid.judging import judge_in_batches
 from sedid.progress import Meter, Progress
 from sedid.sources import Item
 
@@ -34,17 +35,11 @@ class ScoreSummary:
     file: Path
 
 
-def judge_images(detector: Detector, images: np.ndarray, k: int, t_sec: int) -> list[Judgement]:
-    """Both verdicts on a batch, uint8 (N, H, W, 3); N may be 0. The trajectory is walked to T_SEC only."""
-    if not len(images):
-        return []
-    return detector.judge_walk(k, detector.walk(images, k, t_sec))
-
-
 def judged_cells(detector: Detector, batch: Sequence[Item], k: int, t_sec: int) -> list[list[object]]:
     """The cells of every image of a batch that could be read."""
     images = [image for _, _, image in batch if not isinstance(image, ImageError)]
-    return [_cells(judgement) for judgement in judge_images(detector, np.array(images), k, t_sec)]
+    found = judge_in_batches(detector, np.array(images), k, t_sec, batch=max(1, len(images)))
+    return [_cells(judgement) for judgement in found]
 
 
 def table_row(path: str, index: int, found: Judgement | list[object] | Exception, k: int, t_sec: int) -> list[object]:

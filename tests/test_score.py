@@ -13,8 +13,9 @@ from bundles import pictures
 from bundles import shared_detector as detector
 from PIL import Image
 
+from sedid.judging import judge_in_batches
 from sedid.progress import Progress, finish
-from sedid.scorefile import COLUMNS, judge_images, score_files
+from sedid.scorefile import COLUMNS, score_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -89,8 +90,8 @@ def test_the_trajectory_ends_at_t_sec() -> None:
         asked.append((len(x), t))
         return detector().eps_model(x, t)
 
-    assert judge_images(replace(detector(), eps_model=predict), pictures(0), 165, 330) == []
-    assert len(judge_images(replace(detector(), eps_model=predict), pictures(5), 165, 330)) == 5
+    assert judge_in_batches(replace(detector(), eps_model=predict), pictures(0), 165, 330) == []
+    assert len(judge_in_batches(replace(detector(), eps_model=predict), pictures(5), 165, 330)) == 5
     assert asked == [(5, 0), (5, 165), (5, 330)]
 
 

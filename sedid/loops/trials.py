@@ -21,6 +21,7 @@ from sedid.config import load_config
 from sedid.data import fingerprint, load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops.denoising import heldout_errors, loss_weights
+from sedid.loops.stages import as_progress
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models import Runtime, load_unet
 from sedid.progress import Progress
@@ -104,12 +105,9 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
     if {name: found[name] for name in about} != about:
         raise ValueError(f"{config.out} holds trials with other settings; choose another folder")
     for number in range(len(found["trials"]), len(runs)):
+        stage = f"trial {number + 1} of {len(runs)}, {config.variants[number]}"
         for record in train_ddpm(runs[number]):
-            values = {"loss": record.loss, "learning_rate": record.learning_rate}
-            stage = f"trial {number + 1} of {len(runs)}, {config.variants[number]}"
-            yield Progress(
-                stage, record.step, record.steps, "images", record.images_per_second, record.eta_seconds, values
-            )
+            yield as_progress(record, stage)
         bundle = Path(runs[number].out) / "bundle"
         export_run(Path(runs[number].out), bundle)
         found["trials"].append({"changes": config.variants[number], **measured(config, bundle)})

@@ -89,7 +89,8 @@ class Reference:
         values = self.apart if sort == "apart" else [getattr(self.rows[place], sort) for place in range(len(self.rows))]
         known = [place for place in kept if values[place] is not None and np.isfinite(values[place])]
         ordered = sorted(known, key=lambda place: values[place] * (-1 if largest else 1))
-        return ordered + [place for place in kept if place not in set(known)]
+        with_value = set(known)
+        return ordered + [place for place in kept if place not in with_value]
 
 
 def next_slice(progress: Progress, seconds: float, most: int) -> int:
