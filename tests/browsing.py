@@ -52,3 +52,8 @@ def score(page) -> str:
 
 def wait_for_t_sec(page, t_sec: int) -> None:
     page.wait_for_selector(f"#film .sed-measured:last-child >> text=t = {t_sec}")
+
+
+def set_k(page, k: int) -> None:
+    page.locator("#k input[type=number]").fill(str(k))
+    page.locator("#k input[type=number]").press("Tab")

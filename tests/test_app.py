@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from browsing import WAIT, score, served, wait_for_t_sec
+from browsing import WAIT, score, served, set_k, wait_for_t_sec
 from fakes import make_detector
 
 from sedid.ui.context import Context, list_examples
@@ -113,11 +113,6 @@ def test_only_files_the_app_received_are_read(url: str, payload: dict) -> None:
 
 def evaluations(context: Context) -> int:
     return context.detector().eps_model.calls  # type: ignore[attr-defined]
-
-
-def set_k(page, k: int) -> None:
-    page.locator("#k input[type=number]").fill(str(k))
-    page.locator("#k input[type=number]").press("Tab")
 
 
 def test_opens_with_an_example_already_analysed(page) -> None:

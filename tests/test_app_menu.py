@@ -8,26 +8,30 @@ from typing import Any
 
 import pytest
 import torch
-from browsing import WAIT, score, served, wait_for_t_sec
+from browsing import WAIT, score, served, set_k, wait_for_t_sec
 from bundles import shared_bundle
 from fakes import make_detector
 
-from sedid.storage import write_json
+from sedid.storage import read_json, write_json
 from sedid.ui.context import Context, list_examples
 from sedid.ui.menu import Menu
 
 
 @pytest.fixture(scope="module")
 def menu(tmp_path_factory: pytest.TempPathFactory, tiny_unet: Callable[..., Any]) -> Iterator[Menu]:
-    """A calibrated bundle, a foreign pipeline of other size and schedule, a broken one, and a job's bundle."""
+    """Two calibrated bundles, a foreign pipeline of other size and schedule, a broken one, and a job's bundle."""
     from diffusers import DDPMPipeline, DDPMScheduler
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as `one_thread`, for as long as the page is served
     folder = tmp_path_factory.mktemp("detectors")
     checkpoints, runs = folder / "checkpoints", folder / "runs"
-    for place in (checkpoints / "tiny", checkpoints / "broken", runs / "20260102-030405-loop" / "bundle"):
+    job_bundle = runs / "20260102-030405-loop" / "bundle"
+    for place in (checkpoints / "tiny", checkpoints / "late", checkpoints / "broken", job_bundle):
         shutil.copytree(shared_bundle(), place)
+    late = checkpoints / "late" / "sedid" / "detector.json"
+    info = read_json(late)
+    write_json(late, info | {"stat": info["stat"] | {"chosen": [165, 990]}})
     (checkpoints / "broken" / "sedid" / "detector.json").write_text("{}")
     foreign: Any = DDPMPipeline(tiny_unet(sample_size=16), DDPMScheduler(num_train_timesteps=400))
     foreign.save_pretrained(checkpoints / "foreign")
@@ -83,6 +87,33 @@ def test_the_page_follows_the_menu_and_comes_back(page) -> None:
     page.wait_for_selector(".sed-example[data-name=real-01][aria-pressed=true]")
     assert score(page) == before
     assert "detector=" not in page.url
+
+
+def test_the_knob_of_t_sec_is_where_its_number_is(browser, url: str) -> None:
+    """T_SEC keeps its value, or its share of the track, while its ends and steps change."""
+
+    def settles(k: int, t_sec: int) -> None:
+        wait_for_t_sec(page, t_sec)
+        page.wait_for_function(
+            """([k, t_sec]) => {
+                const [range, number] = ['range', 'number'].map(kind => document.querySelector(`#t-sec [type=${kind}]`));
+                return [range.min, range.step, range.value, number.value].join() === [k, k, t_sec, t_sec].join();
+            }""",
+            arg=[k, t_sec],
+        )
+
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(WAIT)
+    page.goto(f"{url}?k=330&t_sec=990")
+    settles(330, 990)
+    pick_detector(page, "late")
+    settles(165, 990)
+    for k, t_sec in ((5, 990), (330, 990), (165, 990), (300, 900), (100, 900)):
+        set_k(page, k)
+        settles(k, t_sec)
+    pick_detector(page, "fake")
+    settles(165, 330)
+    page.close()
 
 
 def test_an_upload_is_seen_anew_by_a_detector_of_another_size(page, photo: Path) -> None:

@@ -5,6 +5,10 @@ It runs once, in the `js_on_load` of one `gr.HTML`, where `trigger` sends a Grad
 or {image} to look at one, `edit` {detector} to open one. The last three bring the Inspect tab to the front.
 The first two may come faster than they are answered; Gradio then skips to the last one but hands over the data of the
 first (6.31), so their handlers read the sliders themselves.
+
+It also mends Gradio's (6.31) sliders, on every tab. A range input takes only values that fit its `min`, `max` and
+`step`, and Gradio sets these one after the other and not the value again: 990 of 330 to 990 by 330 became 825 of 165 to
+990 by 330, and stayed 825 by 165, beside a number box that said 990.
 """
 
 LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-stage"></div>
@@ -81,6 +85,15 @@ listen('change', event => {
   if (event.target.matches('#t-sec input[type=number]')) setTimeout(() => trigger('input'));
   if (event.target.matches('#k input')) setTimeout(() => trigger('select', {k: +event.target.value}));
 });
+// Told once all of an update's attributes are set.
+const reach = new MutationObserver(changes => {
+  for (const range of new Set(changes.map(change => change.target))) {
+    const number = range.type === 'range' && range.closest('.block')?.querySelector('input[type=number]');
+    if (number && number.value) range.value = number.value;
+  }
+});
+reach.observe(document.body, {subtree: true, attributeFilter: ['min', 'max', 'step']});
+control.signal.addEventListener('abort', () => reach.disconnect());
 """
 
 BLEND = "value => { document.documentElement.style.setProperty('--sed-blend', value / 100); }"
