@@ -55,10 +55,16 @@ def test_a_form_becomes_settings() -> None:
         form.to_settings("loop", {}, "seed 3")
 
 
-def test_detectors_and_images_that_jobs_made_can_be_chosen(tmp_path: Path) -> None:
-    job = a_job(tmp_path)
+def test_detectors_and_images_that_jobs_made_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, checkpoints = a_job(tmp_path), tmp_path / "checkpoints"
+    for name in ("celeba", "cifar10"):
+        (checkpoints / name).mkdir(parents=True)
+        (checkpoints / name / "model_index.json").touch()
+    (checkpoints / "training").mkdir()
+    monkeypatch.setattr(form, "SHIPPED", checkpoints / "cifar10")
     assert [path for _, path in form.generated_sets([job])] == ["sample:generated"]
-    assert [name for name, _ in form.detectors([job])] == ["The shipped detector"]
+    assert [name for name, _ in form.detectors([job])] == ["cifar10 (shipped)", "celeba"]
+    assert form.detectors([job])[1][1] == str(checkpoints / "celeba")
     (tmp_path / "best.safetensors").touch()
     (tmp_path / "images.npz").touch()
     assert form.detectors([job])[0][1] == str(tmp_path)

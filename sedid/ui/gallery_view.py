@@ -149,7 +149,7 @@ def unscored(detector: Detector, why: str, computing: Progress | None) -> str:
     found = f" Scores were found, but {text(why)}." if why else ""
     return (
         '<div class="sed-state"><b>This detector has not scored the reference set yet.</b><br>'
-        "The set is 500 photographs and 500 pictures made by the shipped model. Each is walked once along k = {detector.pair()[0]}; "
+        f"The set is 500 CIFAR-10 photographs and 500 pictures made by the shipped CIFAR-10 model. Each is walked once along k = {detector.pair()[0]}; "
         f"then they can be sorted by score and by who is wrong.{found}<br>"
         "The button below does it now. To keep the scores: <code>python -m sedid gallery --set detector=FOLDER</code>.</div>"
     )

@@ -72,9 +72,11 @@ def in_words(error: Exception) -> str:
 
 
 def detectors(jobs: list[Job]) -> list[tuple[str, str]]:
-    """Detectors to choose from, (name, folder): those that jobs made, the newest first, and the shipped one."""
+    """Detectors to choose from, (name, folder): those that jobs made, the newest first, the shipped one, others beside it."""
     made = [(job_name(job), str(job.folder)) for job in jobs if has_detector(job.folder)]
-    return [*made, ("The shipped detector", str(SHIPPED))]
+    pipelines = sorted(file.parent for file in SHIPPED.parent.glob("*/model_index.json"))
+    beside = [(folder.name, str(folder)) for folder in pipelines if folder != SHIPPED]
+    return [*made, (f"{SHIPPED.name} (shipped)", str(SHIPPED)), *beside]
 
 
 def has_detector(run: Path) -> bool:
