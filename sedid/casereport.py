@@ -22,7 +22,7 @@ from sedid.htmlreport import page
 from sedid.images import PREPROCESSING, read_image
 from sedid.judging import METHODS
 from sedid.patches import CAVEAT, PatchMap, score_patches
-from sedid.report import as_dict
+from sedid.report import as_dict, own_t_sec, where
 from sedid.stability import Stability, check, in_words
 from sedid.storage import replacing
 from sedid.ui import evidence, filmstrip, style
@@ -136,7 +136,7 @@ def case_report(
     ran = f'<div class="sed-two"><div>{filmstrip.heatmap(trace, found.t_sec, False, True)}</div><div>{curve(detector, trace, found.t_sec, False)}</div></div>'
     parts = [
         f"<p><b>{text(name)}</b>, examined {made:%Y-%m-%d %H:%M:%S} UTC with SeDID Explorer {__version__}, detector "
-        f"{text(detector.name)}, k = {found.k}, T_SEC = {found.t_sec}.</p>",
+        f"{text(detector.name)}, {where(found)}.</p>",
         section("Verdicts", verdict_cards(detector, found)),
         section("Stability: the verdict over mild re-encodings", _stability(extras.stability)),
         section("What the detector saw", _exact(trace.image, inspection.notes)),
@@ -237,6 +237,8 @@ def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, st
         if verdict is None:
             rows.append((method, "not calibrated at this k and T_SEC"))
         else:
+            if verdict.calibration.t_sec != found.t_sec:
+                rows.append((f"{method}: T_SEC", f"{verdict.calibration.t_sec}, its own"))
             rows += _calibration(method, verdict.calibration, detector.info.get(part) or {})
     here = versions() | {"sedid": __version__}
     rows.append(("Versions", ", ".join(f"{name} {number}" for name, number in here.items())))
@@ -278,7 +280,8 @@ def scores(inspection: Inspection) -> list[tuple[str, str]]:
         if verdict is not None:
             low, high = verdict.percentile_real, verdict.percentile_generated
             inside = "" if verdict.in_range else "; outside the calibrated range, so no verdict is given"
-            rows.append((f"{method} score", f"{verdict.score!r}, {verdict.call}{inside}"))
+            at = own_t_sec(found) if method == "NN" else ""
+            rows.append((f"{method} score", f"{verdict.score!r}, {verdict.call}{at}{inside}"))
             rows.append((f"{method} percentiles", f"{low:.1f} % of the real, {high:.1f} % of the generated references"))
     pairs = zip(inspection.trace.t_secs, inspection.trace.curve, strict=True)
     rows.append(("t-error along T_SEC", ", ".join(f"{t}: {error:.6g}" for t, error in pairs)))

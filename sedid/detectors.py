@@ -7,6 +7,7 @@ evaluating the network again, so moving T_SEC costs nothing.
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -141,12 +142,15 @@ class Trace:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Both verdicts at one (k, T_SEC); None where there is no calibration for the pair.
+    """Both verdicts on an image of which T_SEC was asked for.
 
     Attributes:
         t_error: E_{T_SEC,k}, sum over channels and pixels, [0, 1] image scale.
         weight: c(t,k)^2.
         change: t_error / weight: the weight-free error.
+        stat: at (k, T_SEC); None where that pair was not calibrated.
+        nn: at the classifier's OWN T_SEC, whichever was asked for (`nn.calibration` has its pair); None at another k,
+            or where the walk did not get there.
     """
 
     k: int
@@ -227,6 +231,16 @@ class Detector:
             yield points[-1]
         return Trace(image, k, self.schedule, tuple(points))
 
+    @property
+    def nn_pair(self) -> tuple[int, int] | None:
+        """The one (k, T_SEC) at which the classifier judges; None without one."""
+        return None if self.network is None or self.nn is None else (self.nn.k, self.nn.t_sec)
+
+    def reach(self, k: int, t_sec: int) -> int:
+        """How far a walk at k must go for both verdicts at T_SEC: the classifier's own T_SEC may lie further out."""
+        own_k, own_t_sec = self.nn_pair or (k, t_sec)
+        return max(t_sec, own_t_sec) if own_k == k else t_sec
+
     def nearest(self, k: int, t_sec: int) -> tuple[int, int] | None:
         """The calibrated pair closest to (k, T_SEC); None if there is none."""
         return min(self.stat, key=lambda pair: (abs(pair[1] - t_sec) + abs(pair[0] - k), pair), default=None)
@@ -252,43 +266,65 @@ class Detector:
             ValueError: T_SEC does not lie on the trace.
         """
         trace.step(t_sec)
-        return self.judge_walk(trace.k, trace.points[: t_sec // trace.k + 1])[0]
+        return self.judge_walk(trace.k, trace.points, t_sec)[0]
 
-    def judge_walk(self, k: int, points: Iterable[Point]) -> list[Judgement]:
-        """Both verdicts on every image of a batch at the end of a walk (t = 0, k, ..., T_SEC).
+    def judge_walk(self, k: int, points: Iterable[Point], t_sec: int) -> list[Judgement]:
+        """Both verdicts on every image of a batch, STAT's at T_SEC and NN's at its own pair.
 
-        The verdicts are about the last step; an image is in range only if its t-error was so at every calibrated
-        T_SEC on the way: a flat gray image has an ordinary t-error at some T_SEC, but not at all of them.
+        An image is in range only if its t-error was so at every calibrated T_SEC on the way to where a verdict is
+        read: a flat gray image has an ordinary t-error at some T_SEC, but not at all of them.
+
+        Args:
+            points: t = 0, k, 2k, ...; none is asked for beyond `reach`.
+
+        Raises:
+            ValueError: the walk ends before T_SEC.
         """
-        near: Point | None = None
-        far: Point | None = None
-        in_range = np.ones(1, bool)
-        for point in points:
-            near, far = far, point
-            if near is not None and (k, far.t) in self.stat:
-                scores = t_error(self.schedule, near, far).score.tolist()
-                in_range = in_range & np.array([self.stat[k, far.t].in_range(score) for score in scores])
-        if near is None or far is None:
-            raise ValueError("a walk to judge has at least two points")
-        pair, error = (k, far.t), t_error(self.schedule, near, far)
-        scores = error.score.tolist()
-        within = np.broadcast_to(in_range, len(scores)).tolist()
-        stats = [self._verdict(self.stat.get(pair), *found) for found in zip(scores, within, strict=True)]
-        nns: list[Verdict | None] = [None] * len(scores)
-        if self.network is not None and self.nn is not None and pair == (self.nn.k, self.nn.t_sec):
-            probabilities = self.probabilities(nn_input(self.schedule, near, far, self.nn.input)).tolist()
-            nns = [self._verdict(self.nn, *found) for found in zip(probabilities, within, strict=True)]
+        reach, weight = self.reach(k, t_sec), 0.0
+        errors: list[float] | None = None
+        stats: list[Verdict | None] = []
+        nns: list[Verdict | None] = []
+        within = np.ones(1, bool)
+        for near, far in pairwise(points):
+            pair = (k, far.t)
+            calibration = self.stat.get(pair)
+            if calibration is not None or far.t == t_sec:
+                error = t_error(self.schedule, near, far)
+                scores = error.score.tolist()
+                if calibration is not None:
+                    within = within & np.array([calibration.in_range(score) for score in scores])
+                if far.t == t_sec:
+                    errors, weight = scores, error.weight
+                    stats = self._verdicts(calibration, scores, within)
+            if pair == self.nn_pair:
+                assert self.nn is not None
+                probabilities = self.probabilities(nn_input(self.schedule, near, far, self.nn.input)).tolist()
+                nns = self._verdicts(self.nn, probabilities, within)
+            if far.t >= reach:
+                break
+        if errors is None:
+            raise ValueError(f"the walk ends before T_SEC = {t_sec}")
         return [
-            Judgement(k, far.t, score, error.weight, score / error.weight, stat, nn)
-            for score, stat, nn in zip(scores, stats, nns, strict=True)
+            Judgement(k, t_sec, score, weight, score / weight, stat, nn)
+            for score, stat, nn in zip(errors, stats, nns or [None] * len(errors), strict=True)
         ]
 
     @staticmethod
-    def _verdict(calibration: Calibration | None, score: float, in_range: bool) -> Verdict | None:
+    def _verdicts(calibration: Calibration | None, scores: list[float], within: np.ndarray) -> list[Verdict | None]:
+        """A verdict on each score; `within` says which are in range, bool (len(scores),) or (1,)."""
         if calibration is None:
-            return None
-        below = percentile(calibration.real, score), percentile(calibration.generated, score)
-        return Verdict(calibration.verdict(score), score, *below, in_range, calibration)
+            return [None] * len(scores)
+        return [
+            Verdict(
+                calibration.verdict(score),
+                score,
+                percentile(calibration.real, score),
+                percentile(calibration.generated, score),
+                inside,
+                calibration,
+            )
+            for score, inside in zip(scores, np.broadcast_to(within, len(scores)).tolist(), strict=True)
+        ]
 
     @torch.inference_mode()
     def probabilities(self, inputs: Tensor) -> np.ndarray:

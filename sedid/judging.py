@@ -19,7 +19,7 @@ Report = Callable[[int, int], None]
 def judge_in_batches(
     detector: Detector, images: np.ndarray, k: int, t_sec: int, report: Report | None = None, batch: int = BATCH
 ) -> list[Judgement]:
-    """Both verdicts on every image, in order; each trajectory is walked to T_SEC only and not kept.
+    """Both verdicts on every image, in order; no trajectory is kept, nor walked further than `Detector.reach`.
 
     Args:
         images: uint8 (N, size, size, 3), as the detector sees them; N may be 0.
@@ -29,7 +29,8 @@ def judge_in_batches(
         ValueError: T_SEC is not a multiple of k within the schedule.
     """
     check_step(detector.schedule, k, t_sec)
-    steps, starts = t_sec // k + 1, range(0, len(images), batch)
+    end = detector.reach(k, t_sec)
+    steps, starts = end // k + 1, range(0, len(images), batch)
 
     def watched(points: Iterator[Point], before: int) -> Iterator[Point]:
         for done, point in enumerate(points, before + 1):
@@ -39,8 +40,8 @@ def judge_in_batches(
 
     found: list[Judgement] = []
     for number, start in enumerate(starts):
-        points = detector.walk(images[start : start + batch], k, t_sec)
-        found += detector.judge_walk(k, watched(points, number * steps))
+        points = detector.walk(images[start : start + batch], k, end)
+        found += detector.judge_walk(k, watched(points, number * steps), t_sec)
     return found
 
 

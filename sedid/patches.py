@@ -74,10 +74,11 @@ class Grid:
         return f"{len(self)} tiles of {tile} cover the whole {self.width}x{self.height} picture.{edges}"
 
 
-def plan(width: int, height: int, size: int, k: int, t_sec: int, evaluations: int = MAX_EVALUATIONS) -> Grid:
+def plan(width: int, height: int, size: int, k: int, end: int, evaluations: int = MAX_EVALUATIONS) -> Grid:
     """The tiles of a picture: side by side, the last row and column shifted inwards; thinned where they are too many.
 
     Args:
+        end: how far each tile is walked at k (`Detector.reach`).
         evaluations: of the network, a tile at a time, that all of them may take; four tiles are always there.
 
     Raises:
@@ -87,7 +88,7 @@ def plan(width: int, height: int, size: int, k: int, t_sec: int, evaluations: in
         raise ValueError(
             f"Tiles are {size} by {size} pixels; a picture of {width}x{height} is too small to be cut into them."
         )
-    limit = max(4, min(MAX_TILES, evaluations // (t_sec // k + 1)))
+    limit = max(4, min(MAX_TILES, evaluations // (end // k + 1)))
     stride = size
     while _count(width, size, stride) * _count(height, size, stride) > limit:
         stride += size
@@ -148,7 +149,7 @@ class PatchMap:
             return np.array([judgement.t_error for judgement in self.judgements])
         found = [judgement.nn.score for judgement in self.judgements if judgement.nn is not None]
         if not found:
-            raise ValueError(f"the classifier is not calibrated at k = {self.k}, T_SEC = {self.t_sec}")
+            raise ValueError(f"the classifier is not calibrated at k = {self.k}")
         return np.array(found)
 
     def spread(self, method: str = "STAT") -> Spread:
@@ -182,5 +183,5 @@ def score_patches(
     """
     k, t_sec = detector.pair(k, t_sec)
     pixels = np.asarray(picture)
-    grid = plan(pixels.shape[1], pixels.shape[0], detector.size, k, t_sec)
+    grid = plan(pixels.shape[1], pixels.shape[0], detector.size, k, detector.reach(k, t_sec))
     return PatchMap(grid, k, t_sec, tuple(judge_in_batches(detector, cut(pixels, grid), k, t_sec, report)))

@@ -22,8 +22,9 @@ from sedid.sources import Item
 
 COLUMNS = (
     *("path", "index", "stat_score", "stat_verdict", "nn_probability", "nn_verdict"),
-    *("t_sec", "k", "in_range", "error"),
+    *("t_sec", "k", "in_range", "error", "nn_t_sec", "nn_in_range"),
 )
+"""`t_sec` and `in_range` are STAT's; NN is read at its own T_SEC, and what lies beyond it was not asked of STAT."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def table_row(path: str, index: int, found: Judgement | list[object] | Exception
         found: what was judged, the cells of it (`judged_cells`), or why the image could not be read.
     """
     if isinstance(found, Exception):
-        return [safe_cell(path), index, *[""] * 4, t_sec, k, "", safe_cell(str(found))]
-    return [safe_cell(path), index, *(_cells(found) if isinstance(found, Judgement) else found), ""]
+        return [safe_cell(path), index, *[""] * 4, t_sec, k, "", safe_cell(str(found)), "", ""]
+    return [safe_cell(path), index, *(_cells(found) if isinstance(found, Judgement) else found)]
 
 
 def safe_cell(words: str) -> str:
@@ -119,4 +120,7 @@ def _cells(judgement: Judgement) -> list[object]:
         judgement.t_sec,
         judgement.k,
         str(stat.in_range).lower() if stat else "",
+        "",
+        nn.calibration.t_sec if nn else "",
+        str(nn.in_range).lower() if nn else "",
     ]

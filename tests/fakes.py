@@ -1,6 +1,7 @@
 """A detector without a network, for tests of the page: arithmetic in place of the U-Net and the classifier."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -55,6 +56,13 @@ def make_detector(calibrated: bool = True, classifier: bool = True) -> Detector:
         nn=nn_calibration if classifier and calibrated else None,
         info={"stat": {"error_rate": 0.1}} if calibrated else {},
     )
+
+
+def make_apart() -> Detector:
+    """`make_detector`, the classifier at the other pair, further out: k = 165, T_SEC = 495."""
+    detector = make_detector()
+    assert detector.nn is not None
+    return replace(detector, nn=replace(detector.nn, t_sec=495))
 
 
 def make_image(seed: int = 0, side: int = 32) -> np.ndarray:

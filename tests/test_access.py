@@ -7,7 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fakes import make_detector, make_image
+from fakes import make_apart, make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,6 +192,8 @@ def test_all_pages_of_an_address_share_what_it_gets(clock: Clock) -> None:
 def test_what_no_waiting_would_allow_is_refused_at_once(clock: Clock) -> None:
     with event_of("one"), pytest.raises(gr.Error, match="at once; on this public page 600"):
         Context(make_detector).judge(make_image()[None].repeat(601, 0), 330, 330)
+    with event_of("two"), pytest.raises(gr.Error, match="at once; on this public page 600"):
+        Context(make_apart).judge(make_image()[None].repeat(151, 0), 165, 330)  # 4 evaluations each, up to NN's T_SEC
 
 
 def test_at_home_nothing_is_counted(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

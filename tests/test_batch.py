@@ -5,16 +5,17 @@ import csv
 import io
 import re
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
 import pytest
-from fakes import make_detector, make_image
+from fakes import make_apart, make_detector, make_image
 from image_files import encoded, zipped
 
-from sedid.detectors import Trace
+from sedid.detectors import Detector, Trace
 from sedid.progress import finish
 from sedid.scorefile import COLUMNS, safe_cell, score_files
 from sedid.ui import batch
@@ -41,8 +42,8 @@ def files(tmp_path: Path) -> list[Path]:
     return [tmp_path / name for name in ("photo.jpg", "notes.txt", "set.zip", "broken.zip", "empty.zip")]
 
 
-def run(files: list[Path]) -> Batch:
-    detector = make_detector()
+def run(files: list[Path], make: Callable[[], Detector] = make_detector) -> Batch:
+    detector = make()
     made = Batch(detector, files)
     while not made.done:
         made.advance(Context(lambda: detector).judge)
@@ -64,6 +65,15 @@ def test_every_file_gets_its_row_and_none_ends_the_batch(files: list[Path]) -> N
         assert line.judgement.t_error == pytest.approx(found.t_error, rel=1e-4)
         assert found.stat is not None
         assert line.call("STAT") == (found.stat.call if found.stat.in_range else "outside the calibrated range")
+
+
+def test_the_classifier_at_a_t_sec_of_its_own_has_its_column_and_is_named(files: list[Path]) -> None:
+    made = run(files[:2], make_apart)
+    assert made.lines[0].judgement is not None
+    assert made.lines[0].judgement.nn == make_apart().inspect(files[0], 495).judgement.nn
+    assert "At k = 165, T_SEC = 330, NN at its own T_SEC 495." in batch_html(made)
+    assert "At k = 165, T_SEC = 330." in batch_html(run(files[:2]))
+    assert "At k = 165, T_SEC = 330." in batch_html(run(files[1:2], make_apart))  # nothing was judged
 
 
 def test_the_csv_is_that_of_the_score_command(files: list[Path], tmp_path: Path) -> None:
@@ -240,6 +250,9 @@ def test_both_images_share_their_scales() -> None:
     assert shown.count("sed-line-b") == 1
     assert len(re.findall(r'class="sed-here[ "]', shown)) == 2
     assert shown.count("<td>") == 6
+    assert "own T_SEC" not in shown
+    further = comparison(detector, [Side(make_image(0), "one"), Side(make_image(1), "two")], traces, 660)
+    assert further.count("%, at its own T_SEC 330</small>") == 2
 
 
 def test_the_colours_end_at_the_same_value_in_both_maps() -> None:

@@ -147,6 +147,16 @@ def test_a_pair_chosen_by_hand_and_a_jump_that_works_only_on_the_page(detector: 
     found = detector.inspect(make_image(1), 660, 165)
     report = case_report(detector, found, "x", None, NOW)
     assert "Go there" not in report
+    plain = html.unescape(re.sub("<[^>]+>", " ", report))
+    for words in (
+        "T_SEC = 660, NN at its own T_SEC 330.",
+        "330, its own",
+        f"{found.judgement.nn.score!r}, {found.judgement.nn.call}, at its own T_SEC 330",  # type: ignore[union-attr]
+    ):
+        assert words in plain
+    told = machine_form(report)
+    assert (told["t_sec"], told["stat"], told["nn"]["k"], told["nn"]["t_sec"]) == (660, None, 165, 330)
+    assert "its own T_SEC" not in case_report(detector, detector.inspect(make_image(1)), "x", None, NOW)
     assert (
         still('<button type="button" class="sed-zoom" data-label="a"><img></button>')
         == '<span class="sed-zoom"><img></span>'

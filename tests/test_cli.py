@@ -53,7 +53,7 @@ def test_inspect_prints_one_json_object_and_draws(image: Path, tmp_path: Path) -
     assert printed["t_error"] == pytest.approx(found.judgement.t_error, rel=1e-4)
     assert printed["weight"] * printed["change"] == pytest.approx(printed["t_error"])
     assert set(printed["stat"]) == {
-        *("verdict", "score", "threshold", "band", "polarity"),
+        *("k", "t_sec", "verdict", "score", "threshold", "band", "polarity"),
         *("percentile_real", "percentile_generated", "in_range"),
     }
     assert set(printed["nn"]) == set(printed["stat"])
@@ -126,6 +126,8 @@ def test_inspect_in_words(image: Path) -> None:
         "It says nothing about images from other generators",
     ):
         assert expected in done.stdout
+    elsewhere = call("inspect", image, "--detector", shared_bundle(), "--t-sec", 330)
+    assert "NN, at its own T_SEC 495: " in elsewhere.stdout
     uncalibrated = call("inspect", image, "--detector", shared_bundle(), "--k", 300, "--t-sec", 300)
     assert "STAT: not calibrated here; the nearest calibrated pair is T_SEC = 330, k = 165" in uncalibrated.stdout
     assert "NN: not calibrated here; the nearest calibrated pair is T_SEC = 495, k = 165" in uncalibrated.stdout

@@ -12,8 +12,11 @@ from bundles import shared_detector as detector
 from PIL import Image
 from torch import Tensor
 
+from sedid import detectors
 from sedid.data import as_model_input
 from sedid.detectors import nn_input
+from sedid.diffusion import NoiseSchedule, Point, TError, t_error
+from sedid.judging import judge_in_batches
 from sedid.progress import finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -49,6 +52,7 @@ def test_inspect_judge_and_the_literal_formula_agree() -> None:
     image = pictures(1)[0]
     found = detector().inspect(image)
     assert (found.judgement.k, found.judgement.t_sec) == CHOSEN
+    without = replace(detector(), network=None, nn=None)
     for t_sec in (165, 495, 990):
         judged = detector().judge(found.trace, t_sec)
         near, back = literal(image, K, t_sec)
@@ -56,7 +60,10 @@ def test_inspect_judge_and_the_literal_formula_agree() -> None:
         assert judged.t_error == pytest.approx(judged.weight * judged.change)
         assert judged.stat is not None
         assert judged.stat.calibration is detector().stat[K, t_sec]
-        assert (judged.nn is not None) == ((K, t_sec) == CHOSEN)
+        assert judged.stat == without.judge(found.trace, t_sec).stat
+        assert judged.nn is not None
+        assert judged.nn.calibration is detector().nn
+        assert judged.nn == found.judgement.nn  # at its own T_SEC, 495
         assert torch.allclose(found.trace.denoised(t_sec).double(), back, atol=1e-3 * float(back.abs().max()))
     assert detector().judge(found.trace, 495) == found.judgement
     assert found.trace.curve[2] == found.judgement.t_error
@@ -104,6 +111,9 @@ def test_a_pair_outside_the_schedule_is_refused(k: int, t_sec: int | None, said:
 def test_a_trace_that_ends_early_says_so() -> None:
     trace = finish(detector().trace(pictures(1)[0], K, 330))
     assert trace.t_secs == (165, 330)
+    judged = detector().judge(trace, 330)
+    assert judged.stat is not None
+    assert judged.nn is None  # it does not reach 495
     with pytest.raises(ValueError, match="ends at T_SEC = 330"):
         detector().judge(trace, 495)
 
@@ -117,6 +127,52 @@ def test_an_image_far_outside_the_references_is_marked() -> None:
     assert not found.stat.in_range
     assert not found.nn.in_range
     assert (found.stat.percentile_real, found.stat.percentile_generated) == (100, 100)
+
+
+def test_a_verdict_is_in_range_up_to_where_it_is_read() -> None:
+    trace = detector().inspect(pictures(1)[0]).trace
+    wide = {pair: replace(made, real=(-np.inf, np.inf)) for pair, made in detector().stat.items()}
+    for narrow, stats, nn in ((165, [], False), (330, [165], False), (660, [165, 330, 495], True)):
+        stat = wide | {(K, narrow): replace(wide[K, narrow], real=(-2, -1), generated=(-2, -1))}
+        judged = [replace(detector(), stat=stat).judge(trace, t_sec) for t_sec in trace.t_secs]
+        assert [one.t_sec for one in judged if one.stat and one.stat.in_range] == stats
+        assert {one.nn.in_range for one in judged if one.nn} == {nn}
+
+
+@pytest.mark.parametrize(("k", "t_sec", "reach"), [(165, 330, 495), (165, 495, 495), (165, 990, 990), (330, 330, 330)])
+def test_a_batch_walks_as_far_as_both_verdicts_need_and_judges_as_one_by_one(k: int, t_sec: int, reach: int) -> None:
+    counting = Counting()
+    watched = replace(detector(), eps_model=counting)
+    assert watched.reach(k, t_sec) == reach
+    assert replace(watched, network=None, nn=None).reach(k, t_sec) == t_sec
+    images, told = pictures(3), []
+    together = judge_in_batches(watched, images, k, t_sec, lambda *at: told.append(at), batch=2)
+    assert counting.asked == 2 * list(range(0, reach + k, k))
+    assert told == [(done, 2 * (reach // k + 1)) for done in range(1, 2 * (reach // k + 1) + 1)]
+    for image, judged in zip(images, together, strict=True):
+        alone = detector().inspect(image, t_sec, k).judgement
+        assert judged.t_error == pytest.approx(alone.t_error, rel=1e-4)
+        for one, other in ((judged.stat, alone.stat), (judged.nn, alone.nn)):
+            assert (one is None) == (other is None)
+            if one is not None and other is not None:
+                assert one.score == pytest.approx(other.score, rel=1e-3)
+                assert (one.call, one.in_range, one.calibration) == (other.call, other.in_range, other.calibration)
+
+
+def test_a_walk_is_asked_for_no_point_too_many_and_no_step_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    counting, steps = Counting(), []
+
+    def counted(schedule: NoiseSchedule, near: Point, far: Point) -> TError:
+        steps.append(far.t)
+        return t_error(schedule, near, far)
+
+    monkeypatch.setattr(detectors, "t_error", counted)
+    watched = replace(detector(), eps_model=counting)
+    watched.judge_walk(K, watched.walk(pictures(2), K), 330)  # a walk that would go on to 990
+    assert counting.asked == [0, 165, 330, 495]
+    assert steps == [165, 330, 495]
+    with pytest.raises(ValueError, match="ends before T_SEC = 660"):
+        watched.judge_walk(K, watched.walk(pictures(2), K, 495), 660)
 
 
 def test_an_image_means_the_same_in_every_form(tmp_path: Path) -> None:

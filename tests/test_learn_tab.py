@@ -4,6 +4,7 @@ import base64
 import inspect
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from html import unescape
 from importlib import import_module
 from pathlib import Path
@@ -13,16 +14,17 @@ import gradio as gr
 import pytest
 import torch
 from browsing import WAIT, outside, served, visited
-from fakes import make_detector, make_image
+from fakes import make_apart, make_detector, make_image
 
 from sedid import ui
 from sedid.diffusion import NoiseSchedule, ddim_step, noised
-from sedid.ui import learn_noise, learn_steps, sheet
+from sedid.progress import finish
+from sedid.ui import learn_noise, learn_steps, learn_verdicts, sheet
 from sedid.ui.context import Context, list_examples
 from sedid.ui.learn_lesson import Lesson
 from sedid.ui.learn_steps import PLACES, QUIZ, SHEET, STEPS
 from sedid.ui.learn_tab import Teacher
-from sedid.ui.pictures import data_uri, number
+from sedid.ui.pictures import data_uri, number, visible
 
 HOME = "http://classroom.example:7860/"
 NUMBERED = PLACES[: len(STEPS)]
@@ -133,8 +135,6 @@ def test_the_estimate_undoes_the_noise_and_makes_the_ddim_step() -> None:
 
 
 def test_a_network_that_knows_the_noise_makes_no_mistake(teacher: Teacher) -> None:
-    from dataclasses import replace
-
     walk = lesson(teacher)
     truth = learn_noise.noise_for(torch.zeros(1, 3, 32, 32))
     knowing = replace(walk, detector=replace(walk.detector, eps_model=lambda x, t: truth.clone()))
@@ -145,8 +145,6 @@ def test_a_network_that_knows_the_noise_makes_no_mistake(teacher: Teacher) -> No
 
 def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
     """Step 5 quotes the polarity and the test AUC of detector.json, whatever they are."""
-    from dataclasses import replace
-
     from sedid.bundle import SHIPPED
     from sedid.storage import read_json
     from sedid.ui import learn_error
@@ -159,6 +157,33 @@ def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
     said = learn_error.separation(walk, one)
     assert f"AUC {row['auc']:.2f} on {row['real']:,} real and {row['generated']:,} generated test images" in said
     assert f"a {row['polarity']} error meant generated" in said
+
+
+def test_a_classifier_at_a_t_sec_of_its_own_is_shown_there(teacher: Teacher, examples: Path) -> None:
+    detector = make_apart()
+    apart = lesson(Teacher(Context(lambda: detector, list_examples(examples))))
+    shown, sheets = learn_verdicts.versus_step(apart), sheet.document(apart, [], HOME, True)
+    subjects = apart.some(3)
+    for subject in subjects:
+        trace = apart.walk(subject.image, 165)
+        assert data_uri(visible(trace.denoised(495))) in shown
+        assert data_uri(visible(trace.denoised(330))) not in shown
+    assert "ψ(495 → 330)" in shown
+    assert shown.count("NN sees two images, at its own T_SEC 495</h4>") == len(subjects)
+    assert "k = 165, T_SEC = 330, NN at its own T_SEC 495. " in sheets
+    usual = lesson(teacher)
+    assert "own T_SEC" not in learn_verdicts.versus_step(usual) + sheet.document(usual, [], HOME, True)
+
+
+def test_what_only_the_classifier_calls_out_of_range_is_told_as_its_doubt() -> None:
+    detector = make_apart()
+    judged = detector.judge(finish(detector.trace(make_image(), 165)), 330)
+    assert judged.stat is not None
+    assert judged.nn is not None
+    stat, nn = replace(judged.stat, in_range=True), replace(judged.nn, in_range=False)
+    moral = learn_verdicts.moral
+    assert "so NN says that" in moral(judged, replace(judged, stat=stat, nn=nn), "flat")
+    assert "so the detector says that" in moral(judged, replace(judged, stat=replace(stat, in_range=False)), "flat")
 
 
 # --- the classroom sheet ----------------------------------------------------------------------------------------

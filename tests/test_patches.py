@@ -3,15 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from fakes import make_detector, make_image
+from fakes import make_apart, make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sedid import patches
 from sedid.detectors import Detector
 from sedid.diffusion import NoiseSchedule
 from sedid.judging import OUTSIDE, judge_in_batches
 from sedid.models import Runtime, eps_model
 from sedid.patches import MAX_EVALUATIONS, MAX_TILES, Grid, PatchMap, cut, plan, score_patches
+from sedid.ui import evidence
 
 lengths = st.integers(32, 700)
 
@@ -97,6 +99,20 @@ def test_each_tile_scores_as_if_it_were_a_picture_of_its_own() -> None:
         assert judgement.stat is not None
         assert alone.stat is not None
         assert judgement.stat.call == alone.stat.call
+
+
+def test_the_budget_counts_the_whole_walk_and_the_map_says_where_the_classifier_was_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    detector, picture = make_apart(), make_image(5, 32 * 12)
+    monkeypatch.setattr(patches, "MAX_TILES", 10**6)
+    found = score_patches(detector, picture, 165, 330)
+    assert found.grid == plan(384, 384, 32, 165, 495)
+    assert len(found.grid) * 4 <= MAX_EVALUATIONS
+    own = score_patches(detector, picture, 165, 495)
+    assert found.scores("NN") == pytest.approx(own.scores("NN"))
+    assert "At k = 165, T_SEC = 330, NN at its own T_SEC 495." in evidence.patch_part(found, "")
+    assert "own T_SEC" not in evidence.patch_part(own, "")
 
 
 def test_the_aggregate_is_the_median_the_quartiles_and_the_share_called_generated() -> None:

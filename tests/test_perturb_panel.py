@@ -78,8 +78,11 @@ def test_without_a_calibration_the_t_errors_still_stand_there() -> None:
     drawn = compared(make_detector(calibrated=False), perturbation("blur", 1))
     assert drawn.count("<tr>") == 2
     assert "k = 165, T_SEC = 330" in drawn
-    nowhere = compared(make_detector(), perturbation("blur", 1), 660)
-    assert "Nothing is calibrated at this k and T_SEC" in nowhere
+    assert "Nothing is calibrated at this k and T_SEC" in drawn
+    alone = compared(make_detector(), perturbation("blur", 1), 660)
+    assert "<th>NN</th>" in alone
+    assert "<th>STAT</th>" not in alone
+    assert "At k = 165, T_SEC = 660, NN at its own T_SEC 330." in alone
 
 
 def test_a_menu_entry_has_its_slider_and_its_usual_strength() -> None:

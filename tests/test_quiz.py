@@ -156,3 +156,7 @@ def test_the_answer_names_the_truth_both_verdicts_and_the_score(truth: str) -> N
     assert f'It is <b class="sed-ink-{truth}">{truth}</b>. You were right.' in page
     for words in ("STAT", "NN", "Heatmap of the t-error", "<td>1 of 1</td><td>1</td><td><b>100%</b></td>"):
         assert words in page
+    assert "own T_SEC" not in page
+    further = detector.judge(trace, 495)
+    page = quiz.reveal(detector, trace, further, truth, truth, record)
+    assert f"probability of generated {judgement.nn.score:.0%}, at its own T_SEC 330<" in page  # type: ignore[union-attr]

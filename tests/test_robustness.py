@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from bundles import pictures, shared_bundle, shared_detector, tiny_bundle
-from fakes import make_detector
+from fakes import make_apart, make_detector
 
 from sedid.detectors import Calibration, Detector
 from sedid.loops.robustness import (
     RobustnessConfig,
-    ends_of,
     evaluations,
+    judged_at,
     measured,
     planned,
     robustness,
@@ -80,9 +80,11 @@ def test_a_classifier_at_another_pair_is_judged_there(images: dict) -> None:
     assert detector.nn is not None
     stat = detector.stat | {(300, 600): replace(detector.stat[165, 330], k=300, t_sec=600)}
     apart = replace(detector, stat=stat, chosen=(300, 600))
-    assert ends_of(apart) == {165: 330, 300: 600}
+    assert judged_at(apart) == {165: 330, 300: 600}
+    assert evaluations(apart) == 3 + 3
     same_k = replace(detector, chosen=(165, 495))
-    assert ends_of(same_k) == {165: 495}
+    assert judged_at(same_k) == {165: 495}
+    assert evaluations(same_k) == evaluations(make_apart()) == 4
     whole, _ = finish(score(detector, images["real"], [300]))
     found = finish(score_set(apart, images["real"], NONE, 0, 4, Meter("", 1, "evaluations")))
     np.testing.assert_allclose(found[0], whole[300, 600], rtol=1e-5)

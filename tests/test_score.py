@@ -40,7 +40,7 @@ def test_rows_say_what_inspect_says(tmp_path: Path, folder: Path) -> None:
     summary = finish(score_files(detector(), [str(folder)], out, batch_size=3))
     assert (summary.judged, summary.failed, summary.file) == (3, 1, out)
     assert out.read_text(encoding="utf-8").startswith(
-        "path,index,stat_score,stat_verdict,nn_probability,nn_verdict,t_sec,k,in_range,error\n"
+        "path,index,stat_score,stat_verdict,nn_probability,nn_verdict,t_sec,k,in_range,error,nn_t_sec,nn_in_range\n"
     )
     table = rows(out)
     assert [Path(row["path"]).name for row in table] == ["a.png", "b.png", "c.png", "d.png"]
@@ -54,9 +54,10 @@ def test_rows_say_what_inspect_says(tmp_path: Path, folder: Path) -> None:
         assert (row["stat_verdict"], row["nn_verdict"]) == (found.stat.call, found.nn.call)
         assert (row["t_sec"], row["k"], row["error"]) == ("495", "165", "")
         assert row["in_range"] == str(found.stat.in_range).lower()
+        assert (row["nn_t_sec"], row["nn_in_range"]) == ("495", str(found.nn.in_range).lower())
     broken = table[1]
     assert "b.png" in broken["error"]
-    assert [broken[name] for name in COLUMNS[2:6]] == [""] * 4
+    assert [broken[name] for name in (*COLUMNS[2:6], *COLUMNS[-2:])] == [""] * 6
 
 
 def test_the_batch_size_changes_nothing(tmp_path: Path) -> None:
@@ -80,10 +81,22 @@ def test_an_uncalibrated_pair_leaves_verdicts_empty(tmp_path: Path, folder: Path
     finish(score_files(detector(), [str(folder / "a.png")], tmp_path / "out.csv", k=300, t_sec=300))
     (row,) = rows(tmp_path / "out.csv")
     assert float(row["stat_score"]) > 0
-    assert [row[name] for name in ("stat_verdict", "nn_probability", "nn_verdict", "in_range")] == [""] * 4
+    assert [row[name] for name in ("stat_verdict", "nn_probability", "nn_verdict", "in_range", "nn_t_sec")] == [""] * 5
 
 
-def test_the_trajectory_ends_at_t_sec() -> None:
+def test_at_another_t_sec_the_classifier_keeps_its_own(tmp_path: Path, folder: Path) -> None:
+    for t_sec in (165, 495, 990):
+        finish(score_files(detector(), [str(folder / "a.png")], tmp_path / f"{t_sec}.csv", t_sec=t_sec))
+    (near,), (own,), (far,) = (rows(tmp_path / f"{t_sec}.csv") for t_sec in (165, 495, 990))
+    for other in (near, far):
+        assert [other[name] for name in COLUMNS if name.startswith("nn_")] == [
+            own[name] for name in COLUMNS if name.startswith("nn_")
+        ]
+        assert other["stat_score"] != own["stat_score"]
+    assert (near["t_sec"], near["nn_t_sec"], far["t_sec"], far["nn_t_sec"]) == ("165", "495", "990", "495")
+
+
+def test_the_trajectory_ends_where_the_verdicts_are_read() -> None:
     asked = []
 
     def predict(x: torch.Tensor, t: int) -> torch.Tensor:
@@ -92,7 +105,8 @@ def test_the_trajectory_ends_at_t_sec() -> None:
 
     assert judge_in_batches(replace(detector(), eps_model=predict), pictures(0), 165, 330) == []
     assert len(judge_in_batches(replace(detector(), eps_model=predict), pictures(5), 165, 330)) == 5
-    assert asked == [(5, 0), (5, 165), (5, 330)]
+    assert asked == [(5, 0), (5, 165), (5, 330), (5, 495)]  # NN's own T_SEC
+    assert all(judged.nn is None for judged in judge_in_batches(detector(), pictures(2), 330, 330))
 
 
 def test_nothing_but_bad_files_is_a_table_too(tmp_path: Path, folder: Path) -> None:

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from fakes import make_detector, make_image
+from fakes import make_apart, make_detector, make_image
 
 from sedid.judging import OUTSIDE
 from sedid.perturb import perturb, perturbation
 from sedid.stability import MILD, Stability, check, in_words, versions
+from sedid.ui import evidence
 
 
 def test_every_version_is_another_picture_but_nearly_the_same() -> None:
@@ -50,6 +51,10 @@ def test_one_batch_judges_every_version_as_alone() -> None:
         assert judgement.t_error == pytest.approx(detector.inspect(version.image).judgement.t_error, rel=1e-5)
     errors = [judgement.t_error for judgement in found.judgements]
     assert found.spread == (min(errors), max(errors))
+    apart = check(make_apart(), image)
+    assert apart.outcome("NN") == check(make_apart(), image, t_sec=495).outcome("NN")
+    assert "At k = 165, T_SEC = 330, NN at its own T_SEC 495, on the pixels" in evidence.stability_part(apart)
+    assert "own T_SEC" not in evidence.stability_part(found)
 
 
 def calling(*calls: str) -> Stability:

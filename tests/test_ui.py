@@ -177,9 +177,15 @@ def test_out_of_range_gives_no_call_and_no_confidence() -> None:
 
 def test_no_verdict_is_made_up_where_there_is_no_calibration() -> None:
     detector = make_detector()
-    shown = verdict_cards(detector, detector.judge(make_trace(), 660))
-    assert shown.count("Not calibrated here") == 2
+    trace = make_trace()
+    shown = verdict_cards(detector, detector.judge(trace, 660))
+    assert shown.count("Not calibrated here") == 1
     assert 'data-k="165" data-t="495"' in shown
+    assert "two compared images, at its own T_SEC 330</header>" in shown
+    own = card(detector, detector.judge(trace, 330), neural=True)
+    assert own.replace("compared images</header>", "compared images, at its own T_SEC 330</header>") in shown
+    shown = verdict_cards(detector, detector.judge(make_trace(k=330), 660))
+    assert shown.count("Not calibrated here") == 2
     assert 'data-k="165" data-t="330"' in shown
     plain = make_detector(calibrated=False)
     shown = verdict_cards(plain, plain.judge(make_trace(), 330))
@@ -262,6 +268,9 @@ def test_the_api_answer_is_plain_json_and_withholds_calls_out_of_range() -> None
     found = json.loads(json.dumps(as_json(detector, judgement, ("a note",))))
     assert found["stat"]["verdict"] is None
     assert found["stat"]["in_range"] is False
+    elsewhere = as_json(detector, detector.judge(make_trace(), 495), ())
+    assert [(elsewhere[name]["k"], elsewhere[name]["t_sec"]) for name in ("stat", "nn")] == [(165, 495), (165, 330)]
+    assert elsewhere["nn"] == found["nn"]
 
 
 # --- cache and context -----------------------------------------------------------------------------------------

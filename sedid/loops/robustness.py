@@ -74,42 +74,30 @@ def planned(settings: tuple[str, ...]) -> list[Perturbation]:
     return list(found.values())
 
 
-def pairs_of(detector: Detector) -> list[tuple[int, int]]:
-    """The (k, T_SEC) that are judged: STAT's own and the classifier's."""
-    assert detector.chosen is not None
-    neural = detector.nn is not None and detector.network is not None
-    return [detector.chosen, (detector.nn.k, detector.nn.t_sec) if neural and detector.nn else detector.chosen]
-
-
-def ends_of(detector: Detector) -> dict[int, int]:
-    """How far each k is walked: k -> the largest T_SEC that is judged."""
-    pairs = sorted(pairs_of(detector))
-    return dict(pairs)  # of one k, the last and so the largest stays
+def judged_at(detector: Detector) -> dict[int, int]:
+    """k -> T_SEC that is judged: the classifier's and STAT's own. At one k, STAT's; NN is read at its own anyway."""
+    return dict(pair for pair in (detector.nn_pair, detector.chosen) if pair is not None)
 
 
 def evaluations(detector: Detector) -> int:
     """Network evaluations an image."""
-    return sum(t_sec // k + 1 for k, t_sec in ends_of(detector).items())
+    return sum(detector.reach(k, t_sec) // k + 1 for k, t_sec in judged_at(detector).items())
 
 
 def score_batch(detector: Detector, batch: np.ndarray, meter: Meter) -> Generator[Progress, None, SetScores]:
     """Both scores of a batch, uint8 (N, H, W, 3); no trajectory is walked further than it is judged."""
-    stat_pair, nn_pair = pairs_of(detector)
     found = np.full((3, len(batch)), np.nan, np.float32)
-    for k, last in ends_of(detector).items():
+    for k, t_sec in judged_at(detector).items():
         points: list[Point] = []
-        for point in counted(detector.walk(batch, k, last), meter):
+        for point in counted(detector.walk(batch, k, detector.reach(k, t_sec)), meter):
             points.append(point)
             yield meter.at(meter.done)
-        for pair in {stat_pair, nn_pair}:
-            if pair[0] != k:
-                continue
-            judgements = detector.judge_walk(k, points[: pair[1] // k + 1])
-            if pair == stat_pair:
-                found[0] = [judgement.t_error for judgement in judgements]
-                found[2] = [judgement.stat.in_range for judgement in judgements if judgement.stat]
-            if pair == nn_pair:
-                found[1] = [judgement.nn.score if judgement.nn else np.nan for judgement in judgements]
+        judgements = detector.judge_walk(k, points, t_sec)
+        if (k, t_sec) == detector.chosen:
+            found[0] = [judgement.t_error for judgement in judgements]
+            found[2] = [judgement.stat.in_range for judgement in judgements if judgement.stat]
+        if detector.nn and k == detector.nn.k:
+            found[1] = [judgement.nn.score if judgement.nn else np.nan for judgement in judgements]
     return found
 
 
@@ -189,12 +177,11 @@ def row_of(
         before = clean and {name: clean[name][place] for name in CLASSES}
         return measured(calibration, {name: scores[name][place] for name in CLASSES}, before)
 
-    neural = detector.nn is not None and detector.network is not None
     return {
         "key": one.key,
         **asdict(one),
         "stat": of_method(0, detector.stat[detector.chosen]),
-        "nn": of_method(1, detector.nn) if neural and detector.nn else None,
+        "nn": of_method(1, detector.nn) if detector.nn and detector.nn_pair else None,
         "out_of_range": {name: share(scores[name][2] == 0) for name in CLASSES},
     }
 

@@ -60,7 +60,7 @@ class Api:
             detector: a name from the endpoint detectors.
 
         Returns:
-            t_error = weight * change, the verdicts stat and nn (null where nothing is calibrated), preprocessing
+            t_error = weight * change, the verdicts stat and nn (each at its own k and t_sec, or null), preprocessing
         """
         with in_words():
             opened = self._detector(detector)
@@ -87,7 +87,7 @@ class Api:
             batch = Batch(opened, paths)
             if batch.left_out:
                 raise ValueError(f"At most {MOST} images are judged at once, not {batch.total + batch.left_out}.")
-            access.afford(batch.total * (batch.t_sec // batch.k + 1))
+            access.afford(batch.total * (opened.reach(batch.k, batch.t_sec) // batch.k + 1))
             while not batch.done:
                 batch.advance(lambda images, k, t_sec: self.context.judge(images, k, t_sec, detector))
         rows: list[dict[str, Any]] = []

@@ -4,6 +4,7 @@ import base64
 
 from sedid.detectors import GENERATED, REAL, UNDECIDED
 from sedid.judging import OUTSIDE
+from sedid.report import where
 from sedid.ui.batch import MOST, UNPACKED, Batch, Line
 from sedid.ui.gallery_view import ink, meter, pager
 from sedid.ui.pictures import number, text
@@ -97,9 +98,11 @@ def batch_html(batch: Batch) -> str:
     page = min(max(batch.page, 0), pages - 1)
     rows = "".join(row(line) for line in ordered[page * PAGE : (page + 1) * PAGE])
     link = download(batch) if batch.done else ""
+    judged = next((line.judgement for line in batch.lines if line.judgement), None)
+    at = where(judged) if judged else f"k = {batch.k}, T_SEC = {batch.t_sec}"
     return (
         f'{state}<div class="gal-bar"><p class="gal-count" role="status">{summary(batch)}.</p>{link}</div>'
         f'<table class="gal-table">{head(batch)}<tbody>{rows}</tbody></table>{pager(page, pages, "batch-page")}'
-        f'<p class="sed-fine">At k = {batch.k}, T_SEC = {batch.t_sec}. A click on a row opens the picture in Inspect, as the detector saw it. '
+        f'<p class="sed-fine">At {at}. A click on a row opens the picture in Inspect, as the detector saw it. '
         "A heading sorts.</p>"
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sedid.detectors import Detector, Judgement, Trace
+from sedid.report import own_t_sec
 from sedid.ui.charts import Curve, curve_chart
 from sedid.ui.context import Example
 from sedid.ui.filmstrip import brightest, colour_bar, error_maps, over_image
@@ -108,7 +109,7 @@ def verdicts(judgements: Sequence[Judgement], sides: Sequence[Side]) -> str:
         call, style = headline(verdict)
         score = f"t-error {number(judgement.t_error)}"
         if neural:
-            score = f"probability of generated {verdict.score:.0%}" if verdict else ""
+            score = f"probability of generated {verdict.score:.0%}{own_t_sec(judgement)}" if verdict else ""
         return f'<td><b class="sed-ink-{style}">{call}</b><small>{score}</small></td>'
 
     rows = "".join(

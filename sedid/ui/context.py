@@ -237,7 +237,7 @@ class Context:
         session: str | None = None,
         report: Callable[[int, int], None] | None = None,
     ) -> list[Judgement]:
-        """Both verdicts on any number of images, uint8 (N, H, W, 3), walked to T_SEC now in batches; no trace is kept.
+        """Both verdicts on any number of images, uint8 (N, H, W, 3), walked now in batches; no trace is kept.
 
         Args:
             session, report: as `walk`; told after every evaluation of a batch.
@@ -252,8 +252,9 @@ class Context:
             if report is not None:
                 report(done, total)
 
-        access.charge(len(images) * (t_sec // k + 1))
-        return judge_in_batches(self.detector(source), images, k, t_sec, watch)
+        detector = self.detector(source)
+        access.charge(len(images) * (detector.reach(k, t_sec) // k + 1))
+        return judge_in_batches(detector, images, k, t_sec, watch)
 
     def score(self, images: np.ndarray, ks: Sequence[int], source: str = DEFAULT) -> tuple[Scores, np.ndarray | None]:
         """t-errors at every T_SEC of every k, and the classifier's probabilities, of a few images (`loops.score`).

@@ -13,6 +13,7 @@ from sedid.detectors import GENERATED, REAL, Judgement
 from sedid.filefacts import NOTE, FileFacts, rows
 from sedid.judging import METHODS, OUTSIDE, call, verdict_of
 from sedid.patches import CAVEAT, PatchMap
+from sedid.report import where
 from sedid.stability import RULE, Outcome, Stability, in_words
 from sedid.ui.pictures import GRADIENT, data_uri, heat, number, text
 
@@ -95,7 +96,7 @@ def stability_part(found: Stability) -> str:
     return (
         f'<div role="status">{lines}</div><table class="sed-versions"><thead><tr><th scope="col">version</th>'
         f'<th scope="col">t-error</th>{heads}</tr></thead><tbody>{body}</tbody></table>'
-        f'<p class="sed-fine">{RULE} At k = {found.k}, T_SEC = {found.t_sec}, on the pixels the detector sees; t-errors from '
+        f'<p class="sed-fine">{RULE} At {where(found.judgements[0])}, on the pixels the detector sees; t-errors from '
         f"{low} to {high}. Rows in gray got another verdict than the image itself.</p>"
     )
 
@@ -202,7 +203,7 @@ def patch_part(found: PatchMap, uri: str, live: bool = True) -> str:
     ratio = f"aspect-ratio:{grid.width}/{grid.height};max-width:min(100%, {62 * grid.width / grid.height:.1f}vh)"
     hint = "Point at a tile, or move with the arrow keys, to read its score. A click or Enter inspects that tile."
     return (
-        f"<p>{text(grid.words)} At k = {found.k}, T_SEC = {found.t_sec}.</p>{sums(found)}"
+        f"<p>{text(grid.words)} At {where(found.judgements[0])}.</p>{sums(found)}"
         f'<div class="sed-map"><fieldset class="sed-views" aria-label="What the map shows">{radios}</fieldset>'
         f'<div class="sed-tiles{large}" style="{ratio}" data-columns="{len(grid.columns)}"><img src="{uri}" alt="The whole picture, {grid.width} by {grid.height} pixels">'
         f"{''.join(tiles)}</div>{_keys(views, limit)}"

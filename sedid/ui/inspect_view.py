@@ -122,6 +122,8 @@ def plain_verdict(verdict: Verdict | None) -> dict[str, Any] | None:
         return None
     calibration = verdict.calibration
     return {
+        "k": calibration.k,
+        "t_sec": calibration.t_sec,
         "verdict": verdict.call if verdict.in_range else None,
         "in_range": verdict.in_range,
         "score": verdict.score,

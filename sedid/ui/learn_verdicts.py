@@ -5,6 +5,7 @@ from io import BytesIO
 import numpy as np
 
 from sedid.detectors import Judgement, Verdict
+from sedid.report import own_t_sec
 from sedid.ui.charts import histogram
 from sedid.ui.filmstrip import picture
 from sedid.ui.learn_error import UNCALIBRATED
@@ -18,7 +19,7 @@ def call(method: str, verdict: Verdict | None, judgement: Judgement) -> str:
     """One verdict on one line."""
     words, style = headline(verdict)
     if method == "NN":
-        score = "" if verdict is None else f"probability of generated {verdict.score:.0%}"
+        score = "" if verdict is None else f"probability of generated {verdict.score:.0%}{own_t_sec(judgement)}"
     else:
         score = f"t-error {number(judgement.t_error)}"
     return f'<p class="learn-call sed-call-{style}"><b>{method}</b><strong>{words}</strong><small>{score}</small></p>'
@@ -38,7 +39,9 @@ def versus_step(lesson: Lesson) -> str:
     subjects = lesson.some(3)
     traces, frames, faces = lesson.traces(subjects, lesson.k), [], []
     for subject, trace in zip(subjects, traces, strict=True):
-        judgement, (near, _) = lesson.judge(trace), trace.step(lesson.t_sec)
+        judgement = lesson.judge(trace)
+        at = judgement.nn.calibration.t_sec if judgement.nn else lesson.t_sec
+        near, _ = trace.step(at)
         seen = "one number: no calibration here"
         if judgement.stat is not None:
             seen = histogram(judgement.stat.calibration, judgement.t_error, "t-error")
@@ -46,13 +49,13 @@ def versus_step(lesson: Lesson) -> str:
             picture(data_uri(visible(image)), words, words.capitalize(), caption)
             for image, words, caption in (
                 (near.x, f"x̃ at t = {near.t}", f"x̃ at t = {near.t}"),
-                (trace.denoised(lesson.t_sec), f"ψ: one step back to t = {near.t}", f"ψ({lesson.t_sec} → {near.t})"),
+                (trace.denoised(at), f"ψ: one step back to t = {near.t}", f"ψ({at} → {near.t})"),
             )
         )
         truth = f'<p class="learn-truth">Truth: <b class="{subject.ink}">{subject.origin or "unknown"}</b></p>'
         body = (
             f'{truth}<div class="learn-columns"><div><h4>STAT sees one number</h4>{seen}</div>'
-            f'<div><h4>NN sees two images</h4><div class="learn-two">{pair}</div></div></div>{calls(judgement)}'
+            f'<div><h4>NN sees two images{own_t_sec(judgement)}</h4><div class="learn-two">{pair}</div></div></div>{calls(judgement)}'
         )
         frames.append(Frame(subject.name, subject.title, body))
         faces.append(
@@ -128,10 +131,10 @@ def fail_step(lesson: Lesson) -> str:
 
 def moral(before: Judgement, now: Judgement, name: str) -> str:
     """What the case shows, from the two judgements."""
-    if now.stat is not None and not now.stat.in_range:
-        return (
-            "A t-error on the way lies outside all the references, so the detector says that it does <b>not know</b>."
-        )
+    lost = [method for method, new in (("STAT", now.stat), ("NN", now.nn)) if new is not None and not new.in_range]
+    if lost:
+        who = "NN" if lost == ["NN"] else "the detector"  # NN's T_SEC may lie further out, where more is ruled out
+        return f"A t-error on the way lies outside all the references, so {who} says that it does <b>not know</b>."
     if name == "same":
         return "The image of the walk, unchanged. Compare the others with it."
     flips = [

@@ -11,6 +11,7 @@ import gradio as gr
 
 from sedid.detectors import Detector, Judgement, Trace, Verdict
 from sedid.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
+from sedid.report import where
 from sedid.ui.context import Stopped, Turns
 from sedid.ui.filmstrip import picture
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
@@ -239,7 +240,7 @@ def compare(detector: Detector, before: Trace, after: Trace, t_sec: int, one: Pe
             f"difference &times;{gain:,}" if gain > 1 else "difference",
         )
         + f"</div>{table(then, now)}</div>"
-        + f'<p class="sed-fine">At k = {now.k}, T_SEC = {t_sec}. {FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
+        + f'<p class="sed-fine">At {where(now)}. {FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
         "sees. A large photograph that is re-saved at its own size changes less: it is made small afterwards.</p>"
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from sedid.detectors import Judgement
+from sedid.report import where
 from sedid.ui.learn_lesson import Lesson, Subject
 from sedid.ui.learn_noise import predictions
 from sedid.ui.learn_verdicts import variants
@@ -218,15 +219,11 @@ def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> st
             f"<section><h2>{place}. {exercise.title}</h2><p>{exercise.question}</p>"
             f'<p><a href="{address}">{address}</a></p>{answer}</section>'
         )
+    at = where(lesson.judge(lesson.walk(lesson.subject.image, lesson.k)))
     title = "SeDID Explorer: " + ("teacher's key" if key else "exercises")
     checkpoint = str(lesson.detector.info.get("checkpoint_sha256", ""))[:12]
-    about = (
-        f"Detector {text(lesson.detector.name)}{f', checkpoint {checkpoint}' if checkpoint else ''}, k = {lesson.k}, T_SEC = {lesson.t_sec}. "
-        + (
-            "Every number below is this detector's own."
-            if key
-            else "Every exercise names the page that shows its figure."
-        )
+    about = f"Detector {text(lesson.detector.name)}{f', checkpoint {checkpoint}' if checkpoint else ''}, {at}. " + (
+        "Every number below is this detector's own." if key else "Every exercise names the page that shows its figure."
     )
     head = "" if key else '<div class="who"><span>Name</span><span>Class</span><span>Date</span></div>'
     return (

@@ -1,6 +1,7 @@
 """The verdict cards and the two factors, in words."""
 
 from sedid.detectors import GENERATED, REAL, Detector, Judgement, NNCalibration, Verdict
+from sedid.report import own_t_sec
 from sedid.ui.charts import histogram
 from sedid.ui.pictures import number, text
 
@@ -80,9 +81,9 @@ def missing(detector: Detector, judgement: Judgement, neural: bool) -> str:
     """What stands in for a verdict where there is no calibration."""
     here = f"k = {judgement.k}, T_SEC = {judgement.t_sec}"
     if neural:
-        if detector.nn is None or detector.network is None:
+        pair = detector.nn_pair
+        if pair is None:
             return "<p>This detector has no classifier yet.</p>"
-        pair = (detector.nn.k, detector.nn.t_sec)
         return f"<p>The classifier was not calibrated at {here}; it was at k = {pair[0]}, T_SEC = {pair[1]}.</p>{go_there(pair)}"
     pair_or_none = detector.nearest(judgement.k, judgement.t_sec)
     if pair_or_none is None:
@@ -97,7 +98,9 @@ def card(detector: Detector, judgement: Judgement, neural: bool) -> str:
     """One verdict card."""
     verdict = judgement.nn if neural else judgement.stat
     title, method = (
-        ("NN", "a ResNet-18 on the two compared images") if neural else ("STAT", "the t-error against a threshold")
+        ("NN", f"a ResNet-18 on the two compared images{own_t_sec(judgement)}")
+        if neural
+        else ("STAT", "the t-error against a threshold")
     )
     call, style = headline(verdict)
     if verdict is None:
