@@ -1,11 +1,22 @@
 """A detector's results in words, written from files that commands wrote: its model card, and the README's tables."""
 
 import re
+from math import prod
 from pathlib import Path
 
 from sedid import paper
-from sedid.storage import read_json, replacing
-from sedid.tables import STUDIES, counts_line, leak_line, results_table, studies, verdict_table
+from sedid.models import unet_weights
+from sedid.storage import read_json, replacing, stored_tensors
+from sedid.tables import (
+    STUDIES,
+    counts_line,
+    leak_line,
+    results_table,
+    setup_table,
+    studies,
+    summary_table,
+    verdict_table,
+)
 
 
 def measured(folder: Path) -> str:
@@ -16,22 +27,35 @@ def measured(folder: Path) -> str:
     """
     results = read_json(folder / "sedid" / "results.json")
     training = read_json(folder / "sedid" / "detector.json").get("training", {})
+    data_set = paper.closest(folder.resolve().name, str(training.get("data", "")))
     parts = (
         f"{counts_line(results)} ACC is the balanced accuracy at the threshold of the calibration split; the bold STAT row is "
         "the pair chosen there. TPR@1 % is the highest TPR with at most 1 % of the reals called generated. Member reals are "
         "images the model was trained on. The baseline is the DDPM's training loss (Matsumoto et al. 2023), its timestep "
-        "chosen on the calibration split too. The paper's ACC is the best one on its test images.",
+        "chosen on the calibration split too. The paper's ACC is the best one on its test images, its polarity always "
+        "smaller for STAT.",
         leak_line(results),
-        results_table(results, paper.closest(folder.resolve().name, str(training.get("data", "")))),
+        results_table(results, data_set),
         "How often each STAT verdict falls at the chosen pair:",
         verdict_table(results),
+        setup_table(results, training, parameters_of(folder), data_set),
     )
     return "\n\n".join(part for part in parts if part)
+
+
+def parameters_of(folder: Path) -> int:
+    """How many parameters the U-Net of a bundle has, by the headers of its weight files."""
+    count = 0
+    for file in unet_weights(folder):
+        with stored_tensors(file) as stored:
+            count += sum(prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
+    return count
 
 
 def fill(file: Path, folder: Path) -> list[str]:
     """Write a bundle's results between their markers in a Markdown file: `<!-- NAME/results -->` and
     `<!-- /NAME/results -->`, where NAME is the bundle folder's and other names than "results" are those of studies.
+    Between those of `all/summary` comes the table of all evaluated bundles beside it.
 
     Returns:
         The names of the blocks that were found.
@@ -39,13 +63,14 @@ def fill(file: Path, folder: Path) -> list[str]:
     Raises:
         FileNotFoundError: the bundle was not evaluated yet.
     """
-    whole, found = file.read_text(encoding="utf-8"), []
-    for block, text in {"results": measured(folder), **studies(folder)}.items():
-        name = f"{folder.resolve().name}/{block}"
+    whole, found, own = file.read_text(encoding="utf-8"), [], folder.resolve()
+    beside = sorted(result.parents[1] for result in own.parent.glob("*/sedid/results.json"))
+    blocks = {f"{own.name}/{block}": text for block, text in {"results": measured(folder), **studies(folder)}.items()}
+    for name, text in (blocks | {"all/summary": summary_table(beside)}).items():
         marked = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- /{re.escape(name)} -->", re.DOTALL)
         filled = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
         whole, count = marked.subn(lambda _, filled=filled: filled, whole)  # type: ignore[misc]
-        found += [block] if count else []
+        found += [name] if count else []
     with replacing(file) as temporary:
         temporary.write_text(whole, encoding="utf-8")
     return found

@@ -27,6 +27,12 @@ TABLE_2: dict[str, tuple[tuple[float, float], ...]] = {
 """Method -> (AUC, best ACC) for each of DATA_SETS; "existing" is the training loss (Matsumoto et al. 2023)."""
 
 
+SETUP = {"parameters": "35.7 M", "sampler": "ancestral, 1,000 steps", "images": "50,000"}
+"""What the figures were measured with, in words."""
+STEPS = ("800,000 of 128", "1,200,000 of 128", "1,200,000 of 128")
+"""Training steps and images a step for each of DATA_SETS."""
+
+
 def table_1(data_set: str, k: int, t_sec: int) -> tuple[float, float] | None:
     """The paper's (AUC, best ACC) of STAT at a pair; None where it has none."""
     return TABLE_1[t_sec][DATA_SETS.index(data_set)] if k == K and t_sec in TABLE_1 else None

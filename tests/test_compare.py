@@ -141,7 +141,7 @@ def test_parameters_say_where_they_come_from(config: CompareConfig, watched: Any
     info = update_info(bundle, existing=existing)
     detector = load_detector(bundle, "cpu")
     chosen = replace(detector, chosen=(165, 660), info=info)
-    names = ("sedid-stat", "secmi-stat", "loss", "sedid-nn-pair t_sec=165", "did-step", "dire-stat")
+    names = ("sedid-stat", "secmi-stat", "loss", "sedid-nn-pair t_sec=165", "did-step", "dire-stat", "sedid-nn-error")
     made = methods_for(replace(config, methods=names), chosen)
     assert [method.parameters for method in made] == [
         {"k": 165, "t_sec": 660},
@@ -150,7 +150,10 @@ def test_parameters_say_where_they_come_from(config: CompareConfig, watched: Any
         {"k": 165, "t_sec": 165},
         {"k": 165, "t_sec": 660},
         {"k": 165},
+        {"k": 165, "t_sec": 495},  # of the detector's own classifier
     ]
+    without = methods_for(replace(config, methods=("sedid-nn-error",)), replace(chosen, nn=None))
+    assert without[0].parameters == {"k": 165, "t_sec": 660}
     assert made[0].origins == dict.fromkeys(("k", "t_sec"), "the detector's calibration")
     assert made[3].origins == {"k": "the detector's calibration", "t_sec": "name"}
 

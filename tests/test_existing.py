@@ -121,7 +121,9 @@ def test_the_evaluation_measures_it_where_it_was_calibrated(measured: Path) -> N
     assert f"Training loss at t = {section['t']}" in resulthtml.charts(evaluation, "members", evaluation.chosen, False)
     rows = next(file for file in write_files(evaluation, "heldout", "CIFAR-10", None, False) if file.suffix == ".csv")
     assert f"training loss at t = {section['t']},members," in rows.read_text(encoding="utf-8")
-    assert f"| training loss (baseline) |  | t = {section['t']} |" in results_table(evaluation.results)
+    assert f"| training loss (baseline) |  | t = {section['t']} | {section['polarity']} |" in results_table(
+        evaluation.results
+    )
 
 
 def test_a_calibration_may_leave_it_out(measured: Path, tmp_path: Path) -> None:

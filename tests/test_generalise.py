@@ -11,11 +11,12 @@ from bundles import CHOSEN, K, pictures, tiny_bundle
 from bundles import shared_detector as detector
 from results import GAPS, made_up, write_evaluation
 
-from sedid import generalisehtml, polarityhtml
-from sedid.bundle import checkpoint_hash, update_info
+from sedid import generalisehtml, loops, polarityhtml
+from sedid.bundle import checkpoint_hash, load_detector, update_info
 from sedid.confounds import auc_of_smaller, finding
 from sedid.imagestats import STATISTICS, image_statistics
 from sedid.loops.celeba_frame import framed
+from sedid.loops.evaluate import EvaluateConfig, evaluate, evaluated
 from sedid.loops.generalise import (
     CROSS,
     MEMBERS,
@@ -45,6 +46,47 @@ def generated_set(folder: Path, images: np.ndarray, **manifest: Any) -> str:
     np.savez(folder / "images.npz", images=images)
     write_json(folder / "manifest.json", manifest)
     return str(folder / "images.npz")
+
+
+@pytest.fixture
+def measured_bundle(tmp_path: Path) -> tuple[Path, GeneraliseConfig]:
+    """A bundle that `evaluate` has measured, and the study of the same images."""
+    bundle, sets = tiny_bundle(tmp_path / "bundle"), {}
+    for seed, name in enumerate(("heldout", "members", "generated")):
+        sets[name] = generated_set(tmp_path / name, pictures(6, seed))
+    finish(evaluate(EvaluateConfig(str(bundle), **sets, device="cpu")))
+    return bundle, GeneraliseConfig(
+        str(bundle), sets["heldout"], (f"own={sets['generated']}",), sets["members"], device="cpu"
+    )
+
+
+def test_what_was_evaluated_is_not_scored_again(
+    measured_bundle: tuple[Path, GeneraliseConfig], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, config = measured_bundle
+    taken = finish(generalise(config))
+    walked = []
+    monkeypatch.setattr(loops.generalise, "evaluated", lambda *_: {})
+    monkeypatch.setattr(loops.generalise, "score", lambda *given: walked.append(given[1]) or score(*given))
+    again = finish(generalise(config))
+    assert len(walked) == 3
+    assert taken["rows"] == again["rows"]
+    monkeypatch.undo()
+    monkeypatch.setattr(loops.generalise, "score", lambda *_: pytest.fail("scored again"))
+    assert finish(generalise(config))["rows"] == taken["rows"]
+
+
+def test_scores_of_another_detector_are_not_taken(measured_bundle: tuple[Path, GeneraliseConfig]) -> None:
+    bundle, _ = measured_bundle
+    own = load_detector(bundle, "cpu")
+    assert own.nn is not None
+    assert len(evaluated(own, bundle, "fp32", [K])) == 3
+    assert evaluated(own, bundle, "bf16", [K]) == {}
+    assert evaluated(own, bundle, "fp32", [K, 330]) == {}
+    assert evaluated(replace(own, info=own.info | {"checkpoint_sha256": "other"}), bundle, "fp32", [K]) == {}
+    assert evaluated(replace(own, nn=replace(own.nn, threshold=0.41)), bundle, "fp32", [K]) == {}
+    (bundle / "sedid" / "results-scores.npz").unlink()
+    assert evaluated(own, bundle, "fp32", [K]) == {}
 
 
 def test_labels_are_not_taken_from_paths(tmp_path: Path) -> None:

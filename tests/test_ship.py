@@ -34,6 +34,7 @@ def config(tmp_path: Path) -> ShipConfig:
         sweep_test=20,
         robustness=4,
         polarity=20,
+        members=16,
         epochs=1,
         methods=("sedid-stat", "loss"),
         device="cpu",
@@ -43,7 +44,7 @@ def config(tmp_path: Path) -> ShipConfig:
 def test_the_splits_share_no_image(config: ShipConfig, tmp_path: Path) -> None:
     write_splits(config, tmp_path)
     kept = {name: load_images(str(tmp_path / "splits" / f"{name}.npz")) for name in (*sizes(config), "members")}
-    assert {name: len(images) for name, images in kept.items()} == sizes(config) | {"members": config.test}
+    assert {name: len(images) for name, images in kept.items()} == sizes(config) | {"members": 16}
     every = [image.tobytes() for images in kept.values() for image in images]
     assert len(set(every)) == len(every)
     manifest = read_json(tmp_path / "splits.json")

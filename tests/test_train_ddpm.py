@@ -1,6 +1,7 @@
 """Training: it learns, it resumes as if never stopped, and it refuses what does not fit."""
 
 import errno
+import itertools
 import json
 import os
 import subprocess
@@ -85,6 +86,20 @@ def test_resumed_run_is_bit_equal_to_the_uninterrupted(config: TrainDDPMConfig, 
     assert [record.step for record in train_ddpm(config)] == list(range(7, 13))
     assert_identical(final_state(config), whole)
     assert list(train_ddpm(config)) == []  # a finished run has nothing left to do
+
+
+def test_hours_count_every_session_of_a_run(config: TrainDDPMConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = itertools.count(0.0, 36.0)  # every look at the clock costs 0.01 h
+    monkeypatch.setattr(loop.time, "monotonic", lambda: next(now))
+    hours = []
+    for record in train_ddpm(config):
+        hours.append(record.hours)
+        if record.step == 5:
+            break
+    resumed = [record.hours for record in train_ddpm(config)]
+    for session in (hours, resumed):
+        assert session == sorted(session)
+    assert hours[0] < hours[3] <= resumed[0]  # what came after the checkpoint of step 4 is done, and counted, again
 
 
 def test_dropout_and_random_initial_weights_resume_too(

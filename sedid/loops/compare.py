@@ -35,7 +35,7 @@ from sedid.loops.existing import noise_of, read_existing
 from sedid.loops.generate import provenance
 from sedid.loops.heads import LEAST, fit_head, kept
 from sedid.loops.train_nn import TrainNNConfig
-from sedid.methods import METHODS, SECMI, Method, costs, method_of
+from sedid.methods import METHODS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
 from sedid.storage import read_kept, write_kept
 
@@ -70,7 +70,8 @@ class CompareConfig:
 
 
 def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
-    """The methods asked for; parameters that were not given are the detector's calibrated ones where it has any.
+    """The methods asked for; parameters that were not given are the detector's calibrated ones where it has any: for
+    the classifiers on SeDID's intermediates those of its own classifier, for all others STAT's.
 
     Raises:
         ValueError: an unknown name or parameter, a method named twice, or a parameter outside the schedule.
@@ -83,10 +84,11 @@ def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"methods names {twice} twice")
     existing = read_existing(detector.info)
-    pair = dict(zip(("k", "t_sec"), detector.chosen, strict=True)) if detector.chosen else {}
+    of_stat = dict(zip(("k", "t_sec"), detector.chosen, strict=True)) if detector.chosen else {}
+    of_nn = {"k": detector.nn.k, "t_sec": detector.nn.t_sec} if detector.nn else of_stat
     for i, method in enumerate(made):
         if {"k", "t_sec"} <= method.parameters.keys() and method.source != SECMI:
-            made[i] = method.defaulting(DETECTOR, **pair)
+            made[i] = method.defaulting(DETECTOR, **(of_nn if method.head == RESNET else of_stat))
         elif "noises" in method.parameters:
             at = {"t": existing["t"]} if existing else {}
             made[i] = method.defaulting("loss_noises", noises=config.loss_noises).defaulting(DETECTOR, **at)

@@ -5,7 +5,7 @@ Member reals (the generator's own training images) and held-out reals are report
 tells members from non-members (SecMI, Duan et al. 2023).
 """
 
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
 from sedid.progress import Progress
-from sedid.storage import replacing, write_json
+from sedid.storage import read_json, replacing, write_json
 
 MISTAKES = 12
 """Images of either class kept beside the scores: those the detector was most wrong about."""
@@ -109,6 +109,43 @@ def save_scores(
     arrays |= {f"existing_{name}": values.astype(np.float32) for name, values in (losses or {}).items()}
     with replacing(file) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+
+
+def evaluated(
+    detector: Detector, folder: Path, precision: str, ks: Collection[int]
+) -> dict[str, tuple[Scores, np.ndarray | None]]:
+    """What `evaluate` measured with this very detector, so that another study of the same images need not again.
+
+    Args:
+        precision: of the study; scores of another one are not given.
+        ks: the step sizes it needs.
+
+    Returns:
+        Fingerprint of a set -> the t-errors at every T_SEC of `ks` and the classifier's probabilities; empty if the bundle
+        has no results, or they are of other weights, another classifier, or lack a step size.
+    """
+    file = folder / "sedid" / "results.json"
+    if not file.is_file() or not scores_file(file).is_file():
+        return {}
+    results = read_json(file)
+    protocol = results["protocol"]
+    judged = [(row["k"], row["t_sec"], row["threshold"]) for row in results["nn"].values()]
+    own = [(detector.nn.k, detector.nn.t_sec, detector.nn.threshold)] * len(judged) if detector.nn else []
+    same = protocol["checkpoint_sha256"] == detector.info["checkpoint_sha256"] and judged == own
+    if not same or protocol["config"]["precision"] != precision:
+        return {}
+    with np.load(scores_file(file), allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files}
+    places = [(row, (int(k), int(t_sec))) for row, (k, t_sec) in enumerate(arrays["pairs"]) if k in ks]
+    if {k for _, (k, _) in places} != set(ks):
+        return {}
+    return {
+        about["sha256"]: (
+            {pair: arrays[f"stat_{name}"][row].astype(float) for row, pair in places},
+            arrays[f"nn_{name}"].astype(float) if f"nn_{name}" in arrays else None,
+        )
+        for name, about in protocol["images"].items()
+    }
 
 
 def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:

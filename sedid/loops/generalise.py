@@ -17,7 +17,7 @@ from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, ve
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.loops.checked import audited, check_unused
-from sedid.loops.evaluate import stat_rows, verdict_shares
+from sedid.loops.evaluate import evaluated, stat_rows, verdict_shares
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
@@ -133,7 +133,7 @@ def finding(row: dict[str, Any]) -> str:
 
 
 def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, Any]]:
-    """Score every set, measure, and write generalise.json; returns what is in it.
+    """Score every set that `evaluate` has not, measure, and write generalise.json; returns what is in it.
 
     Raises:
         ValueError: the detector is not calibrated, no generated set is named, a set is given twice, or images were
@@ -164,7 +164,11 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, 
     ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
+    known = evaluated(detector, folder, config.precision, ks)
     for name, (images, _) in read.items():
+        if prints[name] in known:
+            scores[name], probabilities[name] = known[prints[name]]
+            continue
         stage = f"scoring {name}"
         scores[name], probabilities[name] = yield from score(detector, images, ks, config.batch_size, stage)
     rows = []

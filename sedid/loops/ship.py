@@ -50,22 +50,27 @@ GRID = 64
 class ShipConfig:
     """Settings of one shipped detector."""
 
-    run: str  # the run folder of train-ddpm
     detector: str  # the bundle to write
     out: str  # work folder
     data: str  # the images the network was trained on
     heldout: str  # images it never saw, and none that chose its weights
+    run: str = ""  # the run folder of train-ddpm; "" measures the weights the bundle holds
     name: str = ""  # what the data set is called
+    before: str = ""  # the training behind the weights the run started from, in words
+    center_crop: int = 0  # pixels a photograph is cropped to first; 0: what `data` brings by its name
     samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
     calibration: int = 500  # of each class, as the next three
     classifier: int = 1_000
     test: int = 2_000
     sample: int = 0  # images of each class embedded in assets/; 0 leaves the sample as it is
     ks: tuple[int, ...] = (165, 330)  # calibrated; every T_SEC of each
+    classifier_t_sec: int = 990  # at the calibrated k: the paper's best one on two of its three data sets
     sweep_ks: tuple[int, ...] = (55, 110, 165, 245, 330, 495)
-    sweep_test: int = 500  # test images of each class the sweep and the choice of a pair take
-    robustness: int = 100  # test images of each class
-    polarity: int = 200
+    compare_test: int = 1_000  # test images of each class the comparison of methods takes,
+    sweep_test: int = 500  # the sweep and the choice of a pair,
+    robustness: int = 100  # the robustness study,
+    polarity: int = 200  # and that of the polarity
+    members: int = 1_000  # training images set against as many held-out ones
     epochs: int = 10
     classifier_rate: float = 0.01
     methods: tuple[str, ...] = (
@@ -76,7 +81,10 @@ class ShipConfig:
     score_batch: int = 32
     seed: int = 0
     device: str = "auto"
-    precision: str = "fp32"
+    precision: str = "fp32"  # of calibration, classifier and evaluation: the app's own on a CPU
+    bulk_precision: str = (
+        "fp32"  # of generation and of the studies that set methods, pairs or re-saved images side by side
+    )
 
 
 @dataclass(frozen=True)
@@ -121,7 +129,7 @@ def sizes(config: ShipConfig) -> dict[str, int]:
 
 
 def write_splits(config: ShipConfig, out: Path) -> None:
-    """Cut the held-out images, and as many training images as there are test images, and write splits.json last.
+    """Cut the held-out images, draw the members from the training images, and write splits.json last.
 
     Raises:
         ValueError: there are too few.
@@ -129,7 +137,7 @@ def write_splits(config: ShipConfig, out: Path) -> None:
     heldout, members = load_images(config.heldout), load_images(config.data)
     rows = make_splits(len(heldout), sizes(config), config.seed)
     splits = {name: heldout[chosen] for name, chosen in rows.items()}
-    splits["members"] = members[make_splits(len(members), {"members": config.test}, config.seed)["members"]]
+    splits["members"] = members[make_splits(len(members), {"members": config.members}, config.seed)["members"]]
     sources = {name: Path(config.data if name == "members" else config.heldout).name for name in splits}
     manifest = {name: asdict(describe_split(name, sources[name], x, config.seed)) for name, x in splits.items()}
     for name, values in splits.items():
@@ -142,8 +150,9 @@ def export(config: ShipConfig, bundle: Path) -> None:
     """`export_run`, the name of the data set, and the curve of the run's held-out loss (sedid/training.json)."""
     run = Path(config.run)
     training = export_run(run, bundle)["training"] | {"data": config.name or Path(config.data).name}
-    update_info(bundle, training=training, center_crop=crop_of(config.data))
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    training |= {"hours": round(records[-1]["hours"], 2), "before": config.before}
+    update_info(bundle, training=training, center_crop=config.center_crop or crop_of(config.data))
     # a resumed run repeats the records after its last checkpoint: the later ones count
     measured = {record["step"]: record["heldout_loss"] for record in records if record["heldout_loss"] is not None}
     curve = [{"step": step, "heldout_loss": loss} for step, loss in sorted(measured.items())]
@@ -182,7 +191,9 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     """Every stage in order; a generator does nothing until it is driven."""
     out, bundle = Path(config.out), Path(config.detector)
     runtime: dict[str, Any] = {"device": config.device, "precision": config.precision}
+    bulk = runtime | {"precision": config.bulk_precision}
     scoring: dict[str, Any] = {"detector": config.detector, "batch_size": config.score_batch, **runtime}
+    studying = scoring | bulk
     real = {name: str(out / "splits" / f"{name}.npz") for name in (*sizes(config), "members")}
     main, *others = samplers(config)
 
@@ -200,7 +211,8 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         return f"{data_set}[{low}:{min(low + count, int(stop)) if bracket else count}]"
 
     yield "splits", quick(write_splits, config, out)
-    yield "export", quick(export, config, bundle)
+    if config.run:
+        yield "export", quick(export, config, bundle)
     for number, one in enumerate((main, *others)):
         making = GenerateConfig(
             detector=config.detector,
@@ -210,7 +222,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
             steps=one.steps,
             batch_size=config.generate_batch,
             seed=config.seed + number,
-            **runtime,
+            **bulk,
         )
         yield one.folder, generate(making)
     made = {f"{main.sampler}, {main.steps} steps": generated["test"]}
@@ -222,6 +234,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         detector=config.detector,
         real=real["classifier"],
         generated=generated["classifier"],
+        t_sec=config.classifier_t_sec,
         epochs=config.epochs,
         learning_rate=config.classifier_rate,
         batch_size=64,
@@ -239,13 +252,14 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         "epochs": config.epochs,
         "classifier_rate": config.classifier_rate,
     }
-    yield "compare", compare(CompareConfig(**calibration, **test, **compared, **scoring))
+    some: dict[str, Any] = {name: cut(spec, config.compare_test) for name, spec in test.items()}
+    yield "compare", compare(CompareConfig(**calibration, **some, **compared, **studying))
     yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), **scoring))
     few: dict[str, Any] = {name: cut(spec, config.sweep_test) for name, spec in test.items()}
-    yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, **scoring))
-    yield "choose", choose(ChooseConfig(**calibration, **few, ks=config.ks, **scoring))
+    yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, **studying))
+    yield "choose", choose(ChooseConfig(**calibration, **few, ks=config.ks, **studying))
     pair: dict[str, Any] = {"real": real["test"], "generated": generated["test"]}
-    yield "robustness", robustness(RobustnessConfig(**pair, count=config.robustness, **scoring))
+    yield "robustness", robustness(RobustnessConfig(**pair, count=config.robustness, **studying))
     first: dict[str, Any] = {name: cut(spec, config.polarity) for name, spec in pair.items()}
     yield "polarity", polarity(PolarityConfig(**first, detector=config.detector, device=config.device))
     if config.sample:

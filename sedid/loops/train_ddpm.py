@@ -67,7 +67,8 @@ class TrainDDPMConfig:
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """One record of a training run; `heldout_loss` only where it was just measured."""
+    """One record of a training run; `heldout_loss` only where it was just measured, `hours` of wall time so far, over
+    all the sessions the run was continued in."""
 
     step: int
     steps: int
@@ -76,6 +77,7 @@ class TrainProgress:
     images_per_second: float
     eta_seconds: float
     heldout_loss: float | None = None
+    hours: float = 0.0
 
 
 def learning_rate(config: TrainDDPMConfig, step: int) -> float:
@@ -157,7 +159,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     unet = runtime.place(unet).train()
     ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
     optimizer = torch.optim.Adam(unet.parameters(), lr=config.learning_rate)
-    step, best = resume(config, out, unet, ema, optimizer)
+    step, best, spent = resume(config, out, unet, ema, optimizer)
     weights = unet.state_dict(keep_vars=True)  # the parameters themselves: DDP exchanges their storage
     if accelerator.is_main_process:
         write_json(out / "config.json", asdict(config))
@@ -197,7 +199,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
                     with averaged(unet, ema):
                         write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
             if accelerator.is_main_process and (step % config.save_every == 0 or last):
-                save_state(config, out, unet, ema, optimizer, step, best)
+                save_state(config, out, unet, ema, optimizer, step, best, spent + time.monotonic() - began)
             # decided alike in every process: `reduce` waits for all of them
             if step % config.log_every == 0 or last or (evaluated and heldout is not None):
                 mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
@@ -211,6 +213,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
                     speed * config.batch_size,
                     (config.steps - step) / speed,
                     measured,
+                    (spent + time.monotonic() - began) / 3600,
                 )
                 values = asdict(record)
                 if accelerator.is_main_process:
@@ -273,9 +276,16 @@ def keep_best(
 
 
 def save_state(
-    config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: Any, step: int, best: float
+    config: TrainDDPMConfig,
+    out: Path,
+    unet: nn.Module,
+    ema: dict[str, Tensor],
+    optimizer: Any,
+    step: int,
+    best: float,
+    spent: float = 0.0,
 ) -> None:
-    """Write everything `resume` needs, atomically."""
+    """Write everything `resume` needs, atomically; `spent` are the run's seconds of wall time so far."""
     from safetensors.torch import save_file
 
     tensors = {f"weights.{name}": value for name, value in unet.state_dict().items()}
@@ -287,7 +297,7 @@ def save_state(
         save_file(
             {name: value.detach().contiguous() for name, value in tensors.items()},
             temporary,
-            {"step": str(step), "best": str(best), "unet": architecture(unet)},
+            {"step": str(step), "best": str(best), "seconds": str(spent), "unet": architecture(unet)},
         )
 
 
@@ -311,18 +321,18 @@ FREE_ON_RESUME = {
 
 def resume(
     config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
+) -> tuple[int, float, float]:
     """Load the run's last checkpoint in place, if there is one.
 
     Returns:
-        The step to continue with and the best held-out loss so far.
+        The step to continue with, the best held-out loss so far, and the seconds of wall time the run took up to here.
 
     Raises:
         ValueError: the folder holds a run with other settings, or of another architecture, or a damaged checkpoint.
     """
     state = out / "state.safetensors"
     if not state.is_file():
-        return 0, float("inf")
+        return 0, float("inf"), 0.0
     before = read_json(out / "config.json")
     changed = sorted(
         name for name, value in asdict(config).items() if name not in FREE_ON_RESUME and before.get(name) != value
@@ -349,4 +359,4 @@ def resume(
                 key: stored.get_tensor(f"{key}.{name}").to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
             }
             optimizer.state[parameter] = {"step": torch.tensor(float(step))} | moments
-    return step, float(metadata["best"])
+    return step, float(metadata["best"]), float(metadata.get("seconds", 0))

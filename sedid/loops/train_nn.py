@@ -38,8 +38,8 @@ class TrainNNConfig:
     detector: str  # calibrated bundle folder; it receives the classifier
     real: str  # reals for training and validation
     generated: str
-    k: int = 0  # 0 and 0: the detector's calibrated pair
-    t_sec: int = 0
+    k: int = 0  # 0: that of the detector's calibrated pair
+    t_sec: int = 0  # 0: that of the calibrated pair
     input: str = "pair"  # pair, error or both
     validation: float = 0.2  # share of each class kept for choosing the epoch and for calibration
     epochs: int = 20
@@ -150,9 +150,10 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
     detector = load_detector(own_folder(config.detector), config.device, config.precision, config.compile)
     if config.input not in INPUT_CHANNELS:
         raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_CHANNELS)}")
-    if bool(config.k) != bool(config.t_sec) or not (config.k or detector.chosen):
-        raise ValueError("give both k and t_sec, or calibrate the detector first and give neither")
-    k, t_sec = (config.k, config.t_sec) if config.k else detector.chosen or (0, 0)
+    if (config.k and not config.t_sec) or not (config.k or detector.chosen):
+        raise ValueError("give both k and t_sec, or calibrate the detector first and give t_sec alone or neither")
+    own = detector.chosen or (0, 0)
+    k, t_sec = config.k or own[0], config.t_sec or own[1]
     images = {"real": load_images(config.real), "generated": load_images(config.generated)}
     leaks = audited(images["real"], images["generated"])["warning"]
     inputs, splits = {}, {}

@@ -1,0 +1,89 @@
+"""The Markdown tables of several detectors: what stands in a cell is what stands in a results file."""
+
+from pathlib import Path
+
+import pytest
+from bundles import tiny_bundle
+from results import write_evaluation
+
+from sedid import paper
+from sedid.bundle import update_info
+from sedid.card import fill, measured, parameters_of
+from sedid.models import load_unet
+from sedid.storage import read_json, write_json
+from sedid.tables import results_table, summary_table
+
+
+def evaluated(folder: Path, data: str, count: int = 60) -> Path:
+    """A bundle with made-up results."""
+    bundle = tiny_bundle(folder)
+    write_evaluation(bundle / "sedid", count)
+    update_info(bundle, training={"data": data, "step": 1_200, "batch_size": 32, "before": "a start"})
+    return bundle
+
+
+def cells(table: str, row: int) -> list[str]:
+    return [cell.strip() for cell in table.splitlines()[row].strip("|").split("|")]
+
+
+def test_every_detector_stands_beside_the_paper_s_own_data_set(tmp_path: Path) -> None:
+    bundles = [evaluated(tmp_path / "faces", "CelebA, 15,000 faces"), evaluated(tmp_path / "cifar10", "CIFAR-10")]
+    write_json(
+        bundles[0] / "sedid" / "compare.json",
+        {
+            "rows": {
+                "heldout": [{"method": "sedid-stat", "auc": 0.1}, {"method": "sedid-multi-gb ks=165", "auc": 0.876}]
+            }
+        },
+    )
+    table = summary_table(bundles)
+    results = read_json(bundles[0] / "sedid" / "results.json")
+    chosen = next(row for row in results["stat"]["heldout"] if row["chosen"])
+    assert cells(table, 2) == [
+        "faces (CelebA)",
+        "ddpm, 1000 steps",
+        f"{chosen['auc']:.3f} at (165, {chosen['t_sec']})",
+        chosen["polarity"],
+        f"{paper.TABLE_2['stat'][2][0]:.3f}",
+        "0.876",
+        f"{results['nn']['heldout']['auc']:.3f}",
+        f"{paper.TABLE_2['nn'][2][0]:.3f}",
+    ]
+    assert cells(table, 3)[0] == "cifar10 (CIFAR-10)"
+    assert cells(table, 3)[5] == ""
+
+
+def test_the_smallest_rate_needs_a_thousand_reals(tmp_path: Path) -> None:
+    for count, shown in ((60, "n/a"), (1_000, None)):
+        results = read_json(write_evaluation(tmp_path, count)[0])
+        head, first = (cells(results_table(results), row) for row in (0, 2))
+        place = head.index("TPR@0.1 % (held-out)")
+        assert first[place] == (shown or f"{results['stat']['heldout'][0]['tpr_at_01']:.3f}")
+        assert len(head) == len(first)
+
+
+def test_the_set_up_is_told_from_the_files(tmp_path: Path) -> None:
+    bundle = evaluated(tmp_path / "celeba", "CelebA")
+    unet = load_unet(bundle)
+    assert parameters_of(bundle) == sum(value.numel() for value in unet.parameters())
+    text = measured(bundle)
+    assert "| training steps, images a step | 1,200 of 32, after a start | 1,200,000 of 128 |" in text
+    assert "| sampler | ddpm, 1000 steps | ancestral, 1,000 steps |" in text
+
+
+def test_the_blocks_of_a_readme_are_filled_and_nothing_else(tmp_path: Path) -> None:
+    bundle = evaluated(tmp_path / "checkpoints" / "celeba", "CelebA")
+    file = tmp_path / "README.md"
+    file.write_text(
+        "a\n<!-- celeba/results -->\nstale\n<!-- /celeba/results -->\nb\n<!-- all/summary -->\n<!-- /all/summary -->\nc\n"
+    )
+    assert fill(file, bundle) == ["celeba/results", "all/summary"]
+    text = file.read_text()
+    assert "stale" not in text
+    assert [line for line in text.splitlines() if line in ("a", "b", "c")] == ["a", "b", "c"]
+    assert measured(bundle) in text
+    assert summary_table([bundle]) in text
+    assert fill(file, bundle) == ["celeba/results", "all/summary"]
+    assert file.read_text() == text
+    with pytest.raises(FileNotFoundError):
+        measured(tiny_bundle(tmp_path / "unmeasured"))
