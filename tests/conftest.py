@@ -104,6 +104,39 @@ def photo(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
+def context(examples: Path):
+    """What a page of a fake detector is about; a module that wants another one has a fixture of this name."""
+    from fakes import make_detector
+
+    from sedid.ui.context import Context, list_examples
+
+    detector = make_detector()
+    return Context(lambda: detector, list_examples(examples))
+
+
+@pytest.fixture(scope="module")
+def tabs() -> tuple[str, ...]:
+    """Which tabs the page has; a module about one of them names it in a fixture of its own."""
+    from sedid import ui
+
+    return ui.TABS
+
+
+@pytest.fixture(scope="module")
+def url(context, tabs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of the page, served for a module."""
+    from browsing import served
+
+    from sedid import ui
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        patch.setattr(ui, "TABS", tabs)
+        with served(context) as address:
+            yield address
+
+
+@pytest.fixture(scope="module")
 def browser():
     from browsing import CHROMIUM
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,21 +9,6 @@ from browsing import WAIT, score, served, set_k, wait_for_t_sec
 from fakes import make_detector
 
 from sedid.ui.context import Context, list_examples
-
-
-@pytest.fixture(scope="module")
-def context(examples: Path) -> Context:
-    detector = make_detector()
-    return Context(lambda: detector, list_examples(examples))
-
-
-@pytest.fixture(scope="module")
-def url(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        with served(context) as address:
-            yield address
-
 
 # --- the API ---------------------------------------------------------------------------------------------------
 

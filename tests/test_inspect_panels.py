@@ -3,7 +3,6 @@
 import html as escaping
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,18 +11,17 @@ from typing import Any
 import gradio as gr
 import numpy as np
 import pytest
-from browsing import served, wait_for_t_sec
+from browsing import wait_for_t_sec
 from fakes import make_detector, make_image
 from PIL import Image
 
-from sedid import ui
 from sedid.casereport import pixel_hash
 from sedid.filefacts import file_facts
 from sedid.patches import plan, score_patches
 from sedid.stability import check
 from sedid.ui import access, evidence, facts_panel, patch_panel, stability_panel
 from sedid.ui.case_panel import file_name
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
 from sedid.ui.inspect_events import Inspector, Parts, Visit
 from sedid.ui.inspect_view import Shown
 from sedid.ui.menu import DEFAULT
@@ -192,18 +190,8 @@ def test_a_check_goes_with_what_it_was_about(checker: Checker, shown: Shown) -> 
 
 
 @pytest.fixture(scope="module")
-def context(examples: Path) -> Context:
-    detector = make_detector()
-    return Context(lambda: detector, list_examples(examples))
-
-
-@pytest.fixture(scope="module")
-def url(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        patch.setattr(ui, "TABS", ("inspect",))
-        with served(context) as address:
-            yield address
+def tabs() -> tuple[str, ...]:
+    return ("inspect",)
 
 
 def upload(page, photo: Path) -> None:

@@ -2,24 +2,21 @@
 
 import base64
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
 import numpy as np
 import pytest
-from browsing import score, served, wait_for_t_sec
+from browsing import score, wait_for_t_sec
 from fakes import make_detector, make_image
 from PIL import Image
 
-from sedid import ui
 from sedid.detectors import Detector
 from sedid.perturb import FAMILIES, NONE, perturb, perturbation
 from sedid.progress import finish
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
 from sedid.ui.inspect_events import Inspector, Parts, Visit
 from sedid.ui.inspect_view import Shown
 from sedid.ui.menu import DEFAULT
@@ -198,18 +195,8 @@ def test_taking_a_version_over_costs_no_evaluation_and_says_so(resaver: Resaver)
 
 
 @pytest.fixture(scope="module")
-def context(examples: Path) -> Context:
-    detector = make_detector()
-    return Context(lambda: detector, list_examples(examples))
-
-
-@pytest.fixture(scope="module")
-def url(context: Context, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
-        patch.setattr(ui, "TABS", ("inspect",))
-        with served(context) as address:
-            yield address
+def tabs() -> tuple[str, ...]:
+    return ("inspect",)
 
 
 def unfold(page) -> None:
