@@ -15,6 +15,7 @@ from sedid.tables import (
     setup_table,
     studies,
     summary_table,
+    trials_table,
     verdict_table,
 )
 
@@ -55,7 +56,8 @@ def parameters_of(folder: Path) -> int:
 def fill(file: Path, folder: Path) -> list[str]:
     """Write a bundle's results between their markers in a Markdown file: `<!-- NAME/results -->` and
     `<!-- /NAME/results -->`, where NAME is the bundle folder's and other names than "results" are those of studies.
-    Between those of `all/summary` comes the table of all evaluated bundles beside it.
+    Between those of `all/summary` comes the table of all evaluated bundles beside it, between those of `all/trials`
+    the one of trials.json beside them.
 
     Returns:
         The names of the blocks that were found.
@@ -66,7 +68,10 @@ def fill(file: Path, folder: Path) -> list[str]:
     whole, found, own = file.read_text(encoding="utf-8"), [], folder.resolve()
     beside = sorted(result.parents[1] for result in own.parent.glob("*/sedid/results.json"))
     blocks = {f"{own.name}/{block}": text for block, text in {"results": measured(folder), **studies(folder)}.items()}
-    for name, text in (blocks | {"all/summary": summary_table(beside)}).items():
+    blocks |= {"all/summary": summary_table(beside)}
+    trials = own.parent / "trials.json"
+    blocks |= {"all/trials": trials_table(read_json(trials))} if trials.is_file() else {}
+    for name, text in blocks.items():
         marked = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- /{re.escape(name)} -->", re.DOTALL)
         filled = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
         whole, count = marked.subn(lambda _, filled=filled: filled, whole)  # type: ignore[misc]

@@ -277,6 +277,29 @@ def training_table(found: dict[str, Any]) -> str:
     return _table(["step", "held-out loss"], rows)
 
 
+def trials_table(found: dict[str, Any]) -> str:
+    """trials.json: the held-out losses of short trainings that differ in one setting, the best one of each bold.
+
+    Args:
+        found: what `loops.trials` wrote.
+    """
+    settings, trials = found["settings"], found["trials"]
+    losses = {"weighted_loss": f"min-SNR weighted (gamma {settings['gamma']:g})", "loss": "plain"}
+    best = {name: min(trial[name] for trial in trials) for name in losses}
+    rows = [
+        [trial["changes"]]
+        + [f"**{trial[name]:.5f}**" if trial[name] == best[name] else f"{trial[name]:.5f}" for name in losses]
+        + [f"{trial['loss_by_band'][-1]:.5f}"]
+        for trial in trials
+    ]
+    common = ", ".join(f"{name} {settings[name]:g}" for name in ("batch_size", "learning_rate", "min_snr_gamma"))
+    table = _table(["changed", *(f"held-out loss, {name}" for name in losses.values()), "plain, last fifth of t"], rows)
+    return (
+        f"{settings['images']:,} training images each, from the same weights ({settings['start']}), on {settings['data']}; "
+        f"otherwise {common}.\n\n{table}"
+    )
+
+
 def quality_table(found: dict[str, Any]) -> str:
     """quality.json: how far each sampler's images are from real ones.
 

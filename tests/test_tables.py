@@ -11,7 +11,7 @@ from sedid.bundle import update_info
 from sedid.card import fill, measured, parameters_of
 from sedid.models import load_unet
 from sedid.storage import read_json, write_json
-from sedid.tables import results_table, summary_table
+from sedid.tables import results_table, summary_table, trials_table
 
 
 def evaluated(folder: Path, data: str, count: int = 60) -> Path:
@@ -69,6 +69,24 @@ def test_the_set_up_is_told_from_the_files(tmp_path: Path) -> None:
     text = measured(bundle)
     assert "| training steps, images a step | 1,200 of 32, after a start | 1,200,000 of 128 |" in text
     assert "| sampler | ddpm, 1000 steps | ancestral, 1,000 steps |" in text
+
+
+def test_the_best_of_the_trials_is_bold(tmp_path: Path) -> None:
+    settings = {"images": 3_200, "start": "cifar10", "data": "a.zip[0:60]", "batch_size": 32, "learning_rate": 2e-4}
+    trials = [
+        {"changes": name, "weighted_loss": weighted, "loss": plain, "loss_by_band": [plain, 0.0004]}
+        for name, weighted, plain in (("learning_rate=1e-4", 0.01666, 0.0354), ("batch_size=64", 0.0167, 0.0353))
+    ]
+    found = {"settings": settings | {"min_snr_gamma": 5.0, "gamma": 5.0}, "trials": trials}
+    table = trials_table(found).split("\n\n")[1]
+    assert cells(table, 2) == ["learning_rate=1e-4", "**0.01666**", "0.03540", "0.00040"]
+    assert cells(table, 3) == ["batch_size=64", "0.01670", "**0.03530**", "0.00040"]
+    bundle = evaluated(tmp_path / "celeba", "CelebA")
+    write_json(tmp_path / "trials.json", found)
+    file = tmp_path / "README.md"
+    file.write_text("<!-- all/trials -->\n<!-- /all/trials -->\n")
+    assert fill(file, bundle) == ["all/trials"]
+    assert trials_table(found) in file.read_text()
 
 
 def test_the_blocks_of_a_readme_are_filled_and_nothing_else(tmp_path: Path) -> None:
