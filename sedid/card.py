@@ -104,7 +104,7 @@ def write_card(folder: Path) -> None:
         "",
         "## Training",
         "",
-        *[f"- {name}: {value}" for name, value in training.items()],
+        *[f"- {name}: {value}" for name, value in training.items() if value not in ("", [], 0)],  # what was not used
         "",
         "## Calibration",
         "",

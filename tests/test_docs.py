@@ -84,7 +84,9 @@ def test_commands_and_their_settings_exist(file: Path) -> None:
         if "..." in words or not (settings or preset):
             continue
         if name in LOOPS:
-            resolve_loop(name, *preset, settings=settings)  # raises, naming what is unknown or missing
+            recipes = [ROOT / recipe for recipe in settings_in(words, "--config")]
+            # raises, naming what is unknown or missing
+            resolve_loop(name, *(preset or [""]), *recipes, settings=settings)
         else:
             settings_of(words[0], 1.0, "", "", "", settings)
 

@@ -151,7 +151,7 @@ def export(config: ShipConfig, bundle: Path) -> None:
     run = Path(config.run)
     training = export_run(run, bundle)["training"] | {"data": config.name or Path(config.data).name}
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    training |= {"hours": round(records[-1]["hours"], 2), "before": config.before}
+    training |= {"hours": round(records[-1].get("hours", 0.0), 2), "before": config.before}
     update_info(bundle, training=training, center_crop=config.center_crop or crop_of(config.data))
     # a resumed run repeats the records after its last checkpoint: the later ones count
     measured = {record["step"]: record["heldout_loss"] for record in records if record["heldout_loss"] is not None}
