@@ -34,6 +34,28 @@ def test_results_are_found_where_runs_leave_them(runs: Path) -> None:
     assert results.find_results("results.json", runs / "none") == {}
 
 
+def test_a_bundle_that_is_the_app_s_own_is_listed_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = runs / "checkpoints" / "mine"
+    write_evaluation(mine / "sedid")
+    write_evaluation(runs / "checkpoints" / "nothing-shipped" / "sedid")
+    for own, first in ((mine, "mine"), (runs / "checkpoints" / "nothing-shipped", "nothing-shipped (shipped)")):
+        monkeypatch.setenv("SEDID_DETECTOR", str(own / ".." / own.name))  # the same folder by another path
+        found = list(results.find_results("results.json"))
+        assert found[0] == first
+        assert sorted(found) == ["mine", "my-run", "nothing-shipped (shipped)"]
+
+
+def test_bundles_of_one_name_are_all_listed(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folders = [runs / "elsewhere" / "my-run", runs / "checkpoints" / "my-run", runs / "my-run" / "bundle"]
+    for folder in folders:
+        write_evaluation(folder / "sedid")
+    monkeypatch.setenv("SEDID_DETECTOR", str(folders[0]))
+    names = ["my-run", "my-run (checkpoints)", "my-run (runs)"]
+    assert results.find_results("results.json") == {
+        name: folder / "sedid" / "results.json" for name, folder in zip(names, folders, strict=True)
+    }
+
+
 def test_only_what_is_offered_can_be_opened(runs: Path) -> None:
     inside = str(runs / "my-run" / "bundle" / "sedid" / "results.json")
     assert evaluate_tab.show(inside, "heldout", None, None, "") == (evaluate_tab.EMPTY, "")

@@ -32,16 +32,25 @@ def find_results(name: str, runs: Path | None = None) -> dict[str, Path]:
         runs: the runs folder; default: `runs_folder`.
     """
     own = os.environ.get("SEDID_DETECTOR")
-    bundles = [(Path(own).name, Path(own))] if own else []
-    bundles.append((f"{SHIPPED.name} (shipped)", SHIPPED))
-    bundles += [(folder.name, folder) for folder in sorted(SHIPPED.parent.glob("*")) if folder != SHIPPED]
-    files = {label: folder / "sedid" / name for label, folder in bundles}
-    found = {label: file for label, file in files.items() if file.is_file()}
     runs = runs_folder() if runs is None else runs
+    shipped = (f"{SHIPPED.name} (shipped)", "shipped", SHIPPED / "sedid" / name)
+    places = [shipped] if own and Path(own).resolve() == SHIPPED.resolve() else []
+    places += [(Path(own).name, "own", Path(own) / "sedid" / name)] if own else []
+    places.append(shipped)
+    places += [
+        (folder.name, "checkpoints", folder / "sedid" / name)
+        for folder in sorted(SHIPPED.parent.glob("*"))
+        if folder != SHIPPED
+    ]
     for folder in sorted(runs.iterdir()) if runs.is_dir() else []:
-        file = results_file(folder, name)
-        if file is not None:
-            found.setdefault(folder.name, file)
+        if (file := results_file(folder, name)) is not None:
+            places.append((folder.name, "runs", file))
+    found: dict[str, Path] = {}
+    seen = set()
+    for label, where, file in places:
+        if file.is_file() and file.resolve() not in seen:  # the app's own detector may be one of the others
+            seen.add(file.resolve())
+            found[label if label not in found else f"{label} ({where})"] = file
     return found
 
 
