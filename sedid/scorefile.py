@@ -19,6 +19,7 @@ from sedid.images import ImageError
 from sedid.judging import judge_in_batches
 from sedid.progress import Meter, Progress
 from sedid.sources import Item
+from sedid.storage import space_for
 
 COLUMNS = (
     *("path", "index", "stat_score", "stat_verdict", "nn_probability", "nn_verdict"),
@@ -86,7 +87,7 @@ def score_files(
     failed = done = 0
     items = iter_items(specs, detector.size, detector.center_crop)
     # a file name that is not UTF-8 is written with escapes rather than ending the run
-    with written.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    with space_for(out), written.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         while read := list(islice(items, batch_size * processes.count())):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundles import pictures, shared_bundle
+from bundles import pictures, shared_bundle, shared_detector
 from conftest import save_tiny_bundle
 from image_files import encoded
 from light_jobs import wait_for
@@ -24,6 +24,7 @@ from sedid.loops.generate import GenerateConfig, generate
 from sedid.loops.nn_state import save_state as save_nn_state
 from sedid.loops.train_ddpm import keep_best, save_state
 from sedid.progress import finish
+from sedid.scorefile import score_files
 from sedid.storage import replacing, write_json
 from sedid.ui import train_tab, train_view
 
@@ -246,6 +247,14 @@ def test_a_full_disk_leaves_detector_json_and_a_generated_set_to_go_on_with(
     finish(generate(config))
     with np.load(tmp_path / "set" / "images.npz", allow_pickle=False) as stored:
         assert stored["images"].shape == (4, 32, 32, 3)
+
+
+def test_a_full_disk_is_named_where_images_are_scored(images: dict[str, Path], tmp_path: Path) -> None:
+    out = tmp_path / "scores.csv"
+    out.write_text("an earlier table")
+    with full_disk(100), pytest.raises(OSError, match=f"No space left on the disk to write {out}; what was there"):
+        finish(score_files(shared_detector(), [str(images["good.npz"])], out))
+    assert out.read_text() == "an earlier table"
 
 
 def test_the_page_says_the_same_of_settings_and_of_data(runs: Path, images: dict[str, Path], tiny_bundle: Path) -> None:
