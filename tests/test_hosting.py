@@ -1,6 +1,7 @@
 """What a Space and a private server need: the front matter, file sizes, the lent GPU, a reverse proxy. Mostly no server."""
 
 import importlib
+import os
 import pickle
 import re
 import subprocess
@@ -160,3 +161,22 @@ def test_elsewhere_nothing_of_it_is_there(monkeypatch: pytest.MonkeyPatch, value
     assert gpu.lender() is None
     assert type(gpu.load(shared_bundle())) is Detector
     assert "spaces" not in (ROOT / "requirements.txt").read_text()
+
+
+def test_the_folder_named_for_uploads_need_not_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sedid import ui
+
+    below = tmp_path / "not" / "yet"
+    served: list[Path] = []
+
+    def stop(_: object) -> Context:
+        served.append(Path(os.environ["GRADIO_TEMP_DIR"]).parent)
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(below))
+    monkeypatch.setattr(ui, "make_context", stop)
+    monkeypatch.setattr(ui.signal, "signal", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        ui.launch()
+    assert served == [below]
+    assert list(below.iterdir()) == []

@@ -77,7 +77,10 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
     if os.environ.get("SPACE_ID"):  # only the Space's own proxy reaches the app there, and it names the visitor
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go with the app
-    with tempfile.TemporaryDirectory(prefix="sedid-", dir=os.environ.get("GRADIO_TEMP_DIR")) as uploads:
+    below = os.environ.get("GRADIO_TEMP_DIR")
+    if below:
+        Path(below).mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sedid-", dir=below) as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
         from sedid.ui import door
 
