@@ -11,7 +11,7 @@ from sedid.bundle import update_info
 from sedid.card import fill, measured, parameters_of
 from sedid.models import load_unet
 from sedid.storage import read_json, write_json
-from sedid.tables import results_table, summary_table, trials_table
+from sedid.tables import results_table, summary_table, t_secs_table, trials_table
 
 
 def evaluated(folder: Path, data: str, count: int = 60) -> Path:
@@ -69,6 +69,27 @@ def test_the_set_up_is_told_from_the_files(tmp_path: Path) -> None:
     text = measured(bundle)
     assert "| training steps, images a step | 1,200 of 32, after a start | 1,200,000 of 128 |" in text
     assert "| sampler | ddpm, 1000 steps | ancestral, 1,000 steps |" in text
+
+
+def test_every_sampler_stands_beside_the_paper_s_along_t_sec() -> None:
+    def pairs(*aucs: float) -> list[dict[str, float]]:
+        of_k = [
+            {"k": 165, "t_sec": t_sec, "auc_paper_polarity": auc} for t_sec, auc in zip((165, 990), aucs, strict=True)
+        ]
+        return [*of_k, {"k": 330, "t_sec": 330, "auc_paper_polarity": 0.9}]
+
+    rows = [
+        {"set": "ddpm, 1000 steps", "relation": "other sampler", "pairs": pairs(0.54, 0.86)},
+        {"set": "ddim, 50 steps", "relation": "same sampler", "pairs": pairs(0.59, 0.35)},
+        {"set": "member reals", "relation": "member reals", "pairs": pairs(0.5, 0.5)},
+    ]
+    table = t_secs_table({"rows": rows, "protocol": {"config": {"detector": "celeba"}}})
+    assert cells(table, 0) == ["set", "T_SEC 165", "T_SEC 990"]
+    assert cells(table, 2) == ["ddpm, 1000 steps", "0.540", "0.860"]
+    assert cells(table, 3) == ["ddim, 50 steps", "0.590", "0.350"]
+    published = [f"{paper.TABLE_1[t_sec][2][0]:.3f}" for t_sec in (165, 990)]
+    assert cells(table, 4) == ["paper, CelebA, ancestral, 1,000 steps", *published]
+    assert len(table.splitlines()) == 5
 
 
 def test_the_best_of_the_trials_is_bold(tmp_path: Path) -> None:

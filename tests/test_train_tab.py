@@ -82,6 +82,8 @@ def test_a_job_in_words(tmp_path: Path) -> None:
     failed = train_view.state_html(a_job(tmp_path, state="failed", error="<b> no luck"), [])
     assert "&lt;b&gt; no luck" in failed
     assert 'role="alert"' in failed
+    whole = train_view.state_html(a_job(tmp_path, state="failed", error="a.png is damaged."), [])
+    assert ">A.png is damaged. The log below" in whole
     assert "not finite" in train_view.state_html(a_job(tmp_path), records(float("nan")))
     assert "Waits for its turn" in train_view.state_html(a_job(tmp_path, state="queued", began=None), [])
     assert "Resume goes on" in train_view.state_html(a_job(tmp_path, state="stopped"), [])

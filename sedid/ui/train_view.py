@@ -72,7 +72,7 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
         parts.append("<p>Waits for its turn: one job runs at a time.</p>")
     if job.state == "failed":
         parts.append(
-            f'<p class="sed-warn" role="alert">{text(job.error[:1].upper() + job.error[1:])}. The log below says more.</p>'
+            f'<p class="sed-warn" role="alert">{text(job.error[:1].upper() + job.error[1:].rstrip("."))}. The log below says more.</p>'
         )
     if job.state == "stopped":
         parts.append('<p class="sed-note">Stopped. Resume goes on from the last checkpoint.</p>')
