@@ -117,11 +117,13 @@ def test_opens_with_an_example_already_analysed(page) -> None:
 def test_t_sec_moves_by_keyboard_without_the_network(page, context: Context) -> None:
     wait_for_t_sec(page, 330)
     before, calls = score(page), evaluations(context)
+    of_nn = page.locator("[data-verdict=nn] .sed-score").inner_text()
     page.locator("#t-sec input[type=range]").focus()
     page.keyboard.press("ArrowRight")
     wait_for_t_sec(page, 495)
     assert score(page) != before
-    assert "not calibrated at k = 165, T_SEC = 495" in page.locator("[data-verdict=nn]").inner_text()
+    assert "at its own T_SEC 330" in page.locator("[data-verdict=nn] header").inner_text()
+    assert page.locator("[data-verdict=nn] .sed-score").inner_text() == of_nn
     assert evaluations(context) == calls
     page.wait_for_url(re.compile("t_sec=495"))
 
