@@ -1,6 +1,6 @@
 """`python -m sedid`."""
 
-from sedid.cli import app
+from sedid.cli import main
 
 if __name__ == "__main__":
-    app(prog_name="python -m sedid")
+    main("python -m sedid")

@@ -10,7 +10,7 @@ import numpy as np
 from sedid.resulthtml import facts, leaks, made_by, table
 from sedid.storage import read_json
 from sedid.svg import SHARES, Axis, Line, line_chart, round_ticks
-from sedid.sweephtml import WRITTEN_FROM
+from sedid.sweephtml import HEAT, WRITTEN_FROM
 from sedid.tables import cell
 
 STYLE = """
@@ -133,8 +133,8 @@ def grid(result: dict[str, Any]) -> str:
 
 
 def _cell(row: dict[str, Any], low: float, high: float, chosen: bool) -> str:
-    heat = 6 + 94 * (row["cv_auc"] - low) / ((high - low) or 1)
-    styles = ["sed-go res-cell", *(["res-high"] if heat > 62 else []), *(["res-calibrated"] if chosen else [])]
+    heat = HEAT * (row["cv_auc"] - low) / ((high - low) or 1)
+    styles = ["sed-go res-cell", *(["res-calibrated"] if chosen else [])]
     styles += ["res-narrow"] if row["k"] < 100 else []
     words = f"{pair_words(row)}: cross-validated AUC {row['cv_auc']:.3f}, {row['evaluations']} evaluations, worth {row['worth']:.3f}"
     written = "" if row["k"] < WRITTEN_FROM else f"{row['cv_auc']:.2f}".removeprefix("0")

@@ -330,3 +330,14 @@ def run_loop(
 
 for _name, _about in LOOPS.items():
     add_loop(_name, _about)
+
+
+def main(prog_name: str = "sedid") -> None:
+    """Run the command line; one process of several ends as `processes.end` says."""
+    from sedid import processes
+
+    try:
+        app(prog_name=prog_name)
+    except SystemExit as stop:
+        processes.end(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+        raise

@@ -192,7 +192,7 @@ def test_the_page_shows_every_part(made: dict, tmp_path: Path) -> None:
     chosen = result["choice"]["chosen"]
     assert f"<b>k = {chosen['k']}, T_SEC = {chosen['t_sec']}</b>" in html
     assert html.count("data-t=") == len(result["choice"]["candidates"])
-    assert html.count("res-cell res-high res-calibrated") + html.count("res-cell res-calibrated") == 1
+    assert html.count("res-cell res-calibrated") == 1
     assert html.count("<svg") == 1 + 3 + 3
     assert "nan" not in html.replace("dominan", "")
     assert "7\u00a0%" in html

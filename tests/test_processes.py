@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 RUN = r"""
 import json, os, signal, sys, torch
 from pathlib import Path
+from sedid import processes
 from sedid.cli import app
 from sedid.presets import resolve_loop
 torch.set_num_threads(1)
@@ -52,6 +53,7 @@ for name, kill_at, arguments in json.loads(Path(sys.argv[1]).read_text()):
     except (OSError, ValueError) as error:
         answers.append([type(error).__name__, str(error)])
 Path(sys.argv[2], f"answers-{rank}.json").write_text(json.dumps(answers))
+processes.end(0)
 """
 Task = tuple[str, int, list[str]]  # command, record at which the second process is killed, settings
 

@@ -159,7 +159,8 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     unet = runtime.place(unet).train()
     ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
     optimizer = torch.optim.Adam(unet.parameters(), lr=config.learning_rate)
-    step, best, spent = resume(config, out, unet, ema, optimizer)
+    step, best = resume(config, out, unet, ema, optimizer)
+    spent = seconds_spent(out, step)
     weights = unet.state_dict(keep_vars=True)  # the parameters themselves: DDP exchanges their storage
     if accelerator.is_main_process:
         write_json(out / "config.json", asdict(config))
@@ -199,7 +200,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
                     with averaged(unet, ema):
                         write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
             if accelerator.is_main_process and (step % config.save_every == 0 or last):
-                save_state(config, out, unet, ema, optimizer, step, best, spent + time.monotonic() - began)
+                save_state(config, out, unet, ema, optimizer, step, best)
             # decided alike in every process: `reduce` waits for all of them
             if step % config.log_every == 0 or last or (evaluated and heldout is not None):
                 mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
@@ -221,6 +222,13 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
                         log.write(json.dumps(values) + "\n")
                 track({name: values[name] for name in ("loss", "learning_rate", "heldout_loss")}, step)
                 yield record
+
+
+def seconds_spent(out: Path, step: int) -> float:
+    """The wall time a run took up to a step, by its records: the checkpoints of equal runs are equal byte for byte."""
+    file = out / "metrics.jsonl"
+    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
+    return max((3600 * record.get("hours", 0.0) for record in records if record["step"] <= step), default=0.0)
 
 
 def seeded_unet(config: TrainDDPMConfig) -> nn.Module:
@@ -283,9 +291,8 @@ def save_state(
     optimizer: Any,
     step: int,
     best: float,
-    spent: float = 0.0,
 ) -> None:
-    """Write everything `resume` needs, atomically; `spent` are the run's seconds of wall time so far."""
+    """Write everything `resume` needs, atomically."""
     from safetensors.torch import save_file
 
     tensors = {f"weights.{name}": value for name, value in unet.state_dict().items()}
@@ -297,7 +304,7 @@ def save_state(
         save_file(
             {name: value.detach().contiguous() for name, value in tensors.items()},
             temporary,
-            {"step": str(step), "best": str(best), "seconds": str(spent), "unet": architecture(unet)},
+            {"step": str(step), "best": str(best), "unet": architecture(unet)},
         )
 
 
@@ -321,18 +328,18 @@ FREE_ON_RESUME = {
 
 def resume(
     config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> tuple[int, float, float]:
+) -> tuple[int, float]:
     """Load the run's last checkpoint in place, if there is one.
 
     Returns:
-        The step to continue with, the best held-out loss so far, and the seconds of wall time the run took up to here.
+        The step to continue with and the best held-out loss so far.
 
     Raises:
         ValueError: the folder holds a run with other settings, or of another architecture, or a damaged checkpoint.
     """
     state = out / "state.safetensors"
     if not state.is_file():
-        return 0, float("inf"), 0.0
+        return 0, float("inf")
     before = read_json(out / "config.json")
     changed = sorted(
         name for name, value in asdict(config).items() if name not in FREE_ON_RESUME and before.get(name) != value
@@ -359,4 +366,4 @@ def resume(
                 key: stored.get_tensor(f"{key}.{name}").to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
             }
             optimizer.state[parameter] = {"step": torch.tensor(float(step))} | moments
-    return step, float(metadata["best"]), float(metadata.get("seconds", 0))
+    return step, float(metadata["best"])
