@@ -85,6 +85,11 @@ def test_scores_of_another_detector_are_not_taken(measured_bundle: tuple[Path, G
     assert evaluated(own, bundle, "fp32", [K, 330]) == {}
     assert evaluated(replace(own, info=own.info | {"checkpoint_sha256": "other"}), bundle, "fp32", [K]) == {}
     assert evaluated(replace(own, nn=replace(own.nn, threshold=0.41)), bundle, "fp32", [K]) == {}
+    results = read_json(bundle / "sedid" / "results.json")
+    write_json(bundle / "sedid" / "results.json", results | {"nn": {}})  # measured before there was a classifier
+    assert evaluated(own, bundle, "fp32", [K]) == {}
+    assert len(evaluated(replace(own, nn=None), bundle, "fp32", [K])) == 3
+    write_json(bundle / "sedid" / "results.json", results)
     (bundle / "sedid" / "results-scores.npz").unlink()
     assert evaluated(own, bundle, "fp32", [K]) == {}
 

@@ -130,7 +130,7 @@ def evaluated(
     results = read_json(file)
     protocol = results["protocol"]
     judged = [(row["k"], row["t_sec"], row["threshold"]) for row in results["nn"].values()]
-    own = [(detector.nn.k, detector.nn.t_sec, detector.nn.threshold)] * len(judged) if detector.nn else []
+    own = [(detector.nn.k, detector.nn.t_sec, detector.nn.threshold)] * max(1, len(judged)) if detector.nn else []
     same = protocol["checkpoint_sha256"] == detector.info["checkpoint_sha256"] and judged == own
     if not same or protocol["config"]["precision"] != precision:
         return {}

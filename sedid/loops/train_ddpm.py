@@ -284,13 +284,7 @@ def keep_best(
 
 
 def save_state(
-    config: TrainDDPMConfig,
-    out: Path,
-    unet: nn.Module,
-    ema: dict[str, Tensor],
-    optimizer: Any,
-    step: int,
-    best: float,
+    config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: Any, step: int, best: float
 ) -> None:
     """Write everything `resume` needs, atomically."""
     from safetensors.torch import save_file
