@@ -321,7 +321,7 @@ def _calibrated(info: dict[str, Any], schedule: NoiseSchedule) -> dict[str, Any]
     if chosen is not None and chosen not in stat:
         raise ValueError(f"the chosen pair {chosen} is not among the calibrated ones")
     crop = info.get("center_crop")
-    if crop is not None and (type(crop) is not int or crop < 1):
-        raise ValueError(f"center_crop must be a number of pixels, not {crop!r}")
+    if crop is not None and not (type(crop) in (int, float) and (0 < crop <= 1 or crop == crop // 1 > 1)):
+        raise ValueError(f"center_crop must be a number of pixels, or a share of at most 1, not {crop!r}")
     nn_calibration = _calibration(NNCalibration, info["nn"]["calibration"], schedule) if "nn" in info else None
     return {"center_crop": crop, "stat": stat, "chosen": chosen, "nn": nn_calibration, "info": info}

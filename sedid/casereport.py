@@ -224,7 +224,8 @@ def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, st
     )
     seen = dict(PREPROCESSING) | (detector.info.get("preprocessing") or {})
     if detector.center_crop:
-        seen["crop"] = f"centre {detector.center_crop}"
+        crop = detector.center_crop
+        seen["crop"] = f"centre {crop:g} px" if crop > 1 else f"centre {crop:.1%} of the shorter side"
     rows = [
         ("Detector", detector.name),
         ("Checkpoint, SHA-256", detector.info.get("checkpoint_sha256", "not stated by this detector")),

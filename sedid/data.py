@@ -65,7 +65,7 @@ class Split:
     fingerprint: str  # of the images, in order
 
 
-def load_images(spec: str | Path, size: int = SIZE, center_crop: int | None = None) -> np.ndarray:
+def load_images(spec: str | Path, size: int = SIZE, center_crop: float | None = None) -> np.ndarray:
     """Read a whole data set, every image through `images.prepare`.
 
     Args:
@@ -84,7 +84,7 @@ def load_images(spec: str | Path, size: int = SIZE, center_crop: int | None = No
 
 
 def load_with_files(
-    spec: str | Path, size: int = SIZE, center_crop: int | None = None
+    spec: str | Path, size: int = SIZE, center_crop: float | None = None
 ) -> tuple[np.ndarray, list[FileFacts] | None]:
     """`load_images`, and one FileFacts an image where the images are files of their own (None for arrays)."""
     source, start, stop = _opened(str(spec), size, center_crop)
@@ -98,7 +98,7 @@ def load_with_files(
     return images, known if len(known) == len(files) else None
 
 
-def iter_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: int | None = None) -> Iterator[Item]:
+def iter_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: float | None = None) -> Iterator[Item]:
     """Read many data sets one image at a time; what cannot be read is yielded as its error, and the run goes on.
 
     Yields:
@@ -113,7 +113,7 @@ def iter_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: int |
             yield str(spec), 0, error
 
 
-def count_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: int | None = None) -> int:
+def count_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: float | None = None) -> int:
     """How many items `iter_items` will yield (a set that breaks off in its middle yields fewer)."""
     total = 0
     for spec in specs:
@@ -176,7 +176,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("SEDID_DATA") or Path.home() / ".cache" / "sedid")
 
 
-def _opened(spec: str, size: int, crop: int | None) -> tuple[Source, int, int]:
+def _opened(spec: str, size: int, crop: float | None) -> tuple[Source, int, int]:
     """Open a data set and check its slice against its length."""
     try:
         exists = Path(spec).exists()
@@ -197,7 +197,7 @@ def _opened(spec: str, size: int, crop: int | None) -> tuple[Source, int, int]:
     return source, start, stop
 
 
-def _open_source(spec: str, size: int, crop: int | None) -> Source:
+def _open_source(spec: str, size: int, crop: float | None) -> Source:
     name, _, part = spec.partition(":")
     if spec in NAMES:
         if name == "sample":
@@ -219,7 +219,7 @@ def _open_source(spec: str, size: int, crop: int | None) -> Source:
     return Source(1, partial(read_files, [path.name], lambda _: path, str(path.parent), size, crop))
 
 
-def _cifar10(spec: str, size: int, crop: int | None) -> Source:
+def _cifar10(spec: str, size: int, crop: float | None) -> Source:
     def fetch() -> np.ndarray:
         from torchvision.datasets import CIFAR10
 
@@ -251,7 +251,7 @@ def _celeba(part: str, size: int) -> Source:
     )
 
 
-def _tiny_imagenet(part: str, size: int, crop: int | None) -> Source:
+def _tiny_imagenet(part: str, size: int, crop: float | None) -> Source:
     path = cache_folder() / "tiny-imagenet-200.zip"
     if not path.is_file():
         _fetched("tiny-imagenet", path, lambda: _download(TINY_URL, path, TINY_BYTES, TINY_MD5))

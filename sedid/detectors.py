@@ -201,7 +201,7 @@ class Detector:
     runtime: Runtime
     name: str
     size: int = 32
-    center_crop: int | None = None
+    center_crop: float | None = None
     stat: dict[tuple[int, int], Calibration] = field(default_factory=dict)
     chosen: tuple[int, int] | None = None
     network: nn.Module | None = None

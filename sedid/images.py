@@ -105,7 +105,19 @@ def read_image(source: Path | bytes, name: str | None = None) -> Picture:
     return Picture(upright, tuple(notes), file_format, len(data))
 
 
-def prepare(image: Image.Image, size: int = SIZE, center_crop: int | None = None) -> np.ndarray:
+def crop_side(width: int, height: int, center_crop: float | None) -> int:
+    """The side of the centre square `prepare` cuts out of a picture, pixels.
+
+    Args:
+        center_crop: pixels; or, up to 1, the share of the shorter side, which frames pictures of any size alike; None for
+            the largest square.
+    """
+    if center_crop is None or center_crop > 1:
+        return int(center_crop or min(width, height))
+    return max(1, round(center_crop * min(width, height)))
+
+
+def prepare(image: Image.Image, size: int = SIZE, center_crop: float | None = None) -> np.ndarray:
     """What the network sees of an RGB image: centre crop to a square, then one antialiased bilinear resize.
 
     An image that already has `size` x `size` pixels passes through bit-identical, also where a crop is asked for: what
@@ -115,7 +127,7 @@ def prepare(image: Image.Image, size: int = SIZE, center_crop: int | None = None
     Args:
         image: RGB, any size.
         size: the side of the result.
-        center_crop: cut this centre square out first (CelebA: 140); by default the largest one.
+        center_crop: cut this centre square out first, as `crop_side` (CelebA: 140 pixels); by default the largest one.
 
     Returns:
         uint8 (size, size, 3).
@@ -129,7 +141,7 @@ def prepare(image: Image.Image, size: int = SIZE, center_crop: int | None = None
         raise ValueError(f"prepare takes an RGB image, not {image.mode}; read_image converts")
     if image.size == (size, size):
         return np.array(image)
-    side = center_crop or min(image.size)
+    side = crop_side(*image.size, center_crop)
     if side > min(image.size):
         raise ImageError(
             f"A centre crop of {side} pixels does not fit into an image of {image.width}x{image.height}; "
@@ -143,12 +155,12 @@ def prepare(image: Image.Image, size: int = SIZE, center_crop: int | None = None
     return np.array(image)
 
 
-def describe(picture: Picture, size: int = SIZE, center_crop: int | None = None) -> tuple[str, ...]:
+def describe(picture: Picture, size: int = SIZE, center_crop: float | None = None) -> tuple[str, ...]:
     """The notes of a picture followed by what `prepare` does to it, in words."""
     width, height = picture.image.size
     if width == height == size:
         return picture.notes
-    side = center_crop or min(width, height)
+    side = crop_side(width, height, center_crop)
     cropped = "" if width == height == side else f" (centre square {side})"
     if side != size:
         return (*picture.notes, f"resized from {width}x{height}{cropped} to {size}x{size}")

@@ -1,8 +1,10 @@
-"""The embedded sample in assets/: real test images and images the shipped checkpoint generated, used for nothing else.
+"""The embedded sample in assets/: real test images and images the shipped checkpoint generated, used for nothing else;
+and the single images that the Inspect tab opens with, the first ones of either class, not picked by hand.
 
-assets/sample.npz            `real` and `generated`, uint8 (500, 32, 32, 3)
-assets/sample.json           where both came from
-assets/examples/*.png        the first few of each, for the Inspect tab: not picked by hand
+assets/sample.npz                   `real` and `generated`, uint8 (500, 32, 32, 3)
+assets/sample.json                  where both came from
+assets/examples/*.png               of the sample
+checkpoints/*/sedid/examples/*.png  of the test images of a detector without a sample
 """
 
 from pathlib import Path
@@ -15,10 +17,24 @@ from sedid.loops.generate import provenance
 from sedid.storage import replacing, write_json
 
 ASSETS = Path(__file__).parents[1] / "assets"
+EXAMPLES = 6
+"""Of either class."""
 
 
-def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSETS, examples: int = 6) -> None:
-    """Write the sample, its manifest and `2 * examples` single images.
+def write_examples(real: str, generated: str, folder: Path) -> None:
+    """Write the first images of two data sets (`data.load_images`) as single files; those of before go."""
+    from PIL import Image
+
+    for old in folder.glob("*.png"):
+        old.unlink()
+    for name, spec in (("real", real), ("generated", generated)):
+        for number, one in enumerate(load_images(spec)[:EXAMPLES], start=1):
+            with replacing(folder / f"{name}-{number}.png") as temporary:
+                Image.fromarray(one).save(temporary)
+
+
+def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSETS) -> None:
+    """Write the sample, its manifest and its examples.
 
     Args:
         real, generated: data sets (`data.load_images`).
@@ -27,8 +43,6 @@ def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSET
     Raises:
         ValueError: `generated` carries a manifest of another checkpoint.
     """
-    from PIL import Image
-
     checkpoint = checkpoint_hash(detector)
     made = provenance(generated, detector)
     if made.get("cross_checkpoint"):
@@ -41,9 +55,4 @@ def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSET
         for name, spec in (("real", real), ("generated", generated))
     }
     write_json(folder / "sample.json", manifest | {"checkpoint_sha256": checkpoint, "sampler": made})
-    for old in (folder / "examples").glob("*.png"):
-        old.unlink()
-    for name, pixels in images.items():
-        for number, one in enumerate(pixels[:examples], start=1):
-            with replacing(folder / "examples" / f"{name}-{number}.png") as temporary:
-                Image.fromarray(one).save(temporary)
+    write_examples(real, generated, folder / "examples")

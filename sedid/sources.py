@@ -64,7 +64,7 @@ def read_files(
     fetch: Callable[[str], Path | bytes],
     where: str,
     size: int,
-    crop: int | None,
+    crop: float | None,
     start: int,
     stop: int,
 ) -> Iterator[Row]:
@@ -79,7 +79,7 @@ def read_files(
             yield name, index, error if names[index] in str(error) else ImageError(f"{name}: {error}"), None
 
 
-def open_folder(path: Path, keep: Callable[[PurePath], bool], size: int, crop: int | None) -> Source:
+def open_folder(path: Path, keep: Callable[[PurePath], bool], size: int, crop: float | None) -> Source:
     found = (file for file in path.rglob("*") if keep(file.relative_to(path)) and file.is_file())
     names = _in_turn(file.relative_to(path).as_posix() for file in found)
     if not names:
@@ -91,7 +91,7 @@ def open_zip(
     path: Path,
     keep: Callable[[PurePath], bool],
     size: int,
-    crop: int | None,
+    crop: float | None,
     most: int | None = None,
     unpacked: int | None = None,
 ) -> Source:
@@ -136,7 +136,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> bytes:
         raise ImageError(f"{name} cannot be unpacked ({error}).") from error
 
 
-def open_npz(path: Path, key: str, size: int, crop: int | None) -> Source:
+def open_npz(path: Path, key: str, size: int, crop: float | None) -> Source:
     """One uint8 array (N, H, W, 3) of a .npz, read as a stream: never more than a few images in memory."""
     if not path.is_file():
         raise ImageError(f"There is no {path.name} in {path.parent}.")
@@ -186,7 +186,7 @@ def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     return header(stream)
 
 
-def read_rows(rows: np.ndarray, where: str, first: int, size: int, crop: int | None) -> Iterator[Row]:
+def read_rows(rows: np.ndarray, where: str, first: int, size: int, crop: float | None) -> Iterator[Row]:
     as_it_is = rows.shape[1:3] == (size, size)
     for index, row in enumerate(rows, first):
         try:

@@ -134,6 +134,8 @@ def edits() -> dict[str, tuple[Callable[[dict], Any], str]]:
         "another classifier": (lambda info: nn(info).update(input="error"), "classifier in .* cannot be loaded"),
         "no classifier calibration": (lambda info: info.update(nn={}), "cannot be read"),
         "a negative crop": (lambda info: info.update(center_crop=-1), "center_crop"),
+        "a crop of half pixels": (lambda info: info.update(center_crop=140.5), "center_crop"),
+        "a crop of text": (lambda info: info.update(center_crop="140"), "center_crop"),
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 import sedid.images as images
-from sedid.images import ImageError, describe, prepare, read_image
+from sedid.images import ImageError, crop_side, describe, prepare, read_image
 
 
 def noise(height: int = 20, width: int = 30, channels: int = 3) -> np.ndarray:
@@ -279,6 +279,16 @@ def test_celeba_crop() -> None:
     assert (prepare(Image.fromarray(pixels), center_crop=140) == prepare(cropped)).all()
     generated = noise(32, 32)  # already the centre of a face
     assert (prepare(Image.fromarray(generated), center_crop=140) == generated).all()
+
+
+def test_a_share_frames_pictures_of_any_size_alike() -> None:
+    pixels = noise(218, 178)
+    assert (
+        prepare(Image.fromarray(pixels), center_crop=0.7865) == prepare(Image.fromarray(pixels), center_crop=140)
+    ).all()
+    small = noise(50, 40)
+    assert (prepare(Image.fromarray(small), center_crop=0.5) == prepare(Image.fromarray(small[15:35, 10:30]))).all()
+    assert (crop_side(4000, 3000, 0.7865), crop_side(3, 2, 0.1), crop_side(40, 30, None)) == (2360, 1, 30)
 
 
 def test_a_crop_is_never_padded() -> None:

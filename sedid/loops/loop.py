@@ -49,7 +49,7 @@ class LoopConfig:
     out: str  # the run folder
     data: str = "sample:real"  # reals
     name: str = ""  # what the data set is called in card and report; "" takes it from `data`
-    center_crop: int = 0  # pixels, cut out of every photograph before the resize; 0: none but CelebA's own 140 by name
+    center_crop: float = 0  # pixels or a share, as `images.crop_side`; 0: none but CelebA's own 140 by name
     heldout: str = ""  # reals the DDPM never sees; "" takes the test part of a named data set, else some of `data`
     validation: int = 500  # reals for the held-out loss of the DDPM
     calibration: int = 2_000  # of each class, as the next two

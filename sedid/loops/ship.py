@@ -11,6 +11,7 @@ test images alone. Nothing of the test split chooses anything.
     DETECTOR/sedid/*.json            the results files; training.json and quality.json are written here, the others by
                                      the loop of their name
     DETECTOR/sedid/samples.png       the first test images of the main sampler, unselected
+    DETECTOR/sedid/examples/*.png    what Inspect opens with, where there is no sample (then: assets/)
 """
 
 import json
@@ -39,7 +40,7 @@ from sedid.loops.sweep import SweepConfig, sweep
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.progress import Progress
 from sedid.quality import contrast, sliced_wasserstein
-from sedid.sample import write_sample
+from sedid.sample import write_examples, write_sample
 from sedid.storage import replacing, write_json
 
 SPLITS = ("calibration", "classifier", "test", "sample")
@@ -57,12 +58,12 @@ class ShipConfig:
     run: str = ""  # the run folder of train-ddpm; "" measures the weights the bundle holds
     name: str = ""  # what the data set is called
     before: str = ""  # the training behind the weights the run started from, in words
-    center_crop: int = 0  # pixels a photograph is cropped to first; 0: what `data` brings by its name
+    center_crop: float = 0  # of photographs, as `images.crop_side`; 0: what `data` brings by its name
     samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
     calibration: int = 500  # of each class, as the next three
     classifier: int = 1_000
     test: int = 2_000
-    sample: int = 0  # images of each class embedded in assets/; 0 leaves the sample as it is
+    sample: int = 0  # images of each class embedded in assets/; 0 leaves the sample as it is and takes test images
     ks: tuple[int, ...] = (165, 330)  # calibrated; every T_SEC of each
     classifier_t_sec: int = 990  # at the calibrated k: the paper's best one on two of its three data sets
     sweep_ks: tuple[int, ...] = (55, 110, 165, 245, 330, 495)
@@ -204,11 +205,10 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     generated = {name: f"{images(main)}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(sizes(config))}
 
     def cut(spec: str, count: int) -> str:
-        """The first images of a split."""
-        data_set, bracket, rest = spec.partition("[")
-        start, _, stop = rest.rstrip("]").partition(":")
-        low = int(start) if bracket else 0
-        return f"{data_set}[{low}:{min(low + count, int(stop)) if bracket else count}]"
+        """The first test images."""
+        data_set, _, rest = spec.partition("[")
+        low = int(rest.partition(":")[0] or 0)
+        return f"{data_set}[{low}:{low + min(count, config.test)}]"
 
     yield "splits", quick(write_splits, config, out)
     if config.run:
@@ -262,7 +262,9 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     yield "robustness", robustness(RobustnessConfig(**pair, count=config.robustness, **studying))
     first: dict[str, Any] = {name: cut(spec, config.polarity) for name, spec in pair.items()}
     yield "polarity", polarity(PolarityConfig(**first, detector=config.detector, device=config.device))
-    if config.sample:
+    if not config.sample:
+        yield "examples", quick(write_examples, real["test"], generated["test"], bundle / "sedid" / "examples")
+    else:
         yield "sample", quick(write_sample, real["sample"], generated["sample"], bundle)
         yield "gallery", gallery(GalleryConfig(**scoring))
     yield "card", quick(write_card, bundle)

@@ -34,11 +34,11 @@ def make_context(detector: str | Path | None = None) -> "Context":
     """
     from sedid.bundle import SHIPPED
     from sedid.ui import gpu
-    from sedid.ui.context import Context, list_examples
+    from sedid.ui.context import Context, bundle_examples, list_examples
     from sedid.ui.menu import Menu
 
     source = detector or os.environ.get("SEDID_DETECTOR") or SHIPPED
-    return Context(lambda: gpu.load(source), list_examples(), Menu(source))
+    return Context(lambda: gpu.load(source), bundle_examples(Path(source)) or list_examples(), Menu(source))
 
 
 def build_demo(context: "Context | None" = None) -> "gr.Blocks":

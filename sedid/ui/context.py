@@ -5,11 +5,12 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from sedid import paper
 from sedid.detectors import Detector, Judgement, Trace, as_seen
 from sedid.judging import judge_in_batches
 from sedid.loops.score import Scores, score
@@ -19,6 +20,7 @@ from sedid.ui.menu import DEFAULT, Menu
 
 START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
 EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+DATA_SETS = {name.lower(): name for name in paper.DATA_SETS}
 
 KEPT = 3  # detectors beside the app's own that stay loaded
 
@@ -101,13 +103,15 @@ class Example:
     """One of the images offered for a first look.
 
     Attributes:
-        name: the file name without its suffix; also what a link calls it.
+        name: what a link calls it: the file name without its suffix, after that of the bundle it belongs to, if any.
         origin: "real" or "generated".
+        data_set: the one its reals are from, whose model made its generated images.
     """
 
     path: Path
     name: str
     origin: str
+    data_set: str = "CIFAR-10"
 
 
 def list_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
@@ -119,13 +123,22 @@ def list_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
     )
 
 
+def bundle_examples(bundle: Path) -> tuple[Example, ...]:
+    """The examples that a detector bundle brings; empty if it has none."""
+    name = bundle.resolve().name
+    return tuple(
+        replace(one, name=f"{name}-{one.name}", data_set=DATA_SETS.get(name, name))
+        for one in list_examples(bundle / "sedid" / "examples")
+    )
+
+
 @dataclass
 class Context:
     """Shared by all tabs of one app.
 
     Attributes:
         load: opens the app's own detector; called at most once with success.
-        examples: images for a first look.
+        examples: images for a first look with the app's own detector.
         menu: the other detectors.
     """
 
@@ -156,6 +169,15 @@ class Context:
             if self._detector is None:
                 self._detector = self.load()
             return self._detector
+
+    def examples_of(self, source: str = DEFAULT) -> tuple[Example, ...]:
+        """The images to look at with a detector: those of its bundle, the app's where it has none.
+
+        Raises:
+            ValueError: this app may not open it.
+        """
+        own = source == DEFAULT
+        return (() if own else bundle_examples(Path(self.menu.place(source)[1]))) or self.examples
 
     def _other(self, source: str) -> Detector:
         key = self.menu.stamp(source)

@@ -17,7 +17,7 @@ from sedid.detectors import Detector, as_seen
 from sedid.hub import split_id
 from sedid.ui.context import START, Context, Example, Stopped
 from sedid.ui.filmstrip import seen
-from sedid.ui.inspect_view import Sections, Shown, sections, snap
+from sedid.ui.inspect_view import Sections, Shown, example_strip, sections, snap
 from sedid.ui.menu import DEFAULT
 from sedid.ui.pictures import enlarge
 from sedid.ui.upload import read_upload, refusal
@@ -81,6 +81,7 @@ class Parts:
     state: gr.State
     menu: gr.Dropdown
     photo: gr.Image
+    examples: gr.HTML
     seen: gr.HTML
     k: gr.Slider
     t_sec: gr.Slider
@@ -176,21 +177,25 @@ class Inspector:
             source, detector = DEFAULT, self.detector()
         visit = replace(visit, source=source)
         pair = self.fit(detector, query.get("k"), query.get("t_sec"), detector.chosen or START)
-        frame = self.frame(detector, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
-        if not self.context.examples:
+        frame = self.frame(source, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
+        examples = self.context.examples_of(source)
+        if not examples:
             return frame | {self.parts.verdicts: EMPTY, self.parts.state: (source, None)}
-        example = self.named(query.get("example")) or self.context.examples[0]
+        example = self.named(query.get("example"), source) or examples[0]
         return self.open(visit, example, pair, frame)
 
-    def frame(self, detector: Detector, pair: tuple[int, int]) -> Updates:
-        """What depends on the detector, not on the image: the button and the reach of the sliders."""
+    def frame(self, source: str, pair: tuple[int, int]) -> Updates:
+        """What depends on the detector, not on the image: its examples, the button and the reach of the sliders."""
+        detector = self.detector(source)
         low, high = k_range(detector)
         reach = {self.parts.k: gr.Slider(minimum=low, maximum=high, value=pair[0])}
-        return {self.parts.calibrated: calibrated_button(detector)} | self.controls(detector, *pair) | reach
+        examples = {self.parts.examples: example_strip(self.context.examples_of(source))}
+        return examples | {self.parts.calibrated: calibrated_button(detector)} | self.controls(detector, *pair) | reach
 
-    def named(self, name: Any) -> Example | None:
-        """The example of this name."""
-        return next((example for example in self.context.examples if example.name == name), None)
+    def named(self, name: Any, source: str) -> Example | None:
+        """The example of this name, of the app or of a detector's bundle."""
+        examples = (*self.context.examples_of(source), *self.context.examples)
+        return next((example for example in examples if example.name == name), None)
 
     def open(self, visit: Visit, example: Example, pair: tuple[int, int], frame: Updates | None = None) -> Updates:
         """Show an example at (k, T_SEC)."""
@@ -224,10 +229,10 @@ class Inspector:
         detector = self.detector(source)
         pair, there = self.fit(detector, None, None, detector.chosen or START), replace(visit, source=source)
         if visit.shown is None:
-            return self.frame(detector, pair) | {self.parts.state: (source, None)}
+            return self.frame(source, pair) | {self.parts.state: (source, None)}
         try:
             shown = replace(self.seen_by(detector, visit.shown, photo), k=pair[0], t_sec=pair[1])
-            return self.analyse(there, shown) | self.frame(detector, pair)
+            return self.analyse(there, shown) | self.frame(source, pair)
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
@@ -241,12 +246,11 @@ class Inspector:
         """
         if (len(shown.image), shown.center_crop) == (detector.size, detector.center_crop):
             return shown
-        example = self.named(shown.example)
-        if example is None:
+        if shown.example and isinstance(shown.file, Path):
+            image, notes = as_seen(detector, shown.file)
+        else:
             upload = read_upload(detector, photo)
             image, notes = upload.seen, upload.notes
-        else:
-            image, notes = as_seen(detector, example.path)
         return replace(shown, image=image, notes=notes, center_crop=detector.center_crop, whole=None)
 
     def keep(self, state: State) -> str:
@@ -260,7 +264,7 @@ class Inspector:
             updates = self.take(visit, {"url": picture, "orig_name": "The image"})
             _, taken = updates.get(self.parts.state, START_STATE)
             return updates | {self.parts.photo: enlarge(taken.image)} if taken else updates
-        example = self.named(visit.sent("example"))
+        example = self.named(visit.sent("example"), visit.source)
         return gr.skip() if example is None else self.open(visit, example, self.pair(visit))
 
     def take(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
