@@ -6,6 +6,7 @@ from pathlib import Path
 
 from sedid import paper
 from sedid.models import unet_weights
+from sedid.sample import ASSETS
 from sedid.storage import read_json, replacing, stored_tensors
 from sedid.tables import (
     STUDIES,
@@ -13,11 +14,14 @@ from sedid.tables import (
     leak_line,
     results_table,
     setup_table,
+    speed_table,
     studies,
     summary_table,
     trials_table,
     verdict_table,
 )
+
+BENCH = ASSETS / "bench.json"
 
 
 def measured(folder: Path) -> str:
@@ -57,7 +61,7 @@ def fill(file: Path, folder: Path) -> list[str]:
     """Write a bundle's results between their markers in a Markdown file: `<!-- NAME/results -->` and
     `<!-- /NAME/results -->`, where NAME is the bundle folder's and other names than "results" are those of studies.
     Between those of `all/summary` comes the table of all evaluated bundles beside it, between those of `all/trials`
-    the one of trials.json beside them.
+    the one of trials.json beside them, between those of `all/speed` the one of the bench.json in assets/.
 
     Returns:
         The names of the blocks that were found.
@@ -71,6 +75,7 @@ def fill(file: Path, folder: Path) -> list[str]:
     blocks |= {"all/summary": summary_table(beside)}
     trials = own.parent / "trials.json"
     blocks |= {"all/trials": trials_table(read_json(trials))} if trials.is_file() else {}
+    blocks |= {"all/speed": speed_table(read_json(BENCH))} if BENCH.is_file() else {}
     for name, text in blocks.items():
         marked = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- /{re.escape(name)} -->", re.DOTALL)
         filled = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"

@@ -318,6 +318,24 @@ def trials_table(found: dict[str, Any]) -> str:
     )
 
 
+def speed_table(found: dict[str, Any]) -> str:
+    """bench.json: every ratio beside its bar, and on what it was measured.
+
+    Args:
+        found: what `bench` wrote.
+    """
+    machine = found["machine"]
+    rows = [
+        [row["name"], "n/a" if row["value"] is None else f"{row['value']:.3f}", row["bar"], row["note"]]
+        for row in found["rows"]
+    ]
+    missed = [row["name"] for row in found["rows"] if row["met"] is False]
+    verdict = f"Missed: {'; '.join(missed)}." if missed else "All bars are met."
+    table = _table(["measured", "value", "bar", "on"], rows)
+    place = f"{machine['device']}, {machine['cpus']} cores, {machine['threads']} threads, torch {machine['torch']}"
+    return f"On {place}. {verdict}\n\n{table}"
+
+
 def quality_table(found: dict[str, Any]) -> str:
     """quality.json: how far each sampler's images are from real ones.
 

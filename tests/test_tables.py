@@ -11,7 +11,7 @@ from sedid.bundle import update_info
 from sedid.card import fill, measured, parameters_of
 from sedid.models import load_unet
 from sedid.storage import read_json, write_json
-from sedid.tables import results_table, summary_table, t_secs_table, trials_table
+from sedid.tables import results_table, speed_table, summary_table, t_secs_table, trials_table
 
 
 def evaluated(folder: Path, data: str, count: int = 60) -> Path:
@@ -108,6 +108,21 @@ def test_the_best_of_the_trials_is_bold(tmp_path: Path) -> None:
     file.write_text("<!-- all/trials -->\n<!-- /all/trials -->\n")
     assert fill(file, bundle) == ["all/trials"]
     assert trials_table(found) in file.read_text()
+
+
+def test_a_missed_bar_is_said() -> None:
+    machine = {"device": "cpu", "cpus": 2, "threads": 2, "torch": "2.14.1"}
+    rows = [
+        {"name": "one image / 1 s", "value": 1.25, "bar": "<= 1", "met": False, "note": "fastest of 5"},
+        {"name": "fp32 / bf16", "value": None, "bar": "", "met": None, "note": "no bf16 here"},
+    ]
+    text = speed_table({"machine": machine, "rows": rows})
+    assert text.startswith("On cpu, 2 cores, 2 threads, torch 2.14.1. Missed: one image / 1 s.\n\n")
+    assert text.splitlines()[-2:] == [
+        "| one image / 1 s | 1.250 | <= 1 | fastest of 5 |",
+        "| fp32 / bf16 | n/a |  | no bf16 here |",
+    ]
+    assert "All bars are met." in speed_table({"machine": machine, "rows": rows[1:]})
 
 
 def test_the_blocks_of_a_readme_are_filled_and_nothing_else(tmp_path: Path) -> None:
