@@ -3,6 +3,7 @@ the screen; and the page does not jump while it opens."""
 
 import re
 import string
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from browsing import WAIT, served
 from fakes import make_detector
 
 from sedid import ui
-from sedid.ui import TABS
+from sedid.ui import TABS, launch_options
 from sedid.ui.context import Context, list_examples
 from sedid.ui.screenshots import SETTLED
 from sedid.ui.theme import WEIGHTS, SedidTheme
@@ -66,6 +67,14 @@ def test_every_tab_is_readable_and_fits(visit) -> None:
             if violation["impact"] in ("serious", "critical"):
                 found += [(name, violation["id"], node["html"][:200]) for node in violation["nodes"]]
     assert found == []
+
+
+def test_two_modules_do_not_style_one_name() -> None:
+    """A name that two of them took for parts of their own once broke the figures of a job letter by letter."""
+    css = re.sub(r"/\*.*?\*/", "", launch_options()["css"], flags=re.DOTALL)
+    always = re.sub(r"@[\w-]+[^{;]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", css)  # without media queries
+    rules = Counter(selector.strip() for selector in re.findall(r"([^{}]+)\{", always))
+    assert [rule for rule, count in rules.items() if count > 1 and rule not in (":root", ".dark")] == []
 
 
 def test_every_letter_and_digit_is_in_the_fonts_of_the_theme() -> None:

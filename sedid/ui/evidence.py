@@ -24,10 +24,10 @@ PREVIEW = 720  # pixels, the longer side of a picture under its tiles
 STYLE = """
 .sed-facts { margin: 0; font-variant-numeric: tabular-nums; } .sed-facts div { display: grid; grid-template-columns: 6.6em minmax(0, 1fr); gap: 10px; padding: 5px 0; border-bottom: 1px solid var(--sed-rule); }
 .sed-facts dt { color: var(--body-text-color-subdued); } .sed-facts dd { margin: 0; overflow-wrap: anywhere; }
-.sed-versions { border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; } .sed-versions th, .sed-versions td { border: 0; border-bottom: 1px solid var(--sed-rule); padding: 5px 10px 5px 0; text-align: left; font-weight: 400; }
-.sed-versions { width: auto; min-width: min(100%, 620px); } .sed-versions thead th { font-weight: 600; }
+.sed-versions { width: auto; min-width: min(100%, 620px); border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; } .sed-versions th, .sed-versions td { vertical-align: middle; border: 0; border-bottom: 1px solid var(--sed-rule); padding: 5px 10px 5px 0; text-align: left; font-weight: 400; }
+.sed-versions thead th { font-weight: 600; }
 .sed-version { display: flex; gap: 10px; align-items: center; } .sed-versions img { width: 28px; height: 28px; border-radius: 3px; flex: none; }
-.sed-versions th, .sed-versions td { vertical-align: middle; } .sed-versions td span { color: var(--body-text-color-subdued); }
+.sed-versions td span { color: var(--body-text-color-subdued); }
 @media (max-width: 600px) { .sed-versions { font-size: .8rem; } .sed-versions th, .sed-versions td { padding-right: 6px; } .sed-versions img { display: none; } }
 .sed-versions .sed-moved td, .sed-versions .sed-moved th { background: var(--sed-soft); }
 .sed-sum { display: flex; flex-wrap: wrap; gap: 8px 14px; margin: 8px 0 12px; }

@@ -18,10 +18,10 @@ CSS = """
 .learn-nav button:hover { background: var(--sed-soft); }
 .learn-nav [aria-current] { border-color: var(--color-accent); box-shadow: inset 0 -3px 0 var(--color-accent); font-weight: 620; } .learn-nav [aria-current] i { color: var(--color-accent); }
 .learn-step { display: grid; grid-template: "idea picture" auto "behind picture" 1fr / minmax(300px, 5fr) minmax(0, 8fr); gap: 14px 32px; align-items: start; }
-.learn-step > header { grid-area: idea; } .learn-picture { grid-area: picture; } .learn-behind { grid-area: behind; min-width: 0; }
+.learn-step > header { grid-area: idea; } .learn-behind { grid-area: behind; min-width: 0; }
 .learn-step > header p { margin: 0 0 .6rem; line-height: 1.6; }
 .learn-task { background: var(--sed-soft); border-radius: 8px; padding: 9px 13px; }
-.learn-picture { background: var(--sed-plane); border: 1px solid var(--sed-rule); border-radius: 12px; padding: 16px 18px; min-width: 0; }
+.learn-picture { grid-area: picture; background: var(--sed-plane); border: 1px solid var(--sed-rule); border-radius: 12px; padding: 16px 18px; min-width: 0; }
 .learn-gallery { display: flex; flex-wrap: wrap; align-items: center; gap: 6px 12px; font-size: .8rem; padding-bottom: 12px; margin-bottom: 14px; border-bottom: 1px solid var(--sed-rule); }
 .learn-gallery > span { min-width: 12.5em; } .learn-gallery > div { display: flex; flex-wrap: wrap; gap: 5px; }
 .learn-pick { padding: 0; border: 0; border-radius: 5px; overflow: hidden; background: none; width: 29px; height: 29px; }

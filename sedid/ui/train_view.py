@@ -25,10 +25,10 @@ CSS = """
 .sed-chip-queued, .sed-chip-stopped { color: var(--sed-undecided); }
 .sed-meter { height: 8px; border-radius: 4px; background: var(--sed-rule); overflow: hidden; margin: .5rem 0; }
 .sed-meter i { display: block; height: 100%; background: var(--color-accent); }
-.sed-facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(124px, 1fr)); gap: 8px; margin: .6rem 0; }
-.sed-facts div { background: var(--sed-soft); border-radius: 8px; padding: 6px 12px; }
-.sed-facts dt { color: var(--body-text-color-subdued); font-size: .78rem; }
-.sed-facts dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
+.sed-measures { display: grid; grid-template-columns: repeat(auto-fill, minmax(124px, 1fr)); gap: 8px; margin: .6rem 0; }
+.sed-measures div { background: var(--sed-soft); border-radius: 8px; padding: 6px 12px; }
+.sed-measures dt { color: var(--body-text-color-subdued); font-size: .78rem; }
+.sed-measures dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
 .sed-loss { display: grid; grid-template-columns: 52px 1fr; margin-top: 8px; padding-right: 14px; }
 .sed-loss .sed-plot { height: 200px; border-left: 1px solid var(--sed-rule); }
 .sed-loss hr { position: absolute; left: 0; right: 0; margin: 0; border: 0; border-top: 1px solid var(--sed-rule); }
@@ -116,7 +116,7 @@ def facts_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
     if job.began and (job.ended or job.active):  # when a killed process ended is not known
         facts["took" if job.ended else "time so far"] = duration((job.ended or time.time()) - job.began)
     rows = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in facts.items())
-    return f'<dl class="sed-facts">{rows}</dl>' if rows else ""
+    return f'<dl class="sed-measures">{rows}</dl>' if rows else ""
 
 
 def pictures_html(folder: Path, records: Sequence[dict[str, Any]]) -> str:
