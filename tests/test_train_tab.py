@@ -99,6 +99,8 @@ def test_the_loss_of_every_stage_is_drawn(tmp_path: Path) -> None:
     chart = train_view.loss_html(records(1.0, 0.5, 0.2, 0.1))
     assert chart.count("sed-dot") == 1  # the held-out loss
     assert "nan" not in chart
+    resumed = train_view.loss_html([*records(1.0, 0.9, 0.8), *records(1.0, 0.5, 0.2, 0.1)])
+    assert resumed == train_view.loss_html(records(1.0, 0.5, 0.2, 0.1))
     many = train_view.loss_html(records(*np.linspace(1, 0.1, 5000)))
     assert len(many) < 20_000
 

@@ -131,7 +131,9 @@ def pictures_html(folder: Path, records: Sequence[dict[str, Any]]) -> str:
 
 def loss_html(rows: Sequence[dict[str, Any]]) -> str:
     """The loss of one stage: raw, smoothed, and on images not trained on; empty for a single record."""
-    rows = [row for row in rows if np.isfinite(row["values"]["loss"])]  # a diverged training writes NaN
+    # A diverged training writes NaN; a resumed one repeats what came after its last checkpoint, and the later ones count.
+    latest = {row["done"]: row for row in rows if np.isfinite(row["values"]["loss"])}
+    rows = [latest[done] for done in sorted(latest)]
     if len(rows) < 2:
         return ""
     stage = rows[0]["stage"]
