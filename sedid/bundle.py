@@ -281,9 +281,14 @@ def load_detector(
     Raises:
         FileNotFoundError: there is nothing there, or nothing in safetensors.
         PermissionError, ConnectionError: the Hub could not give it.
-        ValueError: the pipeline or its calibration cannot be read, or the calibration belongs to other weights.
+        ValueError: the pipeline or its calibration cannot be read, the calibration belongs to other weights, or it is a
+            training run.
     """
     folder = resolve(source)
+    if (folder / "best.safetensors").is_file():
+        raise ValueError(
+            f"{source} is a training run, not a detector: `python -m sedid export {source} BUNDLE` makes one"
+        )
     runtime = Runtime.choose(device, precision, compile)
     network: Any = load_unet(folder)
     unet = runtime.place(network).requires_grad_(False)

@@ -166,6 +166,14 @@ def test_damaged_unet_weights_are_refused(copy: Path) -> None:
         load_detector(copy)
 
 
+def test_a_training_run_is_told_from_a_detector(tmp_path: Path) -> None:
+    (tmp_path / "best.safetensors").touch()
+    with pytest.raises(
+        ValueError, match=r"is a training run, not a detector: `python -m sedid export .* BUNDLE` makes one"
+    ):
+        load_detector(tmp_path)
+
+
 def test_what_is_no_detector_says_what_is_accepted(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="give a bundle folder"):
         load_detector(tmp_path / "absent")

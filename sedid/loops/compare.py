@@ -84,8 +84,10 @@ def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"methods names {twice} twice")
     existing = read_existing(detector.info)
-    of_stat = dict(zip(("k", "t_sec"), detector.chosen, strict=True)) if detector.chosen else {}
-    of_nn = {"k": detector.nn.k, "t_sec": detector.nn.t_sec} if detector.nn else of_stat
+    of_stat, of_nn = (
+        dict(zip(("k", "t_sec"), pair, strict=True)) if pair else {}
+        for pair in (detector.chosen, detector.nn_pair or detector.chosen)
+    )
     for i, method in enumerate(made):
         if {"k", "t_sec"} <= method.parameters.keys() and method.source != SECMI:
             made[i] = method.defaulting(DETECTOR, **(of_nn if method.head == RESNET else of_stat))
