@@ -3,7 +3,7 @@
 import html as escaping
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -82,7 +82,7 @@ def test_a_report_has_a_harmless_file_name() -> None:
 def inspector() -> Inspector:
     detector = make_detector()
     with gr.Blocks():
-        parts = Parts(gr.State(), *(gr.HTML() for _ in range(12)))  # type: ignore[arg-type]
+        parts = Parts(gr.State(), *(gr.HTML() for _ in range(len(fields(Parts)) - 1)))  # type: ignore[arg-type]
     return Inspector(Context(lambda: detector), parts)
 
 

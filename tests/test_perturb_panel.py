@@ -2,7 +2,7 @@
 
 import base64
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from io import BytesIO
 from typing import Any
 
@@ -117,7 +117,7 @@ class Request:
 def resaver() -> Resaver:
     detector = make_detector()
     with gr.Blocks():
-        parts = Parts(gr.State(), *(gr.HTML() for _ in range(12)))  # type: ignore[arg-type]
+        parts = Parts(gr.State(), *(gr.HTML() for _ in range(len(fields(Parts)) - 1)))  # type: ignore[arg-type]
         panel = Panel(gr.Accordion(), gr.Dropdown(), gr.Slider(), gr.HTML(), gr.Button(), gr.State())
     return Resaver(Inspector(Context(lambda: detector), parts), panel)
 
