@@ -1,4 +1,4 @@
-"""What the project ships: the detector bundle, the embedded sample, and the figures the README quotes."""
+"""What the project ships: the detector bundles, the embedded sample, and the figures the README quotes."""
 
 from pathlib import Path
 
@@ -9,14 +9,20 @@ from PIL import Image
 from sedid import load_detector
 from sedid.bundle import SHIPPED, checkpoint_hash
 from sedid.card import fill, measured
+from sedid.config import load_config
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.loops.generate import provenance
+from sedid.loops.ship import ShipConfig
 from sedid.sample import ASSETS
 from sedid.storage import read_json
-from sedid.tables import studies
+from sedid.tables import STUDIES, studies
+from sedid.ui.context import bundle_examples, list_examples
 
 ROOT = Path(__file__).parents[1]
+BUNDLES = sorted(file.parents[1] for file in SHIPPED.parent.glob("*/sedid/results.json"))
+
+every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)
 
 
 @pytest.fixture(scope="module")
@@ -25,37 +31,69 @@ def detector() -> Detector:
 
 
 def test_no_shipped_file_over_9_mb() -> None:
-    large = {file.name: file.stat().st_size for file in SHIPPED.rglob("*") if file.is_file()}
+    large = {file.name: file.stat().st_size for file in SHIPPED.parent.rglob("*") if file.is_file()}
     assert max(large.values()) < 9 * 1024 * 1024
 
 
 def test_weights_are_half_precision() -> None:
     from safetensors import safe_open
 
-    for file in SHIPPED.rglob("*.safetensors"):
+    for file in SHIPPED.parent.rglob("*.safetensors"):
         with safe_open(file, framework="pt") as stored:
             dtypes = {stored.get_slice(name).get_dtype() for name in stored.keys()}  # noqa: SIM118
         assert dtypes <= {"F16", "I64"}, file
 
 
-def test_results_belong_to_the_shipped_checkpoint() -> None:
-    results = read_json(SHIPPED / "sedid" / "results.json")
-    assert results["protocol"]["checkpoint_sha256"] == checkpoint_hash(SHIPPED)
+def test_three_data_sets_are_shipped_each_with_its_recipe() -> None:
+    assert [bundle.name for bundle in BUNDLES] == ["celeba", "cifar10", "tiny-imagenet"]
+    for bundle in BUNDLES:
+        assert (
+            load_config(ShipConfig, file=bundle.with_suffix(".toml"), settings=["out=x"]).detector
+            == f"checkpoints/{bundle.name}"
+        )
+
+
+@every_bundle
+def test_results_belong_to_the_shipped_checkpoint(bundle: Path) -> None:
+    results = read_json(bundle / "sedid" / "results.json")
+    assert results["protocol"]["checkpoint_sha256"] == checkpoint_hash(bundle)
     assert results["protocol"]["generated_by"]["cross_checkpoint"] is False
+    counts = {kind: images["count"] for kind, images in results["protocol"]["images"].items()}
+    assert min(counts["generated"], counts["heldout"]) >= 2_000
 
 
-def test_the_card_says_what_the_results_files_say() -> None:
-    text = (SHIPPED / "README.md").read_text(encoding="utf-8")
-    for part in (measured(SHIPPED), *studies(SHIPPED).values()):
+@every_bundle
+def test_every_study_is_of_this_checkpoint(bundle: Path) -> None:
+    for name in ("compare", "generalise", "sweep", "choice", "robustness", "polarity", "quality"):
+        assert checkpoint_hash(bundle) in (bundle / "sedid" / f"{name}.json").read_text(encoding="utf-8"), name
+    assert len(read_json(bundle / "sedid" / "quality.json")["rows"]) >= 3  # two samplers, and reals
+
+
+@every_bundle
+def test_the_card_says_what_the_results_files_say(bundle: Path) -> None:
+    text = (bundle / "README.md").read_text(encoding="utf-8")
+    assert len(studies(bundle)) == len(STUDIES)
+    for part in (measured(bundle), *studies(bundle).values()):
         assert part in text
 
 
-def test_the_readme_is_as_the_command_fills_it(tmp_path: Path) -> None:
+@every_bundle
+def test_the_readme_is_as_the_command_fills_it(bundle: Path, tmp_path: Path) -> None:
     copy = tmp_path / "README.md"
     copy.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
-    own = [f"{SHIPPED.name}/{name}" for name in ("results", *studies(SHIPPED))]
-    assert fill(copy, SHIPPED) == [*own, "all/summary", "all/trials", "all/speed"]
+    filled = fill(copy, bundle)
+    assert {f"{bundle.name}/results", f"{bundle.name}/generalise", "all/summary", "all/speed"} <= set(filled)
     assert copy.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@every_bundle
+def test_every_detector_opens_and_judges_an_example_of_its_own(bundle: Path) -> None:
+    opened = load_detector(bundle, device="cpu")
+    example = (bundle_examples(bundle) or list_examples())[0]
+    found = opened.inspect(str(example.path)).judgement
+    assert found.stat is not None
+    assert found.nn is not None
+    assert (found.k, found.t_sec) == opened.chosen
 
 
 def test_sample_matches_its_manifest() -> None:
