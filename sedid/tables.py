@@ -210,15 +210,19 @@ def samplers_table(found: dict[str, Any]) -> str:
         ]
         for row in found["rows"]
     ]
-    return f"{_table(head, rows)}\n\nAUC of STAT along T_SEC, if smaller means generated, k = {paper.K}:\n\n{t_secs_table(found)}"
+    along = t_secs_table(found)
+    heading = f"\n\nAUC of STAT along T_SEC, if smaller means generated, k = {paper.K}:\n\n"
+    return _table(head, rows) + (heading + along if along else "")
 
 
 def t_secs_table(found: dict[str, Any]) -> str:
     """generalise.json: the AUC of every generated set at every T_SEC of the paper's k, in the paper's polarity, and the
-    paper's own row for the data set the detector is named after."""
+    paper's own row for the data set the detector is named after; empty where that k was not measured."""
     made = [row for row in found["rows"] if row["relation"] != "member reals"]
     pairs = {row["set"]: {pair["t_sec"]: pair for pair in row["pairs"] if pair["k"] == paper.K} for row in made}
     t_secs = sorted({t_sec for of_set in pairs.values() for t_sec in of_set})
+    if not t_secs:
+        return ""
     data_set = paper.closest(found["protocol"]["config"]["detector"])
     rows = [
         [name, *(cell(of_set[t_sec]["auc_paper_polarity"]) for t_sec in t_secs)]

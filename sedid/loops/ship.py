@@ -254,7 +254,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     }
     some: dict[str, Any] = {name: cut(spec, config.compare_test) for name, spec in test.items()}
     yield "compare", compare(CompareConfig(**calibration, **some, **compared, **studying))
-    yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), **scoring))
+    yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), ks=config.ks, **scoring))
     few: dict[str, Any] = {name: cut(spec, config.sweep_test) for name, spec in test.items()}
     yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, **studying))
     yield "choose", choose(ChooseConfig(**calibration, **few, ks=config.ks, **studying))
