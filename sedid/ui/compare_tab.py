@@ -80,7 +80,7 @@ def build(_: Context) -> None:
     entering = tab.select(choices, [study, source], source, **light)
     entering.then(**watch)
     entering.then(page.offer, None, [detector, generated], **light)
-    turning = study.input(turned, study, [about, methods, reals, method], **light).then(
+    turning = study.input(turned, study, [about, methods, reals, method], trigger_mode="always_last", **light).then(
         choices, [study, source], source, **light
     )
     told = news.change(of_job, news, [study, about, methods, source], **light)
