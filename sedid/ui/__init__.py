@@ -95,6 +95,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
     from starlette.middleware import Middleware
+    from starlette.middleware.gzip import GZipMiddleware
 
     from sedid.ui import door, gallery_style, gate, guide_tab, learn_style, results, train_view
     from sedid.ui.style import CSS
@@ -111,7 +112,9 @@ def launch_options() -> dict[str, Any]:
         "strict_cors": True,
         "max_file_size": "20mb",
         "state_session_capacity": 1000,
-        "app_kwargs": {"middleware": [Middleware(door.Door)]},
+        # Gradio compresses the files of its page, but not the document and its configuration. What streams, and pictures,
+        # stay as they are.
+        "app_kwargs": {"middleware": [Middleware(GZipMiddleware, compresslevel=6), Middleware(door.Door)]},
         "mcp_server": True,
         "footer_links": ["api"],
         "theme": SedidTheme(),
