@@ -10,13 +10,14 @@ diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated 
 (everything at the root of its folder).
 """
 
-import hashlib
 import json
 import platform
 import shutil
+import sys
+from collections.abc import Collection
 from copy import deepcopy
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,13 @@ from torch import nn
 from sedid import hub
 from sedid.detectors import INPUT_CHANNELS, Calibration, Detector, NNCalibration
 from sedid.diffusion import NoiseSchedule, check_step
+from sedid.identity import Identity, changed
+from sedid.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
+from sedid.images import check_crop
 from sedid.models import (
     WEIGHTS,
     Runtime,
+    all_finite,
     check_pipeline,
     check_shards,
     eps_model,
@@ -38,9 +43,11 @@ from sedid.models import (
     pipeline_part,
     unet_weights,
 )
-from sedid.storage import read_json, replacing_parts, stored_tensors, write_json
+from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json
 
-FORMAT = 1
+FORMAT = 2
+CALIBRATED = ("stat", "existing", "nn", "metrics")
+"""The sections of detector.json that hold for one model, preprocessing and classifier only."""
 SHARD = "8MB"
 SHIPPED = Path(__file__).parents[1] / "checkpoints" / "cifar10"
 
@@ -74,8 +81,6 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
     """
     from diffusers.models import UNet2DModel
 
-    from sedid.images import PREPROCESSING
-
     config = read_json(Path(run) / "config.json")
     best = Path(run) / "best.safetensors"
     with stored_tensors(best) as stored:
@@ -92,19 +97,7 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
     training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
     measured = metadata["heldout_loss"]
     training |= {"step": int(metadata["step"]), "heldout_loss": None if measured == "None" else float(measured)}
-    return update_info(folder, training=training, preprocessing=PREPROCESSING)
-
-
-def checkpoint_hash(folder: Path) -> str:
-    """sha256 over the U-Net's weight files, in name order: what a threshold is tied to.
-
-    Raises:
-        FileNotFoundError: there are none.
-    """
-    digest = hashlib.sha256()
-    for file in unet_weights(folder):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    return update_info(folder, training=training, center_crop=config.get("center_crop") or None)
 
 
 def versions() -> dict[str, str]:
@@ -118,13 +111,62 @@ def versions() -> dict[str, str]:
     return found
 
 
-def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
-    """Merge sections into detector.json, creating it if need be; returns the whole."""
+def read_info(folder: Path) -> dict[str, Any]:
+    """detector.json of a bundle; {} of a pipeline that has none.
+
+    Raises:
+        ValueError: it is no JSON object, or of another format.
+    """
     file = detector_file(folder)
-    info = read_json(file) if file.is_file() else {}
-    info |= {"format": FORMAT, "checkpoint_sha256": checkpoint_hash(folder)} | sections | {"versions": versions()}
-    write_json(file, info)
+    if not file.is_file():
+        return {}
+    info = read_object(file)
+    found = info.get("format")
+    if found == 1:
+        raise ValueError(
+            f"{file} was written by an earlier version, which did not record all that a calibration depends on: "
+            f"`python -m sedid upgrade {folder}` brings it up to date"
+        )
+    if found != FORMAT:
+        raise ValueError(f"{file} has format {found!r:.60}; this version reads {FORMAT}")
     return info
+
+
+def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
+    """Merge sections into detector.json, creating it if need be, and record what the folder holds (`Identity`).
+
+    What was calibrated or measured for a model, a preprocessing or a classifier that is no longer there goes.
+
+    Returns:
+        The whole.
+
+    Raises:
+        ValueError: as `read_info`.
+    """
+    before = read_info(folder)
+    info = before | sections
+    found = Identity.of(folder, info.get("center_crop"), "nn" in info)
+    differing = set(Identity.recorded(before).differing(found)) if before else set()
+    stale = () if not differing else ("nn",) if differing == {"classifier_sha256"} else CALIBRATED
+    for name in stale:
+        if name not in sections:
+            info.pop(name, None)
+    if "nn" not in info:
+        found = replace(found, classifier_sha256=None)
+    info |= {"format": FORMAT} | asdict(found) | {"versions": versions()}
+    write_json(detector_file(folder), info)
+    return info
+
+
+def frame(folder: Path) -> tuple[int, float | None]:
+    """How a detector sees pictures: the side in pixels, and the centre crop (`images.crop_side`).
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_pipeline` and `read_info`, or the crop is none.
+    """
+    crop = read_info(folder).get("center_crop")
+    check_crop(crop)
+    return check_pipeline(folder)["sample_size"], crop
 
 
 def save_classifier(network: nn.Module, folder: Path) -> None:
@@ -140,7 +182,7 @@ def load_classifier(folder: Path, input: str) -> nn.Module:
     """The classifier of a bundle, float32, eval mode.
 
     Raises:
-        ValueError: its weights do not fit a ResNet-18 with this input.
+        ValueError: its weights do not fit a ResNet-18 with this input, or are not finite numbers.
     """
     from huggingface_hub import load_torch_model
     from safetensors import SafetensorError
@@ -151,6 +193,11 @@ def load_classifier(folder: Path, input: str) -> nn.Module:
         load_torch_model(network, place, strict=True, safe=True)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ValueError(f"the classifier in {folder} cannot be loaded: {error}") from error
+    if not all_finite(network):
+        raise ValueError(
+            f"the classifier in {folder} has weights that are not finite numbers (NaN or infinity): restore its files, "
+            "or run `python -m sedid train-nn` again"
+        )
     return network.float().eval()
 
 
@@ -158,33 +205,56 @@ def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) 
     """Build a calibration from JSON.
 
     Raises:
-        KeyError, TypeError, ValueError: it does not fit.
+        ValueError: it does not fit.
     """
+    _check(values, dict, "a calibration")
+    known = {field.name: field for field in fields(kind)}
+    if unknown := [name for name in values if name not in known]:
+        raise ValueError(f"a calibration has no entry {unknown[0]!r:.60}; its entries are {', '.join(known)}")
+    if lacking := [name for name, field in known.items() if field.default is MISSING and name not in values]:
+        raise ValueError(f"a calibration lacks {', '.join(lacking)}")
     numbers = {name: _number(name, values[name]) for name in ("threshold", "auc")}
-    lists = {name: tuple(_number(name, v) for v in values[name]) for name in ("band", "real", "generated")}
+    lists = {
+        name: tuple(_number(name, value) for value in _check(values[name], list, name))
+        for name in ("band", "real", "generated")
+    }
     made = kind(**values | numbers | lists)
     if type(made.k) is not int or type(made.t_sec) is not int:
         raise ValueError("k and t_sec must be whole numbers")
     check_step(schedule, made.k, made.t_sec)
     if made.polarity not in ("smaller", "larger"):
-        raise ValueError(f"polarity {made.polarity!r}")
+        raise ValueError(f'polarity must be "smaller" or "larger", not {made.polarity!r:.60}')
+    if not 0 <= made.auc <= 1:
+        raise ValueError(f"auc must lie between 0 and 1, not be {made.auc:g}")
     for name, values in lists.items():
         if len(values) < 2 or list(values) != sorted(values):
             raise ValueError(f"{name} must be at least two ascending numbers")
     if len(made.band) != 2 or not made.band[0] <= made.threshold <= made.band[1]:
         raise ValueError("band must be two numbers with the threshold between them")
     if isinstance(made, NNCalibration):
-        if made.input not in INPUT_CHANNELS:
-            raise ValueError(f"unknown classifier input {made.input!r}")
+        if not isinstance(made.input, str) or made.input not in INPUT_CHANNELS:
+            raise ValueError(f"unknown classifier input {made.input!r:.60}; accepted: {', '.join(INPUT_CHANNELS)}")
         if _number("temperature", made.temperature) <= 0:
             raise ValueError("temperature must be above 0")
     return made
 
 
 def _number(name: str, value: Any) -> float:
-    if type(value) not in (int, float) or not isfinite(value):
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    if type(value) not in (int, float) or not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name} must be a finite number, not {value!r:.60}")
     return float(value)
+
+
+def _check(value: Any, kind: type, name: str) -> Any:
+    """The value, if it is of the kind that JSON should hold there.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if not isinstance(value, kind):
+        words = {"dict": "an object (names and values in braces)", "list": "a list", "str": "a text"}
+        raise ValueError(f"{name} must be {words[kind.__name__]}, not {value!r:.60}")
+    return value
 
 
 def resolve(source: str | Path) -> Path:
@@ -240,10 +310,10 @@ def adopt(source: Path, folder: Path) -> Path:
     check_pipeline(source)
     if folder.is_dir() and any(folder.iterdir()):
         try:
-            same = checkpoint_hash(folder) == checkpoint_hash(source)
-        except FileNotFoundError:
-            same = False
-        if not same:
+            model = [Identity.of(one, None, classifier=False) for one in (folder, source)]
+        except (FileNotFoundError, ValueError):
+            model = []
+        if not model or model[0] != model[1]:
             raise ValueError(f"{folder} holds something other than a copy of {source}; choose another folder")
         return folder
     unet, scheduler = pipeline_part(source, "unet"), pipeline_part(source, "scheduler")
@@ -268,7 +338,11 @@ def adopt(source: Path, folder: Path) -> Path:
 
 
 def load_detector(
-    source: str | Path = SHIPPED, device: str = "auto", precision: str = "fp32", compile: bool = False
+    source: str | Path = SHIPPED,
+    device: str = "auto",
+    precision: str = "fp32",
+    compile: bool = False,
+    parts: Collection[str] = ("stat", "nn"),
 ) -> Detector:
     """Open a detector bundle, or any diffusers DDPM pipeline as an uncalibrated detector.
 
@@ -277,12 +351,14 @@ def load_detector(
             project. Pipelines of the oldest layout, with everything at the root, open too.
         device: auto, cuda, mps or cpu.
         precision: fp32 or bf16 (the network alone).
+        parts: the calibrations to open it with: of STAT ("stat") and of the classifier ("nn"). What is about to be made
+            anew is left out, so that nothing of it is read or compared.
 
     Raises:
         FileNotFoundError: there is nothing there, or nothing in safetensors.
         PermissionError, ConnectionError: the Hub could not give it.
-        ValueError: the pipeline or its calibration cannot be read, the calibration belongs to other weights, or it is a
-            training run.
+        ValueError: the pipeline or its calibration cannot be read, something the calibration depends on (`Identity`)
+            changed since, or it is a training run.
     """
     folder = resolve(source)
     if (folder / "best.safetensors").is_file():
@@ -290,43 +366,68 @@ def load_detector(
             f"{source} is a training run, not a detector: `python -m sedid export {source} BUNDLE` makes one"
         )
     runtime = Runtime.choose(device, precision, compile)
-    network: Any = load_unet(folder)
-    unet = runtime.place(network).requires_grad_(False)
-    common: dict[str, Any] = {
-        "eps_model": eps_model(unet, runtime),
-        "schedule": load_schedule(folder),
-        "runtime": runtime,
-        "name": Path(source).resolve().name,
-        "size": int(network.config.sample_size),
-    }
-    file = detector_file(folder)
-    if not file.is_file():
-        return Detector(**common, info={"checkpoint_sha256": checkpoint_hash(folder)})
-    info = read_json(file)
-    if not isinstance(info, dict) or info.get("format") != FORMAT:
-        found = info.get("format") if isinstance(info, dict) else type(info).__name__
-        raise ValueError(f"{file} has format {found!r}; this version reads {FORMAT}")
-    if info.get("checkpoint_sha256") != checkpoint_hash(folder):
-        raise ValueError(f"{file} was made for other weights than those in unet/: calibrate again")
+    size, crop = frame(folder)
+    unet, schedule = load_unet(folder), load_schedule(folder)
+    info = {name: value for name, value in read_info(folder).items() if name in parts or name not in CALIBRATED}
     try:
-        common |= _calibrated(info, common["schedule"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{file} holds a calibration that cannot be read: {error}") from error
-    if common["nn"]:
-        common["network"] = runtime.place(load_classifier(folder, common["nn"].input))
-    return Detector(**common)
+        calibrated = read_calibrations(info, schedule)
+    except ValueError as error:
+        raise ValueError(f"{detector_file(folder)} holds a calibration that cannot be read: {error}") from error
+    network = load_classifier(folder, calibrated.nn.input) if calibrated.nn else None
+    found = Identity.of(folder, crop, classifier=network is not None)
+    if info and parts:
+        recorded = Identity.recorded(info)
+        if network is None:
+            recorded = replace(recorded, classifier_sha256=None)
+        if said := changed(recorded, found):
+            raise ValueError(f"{detector_file(folder)}: {said}")
+    return Detector(
+        eps_model=eps_model(runtime.place(unet).requires_grad_(False), runtime),
+        schedule=schedule,
+        runtime=runtime,
+        name=Path(source).resolve().name,
+        size=size,
+        center_crop=crop,
+        stat=calibrated.stat,
+        chosen=calibrated.chosen,
+        network=network and runtime.place(network),
+        nn=calibrated.nn,
+        info=info | asdict(found),
+    )
 
 
-def _calibrated(info: dict[str, Any], schedule: NoiseSchedule) -> dict[str, Any]:
-    """What detector.json adds to a `Detector`."""
+@dataclass(frozen=True)
+class Calibrated:
+    """What detector.json adds to a detector, checked."""
+
+    stat: dict[tuple[int, int], Calibration]
+    chosen: tuple[int, int] | None
+    nn: NNCalibration | None
+
+
+def read_calibrations(info: dict[str, Any], schedule: NoiseSchedule) -> Calibrated:
+    """The calibrations of a detector.json.
+
+    Raises:
+        ValueError: they, or the sections beside them, are not what detector.json holds.
+    """
+    for name in (*CALIBRATED, "training", "preprocessing", "versions"):
+        _check(info.get(name, {}), dict, name)
+    for section in (info.get("stat", {}), info.get("nn", {})):
+        for made in _check(section.get("data", {}), dict, "data").values():
+            _check(_check(made, dict, "an entry of data").get("sha256"), str, "sha256 of data")
     section = info.get("stat", {})
-    made = [_calibration(Calibration, values, schedule) for values in section.get("calibrations", [])]
+    _check(section.get("generated_by", {}), dict, "generated_by")
+    listed = _check(section.get("calibrations", []), list, "calibrations")
+    made = [_calibration(Calibration, values, schedule) for values in listed]
     stat = {(calibration.k, calibration.t_sec): calibration for calibration in made}
-    chosen = tuple(section["chosen"]) if "chosen" in section else None
+    if len(stat) < len(made):
+        raise ValueError("two calibrations are of the same k and T_SEC")
+    chosen = tuple(_check(section["chosen"], list, "chosen")) if "chosen" in section else None
     if chosen is not None and chosen not in stat:
-        raise ValueError(f"the chosen pair {chosen} is not among the calibrated ones")
-    crop = info.get("center_crop")
-    if crop is not None and not (type(crop) in (int, float) and (0 < crop <= 1 or crop == crop // 1 > 1)):
-        raise ValueError(f"center_crop must be a number of pixels, or a share of at most 1, not {crop!r}")
-    nn_calibration = _calibration(NNCalibration, info["nn"]["calibration"], schedule) if "nn" in info else None
-    return {"center_crop": crop, "stat": stat, "chosen": chosen, "nn": nn_calibration, "info": info}
+        raise ValueError(f"the chosen pair {chosen!r:.60} is not among the calibrated ones")
+    if "nn" not in info:
+        return Calibrated(stat, chosen, None)
+    if "calibration" not in info["nn"]:
+        raise ValueError("nn lacks its calibration")
+    return Calibrated(stat, chosen, _calibration(NNCalibration, info["nn"]["calibration"], schedule))

@@ -167,6 +167,20 @@ def export(
 
 
 @app.command()
+def upgrade(
+    bundle: Annotated[str, typer.Argument(help="A bundle of an earlier version: a folder, or a Hub id.")],
+    out: Annotated[str, typer.Option(help="Copy it into this folder first; a Hub id needs one.")] = "",
+) -> None:
+    """Bring a bundle of an earlier version up to date: record all that its calibration depends on."""
+    with plain_errors():
+        from sedid.upgrade import upgrade as bring_up_to_date
+
+        quiet()
+        folder = bring_up_to_date(bundle, out)
+    typer.echo(f"done: {folder}")
+
+
+@app.command()
 def card(
     bundle: Annotated[Path, typer.Argument(help="An evaluated bundle.")],
     readme: Annotated[

@@ -7,22 +7,22 @@ through it, so that a detector cannot learn how its two classes were stored.
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
+MAX_CROP = 4096  # pixels: a larger centre square is asked for as a share
 SIZE = 32  # pixels: the side of the square images every model here works on
 
 # Raster formats only: Pillow would also hand PostScript and the like to outside programs.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 ACCEPTED = "PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF or PPM"
 
-# Stored with every detector: a threshold holds for one preprocessing only.
+# Stored with every detector (`preprocessing`): a threshold holds for one preprocessing only.
 PREPROCESSING = {
-    "size": SIZE,
-    "crop": "centre square",
     "resize": "bilinear, antialiased",
     "levels": "8-bit RGB",
     "scale": "[-1, 1]",
@@ -105,6 +105,35 @@ def read_image(source: Path | bytes, name: str | None = None) -> Picture:
     return Picture(upright, tuple(notes), file_format, len(data))
 
 
+def preprocessing(size: int, center_crop: float | None) -> dict[str, Any]:
+    """What `prepare` does, in words; as detector.json records it.
+
+    Args:
+        size, center_crop: as `prepare`.
+    """
+    crop = "centre square"
+    if center_crop is not None:
+        of = "pixels" if center_crop > 1 else "of the shorter side"
+        crop = f"centre square, {center_crop:g} {of}"
+    return {"size": size, "crop": crop} | PREPROCESSING
+
+
+def check_crop(center_crop: Any) -> None:
+    """Refuse what is no centre crop.
+
+    Raises:
+        ValueError: it is neither None, nor a share of the shorter side, nor a number of pixels up to MAX_CROP.
+    """
+    number = type(center_crop) in (int, float)
+    if center_crop is not None and not (
+        number and (0 < center_crop <= 1 or (center_crop <= MAX_CROP and center_crop == center_crop // 1 > 1))
+    ):
+        raise ValueError(
+            f"center_crop must be a share of the shorter side, above 0 and at most 1, or a whole number of pixels up to "
+            f"{MAX_CROP:,}, not {center_crop!r:.60}"
+        )
+
+
 def crop_side(width: int, height: int, center_crop: float | None) -> int:
     """The side of the centre square `prepare` cuts out of a picture, pixels.
 
@@ -157,14 +186,18 @@ def prepare(image: Image.Image, size: int = SIZE, center_crop: float | None = No
 
 def describe(picture: Picture, size: int = SIZE, center_crop: float | None = None) -> tuple[str, ...]:
     """The notes of a picture followed by what `prepare` does to it, in words."""
-    width, height = picture.image.size
+    return (*picture.notes, *framing(*picture.image.size, size, center_crop))
+
+
+def framing(width: int, height: int, size: int = SIZE, center_crop: float | None = None) -> tuple[str, ...]:
+    """What `prepare` does to a picture of these sides, in words; nothing, or one text."""
     if width == height == size:
-        return picture.notes
+        return ()
     side = crop_side(width, height, center_crop)
     cropped = "" if width == height == side else f" (centre square {side})"
     if side != size:
-        return (*picture.notes, f"resized from {width}x{height}{cropped} to {size}x{size}")
-    return (*picture.notes, f"cut from {width}x{height}{cropped}") if cropped else picture.notes
+        return (f"resized from {width}x{height}{cropped} to {size}x{size}",)
+    return (f"cut from {width}x{height}{cropped}",) if cropped else ()
 
 
 def read_bytes(path: Path) -> bytes:

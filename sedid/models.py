@@ -8,14 +8,14 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from sedid import processes
 from sedid.diffusion import EpsModel, NoiseSchedule
-from sedid.storage import read_json
+from sedid.storage import read_json, read_object
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 WEIGHTS = "diffusion_pytorch_model"
 """What diffusers calls a U-Net's weight files."""
 MAX_TIMESTEPS = 100_000
+MAX_SIDE = 1024
+"""The largest images a detector may be for, pixels of a side: beyond, one trajectory needs more memory than there is."""
 
 _SHARED: dict[str, Any] = {
     "sample_size": 32,
@@ -34,6 +36,7 @@ _SHARED: dict[str, Any] = {
     "attention_head_dim": None,  # one head over all channels (Ho et al. 2020); diffusers' own default is heads of 8
 }
 
+UNetName = Literal["demo", "small", "paper"]
 UNETS: dict[str, dict[str, Any]] = {
     # 0.7 M parameters: minutes on two cores
     "demo": _SHARED | {"block_out_channels": (16, 32, 48, 48), "layers_per_block": 1, "norm_num_groups": 8},
@@ -135,8 +138,11 @@ def unet_weights(folder: Path) -> list[Path]:
     return found
 
 
-def check_pipeline(folder: Path) -> None:
+def check_pipeline(folder: Path) -> dict[str, Any]:
     """Refuse, by its JSON files alone, a folder that is not a pixel-space unconditional diffusion pipeline.
+
+    Returns:
+        The U-Net's configuration as its file has it.
 
     Raises:
         FileNotFoundError: it holds no U-Net at all.
@@ -147,9 +153,9 @@ def check_pipeline(folder: Path) -> None:
         raise FileNotFoundError(f"{folder} holds no diffusers U-Net (neither unet/config.json nor config.json)")
     try:
         index_file = Path(folder) / "model_index.json"
-        index = dict(read_json(index_file)) if index_file.is_file() else {}
-        config = dict(read_json(config_file))
-    except (TypeError, ValueError) as error:
+        index = read_object(index_file) if index_file.is_file() else {}
+        config = read_object(config_file)
+    except ValueError as error:
         raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
@@ -164,6 +170,33 @@ def check_pipeline(folder: Path) -> None:
             f"{folder} holds a {index.get('_class_name')} that also needs {', '.join(others)}: its U-Net does not see "
             "pixels, or not alone, so it cannot be a detector"
         )
+    if reason := _unfit(config):
+        raise ValueError(f"the U-Net in {folder} {reason}")
+    return config
+
+
+def _unfit(config: dict[str, Any]) -> str:
+    """Why a U-Net of this configuration cannot be a detector, as the end of a sentence; "" where it can."""
+    inputs, outputs = config.get("in_channels", 3), config.get("out_channels", 3)
+    if config.get("class_embed_type") or config.get("num_class_embeds"):
+        return "is class-conditional; only an unconditional RGB model can be a detector"
+    if inputs != 3:
+        return f"is for images of {inputs} channels; only an unconditional RGB model, of 3, can be a detector"
+    if outputs != 3:
+        variance = " (the noise and its variance)" if outputs == 6 else ""
+        return (
+            f"predicts {outputs} channels{variance}; only an unconditional RGB model that predicts 3 can be a detector"
+        )
+    size, blocks = config.get("sample_size"), config.get("down_block_types")
+    if type(size) is not int or size < 1:
+        return f"is not for square images: its sample_size must be a whole number of pixels, not {size!r:.60}"
+    if size > MAX_SIDE:
+        return f"is for images of {size:,} pixels a side; at most {MAX_SIDE:,} are accepted"
+    # each level but the last halves the picture; on the way up it is doubled again and joined with what was there
+    halvings = max(1, len(blocks) if isinstance(blocks, list) else 4) - 1
+    if size % 2**halvings:
+        return f"has a sample_size of {size}, but halves the picture {halvings} times: it must be a multiple of {2**halvings}"
+    return ""
 
 
 def architecture(unet: Any) -> str:
@@ -192,16 +225,14 @@ def load_unet(folder: Path) -> "UNet2DModel":
         raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
     if found["missing_keys"]:  # diffusers fills them with random numbers and only warns
         raise ValueError(f"the U-Net in {folder} lacks weights: {', '.join(sorted(found['missing_keys'])[:3])}, ...")
-    if (
-        unet.config.in_channels != 3
-        or unet.config.out_channels != 3
-        or unet.config.class_embed_type
-        or unet.config.num_class_embeds
-    ):
-        raise ValueError(f"the U-Net in {folder} is not an unconditional RGB model")
-    if type(unet.config.sample_size) is not int or unet.config.sample_size < 1:
-        raise ValueError(f"the U-Net in {folder} is not for square images: sample_size {unet.config.sample_size!r}")
+    if not all_finite(unet):
+        raise ValueError(f"the U-Net in {folder} has weights that are not finite numbers (NaN or infinity)")
     return unet.float().eval()
+
+
+def all_finite(network: nn.Module) -> bool:
+    """Whether every weight is a finite number."""
+    return all(bool(torch.isfinite(values).all()) for values in network.state_dict().values())
 
 
 def check_shards(index: Path) -> None:
@@ -238,15 +269,18 @@ def load_scheduler(folder: Path) -> Any:
 
     part = pipeline_part(folder, "scheduler")
     try:
-        config = read_json(part / "scheduler_config.json")
+        config = read_object(part / "scheduler_config.json")
         if "beta_schedule" not in config and not config.get("trained_betas"):  # diffusers would fill in its own
             raise ValueError(f"a {config.get('_class_name')} has no betas, so it is no DDPM noise schedule")
         steps = config.get("num_train_timesteps", 1000)
-        if type(steps) is not int or not 2 <= steps <= MAX_TIMESTEPS:
-            raise ValueError(f"num_train_timesteps must be between 2 and {MAX_TIMESTEPS:,}, not {steps!r}")
+        if type(steps) not in (int, float) or steps % 1 or not 2 <= steps <= MAX_TIMESTEPS:
+            raise ValueError(
+                f"num_train_timesteps must be a whole number between 2 and {MAX_TIMESTEPS:,}, not {steps!r:.60}"
+            )
+        config["num_train_timesteps"] = int(steps)  # 1000.0 in some files
         predicts = config.get("prediction_type", "epsilon")
         predicts = "sample" if config.get("predict_epsilon") is False else predicts  # its name in old files
-        scheduler = DDPMScheduler.from_pretrained(part, local_files_only=True)
+        scheduler = DDPMScheduler.from_config(config)
     except (AttributeError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the scheduler in {folder} cannot be loaded: {error}") from error
     if predicts != "epsilon":

@@ -1,0 +1,121 @@
+"""What a calibration depends on. A threshold holds for these very weights, this noise schedule and this preprocessing,
+so detector.json records all of it, and a detector is opened only where nothing has changed since."""
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from sedid.images import preprocessing
+from sedid.models import check_pipeline, load_scheduler, unet_weights
+
+ENGINE = 1
+"""Version of the arithmetic from a picture to its scores; raised by every change that changes numbers."""
+
+SCHEDULE = (
+    *("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "rescale_betas_zero_snr"),
+    "prediction_type",
+)
+"""The settings of a scheduler that the noise schedule follows from; the others are its sampler's."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The parts a calibration depends on, each a top-level entry of detector.json.
+
+    Attributes:
+        checkpoint_sha256: of the U-Net's weight files, in name order.
+        architecture_sha256: of the U-Net's configuration.
+        schedule_sha256: of the settings in SCHEDULE.
+        preprocessing: what `images.preprocessing` says of the detector's size and crop.
+        classifier_sha256: of the classifier's weight files; None without one.
+        engine: the ENGINE behind the numbers.
+    """
+
+    checkpoint_sha256: str
+    architecture_sha256: str
+    schedule_sha256: str
+    preprocessing: dict[str, Any]
+    classifier_sha256: str | None
+    engine: int
+
+    @classmethod
+    def of(cls, folder: Path, center_crop: float | None, classifier: bool) -> "Identity":
+        """That of a bundle folder as it stands.
+
+        Args:
+            center_crop: the detector's, as `images.crop_side`.
+            classifier: whether the folder's classifier is part of the detector.
+
+        Raises:
+            FileNotFoundError, ValueError: as `models.check_pipeline`, `models.load_scheduler` and `models.unet_weights`.
+        """
+        config, scheduler = check_pipeline(folder), load_scheduler(folder).config
+        return cls(
+            checkpoint_sha256=checkpoint_hash(folder),
+            architecture_sha256=_hash_of({name: value for name, value in config.items() if name[0] != "_"}),
+            schedule_sha256=_hash_of({name: scheduler[name] for name in SCHEDULE}),
+            preprocessing=preprocessing(config["sample_size"], center_crop),
+            classifier_sha256=classifier_hash(folder) if classifier else None,
+            engine=ENGINE,
+        )
+
+    @classmethod
+    def recorded(cls, info: dict[str, Any]) -> "Identity":
+        """That which a detector.json records; whatever it lacks is None."""
+        values: dict[str, Any] = {field.name: info.get(field.name) for field in fields(cls)}
+        return cls(**values)
+
+    def differing(self, other: "Identity") -> list[str]:
+        """The fields in which two differ."""
+        return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
+
+
+def changed(recorded: Identity, found: Identity) -> str:
+    """What changed since a calibration and what to do about it, as the end of a sentence; "" where nothing did."""
+    differing = recorded.differing(found)
+    if not differing:
+        return ""
+    before, now = recorded.preprocessing or {}, found.preprocessing
+    other = [f"{name} {now[name]}, then {before.get(name)}" for name in now if before.get(name) != now[name]]
+    words = {
+        "checkpoint_sha256": "the weights of the U-Net (in unet/)",
+        "architecture_sha256": "the configuration of the U-Net (unet/config.json)",
+        "schedule_sha256": "the noise schedule (scheduler/scheduler_config.json)",
+        "preprocessing": f"the preprocessing (now {'; '.join(other)})",
+        "classifier_sha256": "the weights of the classifier (in sedid/classifier/)",
+        "engine": f"the version of the engine (now {found.engine}, then {recorded.engine})",
+    }
+    commands = ["train-nn"] if recorded.classifier_sha256 else []
+    commands = commands if differing == ["classifier_sha256"] else ["calibrate", *commands]
+    parts = [words[name] for name in differing]
+    listed = " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+    run = " and ".join(f"`python -m sedid {command}`" for command in commands)
+    return f"{listed} changed since it was calibrated: restore what was there, or run {run} again"
+
+
+def checkpoint_hash(folder: Path) -> str:
+    """sha256 over the U-Net's weight files, in name order.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    return _hash_files(unet_weights(folder))
+
+
+def classifier_hash(folder: Path) -> str:
+    """sha256 over the classifier's weight files, in name order."""
+    return _hash_files(sorted((Path(folder) / "sedid" / "classifier").glob("*.safetensors")))
+
+
+def _hash_files(files: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
+
+
+def _hash_of(values: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,63 @@
+"""Bring a bundle of an earlier version up to date: detector.json of format 1 said of which weights its calibration is, and
+nothing of the noise schedule, the preprocessing and the classifier it depends on as well."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from sedid.bundle import FORMAT, detector_file, load_classifier, own_folder, read_calibrations
+from sedid.identity import Identity
+from sedid.images import check_crop, preprocessing
+from sedid.models import load_schedule, load_unet
+from sedid.storage import read_object, write_json
+
+
+def upgrade(source: str | Path, copy: str | Path = "") -> Path:
+    """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now.
+
+    What can be checked is checked first: that the weights are those of the calibration, that the preprocessing is this
+    version's, that network, calibrations and classifier are whole. Whether the noise schedule or the classifier was
+    exchanged before cannot be; from now on it is noticed.
+
+    Args:
+        source, copy: as `bundle.own_folder`.
+
+    Returns:
+        The folder. A bundle that is up to date is left as it is.
+
+    Raises:
+        FileNotFoundError: it is no bundle.
+        ValueError: it does not hold what it was calibrated for, or something in it is damaged.
+    """
+    folder = own_folder(source, copy)
+    file = detector_file(folder)
+    if not file.is_file():
+        raise FileNotFoundError(f"{folder} has no sedid/detector.json, so there is nothing to bring up to date")
+    info = read_object(file)
+    if info.get("format") == 1:
+        write_json(file, _checked(folder, info))
+    elif info.get("format") != FORMAT:
+        raise ValueError(f"{file} has format {info.get('format')!r:.60}; this version knows 1 to {FORMAT}")
+    return folder
+
+
+def _checked(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
+    """A detector.json of format 1 as one of today's."""
+    file, crop = detector_file(folder), info.get("center_crop")
+    anew = "move this file away and run `python -m sedid calibrate`"
+    check_crop(crop)
+    network = load_unet(folder)
+    try:
+        calibrated = read_calibrations(info, load_schedule(folder))
+    except ValueError as error:
+        raise ValueError(f"{file} holds a calibration that cannot be read: {error}") from error
+    if calibrated.nn:
+        load_classifier(folder, calibrated.nn.input)
+    found = Identity.of(folder, crop, classifier=calibrated.nn is not None)
+    if info.get("checkpoint_sha256") != found.checkpoint_sha256:
+        raise ValueError(f"{file} was made for other weights than those in unet/: restore them, or {anew}")
+    now = preprocessing(network.config["sample_size"], None)
+    then = info.get("preprocessing", now)  # a pipeline of diffusers had none recorded
+    if other := [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]:
+        raise ValueError(f"{file} was calibrated with another preprocessing ({'; '.join(other)}): {anew}")
+    return info | {"format": FORMAT} | asdict(found)
