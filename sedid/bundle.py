@@ -3,6 +3,7 @@
     model_index.json, scheduler/, unet/     `DDPMPipeline.from_pretrained` opens the folder as it is
     sedid/detector.json                     calibrations, splits, seeds, measurements, versions, commands
     sedid/classifier/                       the ResNet-18, sharded safetensors
+    sedid/splits.npz                        prints of the pictures it has seen (`sedid.splits`)
     README.md                               the model card
 
 Weights are half-precision safetensors in shards under 9 MB, so that a plain `git push` to a Space works. Any
@@ -43,6 +44,8 @@ from sedid.models import (
     pipeline_part,
     unet_weights,
 )
+from sedid.splits import FILE as SPLITS
+from sedid.splits import take_splits
 from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json
 
 FORMAT = 2
@@ -83,16 +86,13 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
 
     config = read_json(Path(run) / "config.json")
     best = Path(run) / "best.safetensors"
+    unet: Any = UNet2DModel(**trained_architecture(best))
     with stored_tensors(best) as stored:
         metadata = stored.metadata()
-        if "unet" not in metadata:
-            raise ValueError(f"{best} does not say of which architecture its weights are: train it with this version")
-        # not the preset of this name: a run that started from other weights has their architecture, and one that
-        # differs in attention heads alone would load without an error
-        unet: Any = UNet2DModel(**json.loads(metadata["unet"]))
         unet.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
     save_pipeline(unet, folder)
     detector_file(folder).unlink(missing_ok=True)
+    take_splits(Path(run) / SPLITS, folder)
     named = ("data", "heldout", "start")  # paths of one machine: only their last part belongs in a bundle
     training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
     measured = metadata["heldout_loss"]
@@ -111,24 +111,50 @@ def versions() -> dict[str, str]:
     return found
 
 
+def trained_architecture(best: Path) -> dict[str, Any]:
+    """The U-Net's configuration of a run's weights, as their file states it.
+
+    Not the preset that the run's settings name: a run that started from other weights has their architecture, and one that
+    differs in attention heads alone would load without an error.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or does not state it.
+    """
+    with stored_tensors(best) as stored:
+        metadata = stored.metadata() or {}
+    if "unet" not in metadata:
+        raise ValueError(f"{best} does not say of which architecture its weights are: train it with this version")
+    return dict(json.loads(metadata["unet"]))
+
+
 def read_info(folder: Path) -> dict[str, Any]:
     """detector.json of a bundle; {} of a pipeline that has none.
 
     Raises:
-        ValueError: it is no JSON object, or of another format.
+        ValueError: it is no JSON object, or of a format this version does not know.
     """
     file = detector_file(folder)
     if not file.is_file():
         return {}
     info = read_object(file)
-    found = info.get("format")
-    if found == 1:
+    if info.get("format") not in (1, FORMAT):
+        raise ValueError(f"{file} has format {info.get('format')!r:.60}; this version reads {FORMAT}")
+    return info
+
+
+def current_info(folder: Path) -> dict[str, Any]:
+    """`read_info` of a bundle that need not be upgraded.
+
+    Raises:
+        ValueError: as `read_info`, or it is of format 1.
+    """
+    info = read_info(folder)
+    if info.get("format") == 1:
         raise ValueError(
-            f"{file} was written by an earlier version, which did not record all that a calibration depends on: "
-            f"`python -m sedid upgrade {folder}` brings it up to date"
+            f"{detector_file(folder)} was written by an earlier version, which did not record all that a calibration "
+            f"depends on: `python -m sedid upgrade {folder}` brings it up to date"
         )
-    if found != FORMAT:
-        raise ValueError(f"{file} has format {found!r:.60}; this version reads {FORMAT}")
     return info
 
 
@@ -141,9 +167,9 @@ def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
         The whole.
 
     Raises:
-        ValueError: as `read_info`.
+        ValueError: as `current_info`.
     """
-    before = read_info(folder)
+    before = current_info(folder)
     info = before | sections
     found = Identity.of(folder, info.get("center_crop"), "nn" in info)
     differing = set(Identity.recorded(before).differing(found)) if before else set()
@@ -159,14 +185,22 @@ def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
 
 
 def frame(folder: Path) -> tuple[int, float | None]:
-    """How a detector sees pictures: the side in pixels, and the centre crop (`images.crop_side`).
+    """How a detector, or the run of one, sees pictures: the side in pixels, and the centre crop (`images.crop_side`).
+
+    Args:
+        folder: a bundle, another diffusers pipeline, or a run folder of `train-ddpm`.
 
     Raises:
-        FileNotFoundError, ValueError: as `check_pipeline` and `read_info`, or the crop is none.
+        FileNotFoundError, ValueError: there is none, it cannot be read, or the crop is none.
     """
-    crop = read_info(folder).get("center_crop")
+    best = Path(folder) / "best.safetensors"
+    if best.is_file():
+        size = trained_architecture(best)["sample_size"]
+        crop = read_object(best.with_name("config.json")).get("center_crop") or None
+    else:
+        size, crop = check_pipeline(folder)["sample_size"], read_info(folder).get("center_crop")
     check_crop(crop)
-    return check_pipeline(folder)["sample_size"], crop
+    return size, crop
 
 
 def save_classifier(network: nn.Module, folder: Path) -> None:
@@ -324,6 +358,7 @@ def adopt(source: Path, folder: Path) -> Path:
     kept = (
         "sedid/detector.json",
         "sedid/classifier/",
+        f"sedid/{SPLITS}",
     )  # not its measurements, which may soon be of another calibration
     files |= {name: source / name for name in hub.bundle_files(source) if name.startswith(kept)}
     load_schedule(source)  # refuses before anything is written
@@ -367,10 +402,10 @@ def load_detector(
         )
     runtime = Runtime.choose(device, precision, compile)
     size, crop = frame(folder)
+    info = current_info(folder)
     unet, schedule = load_unet(folder), load_schedule(folder)
-    info = {name: value for name, value in read_info(folder).items() if name in parts or name not in CALIBRATED}
     try:
-        calibrated = read_calibrations(info, schedule)
+        calibrated = read_calibrations(info, schedule, parts)
     except ValueError as error:
         raise ValueError(f"{detector_file(folder)} holds a calibration that cannot be read: {error}") from error
     network = load_classifier(folder, calibrated.nn.input) if calibrated.nn else None
@@ -405,8 +440,13 @@ class Calibrated:
     nn: NNCalibration | None
 
 
-def read_calibrations(info: dict[str, Any], schedule: NoiseSchedule) -> Calibrated:
+def read_calibrations(
+    info: dict[str, Any], schedule: NoiseSchedule, parts: Collection[str] = ("stat", "nn")
+) -> Calibrated:
     """The calibrations of a detector.json.
+
+    Args:
+        parts: those that are asked for, "stat" and "nn".
 
     Raises:
         ValueError: they, or the sections beside them, are not what detector.json holds.
@@ -416,7 +456,7 @@ def read_calibrations(info: dict[str, Any], schedule: NoiseSchedule) -> Calibrat
     for section in (info.get("stat", {}), info.get("nn", {})):
         for made in _check(section.get("data", {}), dict, "data").values():
             _check(_check(made, dict, "an entry of data").get("sha256"), str, "sha256 of data")
-    section = info.get("stat", {})
+    section = info.get("stat", {}) if "stat" in parts else {}
     _check(section.get("generated_by", {}), dict, "generated_by")
     listed = _check(section.get("calibrations", []), list, "calibrations")
     made = [_calibration(Calibration, values, schedule) for values in listed]
@@ -426,7 +466,7 @@ def read_calibrations(info: dict[str, Any], schedule: NoiseSchedule) -> Calibrat
     chosen = tuple(_check(section["chosen"], list, "chosen")) if "chosen" in section else None
     if chosen is not None and chosen not in stat:
         raise ValueError(f"the chosen pair {chosen!r:.60} is not among the calibrated ones")
-    if "nn" not in info:
+    if "nn" not in info or "nn" not in parts:
         return Calibrated(stat, chosen, None)
     if "calibration" not in info["nn"]:
         raise ValueError("nn lacks its calibration")

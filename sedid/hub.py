@@ -1,7 +1,7 @@
 """The Hugging Face Hub: detectors fetched from it and published to it.
 
-Only JSON and safetensors are fetched, and only the files a DDPM pipeline consists of. The token is the one that
-`hf auth login` stored, or HF_TOKEN; it is never an argument.
+Only JSON, safetensors and plain arrays (sedid/splits.npz) are fetched, and only the files a detector consists of. The
+token is the one that `hf auth login` stored, or HF_TOKEN; it is never an argument.
 """
 
 import re
@@ -22,13 +22,14 @@ DESCRIPTIONS = (
 TENSORS = (
     *(f"{place}{WEIGHTS}{end}" for place in ("", "unet/") for end in (".safetensors", "-*-of-*.safetensors")),
     *(f"{place}{WEIGHTS}.safetensors.index.json" for place in ("", "unet/")),
-    *("sedid/classifier/*.safetensors", "sedid/classifier/*.json"),
+    *("sedid/classifier/*.safetensors", "sedid/classifier/*.json", "sedid/splits.npz"),
 )
 BUNDLE = (
     *("README.md", "model_index.json", "unet/*.json", "unet/*.safetensors", "scheduler/scheduler_config.json"),
     *(
         "sedid/*.json",
         "sedid/gallery.npz",
+        "sedid/splits.npz",
         "sedid/samples.png",
         "sedid/classifier/*.json",
         "sedid/classifier/*.safetensors",

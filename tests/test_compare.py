@@ -235,7 +235,8 @@ def test_the_protocol_can_be_checked_and_names_no_path_of_this_machine(config: C
     for setting, name in named.items():
         assert protocol["images"][name] == {"count": COUNTS[setting], "sha256": fingerprint(images[setting])}
     assert len(set(protocol["noise_seeds"].values())) == 5
-    assert protocol["shared_with_calibration"] == {"heldout": 0, "generated": 0, "members": 0}
+    assert protocol["splits"]["against"] == {"calibration (real)": 20, "calibration (generated)": 22}
+    assert (protocol["splits"]["overlaps"], protocol["splits"]["warning"]) == ((), "")
     assert protocol["config"]["real"] == "real.npz"
     assert str(Path(config.detector).parent) not in json.dumps(watched[0])
     assert "skipped" in watched[0]["audit"]  # 13 images prove nothing
@@ -284,8 +285,8 @@ def test_a_stopped_run_measures_its_calibration_images_once(
         ({"methods": ("pia t=1000",)}, "pia t=1000: t must be between 0 and 999"),
         ({"real": "{real}[0:9]"}, "9 real and 22 generated calibration images are too few: at least 10"),
         ({"test_real": "{test_real}[0:1]"}, "test_real needs at least 2 images, not 1"),
-        ({"test_real": "{real}[5:12]"}, "7 of the 7 images of test_real are calibration images too"),
-        ({"members": "{real}"}, "20 of the 20 images of members are calibration images too"),
+        ({"test_real": "{real}[5:12]"}, r"7 of 7 test_real images are also calibration \(real\) images \(at 0, 1, 2, 3, 4 and 2 more\)"),
+        ({"members": "{real}"}, r"20 of 20 members images are also calibration \(real\) images"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_scored(
@@ -306,20 +307,23 @@ def test_images_that_made_the_detector_do_not_test_it(config: CompareConfig, tmp
     images = {name: np.load(getattr(config, name))["images"] for name in COUNTS}
     calibration = {name: images[name] for name in ("real", "generated")}
     test = {"heldout": images["test_real"], "generated": images["test_generated"]}
-    assert module.check_images(detector, calibration, test) == {"heldout": 0, "generated": 0}
-    with pytest.raises(ValueError, match=r"calibrated or trained on these very test images \(test_real\)"):
-        module.check_images(replace(detector, info=info), calibration, test)
+    assert module.check_images(bundle, detector, calibration, test).warning == ""
+    with pytest.raises(ValueError, match=r"13 of 13 test_real images are also the detector's classifier \(real\) images"):
+        module.check_images(bundle, replace(detector, info=info), calibration, test)
 
 
 def test_a_chance_duplicate_is_counted_and_not_refused(config: CompareConfig) -> None:
     detector = load_detector(config.detector, "cpu")
     calibration, test = {"real": pictures(10, 1), "generated": pictures(10, 2)}, pictures(200, 3)
     test[7] = calibration["generated"][4]
-    assert module.check_images(detector, calibration, {"heldout": test}) == {"heldout": 1}
+    found = module.check_images(Path(config.detector), detector, calibration, {"heldout": test})
+    assert [(one.others, one.same, one.near, one.places) for one in found.overlaps] == [
+        ("calibration (generated)", 1, 0, (7,))
+    ]
 
 
 def fitted(kind: str, real: np.ndarray, generated: np.ndarray, **settings: Any) -> Head:
-    return finish(fit_head(kind, real, generated, TrainNNConfig("", "", "", **settings), CPU, "fitting"))
+    return finish(fit_head(kind, real, generated, TrainNNConfig("x", "x", "x", **settings), CPU, "fitting"))
 
 
 def test_nested_cross_validation_finds_nothing_in_noise() -> None:

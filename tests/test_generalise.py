@@ -14,6 +14,7 @@ from results import GAPS, made_up, write_evaluation
 from sedid import generalisehtml, loops, polarityhtml
 from sedid.bundle import checkpoint_hash, load_detector, update_info
 from sedid.confounds import auc_of_smaller, finding
+from sedid.detectors import Call
 from sedid.imagestats import STATISTICS, image_statistics
 from sedid.loops.celeba_frame import framed
 from sedid.loops.evaluate import EvaluateConfig, evaluate, evaluated
@@ -166,8 +167,9 @@ def test_the_table_is_what_scoring_gives(measured: Path) -> None:
     assert of_set is not None
     assert of_heldout is not None
     assert rows["ddpm, 1000 steps"]["nn"]["auc"] == pytest.approx(measure(of_heldout, of_set).auc)
-    calls = [calibration.verdict(float(value)) for value in scores[CHOSEN]]
-    assert rows["ddpm, 1000 steps"]["verdicts"]["generated"] == calls.count("generated") / 5
+    judgements = [detector().inspect(image).judgement for image in pictures(5, 3)]
+    calls = [judgement.stat.call for judgement in judgements if judgement.stat]
+    assert rows["ddpm, 1000 steps"]["verdicts"] == {call: calls.count(call) / 5 for call in Call}
     assert [pair["t_sec"] for pair in rows["DDIM"]["pairs"]] == [K * n for n in range(1, 7)]
     members, _ = finish(score(detector(), pictures(5, 1), [K]))
     assert rows["member reals"]["stat"]["auc"] == pytest.approx(
@@ -201,7 +203,7 @@ def test_calibration_images_are_no_test(tmp_path: Path) -> None:
     update_info(bundle, stat=info["stat"] | {"data": used})
     for name, seed in (("a", 0), ("b", 1)):
         np.savez(tmp_path / f"{name}.npz", images=pictures(3, seed))
-    with pytest.raises(ValueError, match="calibrated or trained on these very test images"):
+    with pytest.raises(ValueError, match=r"3 of 3 held-out reals images are also the detector's calibration \(real\)"):
         finish(generalise(GeneraliseConfig(str(bundle), str(tmp_path / "a.npz"), (str(tmp_path / "b.npz"),))))
 
 

@@ -12,32 +12,34 @@ import numpy as np
 
 from sedid import processes
 from sedid.bundle import load_detector, own_folder, update_info
-from sedid.data import fingerprint, load_images
+from sedid.config import Count, ErrorRate, Precision, Settings, StepSizes, Text, Whole
+from sedid.data import crop_of, fingerprint, load_images
 from sedid.detectors import Calibration
-from sedid.loops.checked import audited
+from sedid.loops.checked import audited, check_calibration
 from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.models import Runtime
 from sedid.progress import Progress
+from sedid.splits import record_splits, splits_file
 
 
 @dataclass(frozen=True)
-class CalibrateConfig:
+class CalibrateConfig(Settings):
     """Settings of one calibration."""
 
-    detector: str  # bundle, any diffusers DDPM folder, or a Hub id; a folder here is calibrated in place
-    real: str  # calibration reals, a data set
-    generated: str  # images this model generated
+    detector: Text  # bundle, any diffusers DDPM folder, or a Hub id; a folder here is calibrated in place
+    real: Text  # calibration reals, a data set
+    generated: Text  # images this model generated
     out: str = ""  # bundle folder to copy the detector into first; a Hub id needs one
-    ks: tuple[int, ...] = (165,)
-    error_rate: float = 0.1  # of either class, outside the undecided band
-    loss_ts: tuple[int, ...] = TIMESTEPS  # timesteps the baseline (training loss) is tried at; empty leaves it out
-    loss_noises: int = 1  # noises the baseline is averaged over: as many network evaluations an image and timestep
-    batch_size: int = 32
+    ks: StepSizes = (165,)
+    error_rate: ErrorRate = 0.1  # of either class, outside the undecided band
+    loss_ts: tuple[Whole, ...] = TIMESTEPS  # timesteps the baseline (training loss) is tried at; empty leaves it out
+    loss_noises: Count = 1  # noises the baseline is averaged over: as many network evaluations an image and timestep
+    batch_size: Count = 32
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -73,14 +75,13 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
         ValueError: no k, an error rate outside (0, 0.5), a k or timestep outside the schedule, data that cannot be
             read, or a detector that would have to be copied first.
     """
-    if not config.ks:
-        raise ValueError("ks must name at least one step size")
-    if not 0 < config.error_rate < 0.5:
-        raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
     Runtime.choose(config.device, config.precision)  # before the others are waited for
     folder = processes.on_main(own_folder, config.detector, config.out)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
-    real, generated = load_images(config.real), load_images(config.generated)
+    detector = load_detector(folder, config.device, config.precision, config.compile, parts=())
+    crop = config.center_crop or detector.center_crop
+    if not crop and "center_crop" not in detector.info:
+        crop = crop_of(config.real)
+    real, generated = (load_images(spec, detector.size, crop) for spec in (config.real, config.generated))
     existing: dict = {}
     if config.loss_ts:
         existing = yield from calibrate_existing(
@@ -99,7 +100,12 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
         },
         "generated_by": provenance(config.generated, folder),
         "leak_warning": audited(real, generated)["warning"],
+        "splits": asdict(
+            check_calibration(folder, detector.info, "calibration", {"real": real, "generated": generated})
+        ),
         "calibrations": [asdict(calibration) for calibration in calibrations],
     }
-    processes.on_main(update_info, folder, stat=section, existing=existing)
+    processes.on_main(update_info, folder, stat=section, existing=existing, center_crop=crop)
+    sets = {"calibration_real": real, "calibration_generated": generated}
+    processes.on_main(record_splits, splits_file(folder), sets)
     return section

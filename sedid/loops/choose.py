@@ -15,23 +15,26 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
+from sedid.config import Count, ErrorRate, NotNegative, Precision, Seed, Settings, StepSizes, Text
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.diffusion import check_step
-from sedid.loops.checked import audited
+from sedid.loops.checked import audited, check_calibration, check_unused
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure
 from sedid.progress import Progress
 from sedid.reliability import Classes, conformal, isotonic, platt, reliability
 from sedid.sequential import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
+from sedid.splits import record_splits, splits_file
 from sedid.statistics import delong, intervals
 from sedid.storage import read_json, read_kept, write_json, write_kept
 
@@ -41,15 +44,15 @@ RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 
 
 @dataclass(frozen=True)
-class ChooseConfig:
+class ChooseConfig(Settings):
     """Settings of one choice."""
 
-    detector: str  # bundle, any diffusers DDPM folder, or a Hub id
-    real: str  # calibration reals: they choose and calibrate
-    generated: str  # calibration images this model generated
-    test_real: str  # images that choose nothing: every figure of merit is theirs
-    test_generated: str
-    ks: tuple[int, ...] = (
+    detector: Text  # bundle, any diffusers DDPM folder, or a Hub id
+    real: Text  # calibration reals: they choose and calibrate
+    generated: Text  # calibration images this model generated
+    test_real: Text  # images that choose nothing: every figure of merit is theirs
+    test_generated: Text
+    ks: StepSizes = (
         55,
         110,
         165,
@@ -57,16 +60,16 @@ class ChooseConfig:
         330,
         495,
     )  # every T_SEC of each is a candidate; the classifier's k joins them
-    penalty: float = 0.001  # AUC that one more network evaluation an image has to gain
-    error_rate: float = 0.1  # of either class: wrong early stops in all, and wrong conformal verdicts
-    folds: int = 5
-    resamples: int = 500
-    seed: int = 0
+    penalty: NotNegative = 0.001  # AUC that one more network evaluation an image has to gain
+    error_rate: ErrorRate = 0.1  # of either class: wrong early stops in all, and wrong conformal verdicts
+    folds: Annotated[int, Field(ge=2)] = 5
+    resamples: Annotated[int, Field(ge=2)] = 500
+    seed: Seed = 0
     apply: bool = False  # make the chosen pair the detector's own; it has to be calibrated there
     out: str = ""  # folder; "" is sedid/ in the bundle. With apply, the detector is first copied to bundle/ in it
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -228,18 +231,8 @@ def check(config: ChooseConfig, detector: Detector, images: dict[str, np.ndarray
     """
     for k in ks:
         check_step(detector.schedule, k, k)
-    if not 0 < config.error_rate < 0.5:
-        raise ValueError(f"error_rate must be above 0 and below 0.5, not {config.error_rate}")
-    if config.resamples < 2:
-        raise ValueError(f"resamples must be at least 2, not {config.resamples}")
     check_choice(len(images["real"]), len(images["generated"]), config.folds, config.penalty)
-    used = {
-        section["sha256"] for part in ("stat", "nn") for section in detector.info.get(part, {}).get("data", {}).values()
-    }
-    used |= {fingerprint(images[name]) for name in ("real", "generated")}
     for name in ("test_real", "test_generated"):
-        if fingerprint(images[name]) in used:
-            raise ValueError(f"{name} are images the detector was calibrated or trained on; give others")
         if len(images[name]) < 2:
             raise ValueError(f"{name} must be at least 2 images")
     if config.apply:
@@ -258,16 +251,18 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
         ValueError: data or settings do not fit, test images that were calibrated on, or `apply` with a pair the
             detector has no calibration for, or one of the other polarity.
     """
-    if not config.ks:
-        raise ValueError("ks must name at least one step size")
     if config.apply:
         folder = processes.on_main(own_folder, config.detector, str(Path(config.out) / "bundle") if config.out else "")
     else:
         folder = resolve(config.detector) if config.out else own_folder(config.detector)
     detector = load_detector(folder, config.device, config.precision, config.compile)
     ks = tuple(sorted({*config.ks} | ({detector.nn.k} if detector.nn else set())))
-    images = {name: load_images(getattr(config, name)) for name in SETS}
+    images = {name: load_images(getattr(config, name), detector.size, detector.center_crop) for name in SETS}
     check(config, detector, images, ks)
+    calibration = {name: images[name] for name in ("real", "generated")}
+    test = {name: images[name] for name in ("test_real", "test_generated")}
+    splits = check_unused(folder, detector.info, test, calibration)
+    own = check_calibration(folder, detector.info, "calibration", calibration).of_classifier()
     out = Path(config.out) if config.out else folder / "sedid"
     prints = {name: fingerprint(values) for name, values in images.items()}
     classifier = detector.info.get("nn", {}).get("calibration")
@@ -276,9 +271,7 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
 
     result: dict[str, Any] = {}
     if processes.is_main():
-        trained_on = {found["sha256"] for found in detector.info.get("nn", {}).get("data", {}).values()}
-        own = trained_on & {prints["real"], prints["generated"]}
-        refusal = "the classifier was trained on these calibration images" if own else ""
+        refusal = f"the classifier was trained on calibration images: {own}" if own else ""
         figures = yield from conclude(scored, config, refusal)
         settings = asdict(config)
         local = ("detector", "out", *SETS)  # paths of one machine: only their last part is kept
@@ -286,6 +279,7 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
             "protocol": {
                 "checkpoint_sha256": checkpoint_hash(folder),
                 "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
+                "splits": asdict(splits),
                 "chosen_on": "calibration images",
                 "measured_on": "test images",
                 "positive": "generated",
@@ -304,6 +298,8 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
     result = processes.on_main(lambda: result)
     if config.apply:
         processes.on_main(apply, folder, detector, result)
+        chose = {f"choice_{name}": values for name, values in calibration.items()}
+        processes.on_main(record_splits, splits_file(folder), chose)
     return result
 
 
@@ -327,4 +323,5 @@ def apply(folder: Path, detector: Detector, result: dict[str, Any]) -> None:
         f"(chosen in {chosen['chosen_share']:.0%} of {choice['resamples']} resamples)"
     )
     section = read_json(folder / "sedid" / "detector.json")["stat"]
-    update_info(folder, stat=section | {"chosen": list(pair), "chosen_by": how})
+    data = {name: counts[name] for name in ("real", "generated")}
+    update_info(folder, stat=section | {"chosen": list(pair), "chosen_by": how, "choice_data": data})

@@ -25,11 +25,12 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.config import Count, Positive, Precision, Seed, Settings, Share, Text
 from sedid.data import as_model_input, fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.diffusion import EpsModel
 from sedid.ledger import Ledger
-from sedid.loops.checked import audited, check_unused
+from sedid.loops.checked import SplitCheck, audited, check_unused
 from sedid.loops.comparison import Comparison
 from sedid.loops.existing import noise_of, read_existing
 from sedid.loops.generate import provenance
@@ -42,30 +43,29 @@ from sedid.storage import read_kept, write_kept
 CALIBRATION = ("real", "generated")
 TEST = {"heldout": "test_real", "generated": "test_generated", "members": "members"}
 """Name in the results -> setting."""
-SHARED = 0.01  # of a test set may also be in the calibration split: data sets hold chance duplicates
 DETECTOR = "the detector's calibration"
 
 
 @dataclass(frozen=True)
-class CompareConfig:
+class CompareConfig(Settings):
     """Settings of one comparison."""
 
-    detector: str  # bundle, any diffusers DDPM folder, or a Hub id
-    real: str  # calibration reals: polarity, thresholds and classifiers come from them
-    generated: str  # calibration images this model generated
+    detector: Text  # bundle, any diffusers DDPM folder, or a Hub id
+    real: Text  # calibration reals: polarity, thresholds and classifiers come from them
+    generated: Text  # calibration images this model generated
     test_real: str = ""  # reals the generator and the calibration never saw
     test_generated: str = ""  # test images this model generated
     members: str = ""  # reals of the generator's training set; "" leaves them out
     methods: tuple[str, ...] = tuple(METHODS)  # names, with parameters where they are to differ: "pia t=300"
-    loss_noises: int = 1  # noises the training loss is averaged over, if its name gives no number
-    epochs: int = 20  # of the ResNet heads
-    classifier_rate: float = 1e-3
-    validation: float = 0.2  # share of the calibration split the ResNet heads are not trained on
+    loss_noises: Count = 1  # noises the training loss is averaged over, if its name gives no number
+    epochs: Count = 20  # of the ResNet heads
+    classifier_rate: Positive = 1e-3
+    validation: Share = 0.2  # share of the calibration split the ResNet heads are not trained on
     out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: int = 32
-    seed: int = 0
+    batch_size: Count = 32
+    seed: Seed = 0
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -98,8 +98,10 @@ def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
     return made
 
 
-def check_images(detector: Detector, calibration: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, int]:
-    """Refuse test images that chose something; returns how many of each test set are in the calibration split.
+def check_images(
+    folder: Path, detector: Detector, calibration: dict[str, np.ndarray], test: dict[str, np.ndarray]
+) -> SplitCheck:
+    """Refuse test images that chose something; returns what else the sets share.
 
     Raises:
         ValueError: too few images, or test images that calibrated or trained something.
@@ -107,18 +109,10 @@ def check_images(detector: Detector, calibration: dict[str, np.ndarray], test: d
     if min(map(len, calibration.values())) < LEAST:
         counts = " and ".join(f"{len(images)} {name}" for name, images in calibration.items())
         raise ValueError(f"{counts} calibration images are too few: at least {LEAST} of each are needed")
-    check_unused(detector.info, {TEST[name]: fingerprint(images) for name, images in test.items()})
-    seen = {image.tobytes() for images in calibration.values() for image in images}
-    shared = {}
     for name, images in test.items():
         if len(images) < 2:
             raise ValueError(f"{TEST[name]} needs at least 2 images, not {len(images)}")
-        shared[name] = sum(image.tobytes() in seen for image in images)
-        if shared[name] > SHARED * len(images):
-            raise ValueError(
-                f"{shared[name]} of the {len(images)} images of {TEST[name]} are calibration images too; give others"
-            )
-    return shared
+    return check_unused(folder, detector.info, {TEST[name]: images for name, images in test.items()}, calibration)
 
 
 def ledger_of(detector: Detector, eps_model: EpsModel, images: np.ndarray, start: int, size: int, seed: int) -> Ledger:
@@ -193,10 +187,10 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
     methods = methods_for(config, detector)
     files = {name: getattr(config, name) for name in CALIBRATION}
     tested = {name: getattr(config, setting) for name, setting in TEST.items() if getattr(config, setting)}
-    calibration = {name: load_with_files(spec, detector.size)[0] for name, spec in files.items()}
-    read = {name: load_with_files(spec, detector.size) for name, spec in tested.items()}
+    calibration = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in files.items()}
+    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in tested.items()}
     test = {name: images for name, (images, _) in read.items()}
-    shared = check_images(detector, calibration, test)
+    splits = check_images(folder, detector, calibration, test)
     training = TrainNNConfig(
         *("", "", ""),
         validation=config.validation,
@@ -216,7 +210,7 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
             "scores": "oriented: higher means generated",
             "thresholds_from": "calibration split",
             "images": {name: {"count": count, "sha256": sha256} for name, (count, sha256) in prints.items()},
-            "shared_with_calibration": shared,
+            "splits": asdict(splits),
             "noise_seeds": seeds,
             "evaluations_per_image": sum(costs(methods, detector.schedule)),
             "trained_on": detector.info.get("training", {}).get("data", ""),

@@ -14,8 +14,10 @@ import numpy as np
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
+from sedid.config import Count, Precision, Settings, Text
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
+from sedid.judging import shares
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.existing import existing_row, read_existing, training_losses
 from sedid.loops.generate import provenance
@@ -29,18 +31,18 @@ MISTAKES = 12
 
 
 @dataclass(frozen=True)
-class EvaluateConfig:
+class EvaluateConfig(Settings):
     """Settings of one evaluation."""
 
-    detector: str
-    generated: str  # test images this model generated
-    heldout: str  # test reals the generator never saw
+    detector: Text
+    generated: Text  # test images this model generated
+    heldout: Text  # test reals the generator never saw
     members: str = ""  # reals of the generator's training set; "" leaves them out
-    ks: tuple[int, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
+    ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
     out: str = ""  # results file; "" writes sedid/results.json and the metrics of the bundle; the scores go beside it
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -67,10 +69,9 @@ def stat_rows(detector: Detector, real: Scores, generated: Scores) -> list[dict[
 
 
 def verdict_shares(detector: Detector, scores: Scores) -> dict[str, float]:
-    """How often each verdict falls at the detector's own pair, shares of 1."""
+    """How often STAT says what at the detector's own pair, shares of 1 (`judging.shares`)."""
     assert detector.chosen is not None
-    calls = [detector.stat[detector.chosen].verdict(float(value)) for value in scores[detector.chosen]]
-    return {call: calls.count(call) / len(calls) for call in ("generated", "real", "cannot tell")}
+    return shares(detector.verdicts(detector.stat[detector.chosen], scores[detector.chosen], scores))
 
 
 def scores_file(results: Path) -> Path:
@@ -159,10 +160,10 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
     if detector.chosen is None:
         raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
     sets = {name: getattr(config, name) for name in ("generated", "heldout", "members") if getattr(config, name)}
-    read = {name: load_with_files(spec) for name, spec in sets.items()}
+    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in sets.items()}
     images = {name: found for name, (found, _) in read.items()}
     prints = {name: fingerprint(values) for name, values in images.items()}
-    check_unused(detector.info, prints)
+    splits = check_unused(folder, detector.info, images)
 
     leaks = audited(images["heldout"], images["generated"], (read["heldout"][1], read["generated"][1]))
     ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))
@@ -190,6 +191,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
             "loss_noise_seeds": {name: seed for seed, name in enumerate(losses)},
             "trained_on": detector.info.get("training", {}).get("data", ""),
             "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
+            "splits": asdict(splits),
             "generated_by": provenance(config.generated, folder),
             "versions": versions(),
             "config": asdict(config)

@@ -14,6 +14,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.config import Count, Precision, Seed, Settings, Text
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.loops.checked import audited, check_unused
@@ -31,19 +32,19 @@ SAME, OTHER, CROSS, UNKNOWN = "same sampler", "other sampler", "cross-checkpoint
 
 
 @dataclass(frozen=True)
-class GeneraliseConfig:
+class GeneraliseConfig(Settings):
     """Settings of one table."""
 
-    detector: str
-    heldout: str  # test reals the generator never saw
+    detector: Text
+    heldout: Text  # test reals the generator never saw
     generated: tuple[str, ...]  # test sets, each "label=data set" or a data set; sampler and steps from its manifest
     members: str = ""  # reals of the generator's training set; "" leaves them out
-    ks: tuple[int, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
-    seed: int = 0  # of the bootstrap
+    ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
+    seed: Seed = 0  # of the bootstrap
     out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -157,7 +158,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, 
         raise ValueError(f"every set needs a label of its own: {', '.join(name for name, _, _ in sets)}")
     read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec, _ in sets}
     prints = {name: fingerprint(images) for name, (images, _) in read.items()}
-    check_unused(detector.info, prints)
+    splits = check_unused(folder, detector.info, {name: images for name, (images, _) in read.items()}, members=MEMBERS)
     if len(set(prints.values())) < len(prints):
         raise ValueError("two of these sets hold the same images; give each set once")
 
@@ -203,6 +204,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, 
             "positive": "generated",
             "evaluations_per_image": sum(detector.max_t_sec(k) // k + 1 for k in ks),
             "images": {name: {"count": len(read[name][0]), "sha256": prints[name]} for name in read},
+            "splits": asdict(splits),
             "versions": versions(),
             "config": settings | hidden | {"generated": [row["from"] for row in rows if row["set"] != MEMBERS]},
         },

@@ -13,12 +13,14 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.config import Count, Seed, Settings, Text, Whole
 from sedid.confounds import auc_of_smaller, finding, held_equal, spearman
 from sedid.data import fingerprint, load_with_files
 from sedid.diffusion import check_step
@@ -37,19 +39,19 @@ Statistics = dict[str, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class PolarityConfig:
+class PolarityConfig(Settings):
     """Settings of one analysis."""
 
-    detector: str
-    real: str = "sample:real"
-    generated: str = "sample:generated"  # images this model generated
-    k: int = 165
-    side: int = 24  # of the chain both classes pass through: resized to this side and back,
-    quality: int = 75  # then JPEG of this quality, 1 to 95
-    noise_images: int = 4  # images of each class for the noise floor; 0 leaves it out (bf16 can be slow on a CPU)
-    seed: int = 0  # of the halves and of the bootstrap
+    detector: Text
+    real: Text = "sample:real"
+    generated: Text = "sample:generated"  # images this model generated
+    k: Count = 165
+    side: Count = 24  # of the chain both classes pass through: resized to this side and back,
+    quality: Annotated[int, Field(ge=1, le=95)] = 75  # then JPEG of this quality, 1 to 95
+    noise_images: Whole = 4  # images of each class for the noise floor; 0 leaves it out (bf16 can be slow on a CPU)
+    seed: Seed = 0  # of the halves and of the bootstrap
     out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "auto"
 
 
@@ -135,9 +137,7 @@ def check(config: PolarityConfig, size: int) -> None:
     Raises:
         ValueError: a setting that does not fit.
     """
-    if not 1 <= config.quality <= 95:
-        raise ValueError(f"quality must be between 1 and 95, not {config.quality}")
-    if not 1 <= config.side <= size:
+    if config.side > size:
         raise ValueError(f"side must be between 1 and {size}, the detector's own size, not {config.side}")
     framed(np.zeros((1, size, size, 3), np.uint8))
 
@@ -157,7 +157,9 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, dict[str, Any]
     read = {name: load_with_files(getattr(config, name), detector.size, detector.center_crop) for name in CLASSES}
     images = {name: found for name, (found, _) in read.items()}
     prints = {name: fingerprint(values) for name, values in images.items()}
-    check_unused(detector.info, prints)  # the frame's lesson has verdicts of NN and the loss's chosen timestep
+    splits = check_unused(
+        folder, detector.info, images
+    )  # the frame's lesson has verdicts of NN and the loss's chosen timestep
     audit = audited(images["real"], images["generated"], (read["real"][1], read["generated"][1]))
 
     ks = sorted({config.k} | ({detector.nn.k} if detector.nn else set()))
@@ -190,6 +192,7 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, dict[str, Any]
             "held_equal": "log t-error regressed on the statistics and their squares within the classes on half of the "
             "images, measured on the other half",
             "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
+            "splits": asdict(splits),
             "noise_images": sum(min(config.noise_images, len(values)) for values in images.values()),
             "generated_by": provenance(config.generated, folder),
             "positive": "generated",

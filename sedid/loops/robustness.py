@@ -16,15 +16,17 @@ import zipfile
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.config import Count, Precision, Seed, Settings, Text, Whole
 from sedid.data import fingerprint, load_images
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Calibration, Detector
+from sedid.detectors import Call, Detector, Verdict
 from sedid.diffusion import Point
+from sedid.judging import shares
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.generate import provenance
 from sedid.loops.score import counted
@@ -38,27 +40,31 @@ from sedid.storage import replacing, write_json
 
 CLASSES = ("real", "generated")
 BOTH = "both"
+AppliedTo = Literal["both", "real", "generated"]
 
 SetScores = np.ndarray
-"""float32 (3, N): t-error at the detector's own pair, probability of the classifier (NaN without one), and whether the
-t-errors on the way lie in the range of the references (1 or 0)."""
+"""float32 (4, N): t-error at the detector's own pair, probability of the classifier (NaN without one), and whether the
+t-errors on the way to either lie in the range of the references (1 or 0)."""
+
+ClassVerdicts = dict[str, list[Verdict]]
+"""What one method says of every image, by class."""
 
 
 @dataclass(frozen=True)
-class RobustnessConfig:
+class RobustnessConfig(Settings):
     """Settings of one measurement."""
 
-    detector: str
-    real: str = "sample:real"
-    generated: str = "sample:generated"  # images this model generated
+    detector: Text
+    real: Text = "sample:real"
+    generated: Text = "sample:generated"  # images this model generated
     perturbations: tuple[str, ...] = tuple(FAMILIES)  # "jpeg": at its default strengths; "jpeg:75": at one
-    applied_to: str = BOTH  # real or generated: that class alone, which shows a format leak
-    count: int = 0  # images of each class at most, the first ones; 0 takes all
-    seed: int = 0  # of the noise
+    applied_to: AppliedTo = "both"  # real or generated: that class alone, which shows a format leak
+    count: Whole = 0  # images of each class at most, the first ones; 0 takes all
+    seed: Seed = 0  # of the noise
     out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -86,7 +92,7 @@ def evaluations(detector: Detector) -> int:
 
 def score_batch(detector: Detector, batch: np.ndarray, meter: Meter) -> Generator[Progress, None, SetScores]:
     """Both scores of a batch, uint8 (N, H, W, 3); no trajectory is walked further than it is judged."""
-    found = np.full((3, len(batch)), np.nan, np.float32)
+    found = np.full((4, len(batch)), np.nan, np.float32)
     for k, t_sec in judged_at(detector).items():
         points: list[Point] = []
         for point in counted(detector.walk(batch, k, detector.reach(k, t_sec)), meter):
@@ -98,6 +104,7 @@ def score_batch(detector: Detector, batch: np.ndarray, meter: Meter) -> Generato
             found[2] = [judgement.stat.in_range for judgement in judgements if judgement.stat]
         if detector.nn and k == detector.nn.k:
             found[1] = [judgement.nn.score if judgement.nn else np.nan for judgement in judgements]
+            found[3] = [judgement.nn.in_range if judgement.nn else np.nan for judgement in judgements]
     return found
 
 
@@ -112,55 +119,74 @@ def score_set(
     return np.concatenate(processes.gathered(found), axis=1)
 
 
-def calls_of(calibration: Calibration, scores: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The three-way verdict on every image, by class."""
-    return {name: np.array([calibration.verdict(float(value)) for value in scores[name]]) for name in CLASSES}
+def verdicts_of(detector: Detector, scores: dict[str, SetScores]) -> dict[str, ClassVerdicts]:
+    """What both methods say of both classes, by method ("stat", "nn"); without "nn" if there is no classifier."""
+    assert detector.chosen is not None
+    methods = {"stat": detector.stat[detector.chosen]} | ({"nn": detector.nn} if detector.nn else {})
+    return {
+        method: {
+            name: [
+                Verdict(score, bool(inside), calibration)
+                for score, inside in zip(scores[name][place].tolist(), scores[name][place + 2].tolist(), strict=True)
+            ]
+            for name in CLASSES
+        }
+        for place, (method, calibration) in enumerate(methods.items())
+    }
 
 
-def share(holds: np.ndarray) -> float:
-    """Of how many images it holds, as a share of 1."""
-    return float(holds.mean())
-
-
-def measured(
-    calibration: Calibration, scores: dict[str, np.ndarray], clean: dict[str, np.ndarray] | None
-) -> dict[str, Any]:
-    """One method under one perturbation, in its calibrated polarity and at its calibrated threshold.
+def changes(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, Any]:
+    """How often what is said, and how often something else than of the images as they are; shares by class.
 
     Args:
-        scores: of both classes, (N,), on the scale of the calibration.
-        clean: the same of the images as they are; None if `scores` are these.
+        clean: of the images as they are; None if `verdicts` are these.
 
     Returns:
-        auc, auc_interval (95 %, bootstrap), acc, auc_paper_polarity (a smaller score means generated), verdicts
-        (shares by class); against the clean images: auc_change (DeLong), flipped (share of each class whose verdict
-        is another one) and reversed (real became generated, or the other way round).
+        verdicts (`judging.shares`); against the clean images: flipped (another call) and reversed (real became
+        generated, or the other way round).
     """
-    sign = -1 if calibration.polarity == "smaller" else 1
-    real, generated = (sign * scores[name].astype(np.float64) for name in CLASSES)
-    found = measure(real, generated, sign * calibration.threshold)
-    calls = calls_of(calibration, scores)
-    row: dict[str, Any] = {
-        "auc": found.auc,
-        "auc_interval": intervals(real, generated)["auc"],
-        "auc_paper_polarity": found.auc if sign < 0 else 1 - found.auc,
-        "acc": found.acc,
-        "verdicts": {
-            name: {call: share(calls[name] == call) for call in (GENERATED, REAL, UNDECIDED)} for name in CLASSES
-        },
-        "auc_change": None,
+    found: dict[str, Any] = {
+        "verdicts": {name: shares(verdicts[name]) for name in CLASSES},
         "flipped": None,
         "reversed": None,
     }
     if clean is not None:
-        before = calls_of(calibration, clean)
-        changed = {name: calls[name] != before[name] for name in CLASSES}
-        sure = {name: (calls[name] != UNDECIDED) & (before[name] != UNDECIDED) for name in CLASSES}
-        clean_real, clean_generated = (sign * clean[name].astype(np.float64) for name in CLASSES)
-        row["auc_change"] = asdict(delong(real, generated, clean_real, clean_generated))
-        row["flipped"] = {name: share(changed[name]) for name in CLASSES}
-        row["reversed"] = {name: share(changed[name] & sure[name]) for name in CLASSES}
-    return row
+        pairs = {
+            name: [{before.call, now.call} for before, now in zip(clean[name], verdicts[name], strict=True)]
+            for name in CLASSES
+        }
+        reverse = {Call.REAL, Call.GENERATED}
+        found["flipped"] = {name: sum(len(calls) > 1 for calls in pairs[name]) / len(pairs[name]) for name in CLASSES}
+        found["reversed"] = {name: pairs[name].count(reverse) / len(pairs[name]) for name in CLASSES}
+    return found
+
+
+def measured(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, Any]:
+    """One method under one perturbation, in its calibrated polarity and at its calibrated threshold.
+
+    Args:
+        clean: of the images as they are; None if `verdicts` are these.
+
+    Returns:
+        auc, auc_interval (95 %, bootstrap), acc, auc_paper_polarity (a smaller score means generated), what `changes`
+        counts and, against the clean images, auc_change (DeLong).
+    """
+    calibration = verdicts["real"][0].calibration
+    sign = -1 if calibration.polarity == "smaller" else 1
+
+    def oriented(of: ClassVerdicts) -> list[np.ndarray]:
+        return [sign * np.array([verdict.score for verdict in of[name]]) for name in CLASSES]
+
+    real, generated = oriented(verdicts)
+    found = measure(real, generated, sign * calibration.threshold)
+    return {
+        "auc": found.auc,
+        "auc_interval": intervals(real, generated)["auc"],
+        "auc_paper_polarity": found.auc if sign < 0 else 1 - found.auc,
+        "acc": found.acc,
+        **changes(verdicts, clean),
+        "auc_change": None if clean is None else asdict(delong(real, generated, *oriented(clean))),
+    }
 
 
 def row_of(
@@ -171,19 +197,9 @@ def row_of(
     Args:
         clean: scores of the images as they are; None if `scores` are these.
     """
-    assert detector.chosen is not None
-
-    def of_method(place: int, calibration: Calibration) -> dict[str, Any]:
-        before = clean and {name: clean[name][place] for name in CLASSES}
-        return measured(calibration, {name: scores[name][place] for name in CLASSES}, before)
-
-    return {
-        "key": one.key,
-        **asdict(one),
-        "stat": of_method(0, detector.stat[detector.chosen]),
-        "nn": of_method(1, detector.nn) if detector.nn and detector.nn_pair else None,
-        "out_of_range": {name: share(scores[name][2] == 0) for name in CLASSES},
-    }
+    before = {} if clean is None else verdicts_of(detector, clean)
+    found = {name: measured(verdicts, before.get(name)) for name, verdicts in verdicts_of(detector, scores).items()}
+    return {"key": one.key, **asdict(one), "nn": None, **found}
 
 
 def read_scores(file: Path, key: str) -> dict[str, dict[str, SetScores]]:
@@ -249,6 +265,7 @@ def robustness_of(
         seed,
         versions(),
         sections,
+        "range of either",  # what is kept of an image: older files hold the range of STAT's pair alone
     ]
     key = hashlib.sha256(json.dumps(behind, sort_keys=True).encode()).hexdigest()
     file = out / "robustness-scores.npz"
@@ -282,15 +299,14 @@ def robustness(config: RobustnessConfig) -> Generator[Progress, None, dict[str, 
             does not exist.
     """
     asked = planned(config.perturbations)
-    if config.applied_to not in (BOTH, *CLASSES):
-        raise ValueError(f"applied_to must be {BOTH}, {' or '.join(CLASSES)}, not {config.applied_to!r}")
     folder = resolve(config.detector) if config.out else own_folder(config.detector)
     detector = load_detector(folder, config.device, config.precision, config.compile)
     if detector.chosen is None:
         raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
     specs = {"real": config.real, "generated": config.generated}
     images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
-    check_unused(detector.info, {name: fingerprint(values) for name, values in images.items()})
+    few = {name: values[: config.count or None] for name, values in images.items()}
+    splits = check_unused(folder, detector.info, few)
     settings = asdict(config)
     local = ("detector", "real", "generated", "out")  # paths of one machine: only their last part is kept
     protocol = {
@@ -298,9 +314,9 @@ def robustness(config: RobustnessConfig) -> Generator[Progress, None, dict[str, 
         "precision": config.precision,
         "trained_on": detector.info.get("training", {}).get("data", ""),
         "generated_by": provenance(config.generated, folder),
+        "splits": asdict(splits),
         "config": settings | {name: Path(settings[name]).name for name in local},
     }
-    few = {name: values[: config.count or None] for name, values in images.items()}
     out = Path(config.out) if config.out else folder / "sedid"
     how = (config.applied_to, config.seed, config.batch_size)
     return (yield from robustness_of(detector, few, asked, out, protocol, *how))

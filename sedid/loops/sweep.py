@@ -15,11 +15,12 @@ import numpy as np
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.config import Count, Precision, Settings, StepSizes, Text
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.diffusion import check_step
 from sedid.loops.calibrate import calibrate_pair
-from sedid.loops.checked import audited
+from sedid.loops.checked import audited, check_unused
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
@@ -30,19 +31,19 @@ SETS = ("real", "generated", "test_real", "test_generated")
 
 
 @dataclass(frozen=True)
-class SweepConfig:
+class SweepConfig(Settings):
     """Settings of one sweep."""
 
-    detector: str
-    real: str  # calibration reals: they give polarity and threshold
-    generated: str  # calibration images this model generated
+    detector: Text
+    real: Text  # calibration reals: they give polarity and threshold
+    generated: Text  # calibration images this model generated
     test_real: str = ""  # test images give the figures; "" leaves both out, and the calibration images give them
     test_generated: str = ""
-    ks: tuple[int, ...] = (30, 45, 55, 70, 90, 110, 165, 200, 245, 330, 495)
+    ks: StepSizes = (30, 45, 55, 70, 90, 110, 165, 200, 245, 330, 495)
     out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -145,22 +146,22 @@ def sweep(config: SweepConfig) -> Generator[Progress, None, dict[str, Any]]:
     """
     if bool(config.test_real) != bool(config.test_generated):
         raise ValueError("give both test_real and test_generated, or neither")
-    if not config.ks:
-        raise ValueError("ks must name at least one step size")
     folder = resolve(config.detector) if config.out else own_folder(config.detector)
     detector = load_detector(folder, config.device, config.precision, config.compile)
     ks = tuple(sorted(set(config.ks)))
     for k in ks:
         check_step(detector.schedule, k, k)
-    images = {name: load_images(spec) for name in SETS if (spec := getattr(config, name))}
-    for name in ("real", "generated"):
-        if f"test_{name}" in images and fingerprint(images[name]) == fingerprint(images[f"test_{name}"]):
-            raise ValueError(f"test_{name} are the calibration images; give others")
+    specs = {name: spec for name in SETS if (spec := getattr(config, name))}
+    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    calibration = {name: images[name] for name in ("real", "generated")}
+    test = {name: values for name, values in images.items() if name not in calibration}
+    splits = check_unused(folder, detector.info, test, calibration, judged=False)
     settings = asdict(config)
     local = ("detector", "out", *SETS)  # paths of one machine: only their last part is kept
     protocol = {
         "checkpoint_sha256": checkpoint_hash(folder),
         "generated_by": provenance(config.generated, folder),
+        "splits": asdict(splits),
         "config": settings | {name: Path(settings[name]).name for name in local},
     }
     out = Path(config.out) if config.out else folder / "sedid"

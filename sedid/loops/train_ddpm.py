@@ -8,6 +8,7 @@ gradients may be summed in another order after a resume, as the first step of a 
 The run folder:
 
     config.json           the resolved configuration
+    splits.npz            prints of the images the network sees and is chosen by (`sedid.splits`)
     metrics.jsonl         one line per progress record
     state.safetensors     weights, EMA, Adam moments and step: what `resume` reads
     best.safetensors      the EMA weights with the lowest held-out loss so far, and their architecture
@@ -26,41 +27,47 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid.data import as_model_input, load_images
+from sedid.bundle import frame
+from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
+from sedid.data import as_model_input, crop_of, load_images
 from sedid.diffusion import NoiseSchedule
+from sedid.images import check_crop
 from sedid.loops.denoising import heldout_loss, loss_weights, noised
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
-from sedid.models import Runtime, architecture, load_unet, make_unet
+from sedid.models import UNETS, Runtime, UNetName, architecture, load_unet, make_unet
+from sedid.splits import FILE as SPLITS
+from sedid.splits import TRAINING, VALIDATION, record_splits
 from sedid.storage import read_json, replacing, stored_tensors, write_json
 
 
 @dataclass(frozen=True)
-class TrainDDPMConfig:
+class TrainDDPMConfig(Settings):
     """Settings of one DDPM training run; the defaults are the paper's."""
 
-    data: str  # data set of the member reals: a name, folder, .zip or .npz, with an optional [start:stop]
-    out: str  # the run folder
+    data: Text  # data set of the member reals: a name, folder, .zip or .npz, with an optional [start:stop]
+    out: Text  # the run folder
     heldout: str = ""  # data set for the held-out loss; "" keeps the last EMA instead of the best
-    unet: str = "paper"  # demo, small or paper
+    unet: UNetName = "paper"  # demo, small or paper
     start: str = ""  # pipeline folder whose weights to continue from; "" trains anew
-    steps: int = 800_000
-    batch_size: int = 128  # over all processes
-    learning_rate: float = 2e-4
-    warmup_steps: int = 5_000  # the learning rate rises linearly
-    cooldown_steps: int = 0  # it falls linearly to zero over the last so many
-    grad_clip: float = 1.0  # on the global norm
-    ema_decay: float = 0.9999  # reached through the ramp (1 + step) / (10 + step) if trained anew
-    min_snr_gamma: float = 0.0  # weight min(SNR_t, gamma) / SNR_t on the loss (Hang et al. 2023); 0: the plain loss
+    center_crop: NotNegative = 0.0  # of photographs, as `images.crop_side`; 0: that of `start`, or what `data` brings by its name
+    steps: Count = 800_000
+    batch_size: Count = 128  # over all processes
+    learning_rate: Positive = 2e-4
+    warmup_steps: Whole = 5_000  # the learning rate rises linearly
+    cooldown_steps: Whole = 0  # it falls linearly to zero over the last so many
+    grad_clip: NotNegative = 1.0  # on the global norm
+    ema_decay: Decay = 0.9999  # reached through the ramp (1 + step) / (10 + step) if trained anew
+    min_snr_gamma: NotNegative = 0.0  # weight min(SNR_t, gamma) / SNR_t on the loss (Hang et al. 2023); 0: the plain loss
     flip: bool = True  # random horizontal flips
-    eval_every: int = 5_000  # steps between held-out losses, checkpoints of the best and sample grids
-    save_every: int = 1_000  # steps between resumable checkpoints
-    log_every: int = 50
-    samples: int = 16  # images of a sample grid; 0 draws none
-    seed: int = 0
+    eval_every: Count = 5_000  # steps between held-out losses, checkpoints of the best and sample grids
+    save_every: Count = 1_000  # steps between resumable checkpoints
+    log_every: Count = 50
+    samples: Whole = 16  # images of a sample grid; 0 draws none
+    seed: Seed = 0
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     trackers: tuple[str, ...] = ()  # tensorboard (logs/ in the run folder), trackio (its own database)
 
@@ -85,6 +92,21 @@ def learning_rate(config: TrainDDPMConfig, step: int) -> float:
     up = (step + 1) / config.warmup_steps if config.warmup_steps else 1.0
     down = (config.steps - step) / config.cooldown_steps if config.cooldown_steps else 1.0
     return config.learning_rate * min(1.0, up, down)
+
+
+def frame_of(config: Any) -> tuple[int, float | None]:
+    """At which size and centre crop the images of a training are read: those of the network that is trained.
+
+    Args:
+        config: settings with `unet`, `start`, `data` and `center_crop`, as `TrainDDPMConfig`.
+
+    Raises:
+        FileNotFoundError, ValueError: the network to start from cannot be read, or the crop is none.
+    """
+    size, crop = frame(Path(config.start)) if config.start else (int(UNETS[config.unet]["sample_size"]), None)
+    crop = config.center_crop or crop or crop_of(config.data)
+    check_crop(crop)
+    return size, crop
 
 
 def draw_batch(
@@ -146,8 +168,8 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     runtime = Runtime.choose(config.device, config.precision, config.compile)
     accelerator = Accelerator(cpu=runtime.device.type == "cpu")
     runtime = Runtime(accelerator.device, config.precision, config.compile)
-    images, schedule = load_images(config.data), NoiseSchedule.linear()
-    heldout = load_images(config.heldout) if config.heldout else None
+    images, schedule = load_images(config.data, *frame_of(config)), NoiseSchedule.linear()
+    heldout = load_images(config.heldout, *frame_of(config)) if config.heldout else None
     if config.batch_size > len(images):
         raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(images)} images)")
     if config.batch_size % accelerator.num_processes:
@@ -164,6 +186,8 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     weights = unet.state_dict(keep_vars=True)  # the parameters themselves: DDP exchanges their storage
     if accelerator.is_main_process:
         write_json(out / "config.json", asdict(config))
+        sets = {TRAINING: images} | ({} if heldout is None else {VALIDATION: heldout})
+        record_splits(out / SPLITS, sets)
     network, optimizer = accelerator.prepare(unet, optimizer)
     if config.compile:
         network = torch.compile(network)

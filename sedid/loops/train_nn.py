@@ -12,6 +12,7 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -20,39 +21,41 @@ from torch.nn import functional as F
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, save_classifier, update_info
+from sedid.config import Count, Decay, ErrorRate, NotNegative, Positive, Precision, Seed, Settings, Share, Text, Whole
 from sedid.data import fingerprint, load_images
-from sedid.detectors import INPUT_CHANNELS, Detector, NNCalibration
-from sedid.loops.checked import audited
+from sedid.detectors import INPUT_CHANNELS, Detector, NNCalibration, NNInput
+from sedid.loops.checked import audited, check_calibration
 from sedid.loops.nn_state import load_state, save_state
 from sedid.loops.score import features
 from sedid.loops.tracking import check_trackers, tracking
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.models import Runtime, make_resnet18
 from sedid.progress import Meter, Progress
+from sedid.splits import record_splits, splits_file
 
 
 @dataclass(frozen=True)
-class TrainNNConfig:
+class TrainNNConfig(Settings):
     """Settings of one classifier training; the optimiser's defaults are the paper's."""
 
-    detector: str  # calibrated bundle folder; it receives the classifier
-    real: str  # reals for training and validation
-    generated: str
-    k: int = 0  # 0: that of the detector's calibrated pair
-    t_sec: int = 0  # 0: that of the calibrated pair
-    input: str = "pair"  # pair, error or both
-    validation: float = 0.2  # share of each class kept for choosing the epoch and for calibration
-    epochs: int = 20
-    batch_size: int = 128
-    learning_rate: float = 1e-3
+    detector: Text  # calibrated bundle folder; it receives the classifier
+    real: Text  # reals for training and validation
+    generated: Text
+    k: Whole = 0  # 0: that of the detector's calibrated pair
+    t_sec: Whole = 0  # 0: that of the calibrated pair
+    input: NNInput = "pair"  # pair, error or both
+    validation: Share = 0.2  # share of each class kept for choosing the epoch and for calibration
+    epochs: Count = 20
+    batch_size: Count = 128
+    learning_rate: Positive = 1e-3
     cosine: bool = False  # anneal the learning rate to zero
-    momentum: float = 0.9
-    weight_decay: float = 5e-4
+    momentum: Decay = 0.9
+    weight_decay: NotNegative = 5e-4
     flip: bool = False  # random horizontal flips of the intermediates
-    error_rate: float = 0.1
-    seed: int = 0
+    error_rate: ErrorRate = 0.1
+    seed: Seed = 0
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     trackers: tuple[str, ...] = ()  # tensorboard (logs/ beside the bundle), trackio (its own database)
 
@@ -147,14 +150,16 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         ValueError: no pair to train at, unknown input, data too small, a tracker that cannot be used.
     """
     check_trackers(config.trackers)
-    detector = load_detector(own_folder(config.detector), config.device, config.precision, config.compile)
+    folder = own_folder(config.detector)
+    detector = load_detector(folder, config.device, config.precision, config.compile, parts=("stat",))
     if config.input not in INPUT_CHANNELS:
         raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_CHANNELS)}")
     if (config.k and not config.t_sec) or not (config.k or detector.chosen):
         raise ValueError("give both k and t_sec, or calibrate the detector first and give t_sec alone or neither")
     own = detector.chosen or (0, 0)
     k, t_sec = config.k or own[0], config.t_sec or own[1]
-    images = {"real": load_images(config.real), "generated": load_images(config.generated)}
+    specs = {"real": config.real, "generated": config.generated}
+    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     leaks = audited(images["real"], images["generated"])["warning"]
     inputs, splits = {}, {}
     for name, label_images in images.items():
@@ -246,10 +251,12 @@ def train(
         "calibrated_on": f"{len(x_validation)} validation images, not trained on",
         "data": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
         "leak_warning": leaks,
+        "splits": asdict(check_calibration(Path(config.detector), detector.info, "classifier", images)),
         "training": same,
         "epochs": history,
     }
     save_classifier(network, Path(config.detector))
     update_info(Path(config.detector), nn=section)
+    record_splits(splits_file(Path(config.detector)), {f"classifier_{name}": values for name, values in images.items()})
     state.unlink(missing_ok=True)
     return section
