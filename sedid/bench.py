@@ -35,7 +35,7 @@ from sedid.loops.evaluate import EvaluateConfig
 from sedid.loops.score import score
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 from sedid.metrics import measure
-from sedid.models import Runtime, eps_model, load_schedule, load_unet, make_unet
+from sedid.models import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
 from sedid.progress import Meter, Progress
 from sedid.storage import write_json
 
@@ -213,7 +213,7 @@ def bare_training(unet: nn.Module, batches: list[tuple[Tensor, Tensor, Tensor]],
         yield loss.detach()
 
 
-def training_row(start: Path | None, preset: str, runtime: Runtime, batch_size: int, repeats: int) -> Row:
+def training_row(start: Path | None, preset: UNetName, runtime: Runtime, batch_size: int, repeats: int) -> Row:
     """Throughput of `train-ddpm` (drawing of batches, clipping, EMA, a record every step) over the bare loop's."""
     images = np.random.default_rng(0).integers(0, 256, (4 * batch_size, 32, 32, 3), np.uint8)
     with TemporaryDirectory() as folder:
@@ -289,7 +289,7 @@ def bench(
         repeats, images, batch_size, training_batch = 1, 4, 1, 2
     runtime = Runtime.choose(device)
     facts = machine(runtime)
-    size = "demo" if quick else "small"
+    size: UNetName = "demo" if quick else "small"
     unet = runtime.place(load_unet(detector) if detector else make_unet(size)).eval()
     schedule = load_schedule(detector) if detector else NoiseSchedule.linear()
     network = Path(detector).name if detector else f"random {size} U-Net"

@@ -1,18 +1,59 @@
-"""Settings of a loop: the dataclass's defaults, then a preset, then a TOML file, then `key=value` from the command line."""
+"""Settings of a loop: the dataclass's defaults, then a preset, then a TOML file, then `key=value` from the command line.
+
+What a setting accepts is said where it is declared, by its type: `steps: Count`, `ema_decay: Annotated[float,
+Field(ge=0, lt=1)]`. pydantic holds every value to it, whoever made the settings; the sentences are ours.
+"""
 
 import dataclasses
 import types
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
-from math import isfinite
+from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-Config = TypeVar("Config")
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-MAY_BE_ZERO = ("warmup_steps", "samples", "loss_ts")  # and whatever is 0 by default; other whole numbers start at 1
-TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-NAMES: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+Text = Annotated[str, Field(min_length=1)]
+Count = Annotated[int, Field(ge=1)]
+Whole = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]  # what scikit-learn takes, too
+Positive = Annotated[float, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+ErrorRate = Annotated[float, Field(gt=0, lt=0.5)]
+StepSizes = Annotated[tuple[Count, ...], Field(min_length=1)]
+Precision = Literal["fp32", "bf16"]
+
+KINDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "greater_than": ("above", "gt"),
+    "less_than_equal": ("at most", "le"),
+    "less_than": ("below", "lt"),
+}
+"""pydantic's kind of error -> how we say it, and what pydantic calls the bound."""
+
+
+class Settings:
+    """The base of every dataclass of settings: a value that its field does not accept is refused, however it came.
+
+    Fields are str, int, float, bool, `Literal`s, tuples of one of them, or any of these `| None`, with or without bounds.
+
+    Raises:
+        ValueError: on construction, in a sentence that names the field and what it accepts.
+    """
+
+    def __post_init__(self) -> None:
+        for name, (hint, adapter) in _fields(type(self)).items():  # type: ignore[arg-type]
+            value = getattr(self, name)
+            if isinstance(value, list) and _parts(hint)[0] is tuple:  # TOML and JSON have no tuples
+                value = tuple(value)
+            object.__setattr__(self, name, _checked(name, value, hint, adapter, strict=True))
+
+
+Config = TypeVar("Config", bound=Settings)
 
 
 def load_config(
@@ -24,34 +65,26 @@ def load_config(
     """Resolve the settings of a loop; later sources win.
 
     Args:
-        cls: a dataclass of str, int, float, bool, tuples of one of them, or any of these `| None`.
+        cls: a dataclass derived from `Settings`.
         preset: values by name.
         file: a TOML file with one `key = value` a line.
         settings: "key=value" texts; a tuple is written with commas, in brackets or without, None as "none".
 
     Raises:
-        ValueError: a key that `cls` does not have (the nearest one is named), a value of another type, a count below
-            1, a setting without a default that was left out, or a file that is not TOML.
+        ValueError: a key that `cls` does not have (the nearest one is named), a value that its field does not accept, a
+            setting without a default that was left out, or a file that is not TOML.
         FileNotFoundError: there is no such file.
     """
-    hints = get_type_hints(cls)
+    known_fields = _fields(cls)  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for source, given in (("the preset", preset or {}), (str(file), _read_toml(file) if file else {})):
-        for key, value in given.items():
-            name = known(key, hints, source)
-            values[name] = _typed(name, value, hints[name])
+        values |= {known(key, known_fields, source): value for key, value in given.items()}
     for setting in settings:
         key, equals, text = setting.partition("=")
         if not equals:
             raise ValueError(f"--set takes key=value, not {setting!r}")
-        key = known(key.strip(), hints, "--set")
-        values[key] = _parsed(key, text.strip(), hints[key])
-    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
-        least = 0 if field.name in MAY_BE_ZERO or field.default == 0 else 1
-        value = values.get(field.name)
-        for number in value if isinstance(value, tuple) else (value,):
-            if type(number) is int and number < least:
-                raise ValueError(f"{field.name} must be at least {least}, not {number}")
+        key = known(key.strip(), known_fields, "--set")
+        values[key] = _parsed(key, text.strip(), *known_fields[key])
     missing = [
         field.name
         for field in dataclasses.fields(cls)  # type: ignore[arg-type]
@@ -61,7 +94,7 @@ def load_config(
     ]
     if missing:
         raise ValueError(
-            f"{' and '.join(missing)} must be given, e.g. --set {missing[0]}=...; all settings: {', '.join(hints)}"
+            f"{' and '.join(missing)} must be given, e.g. --set {missing[0]}=...; all settings: {', '.join(known_fields)}"
         )
     return cls(**values)
 
@@ -91,51 +124,63 @@ def _read_toml(file: Path) -> dict[str, Any]:
         raise ValueError(f"{file} is not a TOML file: {error}") from error
 
 
-def _accepts(hint: Any) -> tuple[Any, bool, Any]:
-    """A type annotation -> (the plain type, whether None is accepted, the element type of a tuple or None)."""
-    optional = False
-    if get_origin(hint) in (Union, types.UnionType):
-        optional = True
-        (hint,) = (part for part in get_args(hint) if part is not type(None))
-    if get_origin(hint) is tuple:
-        return tuple, optional, get_args(hint)[0]
-    return hint, optional, None
+@cache
+def _fields(cls: type) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
+    """Setting -> its type, and what checks values of it."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {name: (hint, TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False))) for name, hint in hints.items()}
 
 
-def _wanted(hint: Any) -> str:
-    kind, optional, element = _accepts(hint)
-    text = f"a list, each {NAMES[element]}" if kind is tuple else NAMES[kind]
-    return f"{text}, or none" if optional else text
+def _parts(hint: Any) -> tuple[Any, bool, Any]:
+    """A type without its bounds -> (the plain type, whether None is accepted, the element type of a tuple or None)."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _parts(arguments[0])
+    if origin in (Union, types.UnionType):
+        kind, _, element = _parts(next(part for part in arguments if part is not type(None)))
+        return kind, True, element
+    if origin is tuple:
+        return tuple, False, _parts(arguments[0])[0]
+    return hint, False, None
 
 
-def _typed(key: str, value: Any, hint: Any) -> Any:
-    """Check a value that already has a type (TOML, a preset)."""
-    kind, optional, element = _accepts(hint)
-    if value is None and optional:
-        return None
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(_typed(key, item, element) for item in value)
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind or (kind is float and not isfinite(value)):  # not isinstance: True is an int to it
-        raise ValueError(f"{key} must be {_wanted(hint)}, not {value!r}")
-    return value
-
-
-def _parsed(key: str, text: str, hint: Any) -> Any:
+def _parsed(key: str, text: str, hint: Any, adapter: TypeAdapter[Any]) -> Any:
     """Read a value from the text of `--set`."""
-    kind, optional, element = _accepts(hint)
+    kind, optional, _ = _parts(hint)
     if optional and text.lower() == "none":
         return None
+    value: Any = text
     if kind is tuple:
         bare = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
-        return tuple(_parsed(key, part.strip(), element) for part in bare.split(",") if part.strip())
-    if kind is bool and text.lower() in TRUE + FALSE:
-        return text.lower() in TRUE
+        value = tuple(part.strip() for part in bare.split(",") if part.strip())
+    return _checked(key, value, hint, adapter, strict=False)
+
+
+def _checked(key: str, value: Any, hint: Any, adapter: TypeAdapter[Any], strict: bool) -> Any:
+    """The value in its field's type.
+
+    Args:
+        strict: whether it already has that type; else it may be the text of it.
+    """
     try:
-        if kind is bool:
-            raise ValueError
-        value = kind(text)
-    except ValueError:
-        raise ValueError(f"{key} must be {_wanted(hint)}, not {text!r}") from None
-    return _typed(key, value, hint)
+        return adapter.validate_python(value, strict=strict)
+    except ValidationError as error:
+        raise ValueError(_sentence(key, hint, error.errors()[0])) from None
+
+
+def _sentence(key: str, hint: Any, error: Any) -> str:
+    """One of pydantic's errors as we say it: what was wrong, and what is accepted."""
+    found, value = error["type"], error["input"]
+    kind, optional, element = _parts(hint)
+    if found == "literal_error":
+        return f"unknown {key} {value!r}; accepted: {', '.join(get_args(element or kind))}"
+    if found == "string_too_short":
+        return f"{key} must not be empty"
+    if found == "too_short":
+        return f"{key} must name at least {'one' if error['ctx']['min_length'] == 1 else error['ctx']['min_length']}"
+    if found in BOUNDS:
+        words, name = BOUNDS[found]
+        return f"{key} must be {words} {error['ctx'][name]:,.12g}, not {value}"
+    # an element of a list, or the whole
+    wanted = f"a list, each {KINDS[element]}" if kind is tuple and not error["loc"] else KINDS[element or kind]
+    return f"{key} must be {wanted}{', or none' if optional else ''}, not {value!r}"

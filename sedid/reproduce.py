@@ -72,9 +72,8 @@ def recipe(name: str, scale: float = 1.0) -> dict[str, Any]:
     whole |= {"score_batch": 256}  # for a GPU
     if scale == 1:
         return whole
-    defaults = LoopConfig("")
-    scaled = {key: max(least, round(whole.get(key, getattr(defaults, key)) * scale)) for key, least in LEAST.items()}
-    sampler_steps = defaults.sampler_steps * min(1.0, IMAGES * scale / scaled["count"])
+    scaled = {key: max(least, round(whole.get(key, getattr(LoopConfig, key)) * scale)) for key, least in LEAST.items()}
+    sampler_steps = LoopConfig.sampler_steps * min(1.0, IMAGES * scale / scaled["count"])
     scaled["sampler_steps"] = max(LEAST_SAMPLER_STEPS, round(sampler_steps))
     return whole | scaled | {"unet": next(unet for least, unet in UNETS if scale >= least)}
 
@@ -83,8 +82,7 @@ def changes(name: str, config: LoopConfig) -> dict[str, tuple[Any, Any]]:
     """What a resolved configuration changes of the paper's recipe: setting -> (the paper's, here)."""
     whole = recipe(name)
     kept = ("out", "name", "data", "heldout", "device")  # where, not what
-    defaults = LoopConfig("")
-    paper = {key: whole.get(key, getattr(defaults, key)) for key in vars(defaults) if key not in kept}
+    paper = {key: whole.get(key, getattr(LoopConfig, key)) for key in asdict(config) if key not in kept}
     return {key: (value, getattr(config, key)) for key, value in paper.items() if getattr(config, key) != value}
 
 
@@ -175,14 +173,14 @@ def measure_speed(config: LoopConfig) -> Speed:
     forwards = rate(forward, config.score_batch)
     share = max(1, config.batch_size // processes.count())
     training = rate(trained(unet.train(), noise), share)
-    classifier = rate(trained(network.train(), logits), TrainNNConfig("", "", "").batch_size)
+    classifier = rate(trained(network.train(), logits), TrainNNConfig.batch_size)
     name = torch.cuda.get_device_name(runtime.device) if runtime.device.type == "cuda" else runtime.device.type
     return Speed(name, *forwards, *training, classifier[0])
 
 
 def costs(config: LoopConfig, speed: Speed) -> list[Cost]:
     """What the stages of the loop cost that run a network, in order; several processes share the work."""
-    grid = TrainDDPMConfig("", "").samples
+    grid = TrainDDPMConfig.samples
     checks = ceil(config.steps / config.eval_every)
     trained = config.steps * config.batch_size
     checked = checks * (config.validation + grid * GRID_STEPS)
@@ -190,7 +188,7 @@ def costs(config: LoopConfig, speed: Speed) -> list[Cost]:
     needed = config.calibration + config.classifier
     generated = max(config.count, needed + config.test)
     tested = generated - needed + config.test + (config.members or config.test)
-    train_share = 1 - TrainNNConfig("", "", "").validation
+    train_share = 1 - TrainNNConfig.validation
     passes = 2 * config.classifier * config.epochs
     work = [
         # stage, evaluations besides training, images trained on, images through the classifier's training

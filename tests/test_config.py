@@ -1,22 +1,36 @@
 """Settings from a preset, a file and the command line."""
 
-from dataclasses import dataclass
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any, Literal, get_type_hints
 
 import pytest
 
-from sedid.config import load_config
+from sedid import config as settings_of
+from sedid.cli import LOOPS
+from sedid.config import Count, Decay, Positive, Seed, StepSizes, Text, load_config
+from sedid.presets import resolve_loop
+
+
+def resolve(command: str) -> Callable[..., Any]:
+    """The loop of a command."""
+    stem = command.replace("-", "_")
+    return getattr(import_module(f"sedid.loops.{stem}"), stem)
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(settings_of.Settings):
     out: str
-    steps: int = 10
+    steps: Count = 10
     learning_rate: float = 0.1
     flip: bool = True
-    limit: int | None = None
-    t_secs: tuple[int, ...] = (165,)
-    seed: int = 0
+    limit: Count | None = None
+    t_secs: tuple[Count, ...] = (165,)
+    seed: Seed = 0
 
 
 def test_later_sources_win(tmp_path: Path) -> None:
@@ -94,6 +108,70 @@ def test_a_file_is_held_to_the_types(tmp_path: Path, line: str, said: str) -> No
     file.write_text(line, encoding="utf-8")
     with pytest.raises(ValueError, match=said):
         load_config(Settings, file=file, settings=["out=x"])
+
+
+@dataclass(frozen=True)
+class Bounded(settings_of.Settings):
+    out: Text
+    decay: Decay = 0.5
+    rate: Positive = 1.0
+    ks: StepSizes = (165,)
+    kind: Literal["one", "two"] = "one"
+    seed: Seed = 0
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("decay", 1.0, "decay must be below 1, not 1.0"),
+        ("decay", -0.5, "decay must be at least 0, not -0.5"),
+        ("rate", 0.0, "rate must be above 0, not 0.0"),
+        ("rate", float("inf"), "rate must be a number, not inf"),
+        ("ks", (), "ks must name at least one"),
+        ("ks", [165, 0], "ks must be at least 1, not 0"),
+        ("kind", "three", "unknown kind 'three'; accepted: one, two"),
+        ("seed", 10**20, f"seed must be at most 4,294,967,295, not {10**20}"),
+        ("seed", True, "seed must be a whole number, not True"),
+        ("out", "", "out must not be empty"),
+    ],
+)
+def test_a_range_is_kept_however_the_settings_are_made(name: str, value: object, said: str, tmp_path: Path) -> None:
+    good: dict[str, Any] = {"out": "x"}
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        Bounded(**good | {name: value})
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        replace(Bounded("x"), **{name: value})
+    with pytest.raises(ValueError, match=f"^{re.escape(said)}$"):
+        load_config(Bounded, good | {name: value})
+    if type(value) in (int, float, str) and value != float("inf"):
+        with pytest.raises(ValueError, match=re.escape(said.split(",")[0])):
+            load_config(Bounded, good, settings=[f"{name}={value}"])
+
+
+@pytest.mark.parametrize("command", LOOPS)
+def test_no_command_takes_a_negative_number_or_an_empty_name(command: str) -> None:
+    cls = get_type_hints(resolve(command))["config"]
+    fields = dataclasses.fields(cls)
+    required: dict[str, Any] = {field.name: "x" for field in fields if field.default is dataclasses.MISSING}
+    required |= {name: ("x",) for name in required if "tuple" in str(cls.__annotations__[name])}
+    for name in required:
+        with pytest.raises(ValueError, match=f"^{name} must (not be empty$|be a list, each text)"):
+            cls(**required | {name: ""})
+    numbers = [field.name for field in fields if type(field.default) in (int, float)]
+    lists = [field.name for field in fields if isinstance(field.default, tuple) and "int" in str(field.type)]
+    assert numbers
+    for name, value in [(name, -1) for name in numbers] + [(name, (-1,)) for name in lists]:
+        with pytest.raises(ValueError, match=f"^{name} must be (at least|above) "):
+            cls(**required | {name: value})
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["ema_decay=2", "ema_decay=-1", "ema_decay=1", "grad_clip=-1", "min_snr_gamma=-3", "learning_rate=0", "out="],
+)
+def test_settings_that_wreck_a_training_are_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"^{setting.partition('=')[0]} must "):
+        resolve_loop("train-ddpm", "demo", None, ["data=x", "out=y", setting])
 
 
 def test_a_missing_file_and_missing_settings_are_named(tmp_path: Path) -> None:

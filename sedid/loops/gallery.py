@@ -21,8 +21,9 @@ import numpy as np
 
 from sedid import processes
 from sedid.bundle import load_detector, own_folder, resolve, versions
+from sedid.config import Count, Precision, Settings, Text
 from sedid.data import fingerprint, load_images
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector
+from sedid.detectors import GENERATED, REAL, Call, Detector, Verdict
 from sedid.loops.score import Scores, score
 from sedid.progress import Progress
 from sedid.storage import replacing
@@ -32,16 +33,16 @@ LABELS = (REAL, GENERATED)
 
 
 @dataclass(frozen=True)
-class GalleryConfig:
+class GalleryConfig(Settings):
     """Settings of one run."""
 
-    detector: str
-    real: str = "sample:real"
-    generated: str = "sample:generated"
+    detector: Text
+    real: Text = "sample:real"
+    generated: Text = "sample:generated"
     out: str = ""  # file; "" is sedid/gallery.npz in the bundle
-    batch_size: int = 32
+    batch_size: Count = 32
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -68,15 +69,15 @@ class Judged:
         label: real or generated.
         place: its place in its set, from 0.
         t_error: at the detector's pair.
-        stat, nn: generated, real or cannot tell; "" where there is no such verdict. Out of range is cannot tell.
+        stat, nn: what may be said; None where nothing is calibrated.
         probability: of "generated"; None without a classifier.
     """
 
     label: str
     place: int
     t_error: float
-    stat: str
-    nn: str
+    stat: Call | None
+    nn: Call | None
     probability: float | None
 
 
@@ -181,26 +182,18 @@ def judged(gallery: Gallery, detector: Detector) -> list[Judged]:
     Args:
         gallery: scores of this very detector.
     """
-    k, t_sec = detector.pair()
-    stat, rows = detector.stat.get((k, t_sec)), []
+    pair, rows = detector.pair(), []
+    stat = detector.stat.get(pair)
     for label in LABELS:
         scores, probabilities = gallery.scores[label], gallery.probabilities.get(label)
-        for place, t_error in enumerate(scores[k, t_sec].tolist()):
-            call = nn = ""
-            if stat:
-                call = stat.verdict(t_error) if _in_range(detector, scores, place, k, t_sec) else UNDECIDED
-            probability = None if probabilities is None else float(probabilities[place])
-            if detector.nn and probability is not None:
-                within = _in_range(detector, scores, place, detector.nn.k, detector.nn.t_sec)
-                nn = detector.nn.verdict(probability) if within else UNDECIDED
-            rows.append(Judged(label, place, t_error, call, nn, probability))
+        count = len(scores[pair])
+        stats: Sequence[Verdict | None] = [None] * count
+        nns: Sequence[Verdict | None] = [None] * count
+        if stat is not None:
+            stats = detector.verdicts(stat, scores[pair], scores)
+        if detector.nn is not None and probabilities is not None:
+            nns = detector.verdicts(detector.nn, probabilities, scores)
+        for place, (t_error, of_stat, of_nn) in enumerate(zip(scores[pair].tolist(), stats, nns, strict=True)):
+            call, of_classifier = (verdict.call if verdict else None for verdict in (of_stat, of_nn))
+            rows.append(Judged(label, place, t_error, call, of_classifier, of_nn.score if of_nn else None))
     return rows
-
-
-def _in_range(detector: Detector, scores: Scores, place: int, k: int, t_sec: int) -> bool:
-    """Whether an image's t-errors lie among the references all the way to T_SEC (`Detector.judge_walk`)."""
-    return all(
-        calibration.in_range(float(scores[pair][place]))
-        for pair, calibration in detector.stat.items()
-        if pair[0] == k and pair[1] <= t_sec
-    )

@@ -10,11 +10,10 @@ The output folder:
     manifest.json         checkpoint hash, sampler, steps, seed, count
 """
 
-import re
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,28 +21,31 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, resolve
+from sedid.config import Count, Precision, Seed, Settings, Text
 from sedid.data import SAMPLE
 from sedid.loops.seeds import seed_of
 from sedid.models import Runtime, load_scheduler, load_unet
 from sedid.progress import Meter, Progress
+from sedid.spec import Spec
 from sedid.storage import read_json, replacing, write_json
 
-SAMPLERS = ("ddpm", "ddim", "dpm-solver++")
+Sampler = Literal["ddpm", "ddim", "dpm-solver++"]
+SAMPLERS = get_args(Sampler)
 
 
 @dataclass(frozen=True)
-class GenerateConfig:
+class GenerateConfig(Settings):
     """Settings of one generated set; the defaults are the paper's sampler."""
 
-    detector: str  # bundle or diffusers pipeline folder
-    out: str
-    count: int = 50_000
-    sampler: str = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++
-    steps: int = 1000
-    batch_size: int = 128
-    seed: int = 0
+    detector: Text  # bundle or diffusers pipeline folder
+    out: Text
+    count: Count = 50_000
+    sampler: Sampler = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++
+    steps: Count = 1000
+    batch_size: Count = 128
+    seed: Seed = 0
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -57,7 +59,7 @@ def provenance(spec: str, detector: Path) -> dict[str, Any]:
     Returns:
         The manifest with `cross_checkpoint` added; {} if the set carries none.
     """
-    data_set = re.sub(r"\[\d*:\d*\]$", "", spec)
+    data_set = Spec.parse(spec).source
     embedded = data_set == "sample:generated"
     file = SAMPLE.with_suffix(".json") if embedded else Path(data_set).parent / "manifest.json"
     if not file.is_file():

@@ -16,25 +16,27 @@ the evaluation also reports reals that were ("members").
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import Field
 
 from sedid import paper
 from sedid.bundle import export_run, update_info
 from sedid.card import write_card
+from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data import crop_of, describe_split, load_images, make_splits
-from sedid.detectors import INPUT_CHANNELS
+from sedid.detectors import NNInput
 from sedid.diffusion import NoiseSchedule, check_step
 from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.generate import SAMPLERS, GenerateConfig, generate
+from sedid.loops.generate import GenerateConfig, Sampler, generate
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.tracking import check_trackers
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
-from sedid.models import UNETS, Runtime
+from sedid.models import Runtime, UNetName
 from sedid.progress import Progress
 from sedid.storage import replacing, write_json
 
@@ -43,42 +45,42 @@ SCORED = ("calibration", "classifier", "test")
 
 
 @dataclass(frozen=True)
-class LoopConfig:
+class LoopConfig(Settings):
     """Settings of the whole loop; the defaults are the paper's recipe."""
 
-    out: str  # the run folder
-    data: str = "sample:real"  # reals
+    out: Text  # the run folder
+    data: Text = "sample:real"  # reals
     name: str = ""  # what the data set is called in card and report; "" takes it from `data`
-    center_crop: float = 0  # pixels or a share, as `images.crop_side`; 0: none but CelebA's own 140 by name
+    center_crop: NotNegative = 0  # pixels or a share, as `images.crop_side`; 0: none but CelebA's own 140 by name
     heldout: str = ""  # reals the DDPM never sees; "" takes the test part of a named data set, else some of `data`
-    validation: int = 500  # reals for the held-out loss of the DDPM
-    calibration: int = 2_000  # of each class, as the next two
-    classifier: int = 5_000
-    test: int = 2_500
-    members: int = 0  # training images measured beside the test reals; 0: as many as those
-    count: int = 0  # images to generate; 0: what the three splits need; the test takes all that are left
-    unet: str = "paper"  # demo, small or paper
+    validation: Count = 500  # reals for the held-out loss of the DDPM
+    calibration: Annotated[int, Field(ge=10)] = 2_000  # of each class, as the next two
+    classifier: Annotated[int, Field(ge=10)] = 5_000
+    test: Count = 2_500
+    members: Whole = 0  # training images measured beside the test reals; 0: as many as those
+    count: Whole = 0  # images to generate; 0: what the three splits need; the test takes all that are left
+    unet: UNetName = "paper"  # demo, small or paper
     start: str = ""  # pipeline folder whose weights to continue from
-    steps: int = 800_000
-    batch_size: int = 128
-    learning_rate: float = 2e-4
-    warmup_steps: int = 5_000
-    cooldown_steps: int = 0
-    ema_decay: float = 0.9999
-    eval_every: int = 5_000
-    save_every: int = 1_000
-    log_every: int = 50
-    sampler: str = "ddpm"  # ddpm, ddim or dpm-solver++
-    sampler_steps: int = 1000
-    sampler_batch: int = 128
-    ks: tuple[int, ...] = (165,)
-    input: str = "pair"  # of the classifier: pair, error or both
-    epochs: int = 20
-    classifier_rate: float = 1e-3
-    score_batch: int = 32
-    seed: int = 0
+    steps: Count = 800_000
+    batch_size: Count = 128
+    learning_rate: Positive = 2e-4
+    warmup_steps: Whole = 5_000
+    cooldown_steps: Whole = 0
+    ema_decay: Decay = 0.9999
+    eval_every: Count = 5_000
+    save_every: Count = 1_000
+    log_every: Count = 50
+    sampler: Sampler = "ddpm"  # ddpm, ddim or dpm-solver++
+    sampler_steps: Count = 1000
+    sampler_batch: Count = 128
+    ks: StepSizes = (165,)
+    input: NNInput = "pair"  # of the classifier: pair, error or both
+    epochs: Count = 20
+    classifier_rate: Positive = 1e-3
+    score_batch: Count = 32
+    seed: Seed = 0
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
     trackers: tuple[str, ...] = ()  # of both trainings: tensorboard, trackio
 
@@ -93,21 +95,9 @@ def check(config: LoopConfig) -> None:
     Raises:
         ValueError: a setting that does not fit.
     """
-    choices: dict[str, Any] = {"unet": UNETS, "sampler": SAMPLERS, "input": INPUT_CHANNELS}
-    for name, accepted in choices.items():
-        if getattr(config, name) not in accepted:
-            raise ValueError(f"unknown {name} {getattr(config, name)!r}; accepted: {', '.join(accepted)}")
-    least = {"validation": 1, "calibration": 10, "classifier": 10, "test": 1, "steps": 1, "epochs": 1, "ks": 1}
-    for name, number in least.items():
-        value = getattr(config, name)
-        if (len(value) if isinstance(value, tuple) else value) < number:
-            raise ValueError(f"{name} must be at least {number}, not {value}")
     needed = sum(getattr(config, name) for name in SCORED)
     if config.count and config.count < needed:
         raise ValueError(f"count must be 0 or at least {needed} (calibration, classifier and test), not {config.count}")
-    for name in ("members", "center_crop"):
-        if getattr(config, name) < 0:
-            raise ValueError(f"{name} must be 0 or more, not {getattr(config, name)}")
     for k in config.ks:
         check_step(NoiseSchedule.linear(), k, k)
     check_trackers(config.trackers)
@@ -120,11 +110,12 @@ def write_splits(config: LoopConfig, out: Path) -> None:
     Raises:
         ValueError: the data is too small for its splits.
     """
-    images = load_images(config.data, center_crop=config.center_crop or None)
+    seen = frame_of(config)
+    images = load_images(config.data, *seen)
     sizes = {name: getattr(config, name) for name in ("validation", *SCORED)}
     heldout = config.heldout or TEST_PARTS.get(config.data, "")
     if heldout:
-        others = load_images(heldout, center_crop=config.center_crop or None)
+        others = load_images(heldout, *seen)
         splits = {name: others[rows] for name, rows in make_splits(len(others), sizes, config.seed).items()}
         splits["training"] = images
     else:
@@ -209,7 +200,7 @@ def called(config: LoopConfig) -> str:
 def export(config: LoopConfig, run: Path, bundle: Path) -> None:
     """`export_run`, with what the run does not know of its images: the data set's name, and how they were cropped."""
     training = export_run(run, bundle)["training"] | {"data": called(config)}
-    update_info(bundle, training=training, center_crop=config.center_crop or crop_of(config.data))
+    update_info(bundle, training=training, center_crop=frame_of(config)[1])
 
 
 def loop(config: LoopConfig) -> Generator[Progress, None, Path]:

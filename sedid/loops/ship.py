@@ -18,12 +18,13 @@ import json
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
-from sedid.bundle import export_run, update_info
+from sedid.bundle import export_run, frame, update_info
 from sedid.card import write_card
+from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data import crop_of, describe_split, load_images, make_splits
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.choose import ChooseConfig, choose
@@ -31,7 +32,7 @@ from sedid.loops.compare import CompareConfig, compare
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.gallery import GalleryConfig, gallery
 from sedid.loops.generalise import GeneraliseConfig, generalise
-from sedid.loops.generate import SAMPLERS, GenerateConfig, generate, provenance
+from sedid.loops.generate import SAMPLERS, GenerateConfig, Sampler, generate, provenance
 from sedid.loops.polarity import PolarityConfig, polarity
 from sedid.loops.robustness import RobustnessConfig, robustness
 from sedid.loops.samples import grid_of
@@ -41,6 +42,7 @@ from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.progress import Progress
 from sedid.quality import contrast, sliced_wasserstein
 from sedid.sample import write_examples, write_sample
+from sedid.spec import Spec
 from sedid.storage import replacing, write_json
 
 SPLITS = ("calibration", "classifier", "test", "sample")
@@ -48,42 +50,42 @@ GRID = 64
 
 
 @dataclass(frozen=True)
-class ShipConfig:
+class ShipConfig(Settings):
     """Settings of one shipped detector."""
 
-    detector: str  # the bundle to write
-    out: str  # work folder
-    data: str  # the images the network was trained on
-    heldout: str  # images it never saw, and none that chose its weights
+    detector: Text  # the bundle to write
+    out: Text  # work folder
+    data: Text  # the images the network was trained on
+    heldout: Text  # images it never saw, and none that chose its weights
     run: str = ""  # the run folder of train-ddpm; "" measures the weights the bundle holds
     name: str = ""  # what the data set is called
     before: str = ""  # the training behind the weights the run started from, in words
-    center_crop: float = 0  # of photographs, as `images.crop_side`; 0: what `data` brings by its name
+    center_crop: NotNegative = 0  # of photographs, as `images.crop_side`; 0: what `data` brings by its name
     samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
-    calibration: int = 500  # of each class, as the next three
-    classifier: int = 1_000
-    test: int = 2_000
-    sample: int = 0  # images of each class embedded in assets/; 0 leaves the sample as it is and takes test images
-    ks: tuple[int, ...] = (165, 330)  # calibrated; every T_SEC of each
-    classifier_t_sec: int = 990  # at the calibrated k: the paper's best one on two of its three data sets
-    sweep_ks: tuple[int, ...] = (55, 110, 165, 245, 330, 495)
-    compare_test: int = 1_000  # test images of each class the comparison of methods takes,
-    sweep_test: int = 500  # the sweep and the choice of a pair,
-    robustness: int = 100  # the robustness study,
-    polarity: int = 200  # and that of the polarity
-    members: int = 1_000  # training images set against as many held-out ones
-    epochs: int = 10
-    classifier_rate: float = 0.01
+    calibration: Count = 500  # of each class, as the next three
+    classifier: Count = 1_000
+    test: Count = 2_000
+    sample: Whole = 0  # images of each class embedded in assets/; 0 leaves the sample as it is and takes test images
+    ks: StepSizes = (165, 330)  # calibrated; every T_SEC of each
+    classifier_t_sec: Count = 990  # at the calibrated k: the paper's best one on two of its three data sets
+    sweep_ks: StepSizes = (55, 110, 165, 245, 330, 495)
+    compare_test: Count = 1_000  # test images of each class the comparison of methods takes,
+    sweep_test: Count = 500  # the sweep and the choice of a pair,
+    robustness: Count = 100  # the robustness study,
+    polarity: Count = 200  # and that of the polarity
+    members: Count = 1_000  # training images set against as many held-out ones
+    epochs: Count = 10
+    classifier_rate: Positive = 0.01
     methods: tuple[str, ...] = (
         *("sedid-stat", "sedid-nn-pair", "sedid-multi-lr ks=165+330", "sedid-multi-gb ks=165+330", "loss"),
         *("secmi-stat", "secmi-nn", "pia", "pian", "dire-stat", "dire-nn", "did-step"),
     )
-    generate_batch: int = 100
-    score_batch: int = 32
-    seed: int = 0
+    generate_batch: Count = 100
+    score_batch: Count = 32
+    seed: Seed = 0
     device: str = "auto"
-    precision: str = "fp32"  # of calibration, classifier and evaluation: the app's own on a CPU
-    bulk_precision: str = (
+    precision: Precision = "fp32"  # of calibration, classifier and evaluation: the app's own on a CPU
+    bulk_precision: Precision = (
         "fp32"  # of generation and of the studies that set methods, pairs or re-saved images side by side
     )
 
@@ -92,7 +94,7 @@ class ShipConfig:
 class Sampled:
     """The images one sampler is to make."""
 
-    sampler: str
+    sampler: Sampler
     steps: int
     count: int
 
@@ -118,7 +120,7 @@ def samplers(config: ShipConfig) -> list[Sampled]:
         if number == 0 and len(numbers) == 2:
             raise ValueError("the first sampler makes the images of every split: give it no count")
         count = sum(sizes(config).values()) if number == 0 else int(numbers[1]) if len(numbers) == 2 else config.test
-        found.append(Sampled(name, int(numbers[0]), count))
+        found.append(Sampled(cast(Sampler, name), int(numbers[0]), count))
     if not found or len({one.folder for one in found}) < len(found):
         raise ValueError("samplers must name at least one, and none twice")
     return found
@@ -129,13 +131,20 @@ def sizes(config: ShipConfig) -> dict[str, int]:
     return {name: getattr(config, name) for name in SPLITS if getattr(config, name)}
 
 
+def frame_of(config: ShipConfig) -> tuple[int, float | None]:
+    """At which size and centre crop the images are read: those of the network, whether exported already or not."""
+    size, crop = frame(Path(config.run or config.detector))
+    return size, (config.center_crop or crop or crop_of(config.data)) if config.run else crop
+
+
 def write_splits(config: ShipConfig, out: Path) -> None:
     """Cut the held-out images, draw the members from the training images, and write splits.json last.
 
     Raises:
         ValueError: there are too few.
     """
-    heldout, members = load_images(config.heldout), load_images(config.data)
+    seen = frame_of(config)
+    heldout, members = load_images(config.heldout, *seen), load_images(config.data, *seen)
     rows = make_splits(len(heldout), sizes(config), config.seed)
     splits = {name: heldout[chosen] for name, chosen in rows.items()}
     splits["members"] = members[make_splits(len(members), {"members": config.members}, config.seed)["members"]]
@@ -153,7 +162,7 @@ def export(config: ShipConfig, bundle: Path) -> None:
     training = export_run(run, bundle)["training"] | {"data": config.name or Path(config.data).name}
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
     training |= {"hours": round(records[-1].get("hours", 0.0), 2), "before": config.before}
-    update_info(bundle, training=training, center_crop=config.center_crop or crop_of(config.data))
+    update_info(bundle, training=training, center_crop=frame_of(config)[1])
     # a resumed run repeats the records after its last checkpoint: the later ones count
     measured = {record["step"]: record["heldout_loss"] for record in records if record["heldout_loss"] is not None}
     curve = [{"step": step, "heldout_loss": loss} for step, loss in sorted(measured.items())]
@@ -166,9 +175,10 @@ def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: 
     The row "member reals" says what two sets of real photographs come to.
     """
     sets = made | {"member reals": real["members"]}
-    reference, rows = load_images(real["test"]), []
+    seen = frame(bundle)
+    reference, rows = load_images(real["test"], *seen), []
     for name, spec in sets.items():
-        images = load_images(spec)
+        images = load_images(spec, *seen)
         count = min(len(images), len(reference))
         found = sliced_wasserstein(reference[:count], images[:count], config.seed)
         distances = {str(level): value for level, value in found.items()}
@@ -185,7 +195,7 @@ def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: 
     from PIL import Image
 
     with replacing(bundle / "sedid" / "samples.png") as temporary:
-        Image.fromarray(grid_of(load_images(next(iter(made.values())))[:GRID])).save(temporary)
+        Image.fromarray(grid_of(load_images(next(iter(made.values())), *seen)[:GRID])).save(temporary)
 
 
 def stages(config: ShipConfig) -> Iterator[Stage]:
@@ -206,9 +216,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
 
     def cut(spec: str, count: int) -> str:
         """The first test images."""
-        data_set, _, rest = spec.partition("[")
-        low = int(rest.partition(":")[0] or 0)
-        return f"{data_set}[{low}:{low + min(count, config.test)}]"
+        return str(Spec.parse(spec).first(min(count, config.test)))
 
     yield "splits", quick(write_splits, config, out)
     if config.run:
@@ -263,7 +271,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     first: dict[str, Any] = {name: cut(spec, config.polarity) for name, spec in pair.items()}
     yield "polarity", polarity(PolarityConfig(**first, detector=config.detector, device=config.device))
     if not config.sample:
-        yield "examples", quick(write_examples, real["test"], generated["test"], bundle / "sedid" / "examples")
+        yield "examples", quick(write_examples, real["test"], generated["test"], bundle, bundle / "sedid" / "examples")
     else:
         yield "sample", quick(write_sample, real["sample"], generated["sample"], bundle)
         yield "gallery", gallery(GalleryConfig(**scoring))

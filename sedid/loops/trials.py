@@ -14,16 +14,18 @@ The output folder:
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from sedid.bundle import checkpoint_hash, export_run
-from sedid.config import load_config
+from pydantic import Field
+
+from sedid.bundle import checkpoint_hash, export_run, frame
+from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, load_config
 from sedid.data import fingerprint, load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops.denoising import heldout_errors, loss_weights
 from sedid.loops.stages import as_progress
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.models import Runtime, load_unet
+from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
+from sedid.models import Runtime, UNetName, load_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, write_json
 
@@ -32,24 +34,24 @@ BANDS = 5
 
 
 @dataclass(frozen=True)
-class TrialsConfig:
+class TrialsConfig(Settings):
     """Settings of a round of trials."""
 
-    data: str  # training images
-    heldout: str  # images none of the variants sees
-    out: str
+    data: Text  # training images
+    heldout: Text  # images none of the variants sees
+    out: Text
     start: str = ""  # pipeline folder all variants start from; "" trains each anew
-    variants: tuple[str, ...] = ("min_snr_gamma=0", "min_snr_gamma=5")  # settings of train-ddpm, "key=value key=value"
-    images: int = 6_400  # every variant is trained on so many
-    unet: str = "small"
-    batch_size: int = 32
-    learning_rate: float = 2e-4
-    ema_decay: float = 0.99
-    min_snr_gamma: float = 0.0
-    gamma: float = 5.0  # of the held-out loss that is weighted by min-SNR
-    seed: int = 0
+    variants: Annotated[tuple[str, ...], Field(min_length=1)] = ("min_snr_gamma=0", "min_snr_gamma=5")  # settings of train-ddpm, "key=value key=value"
+    images: Count = 6_400  # every variant is trained on so many
+    unet: UNetName = "small"
+    batch_size: Count = 32
+    learning_rate: Positive = 2e-4
+    ema_decay: Decay = 0.99
+    min_snr_gamma: NotNegative = 0.0
+    gamma: Positive = 5.0  # of the held-out loss that is weighted by min-SNR
+    seed: Seed = 0
     device: str = "auto"
-    precision: str = "fp32"
+    precision: Precision = "fp32"
     compile: bool = False
 
 
@@ -76,7 +78,8 @@ def measured(config: TrialsConfig, bundle: Path) -> dict[str, Any]:
     """Held-out losses of one variant: the plain one, the one weighted by min-SNR, and the plain one by ranges of t."""
     runtime = Runtime.choose(config.device, config.precision)
     schedule = NoiseSchedule.linear()
-    t, errors = heldout_errors(runtime.place(load_unet(bundle)), load_images(config.heldout), schedule, runtime)
+    heldout = load_images(config.heldout, *frame(bundle))
+    t, errors = heldout_errors(runtime.place(load_unet(bundle)), heldout, schedule, runtime)
     band = t * BANDS // len(schedule)
     return {
         "loss": errors.mean().item(),
@@ -91,15 +94,13 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
     Raises:
         ValueError: a setting does not fit, or the folder holds trials with other settings.
     """
-    if not config.variants:
-        raise ValueError("variants must name at least one")
     runs = [training_of(config, number) for number in range(len(config.variants))]
     out, where = Path(config.out) / "trials.json", ("data", "heldout", "out", "start")
     settings = asdict(config) | {name: Path(getattr(config, name)).name for name in where}
     about: dict[str, Any] = {
         "settings": settings | {"variants": list(config.variants)},
         "start_sha256": checkpoint_hash(Path(config.start)) if config.start else "",
-        "heldout_sha256": fingerprint(load_images(config.heldout)),
+        "heldout_sha256": fingerprint(load_images(config.heldout, *frame_of(runs[0]))),
     }
     found = read_json(out) if out.is_file() else about | {"trials": []}
     if {name: found[name] for name in about} != about:
