@@ -16,13 +16,13 @@ import numpy as np
 
 from sedid import __version__
 from sedid.bundle import versions
-from sedid.detectors import Calibration, Detector, Inspection, NNCalibration
+from sedid.detectors import Calibration, Detector, Inspection, Judgement, NNCalibration
 from sedid.filefacts import NOTE, FileFacts, file_facts
 from sedid.htmlreport import page
-from sedid.images import PREPROCESSING, read_image
+from sedid.images import preprocessing, read_image
 from sedid.judging import METHODS
 from sedid.patches import CAVEAT, PatchMap, score_patches
-from sedid.report import as_dict, own_t_sec, where
+from sedid.report import as_dict, own_t_sec, plain, where, why
 from sedid.stability import Stability, check, in_words
 from sedid.storage import replacing
 from sedid.ui import evidence, filmstrip, style
@@ -222,10 +222,7 @@ def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, st
     origin = (
         f"the detector's own pair: {stated.get('chosen_by', 'calibrated')}" if own else "set by hand for this report"
     )
-    seen = dict(PREPROCESSING) | (detector.info.get("preprocessing") or {})
-    if detector.center_crop:
-        crop = detector.center_crop
-        seen["crop"] = f"centre {crop:g} px" if crop > 1 else f"centre {crop:.1%} of the shorter side"
+    seen = preprocessing(detector.size, detector.center_crop)
     rows = [
         ("Detector", detector.name),
         ("Checkpoint, SHA-256", detector.info.get("checkpoint_sha256", "not stated by this detector")),
@@ -280,9 +277,9 @@ def scores(inspection: Inspection) -> list[tuple[str, str]]:
     for method, verdict in zip(METHODS, (found.stat, found.nn), strict=True):
         if verdict is not None:
             low, high = verdict.percentile_real, verdict.percentile_generated
-            inside = "" if verdict.in_range else "; outside the calibrated range, so no verdict is given"
-            at = own_t_sec(found) if method == "NN" else ""
-            rows.append((f"{method} score", f"{verdict.score!r}, {verdict.call}{at}{inside}"))
+            at, reason = own_t_sec(found) if method == "NN" else "", why(verdict)
+            rows.append((f"{method} score", f"{verdict.score!r}, {verdict.call}{at}{reason and f': {reason}'}"))
+            rows.append((f"{method} side", f"the score alone, whatever may be said: {verdict.side}"))
             rows.append((f"{method} percentiles", f"{low:.1f} % of the real, {high:.1f} % of the generated references"))
     pairs = zip(inspection.trace.t_secs, inspection.trace.curve, strict=True)
     rows.append(("t-error along T_SEC", ", ".join(f"{t}: {error:.6g}" for t, error in pairs)))
@@ -333,8 +330,7 @@ def stability_dict(found: Stability) -> dict[str, Any]:
             {
                 "version": version.label,
                 "pixels_sha256": pixel_hash(version.image),
-                "t_error": judgement.t_error,
-                "nn_probability": judgement.nn.score if judgement.nn else None,
+                **_judged(judgement),
             }
             for version, judgement in zip(found.versions, found.judgements, strict=True)
         ],
@@ -343,6 +339,15 @@ def stability_dict(found: Stability) -> dict[str, Any]:
             for method, outcome in outcomes.items()
             if outcome is not None
         },
+    }
+
+
+def _judged(one: Judgement) -> dict[str, Any]:
+    return {
+        "t_error": plain(one.t_error),
+        "stat_verdict": one.stat and one.stat.call,
+        "nn_probability": one.nn and plain(one.nn.score),
+        "nn_verdict": one.nn and one.nn.call,
     }
 
 
@@ -357,7 +362,7 @@ def patches_dict(found: PatchMap) -> dict[str, Any]:
         "quartiles": [spread.low, spread.high],
         "share_generated": {method: found.share_generated(method) for method in METHODS if found.has(method)},
         "tiles": [
-            {"column": left, "row": top, "t_error": one.t_error, "nn_probability": one.nn.score if one.nn else None}
+            {"column": left, "row": top, **_judged(one)}
             for (left, top), one in zip(found.grid.corners, found.judgements, strict=True)
         ],
     }

@@ -4,12 +4,14 @@ A `Trace` is what the network did with one image at one k. `Detector.judge` read
 evaluating the network again, so moving T_SEC costs nothing.
 """
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
+from math import isfinite
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,8 +23,22 @@ from sedid.metrics import percentile
 from sedid.models import Runtime
 from sedid.progress import finish
 
-GENERATED, REAL, UNDECIDED = "generated", "real", "cannot tell"
-INPUT_CHANNELS = {"pair": 6, "error": 3, "both": 9}
+GENERATED, REAL = "generated", "real"
+"""What an image is, where that is known. What a detector says of it is a `Call`."""
+NNInput = Literal["pair", "error", "both"]
+INPUT_CHANNELS: dict[str, int] = {"pair": 6, "error": 3, "both": 9}
+
+Pair = tuple[int, int]
+"""(k, T_SEC)."""
+
+
+class Call(StrEnum):
+    """What may be said of an image."""
+
+    GENERATED = GENERATED
+    REAL = REAL
+    UNDECIDED = "cannot tell"
+    OUTSIDE = "outside the calibrated range"
 
 
 @dataclass(frozen=True)
@@ -47,18 +63,21 @@ class Calibration:
     generated: tuple[float, ...] = field(repr=False)
     auc: float
 
-    def verdict(self, score: float) -> str:
-        """generated, real or cannot tell."""
+    def side(self, score: float) -> Call:
+        """On which side of the band a score lies: generated, real, or inside of it, cannot tell.
+
+        Only half of a verdict: what may be said also depends on the range (`Verdict.call`).
+        """
         low, high = self.band
         if not (score <= low or score >= high):  # inside, or not a number
-            return UNDECIDED
+            return Call.UNDECIDED
         generated = score <= self.threshold if self.polarity == "smaller" else score >= self.threshold
-        return GENERATED if generated else REAL
+        return Call.GENERATED if generated else Call.REAL
 
-    def in_range(self, score: float) -> bool:
-        """Whether a reference image of either class had a score this low and one this high."""
+    def in_range(self, scores: np.ndarray) -> np.ndarray:
+        """Whether reference images of either class had a score this low and one this high; bool, shaped as `scores`."""
         low, high = min(self.real[0], self.generated[0]), max(self.real[-1], self.generated[-1])
-        return low <= score <= high
+        return (low <= scores) & (scores <= high)
 
 
 @dataclass(frozen=True)
@@ -76,22 +95,39 @@ class NNCalibration(Calibration):
 
 @dataclass(frozen=True)
 class Verdict:
-    """One verdict in full.
+    """One verdict in full: a score, and what it comes to.
 
     Attributes:
-        call: "generated", "real" or "cannot tell".
         score: the t-error (STAT) or the calibrated probability of "generated" (NN).
-        percentile_real, percentile_generated: percent of the reference scores at or below this one.
-        in_range: False if a t-error on the way to T_SEC lies outside both references: then the call is a guess.
-        calibration: what it was judged by.
+        in_range: False if a t-error on the way to T_SEC lies outside both references.
+        calibration: what it is judged by.
     """
 
-    call: str
     score: float
-    percentile_real: float
-    percentile_generated: float
     in_range: bool
     calibration: Calibration
+
+    @property
+    def call(self) -> Call:
+        """What may be said: the side of the score if the image is in range and the score a finite number."""
+        if not isfinite(self.score):
+            return Call.UNDECIDED
+        return self.side if self.in_range else Call.OUTSIDE
+
+    @property
+    def side(self) -> Call:
+        """Where the score lies, whatever may be said: generated, real or cannot tell (`Calibration.side`)."""
+        return self.calibration.side(self.score)
+
+    @property
+    def percentile_real(self) -> float:
+        """Percent of the real reference scores at or below this one."""
+        return percentile(self.calibration.real, self.score)
+
+    @property
+    def percentile_generated(self) -> float:
+        """Percent of the generated reference scores at or below this one."""
+        return percentile(self.calibration.generated, self.score)
 
 
 @dataclass(frozen=True)
@@ -202,8 +238,8 @@ class Detector:
     name: str
     size: int = 32
     center_crop: float | None = None
-    stat: dict[tuple[int, int], Calibration] = field(default_factory=dict)
-    chosen: tuple[int, int] | None = None
+    stat: dict[Pair, Calibration] = field(default_factory=dict)
+    chosen: Pair | None = None
     network: nn.Module | None = None
     nn: NNCalibration | None = None
     info: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -232,7 +268,7 @@ class Detector:
         return Trace(image, k, self.schedule, tuple(points))
 
     @property
-    def nn_pair(self) -> tuple[int, int] | None:
+    def nn_pair(self) -> Pair | None:
         """The one (k, T_SEC) at which the classifier judges; None without one."""
         return None if self.network is None or self.nn is None else (self.nn.k, self.nn.t_sec)
 
@@ -241,11 +277,11 @@ class Detector:
         own_k, own_t_sec = self.nn_pair or (k, t_sec)
         return max(t_sec, own_t_sec) if own_k == k else t_sec
 
-    def nearest(self, k: int, t_sec: int) -> tuple[int, int] | None:
+    def nearest(self, k: int, t_sec: int) -> Pair | None:
         """The calibrated pair closest to (k, T_SEC); None if there is none."""
         return min(self.stat, key=lambda pair: (abs(pair[1] - t_sec) + abs(pair[0] - k), pair), default=None)
 
-    def pair(self, k: int | None = None, t_sec: int | None = None) -> tuple[int, int]:
+    def pair(self, k: int | None = None, t_sec: int | None = None) -> Pair:
         """(k, T_SEC), what was left out filled in: the calibrated pair, or what comes closest to it at this k.
 
         Raises:
@@ -271,59 +307,64 @@ class Detector:
     def judge_walk(self, k: int, points: Iterable[Point], t_sec: int) -> list[Judgement]:
         """Both verdicts on every image of a batch, STAT's at T_SEC and NN's at its own pair.
 
-        An image is in range only if its t-error was so at every calibrated T_SEC on the way to where a verdict is
-        read: a flat gray image has an ordinary t-error at some T_SEC, but not at all of them.
-
         Args:
             points: t = 0, k, 2k, ...; none is asked for beyond `reach`.
 
         Raises:
             ValueError: the walk ends before T_SEC.
         """
-        reach, weight = self.reach(k, t_sec), 0.0
-        errors: list[float] | None = None
-        stats: list[Verdict | None] = []
-        nns: list[Verdict | None] = []
-        within = np.ones(1, bool)
+        reach, weight, wanted = self.reach(k, t_sec), 0.0, (k, t_sec)
+        errors: dict[Pair, np.ndarray] = {}
+        probabilities: np.ndarray | None = None
         for near, far in pairwise(points):
             pair = (k, far.t)
-            calibration = self.stat.get(pair)
-            if calibration is not None or far.t == t_sec:
+            if pair in self.stat or pair == wanted:
                 error = t_error(self.schedule, near, far)
-                scores = error.score.tolist()
-                if calibration is not None:
-                    within = within & np.array([calibration.in_range(score) for score in scores])
-                if far.t == t_sec:
-                    errors, weight = scores, error.weight
-                    stats = self._verdicts(calibration, scores, within)
+                errors[pair] = error.score.cpu().double().numpy()
+                weight = error.weight if pair == wanted else weight
             if pair == self.nn_pair:
                 assert self.nn is not None
-                probabilities = self.probabilities(nn_input(self.schedule, near, far, self.nn.input)).tolist()
-                nns = self._verdicts(self.nn, probabilities, within)
+                probabilities = self.probabilities(nn_input(self.schedule, near, far, self.nn.input))
             if far.t >= reach:
                 break
-        if errors is None:
+        if wanted not in errors:
             raise ValueError(f"the walk ends before T_SEC = {t_sec}")
+        scores, calibration = errors[wanted], self.stat.get(wanted)
+        nothing: list[Verdict | None] = [None] * len(scores)
+        stats = nothing if calibration is None else self.verdicts(calibration, scores, errors)
+        nns = nothing if probabilities is None or self.nn is None else self.verdicts(self.nn, probabilities, errors)
         return [
             Judgement(k, t_sec, score, weight, score / weight, stat, nn)
-            for score, stat, nn in zip(errors, stats, nns or [None] * len(errors), strict=True)
+            for score, stat, nn in zip(scores.tolist(), stats, nns, strict=True)
         ]
 
-    @staticmethod
-    def _verdicts(calibration: Calibration | None, scores: list[float], within: np.ndarray) -> list[Verdict | None]:
-        """A verdict on each score; `within` says which are in range, bool (len(scores),) or (1,)."""
-        if calibration is None:
-            return [None] * len(scores)
-        return [
-            Verdict(
-                calibration.verdict(score),
-                score,
-                percentile(calibration.real, score),
-                percentile(calibration.generated, score),
-                inside,
-                calibration,
+    def verdicts(
+        self, calibration: Calibration, scores: np.ndarray, errors: Mapping[Pair, np.ndarray]
+    ) -> Sequence[Verdict]:
+        """What one calibration comes to on every image of a batch, from scores made now or long ago.
+
+        An image is in range only if its t-error was so at every calibrated T_SEC on the way to where the verdict is
+        read: a flat gray image has an ordinary t-error at some T_SEC, but not at all of them.
+
+        Args:
+            calibration: one of `stat`, or `nn`.
+            scores: on its scale, (N,).
+            errors: t-errors by pair, (N,) each: at the calibrated T_SEC of its k up to its own; others don't matter.
+
+        Raises:
+            ValueError: t-errors on the way are missing.
+        """
+        way = [pair for pair in self.stat if pair[0] == calibration.k and pair[1] <= calibration.t_sec]
+        if missing := [pair for pair in way if pair not in errors]:
+            raise ValueError(
+                f"there is no t-error at k = {missing[0][0]}, T_SEC = {missing[0][1]}: without it nothing says "
+                "whether an image lies in the calibrated range"
             )
-            for score, inside in zip(scores, np.broadcast_to(within, len(scores)).tolist(), strict=True)
+        within = np.ones(len(scores), bool)
+        for pair in way:
+            within &= self.stat[pair].in_range(errors[pair])
+        return [
+            Verdict(score, inside, calibration) for score, inside in zip(scores.tolist(), within.tolist(), strict=True)
         ]
 
     @torch.inference_mode()

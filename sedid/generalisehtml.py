@@ -4,6 +4,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from sedid.detectors import Call
+from sedid.judging import known_shares
 from sedid.resulthtml import facts, made_by, table
 from sedid.storage import read_json
 from sedid.svg import SHARES, Axis, Line, line_chart
@@ -62,9 +64,10 @@ def small(words: str) -> str:
     return f'<small style="font-weight:400">{escape(words)}</small>'
 
 
-def shares(verdicts: dict[str, float]) -> list[str]:
-    """How often each verdict falls, as cells."""
-    return [f"<td>{verdicts[call]:.1%}</td>" for call in ("generated", "real", "cannot tell")]
+def shares(verdicts: dict[str, float] | None) -> list[str]:
+    """How often each verdict falls, as cells; what is not known is n/a."""
+    found = known_shares(verdicts)
+    return [f"<td>{'n/a' if found is None else f'{found[call]:.1%}'}</td>" for call in Call]
 
 
 def results(result: dict[str, Any]) -> str:
@@ -105,15 +108,23 @@ def results(result: dict[str, Any]) -> str:
 def verdicts(result: dict[str, Any]) -> str:
     """What STAT calls the images of each set, and its figures at the low end and in the paper's polarity."""
     head = (
-        '<tr><th rowspan="2">set</th><th class="res-group" colspan="3">STAT calls its images</th><th rowspan="2">TPR at<br>FPR 1 %'
-        '</th><th rowspan="2">AUC in the<br>paper\'s polarity</th></tr><tr><th>generated</th><th>real</th><th>cannot tell</th></tr>'
+        f'<tr><th rowspan="2">set</th><th class="res-group" colspan="{len(Call)}">STAT calls its images</th><th rowspan="2">TPR at<br>FPR 1 %'
+        '</th><th rowspan="2">AUC in the<br>paper\'s polarity</th></tr>'
+        f"<tr>{''.join(f'<th>{call}</th>' for call in Call)}</tr>"
     )
     body = [("", [f"<th>{HELDOUT}</th>", *shares(result["heldout_verdicts"]), "<td></td><td></td>"])]
     for row in result["rows"]:
         stat = row["stat"]
         figures = f"<td>{cell(stat['tpr_at_1'])}</td><td>{cell(stat['auc_paper_polarity'])}</td>"
         body.append(("", [f"<th>{escape(row['set'])}</th>", *shares(row["verdicts"]), figures]))
-    return f"<h3>What STAT calls them</h3>{table(head, body)}<p class='res-note'>n/a: fewer than 100 reals.</p>"
+    missing = [row["set"] for row in result["rows"] if known_shares(row["verdicts"]) is None]
+    note = "TPR n/a: fewer than 100 reals."
+    if missing:
+        note += (
+            f" Verdicts n/a ({escape(', '.join(missing))}): these results keep no t-errors of the set, without which "
+            f"nothing says which of its images are {Call.OUTSIDE}; measured again, they are known."
+        )
+    return f"<h3>What STAT calls them</h3>{table(head, body)}<p class='res-note'>{note}</p>"
 
 
 def along_t_sec(result: dict[str, Any]) -> str:

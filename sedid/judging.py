@@ -1,16 +1,15 @@
-"""Many images judged at one (k, T_SEC) in batches, and their calls as words to be counted."""
+"""Many images judged at one (k, T_SEC) in batches, and their calls counted."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from sedid.detectors import Detector, Judgement, Verdict
+from sedid.detectors import Call, Detector, Judgement, Verdict
 from sedid.diffusion import Point, check_step
 
 BATCH = 32
 METHODS = ("STAT", "NN")
-OUTSIDE = "outside the calibrated range"
 
 Report = Callable[[int, int], None]
 """Told (evaluations of a batch done, in all) after each one; an exception of it ends the work."""
@@ -50,14 +49,21 @@ def verdict_of(judgement: Judgement, method: str) -> Verdict | None:
     return judgement.stat if method == "STAT" else judgement.nn
 
 
-def call(verdict: Verdict | None) -> str | None:
-    """What a verdict comes to: "generated", "real", "cannot tell" or OUTSIDE; None without one."""
-    if verdict is None:
-        return None
-    return verdict.call if verdict.in_range else OUTSIDE
-
-
-def calls(judgements: Iterable[Judgement], method: str) -> Counter[str]:
+def calls(judgements: Iterable[Judgement], method: str) -> Counter[Call]:
     """How many images got which call; empty where nothing is calibrated."""
-    found = (call(verdict_of(judgement, method)) for judgement in judgements)
-    return Counter(name for name in found if name is not None)
+    found = (verdict_of(judgement, method) for judgement in judgements)
+    return Counter(verdict.call for verdict in found if verdict is not None)
+
+
+def shares(verdicts: Sequence[Verdict]) -> dict[str, float]:
+    """How often each call falls, by its name, as shares of 1."""
+    counts = Counter(verdict.call for verdict in verdicts)
+    return {str(call): counts[call] / len(verdicts) for call in Call}
+
+
+def known_shares(found: dict[str, float] | None) -> dict[str, float] | None:
+    """Shares as a results file has them, if they are those of `shares`.
+
+    None where the t-errors of the range check were not kept, and in files of older versions, which left it out.
+    """
+    return found if found and Call.OUTSIDE in found else None

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from sedid.detectors import GENERATED, Detector, Judgement
+from sedid.detectors import Call, Detector, Judgement
 from sedid.judging import Report, calls, judge_in_batches, verdict_of
 
 MAX_TILES = 256
@@ -160,13 +160,13 @@ class PatchMap:
         """Whether the tiles have verdicts of this method."""
         return verdict_of(self.judgements[0], method) is not None
 
-    def calls(self, method: str) -> Counter[str]:
-        """How many tiles got which call (`judging.call`)."""
+    def calls(self, method: str) -> Counter[Call]:
+        """How many tiles got which call."""
         return calls(self.judgements, method)
 
     def share_generated(self, method: str) -> float:
         """Share of all tiles called generated, 0 .. 1."""
-        return self.calls(method)[GENERATED] / len(self.judgements)
+        return self.calls(method)[Call.GENERATED] / len(self.judgements)
 
 
 def score_patches(

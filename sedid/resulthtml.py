@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from sedid import paper
+from sedid.detectors import Call
 from sedid.evaluation import REALS, Evaluation, Pair
+from sedid.judging import known_shares
 from sedid.metrics import roc
 from sedid.svg import SHARES, Axis, Line, histogram, line_chart
 from sedid.tables import cell, leak_line
@@ -263,14 +265,16 @@ def confusion(evaluation: Evaluation, reals: str, pair: Pair | None, oracle: boo
             for j in (0, 1)
         ]
         rows.append(("", [f"<th>{name}</th>", *cells]))
-    head = "<tr><th></th><th>called real</th><th>called generated</th></tr>"
+    head = "<tr><th></th><th>on the real side</th><th>on the generated side</th></tr>"
     source = "the best of these very images" if oracle else "the calibration split"
     shares = evaluation.results.get("verdicts", {})
-    silent = ""
-    if pair == evaluation.chosen and not oracle and reals in shares:
-        silent = (
-            f" With its undecided band the detector says “cannot tell” of {shares['generated']['cannot tell']:.1%} of the "
-            f"generated images and {shares[reals]['cannot tell']:.1%} of the {REALS[reals]}."
+    of_generated, of_reals = (known_shares(shares.get(name)) for name in ("generated", reals))
+    silent = " Every image is put on one side here."
+    if pair == evaluation.chosen and not oracle and of_generated and of_reals:
+        silent += (
+            f" The detector itself says “{Call.UNDECIDED}” of {of_generated[Call.UNDECIDED]:.1%} of the generated images "
+            f"and {of_reals[Call.UNDECIDED]:.1%} of the {REALS[reals]}, and “{Call.OUTSIDE}” of "
+            f"{of_generated[Call.OUTSIDE]:.1%} and {of_reals[Call.OUTSIDE]:.1%}."
         )
     return (
         f"<div><h3>Confusion matrix</h3>{table(head, rows, 'res-confusion')}"
@@ -303,7 +307,7 @@ def mistakes(evaluation: Evaluation, reals: str, clickable: bool) -> str:
                 image = f'<button type="button" class="res-open" aria-label="Inspect image {place}">{image}</button>'
             frames.append(f"<figure>{image}<figcaption>{value:.4g}</figcaption></figure>")
         kept = f"mistakes_{name}" in evaluation.arrays
-        empty = f"None was called {wrong}." if kept else "They were not kept; evaluate again."
+        empty = f"None lies on the {wrong} side of the threshold." if kept else "They were not kept; evaluate again."
         body = f'<div class="res-gallery">{"".join(frames)}</div>' if frames else f'<p class="res-note">{empty}</p>'
         parts.append(f"<h3>{words} taken for {wrong}</h3>{body}")
     note = "A click opens the image in Inspect." if clickable else ""

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from sedid import resulthtml, svg
+from sedid.detectors import Call
 from sedid.htmlreport import page
+from sedid.judging import known_shares
 from sedid.perturb import FAMILIES
 from sedid.resulthtml import facts, leaks, made_by, table
 from sedid.storage import read_json, replacing
@@ -148,14 +150,33 @@ def flips(found: dict[str, Any]) -> str:
     kinds = "".join(f"<th>{kind} images</th>" for _ in methods for kind in CLASSES)
     rows, last = [], ""
     for row in found["rows"][1:]:
-        bars = [bar(row[key]["flipped"][kind], kind) for key in methods for kind in CLASSES]
+        bars = [
+            bar(row[key]["flipped"][kind], kind) if known(found, key) else "<td>n/a</td>"
+            for key in methods
+            for kind in CLASSES
+        ]
         rows.append(("res-first" if row["name"] != last else "", [f"<th>{escape(row['label'])}</th>", *bars]))
         last = row["name"]
     return (
         "<h2>Verdicts that changed</h2>"
         + table(f'<tr><th rowspan="2">images</th>{groups}</tr><tr>{kinds}</tr>', rows, "res-flips")
-        + '<p class="res-note">Share of images whose verdict (generated, real, cannot tell) is another one than '
-        "that of the same image as it is.</p>"
+        + f'<p class="res-note">Share of images whose verdict ({", ".join(Call)}) is another one than that of the same '
+        f"image as it is.{missing(found)}</p>"
+    )
+
+
+def known(found: dict[str, Any], key: str) -> bool:
+    """Whether the verdicts of a method were counted with the range check."""
+    return all(known_shares(row[key]["verdicts"].get("real")) is not None for row in found["rows"])
+
+
+def missing(found: dict[str, Any]) -> str:
+    """Whose verdicts are not known, and why, to follow a sentence; "" where all are."""
+    return "".join(
+        f" {name} is n/a: of its way to T_SEC = {found['protocol'][key]['t_sec']} these results do not keep which images "
+        f"are {Call.OUTSIDE}; measured again, they are known."
+        for key, name in methods_of(found).items()
+        if not known(found, key)
     )
 
 
@@ -181,7 +202,10 @@ def rates(found: dict[str, Any]) -> str:
             values = (cell(of_method["auc"]), f"{low:.3f} to {high:.3f}", moved, cell(of_method["acc"]))
             cells += [f"<td>{value}</td>" for value in values]
         cells += [f"<td>{cell(row['stat']['auc_paper_polarity'])}</td>"]
-        cells += [f"<td>{row['out_of_range'][kind]:.0%}</td>" for kind in CLASSES]
+        cells += [
+            f"<td>{row['stat']['verdicts'][kind][Call.OUTSIDE]:.0%}</td>" if known(found, "stat") else "<td>n/a</td>"
+            for kind in CLASSES
+        ]
         rows.append(("res-own" if row["key"] == "none" else "", cells))
     head = (
         f'<tr><th rowspan="2">images</th>{groups}<th rowspan="2">STAT, AUC in the<br>paper\'s polarity</th>'
@@ -191,7 +215,7 @@ def rates(found: dict[str, Any]) -> str:
         f"<h2>The figures</h2>{table(head, rows, 'res-rates')}"
         '<p class="res-note">Intervals are bootstrapped over images; changes are against the same images as they are, '
         "p after DeLong. ACC is at the threshold of the calibration split. Outside the references: a t-error on the way "
-        "was beyond those of every calibration image, so that the page would give no verdict.</p>"
+        "to STAT's T_SEC was beyond those of every calibration image, so that no verdict is given.</p>"
     )
 
 

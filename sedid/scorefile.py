@@ -23,9 +23,10 @@ from sedid.storage import space_for
 
 COLUMNS = (
     *("path", "index", "stat_score", "stat_verdict", "nn_probability", "nn_verdict"),
-    *("t_sec", "k", "in_range", "error", "nn_t_sec", "nn_in_range"),
+    *("t_sec", "k", "in_range", "error", "nn_t_sec", "nn_in_range", "stat_side", "nn_side"),
 )
-"""`t_sec` and `in_range` are STAT's; NN is read at its own T_SEC, and what lies beyond it was not asked of STAT."""
+"""The verdicts are what may be said (`Call`), the sides where the scores lie whatever may be said. `t_sec` and `in_range`
+are STAT's; NN is read at its own T_SEC, and what lies beyond it was not asked of STAT."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def table_row(path: str, index: int, found: Judgement | list[object] | Exception
         found: what was judged, the cells of it (`judged_cells`), or why the image could not be read.
     """
     if isinstance(found, Exception):
-        return [safe_cell(path), index, *[""] * 4, t_sec, k, "", safe_cell(str(found)), "", ""]
+        return [safe_cell(path), index, *[""] * 4, t_sec, k, "", safe_cell(str(found)), *[""] * 4]
     return [safe_cell(path), index, *(_cells(found) if isinstance(found, Judgement) else found)]
 
 
@@ -124,4 +125,6 @@ def _cells(judgement: Judgement) -> list[object]:
         "",
         nn.calibration.t_sec if nn else "",
         str(nn.in_range).lower() if nn else "",
+        stat.side if stat else "",
+        nn.side if nn else "",
     ]

@@ -13,8 +13,8 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, features
 
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector, Judgement
-from sedid.judging import Report, call, calls, judge_in_batches, verdict_of
+from sedid.detectors import Call, Detector, Judgement
+from sedid.judging import Report, calls, judge_in_batches, verdict_of
 from sedid.perturb import perturb, perturbation
 
 MILD = (
@@ -63,19 +63,19 @@ class Outcome:
     """What one method says about all versions together.
 
     Attributes:
-        result: the call of the image as it is if every version agrees, else "cannot tell".
+        result: the call of the image as it is if every version agrees or there is no verdict to lose, else "cannot tell".
         call: of the image as it is.
         agree, of: how many of how many versions, the image itself among them, got that call.
         opposite: some version is called real and some generated.
         counts: versions by call.
     """
 
-    result: str
-    call: str
+    result: Call
+    call: Call
     agree: int
     of: int
     opposite: bool
-    counts: Counter[str]
+    counts: Counter[Call]
 
 
 @dataclass(frozen=True)
@@ -90,12 +90,14 @@ class Stability:
     def outcome(self, method: str) -> Outcome | None:
         """What STAT or NN comes to; None where it is not calibrated."""
         counts = calls(self.judgements, method)
-        own = call(verdict_of(self.judgements[0], method))
-        if own is None:
+        verdict = verdict_of(self.judgements[0], method)
+        if verdict is None:
             return None
+        own = verdict.call
         agree, of = counts[own], len(self.judgements)
-        opposite = bool(counts[GENERATED] and counts[REAL])
-        return Outcome(own if agree == of else UNDECIDED, own, agree, of, opposite, counts)
+        opposite = bool(counts[Call.GENERATED] and counts[Call.REAL])
+        result = own if agree == of or own == Call.OUTSIDE else Call.UNDECIDED
+        return Outcome(result, own, agree, of, opposite, counts)
 
     @property
     def spread(self) -> tuple[float, float]:
@@ -106,9 +108,11 @@ class Stability:
 
 def in_words(outcome: Outcome, method: str) -> str:
     """One sentence, plain text."""
+    if outcome.call == Call.OUTSIDE:
+        return f"{method}: no verdict to check. The image itself is {outcome.call}."
     if outcome.agree == outcome.of:
         return f"{method} stays “{outcome.call}” in all {outcome.of} versions."
-    said = "cannot tell" if outcome.call == UNDECIDED else f"“{outcome.call}”"
+    said = "cannot tell" if outcome.call == Call.UNDECIDED else f"“{outcome.call}”"
     others = ", ".join(f"{name} in {count}" for name, count in outcome.counts.most_common() if name != outcome.call)
     return f"{method}: cannot tell. Only {outcome.agree} of {outcome.of} versions come to {said} like the image itself ({others})."
 

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from sedid import paper
+from sedid.detectors import Call
+from sedid.judging import known_shares
 from sedid.storage import read_json
 
 REALS = {"heldout": "held-out", "members": "member"}
@@ -140,11 +142,13 @@ def leak_line(results: dict[str, Any]) -> str:
 
 def verdict_table(results: dict[str, Any]) -> str:
     """How often each STAT verdict falls on the test images, at the detector's own pair."""
-    lines = ["| images | called generated | called real | cannot tell |", "| --- | --- | --- | --- |"]
-    for kind, shares in results["verdicts"].items():
-        name = {"generated": "generated"}.get(kind, f"{REALS.get(kind, kind)} reals")
-        lines.append(f"| {name} | {shares['generated']:.1%} | {shares['real']:.1%} | {shares['cannot tell']:.1%} |")
-    return "\n".join(lines)
+    rows = []
+    for kind, found in results["verdicts"].items():
+        name, shares = {"generated": "generated"}.get(kind, f"{REALS.get(kind, kind)} reals"), known_shares(found)
+        rows.append([name, *("n/a" if shares is None else f"{shares[call]:.1%}" for call in Call)])
+    return _table(
+        ["images", *(f"called {call}" if call in (Call.GENERATED, Call.REAL) else call for call in Call)], rows
+    )
 
 
 def named(row: dict[str, Any]) -> str:

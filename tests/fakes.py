@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid.detectors import Calibration, Detector, NNCalibration
+from sedid.detectors import GENERATED, REAL, Calibration, Call, Detector, NNCalibration, Verdict
 from sedid.diffusion import NoiseSchedule
 from sedid.models import Runtime
 
@@ -70,3 +70,14 @@ def make_image(seed: int = 0, side: int = 32) -> np.ndarray:
     phase = np.random.default_rng(seed).uniform(0, 6, 3)
     y, x = np.mgrid[0:side, 0:side] / side
     return np.stack([127 + 120 * np.sin(5 * x + 3 * y + p) for p in phase], -1).astype(np.uint8)
+
+
+def calling(call: str, verdict: Verdict | None) -> Verdict:
+    """A verdict by the same calibration that says this."""
+    assert verdict is not None
+    made = verdict.calibration
+    ends = made.band if made.polarity == "smaller" else made.band[::-1]
+    score = {GENERATED: ends[0], REAL: ends[1]}.get(call, made.threshold)
+    found = Verdict(score, call != Call.OUTSIDE, made)
+    assert found.call == call
+    return found

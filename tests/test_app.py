@@ -29,7 +29,7 @@ def test_api_judges_at_the_calibrated_pair_by_default(client, photo: Path) -> No
     assert found["t_error"] == pytest.approx(found["weight"] * found["change"])
     assert set(found["stat"]) >= {"verdict", "in_range", "score", "threshold", "band", "percentile_real"}
     assert 0 <= found["nn"]["score"] <= 1
-    assert any("80x80" in note for note in found["preprocessing"])
+    assert any("80x80" in note for note in found["notes"])
 
 
 def test_api_makes_up_no_verdict_where_nothing_was_calibrated(client, photo: Path) -> None:
@@ -38,7 +38,7 @@ def test_api_makes_up_no_verdict_where_nothing_was_calibrated(client, photo: Pat
     found = client.predict(handle_file(photo), 100, 500, api_name="/inspect")
     assert found["stat"] is None
     assert found["nn"] is None
-    assert found["nearest_calibrated"] == [165, 495]
+    assert found["nearest_calibrated"] == {"k": 165, "t_sec": 495}
 
 
 @pytest.mark.parametrize(

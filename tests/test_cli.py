@@ -54,7 +54,7 @@ def test_inspect_prints_one_json_object_and_draws(image: Path, tmp_path: Path) -
     assert printed["weight"] * printed["change"] == pytest.approx(printed["t_error"])
     assert set(printed["stat"]) == {
         *("k", "t_sec", "verdict", "score", "threshold", "band", "polarity"),
-        *("percentile_real", "percentile_generated", "in_range"),
+        *("percentile_real", "percentile_generated", "in_range", "side", "why"),
     }
     assert set(printed["nn"]) == set(printed["stat"])
     assert printed["nearest_calibrated"] == printed["nn_calibrated"] == {"k": 165, "t_sec": 495}

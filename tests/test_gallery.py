@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sedid.bundle import SHIPPED
 from sedid.data import load_images
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector
+from sedid.detectors import GENERATED, REAL, Call, Detector
 from sedid.loops.gallery import (
     FILE,
     Gallery,
@@ -41,9 +41,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def judgement(detector: Detector, image: np.ndarray) -> tuple[float, str, str]:
-    """t-error and both calls as the engine gives them; out of range is cannot tell."""
+    """t-error and both calls as the engine gives them."""
     found = detector.inspect(image).judgement
-    calls = [verdict.call if verdict.in_range else UNDECIDED for verdict in (found.stat, found.nn) if verdict]
+    calls = [verdict.call for verdict in (found.stat, found.nn) if verdict]
     return found.t_error, calls[0], calls[1]
 
 
@@ -106,7 +106,7 @@ def test_the_shipped_scores_belong_to_the_shipped_detector() -> None:
 
 
 def make_rows(count: int = 40) -> list[Judged]:
-    rng, calls = np.random.default_rng(0), (REAL, GENERATED, UNDECIDED)
+    rng, calls = np.random.default_rng(0), tuple(Call)
     return [
         Judged(label, place, float(rng.gamma(5)), *rng.choice(calls, 2).tolist(), float(rng.random()))
         for label in (REAL, GENERATED)
@@ -144,7 +144,9 @@ def test_what_has_no_value_comes_last_either_way() -> None:
 def test_filters_split_the_set() -> None:
     reference = make_reference(make_rows())
     for method in ("stat", "nn"):
-        parts = [reference.chosen(verdict=f"{method} {kind}") for kind in ("right", "wrong", UNDECIDED)]
+        parts = [
+            reference.chosen(verdict=f"{method} {kind}") for kind in ("right", "wrong", Call.UNDECIDED, Call.OUTSIDE)
+        ]
         assert sorted(place for part in parts for place in part) == list(range(len(reference.rows)))
     opposed = [reference.rows[place] for place in reference.chosen(verdict="disagree")]
     assert {row.stat for row in opposed} == {REAL, GENERATED}

@@ -12,7 +12,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from browsing import wait_for_t_sec
-from fakes import make_detector, make_image
+from fakes import calling, make_detector, make_image
 from PIL import Image
 
 from sedid.casereport import pixel_hash
@@ -53,9 +53,8 @@ def test_every_tile_says_its_score_and_no_two_are_drawn_over_each_other() -> Non
 
 def test_rows_that_got_another_verdict_are_marked() -> None:
     found = check(make_detector(), make_image(2))
-    first = found.judgements[0]
-    assert first.stat is not None
-    other = replace(first, stat=replace(first.stat, call="cannot tell", in_range=True))
+    first = replace(found.judgements[0], stat=calling("real", found.judgements[0].stat))
+    other = replace(first, stat=calling("cannot tell", first.stat))
     same = replace(found, judgements=(first,) * len(found.versions))
     moved = replace(found, judgements=(first, other, *same.judgements[2:]))
     assert "sed-moved" not in evidence.stability_part(same)

@@ -14,9 +14,10 @@ import gradio as gr
 import pytest
 import torch
 from browsing import WAIT, outside, served, visited
-from fakes import make_apart, make_detector, make_image
+from fakes import calling, make_apart, make_detector, make_image
 
 from sedid import ui
+from sedid.detectors import Call
 from sedid.diffusion import NoiseSchedule, ddim_step, noised
 from sedid.progress import finish
 from sedid.ui import learn_noise, learn_steps, learn_verdicts, sheet
@@ -180,10 +181,10 @@ def test_what_only_the_classifier_calls_out_of_range_is_told_as_its_doubt() -> N
     judged = detector.judge(finish(detector.trace(make_image(), 165)), 330)
     assert judged.stat is not None
     assert judged.nn is not None
-    stat, nn = replace(judged.stat, in_range=True), replace(judged.nn, in_range=False)
+    stat, nn = calling("real", judged.stat), calling(Call.OUTSIDE, judged.nn)
     moral = learn_verdicts.moral
     assert "so NN says that" in moral(judged, replace(judged, stat=stat, nn=nn), "flat")
-    assert "so the detector says that" in moral(judged, replace(judged, stat=replace(stat, in_range=False)), "flat")
+    assert "so the detector says that" in moral(judged, replace(judged, stat=calling(Call.OUTSIDE, stat)), "flat")
 
 
 # --- the classroom sheet ----------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Calibration
+from sedid.detectors import GENERATED, REAL, Calibration, Call, Verdict
 from sedid.loops.calibrate import calibrate_pair
 from sedid.metrics import balanced_accuracy, best_threshold, measure, percentile, quantiles, tpr_at, undecided_band
 
@@ -105,9 +105,9 @@ def test_polarity_follows_the_data(sign: int) -> None:
     assert made.polarity == ("smaller" if sign == 1 else "larger")
     assert made.auc > 0.95
     assert made.band[0] <= made.threshold <= made.band[1]
-    assert made.verdict(10 - sign * 6) == GENERATED
-    assert made.verdict(10 + sign * 6) == REAL
-    called = [[made.verdict(score) for score in values] for values in (real, generated)]
+    assert made.side(10 - sign * 6) == GENERATED
+    assert made.side(10 + sign * 6) == REAL
+    called = [[made.side(score) for score in values] for values in (real, generated)]
     assert called[0].count(GENERATED) <= 25
     assert called[1].count(REAL) <= 25
     assert made.in_range(10)
@@ -118,10 +118,26 @@ def test_polarity_follows_the_data(sign: int) -> None:
 def test_verdicts_at_the_edges_of_the_band() -> None:
     reference = (0.0, 10.0)
     smaller = Calibration(165, 165, "smaller", 4.0, (3.0, 5.0), reference, reference, 0.7)
-    assert [smaller.verdict(score) for score in (3.0, 3.1, 4.0, 4.9, 5.0)] == [GENERATED, *[UNDECIDED] * 3, REAL]
+    assert [smaller.side(score) for score in (3.0, 3.1, 4.0, 4.9, 5.0)] == [GENERATED, *[Call.UNDECIDED] * 3, REAL]
     larger = Calibration(165, 165, "larger", 4.0, (4.0, 4.0), reference, reference, 0.7)
-    assert [larger.verdict(score) for score in (3.9, 4.0, 4.1)] == [REAL, GENERATED, GENERATED]
-    assert smaller.verdict(float("nan")) == UNDECIDED
+    assert [larger.side(score) for score in (3.9, 4.0, 4.1)] == [REAL, GENERATED, GENERATED]
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
+@pytest.mark.parametrize("in_range", [True, False])
+def test_a_score_that_is_no_number_says_nothing(score: float, in_range: bool) -> None:
+    reference = (0.0, 10.0)
+    made = Calibration(165, 165, "smaller", 4.0, (3.0, 5.0), reference, reference, 0.7)
+    assert Verdict(score, in_range, made).call == Call.UNDECIDED
+
+
+def test_what_may_be_said_is_the_side_or_that_the_image_is_out_of_range() -> None:
+    reference = (0.0, 10.0)
+    made = Calibration(165, 165, "smaller", 4.0, (3.0, 5.0), reference, reference, 0.7)
+    for score, side in ((1.0, Call.GENERATED), (4.0, Call.UNDECIDED), (6.0, Call.REAL)):
+        inside, outside = Verdict(score, True, made), Verdict(score, False, made)
+        assert (inside.call, inside.side) == (side, side)
+        assert (outside.call, outside.side) == (Call.OUTSIDE, side)
 
 
 def test_percentiles_come_back_from_the_quantiles() -> None:

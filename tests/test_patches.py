@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sedid import patches
-from sedid.detectors import Detector
+from sedid.detectors import Call, Detector
 from sedid.diffusion import NoiseSchedule
-from sedid.judging import OUTSIDE, judge_in_batches
+from sedid.judging import judge_in_batches
 from sedid.models import Runtime, eps_model
 from sedid.patches import MAX_EVALUATIONS, MAX_TILES, Grid, PatchMap, cut, plan, score_patches
 from sedid.ui import evidence
@@ -124,10 +124,10 @@ def test_the_aggregate_is_the_median_the_quartiles_and_the_share_called_generate
     for method in ("STAT", "NN"):
         assert sum(found.calls(method).values()) == len(found.grid)
         verdicts = [one.stat if method == "STAT" else one.nn for one in found.judgements]
-        generated = [v is not None and v.in_range and v.call == "generated" for v in verdicts]
+        generated = [v is not None and v.call == "generated" for v in verdicts]
         assert found.share_generated(method) == np.mean(generated)
     outside = [one.stat is not None and not one.stat.in_range for one in found.judgements]
-    assert found.calls("STAT")[OUTSIDE] == sum(outside)
+    assert found.calls("STAT")[Call.OUTSIDE] == sum(outside)
 
 
 def test_without_a_calibration_there_are_scores_and_no_calls() -> None:

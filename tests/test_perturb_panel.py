@@ -10,10 +10,10 @@ import gradio as gr
 import numpy as np
 import pytest
 from browsing import score, wait_for_t_sec
-from fakes import make_detector, make_image
+from fakes import calling, make_detector, make_image
 from PIL import Image
 
-from sedid.detectors import Detector
+from sedid.detectors import Call, Detector
 from sedid.perturb import FAMILIES, NONE, perturb, perturbation
 from sedid.progress import finish
 from sedid.ui.context import Context
@@ -59,16 +59,19 @@ def test_the_outcome_names_the_verdicts_that_changed() -> None:
     there = judged(detector, make_image())
     assert there.stat is not None
     assert there.nn is not None
-    stat, nn = replace(there.stat, call="real", in_range=True), replace(there.nn, call="real", in_range=True)
-    real = replace(there, stat=stat, nn=nn)
-    unsure = replace(real, nn=replace(nn, call="cannot tell"))
+    real = replace(there, stat=calling("real", there.stat), nn=calling("real", there.nn))
+    unsure = replace(real, nn=calling("cannot tell", there.nn))
     none = replace(real, stat=None, nn=None)
     assert outcome(real, real) == "<b>Both verdicts hold.</b>"
     assert outcome(real, unsure) == "<b>The verdict changes</b>: NN from “Looks real” to “Cannot tell”. STAT stays."
-    both = outcome(real, replace(unsure, stat=replace(stat, in_range=False)))
+    lost = replace(unsure, stat=calling(Call.OUTSIDE, there.stat))
+    both = outcome(real, lost)
     assert both.startswith("<b>Both verdicts change</b>: STAT from “Looks real” to “Outside the calibrated range”; NN")
     assert outcome(replace(real, nn=None), replace(real, nn=None)) == "<b>The verdict holds.</b>"
     assert "only the t-errors" in outcome(none, none)
+    assert outcome(lost, lost) == (
+        "<b>The verdict holds.</b> STAT: no verdict to hold, outside the calibrated range as it is and changed."
+    )
 
 
 def test_without_a_calibration_the_t_errors_still_stand_there() -> None:

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import make_detector, make_image
+from fakes import calling, make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedid.detectors import GENERATED, REAL, UNDECIDED
+from sedid.detectors import GENERATED, REAL, Call
 from sedid.progress import finish
 from sedid.ui import quiz
 from sedid.ui.quiz import Record, Sample, Tally
 
-ANSWERS = st.sampled_from([REAL, GENERATED, UNDECIDED, "nonsense"])
+ANSWERS = st.sampled_from([REAL, GENERATED, Call.UNDECIDED, "nonsense"])
 
 
 def small_sample(count: int = 40) -> Sample:
@@ -47,13 +47,12 @@ def test_an_answer_counts_for_all_three(guess: str) -> None:
 
 
 def test_out_of_range_and_uncalibrated_are_no_answers() -> None:
-    assert quiz.answer(None) == UNDECIDED
+    assert quiz.answer(None) == Call.UNDECIDED
     detector = make_detector()
     judged = detector.judge(finish(detector.trace(make_image(), 165)), 330)
-    assert judged.nn is not None
-    outside = type(judged.nn)(GENERATED, 1.0, 0.0, 0.0, False, judged.nn.calibration)
-    assert quiz.answer(outside) == UNDECIDED
-    assert quiz.answer(type(judged.nn)(GENERATED, 1.0, 0.0, 0.0, True, judged.nn.calibration)) == GENERATED
+    for call in Call:
+        assert quiz.answer(calling(call, judged.nn)) == call
+    assert Tally().plus(Call.OUTSIDE, REAL) == Tally().plus(Call.UNDECIDED, REAL) == Tally()
 
 
 def test_a_record_survives_the_browser() -> None:

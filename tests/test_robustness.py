@@ -10,7 +10,7 @@ import torch
 from bundles import pictures, shared_bundle, shared_detector, tiny_bundle
 from fakes import make_apart, make_detector
 
-from sedid.detectors import Calibration, Detector
+from sedid.detectors import Calibration, Call, Detector, Verdict
 from sedid.loops.robustness import (
     RobustnessConfig,
     evaluations,
@@ -94,23 +94,37 @@ def test_a_classifier_at_another_pair_is_judged_there(images: dict) -> None:
 
 def test_verdicts_are_counted_as_written() -> None:
     calibration = Calibration(165, 330, "smaller", 5.0, (4.0, 6.0), (), (), 0.9)
-    clean = {"real": np.array([9.0, 8, 7, 5]), "generated": np.array([1.0, 2, 5, 7])}
-    scores = {"real": np.array([9.0, 5, 3, 5]), "generated": np.array([1.0, 7, 3, 7])}
-    row = measured(calibration, scores, clean)
-    assert row["flipped"] == {
-        "real": 2 / 4,
-        "generated": 2 / 4,
-    }  # real: -> cannot tell, -> generated; generated: -> real, from cannot tell
-    assert row["reversed"] == {"real": 1 / 4, "generated": 1 / 4}
-    assert row["verdicts"]["real"] == {"generated": 1 / 4, "real": 1 / 4, "cannot tell": 2 / 4}
-    assert row["auc"] == row["auc_paper_polarity"] == measure(-scores["real"], -scores["generated"]).auc
-    assert row["acc"] == (np.mean(scores["real"] > 5) + np.mean(scores["generated"] <= 5)) / 2
-    before = measured(calibration, clean, None)
-    assert row["auc_change"]["difference"] == pytest.approx(row["auc"] - before["auc"])
-    assert before["flipped"] is None
+
+    def verdicts(made: Calibration = calibration, **scores: list[float]) -> dict[str, list[Verdict]]:
+        """Whole numbers are in range."""
+        return {name: [Verdict(score, score % 1 == 0, made) for score in values] for name, values in scores.items()}
+
+    before = {"real": [9.0, 8, 7, 5, 3.5], "generated": [1.0, 2, 5, 7, 1]}
+    after = {"real": [9.0, 5, 3, 5, 3.5], "generated": [1.0, 7, 3, 7, 1.5]}
+    clean, now = verdicts(**before), verdicts(**after)
+    row = measured(now, clean)
+    # real: -> cannot tell, -> generated; generated: -> real, from cannot tell, -> outside
+    assert row["flipped"] == {"real": 2 / 5, "generated": 3 / 5}
+    assert row["reversed"] == {"real": 1 / 5, "generated": 1 / 5}
+    assert row["verdicts"] == {
+        "real": {
+            Call.GENERATED: 1 / 5,
+            Call.REAL: 1 / 5,
+            Call.UNDECIDED: 2 / 5,
+            Call.OUTSIDE: 1 / 5,
+        },
+        "generated": {Call.GENERATED: 2 / 5, Call.REAL: 2 / 5, Call.UNDECIDED: 0, Call.OUTSIDE: 1 / 5},
+    }
+    real, generated = (np.array(after[name]) for name in ("real", "generated"))
+    assert row["auc"] == row["auc_paper_polarity"] == measure(-real, -generated).auc
+    assert row["acc"] == (np.mean(real > 5) + np.mean(generated <= 5)) / 2
+    first = measured(clean, None)
+    assert row["auc_change"]["difference"] == pytest.approx(row["auc"] - first["auc"])
+    assert first["flipped"] is None
     low, high = row["auc_interval"]
     assert low <= row["auc"] <= high
-    turned = measured(replace(calibration, polarity="larger"), scores, clean)
+    larger = replace(calibration, polarity="larger")
+    turned = measured(verdicts(larger, **after), verdicts(larger, **before))
     assert turned["auc"] == pytest.approx(1 - row["auc"])
     assert turned["auc_paper_polarity"] == pytest.approx(row["auc"])
 
@@ -191,7 +205,7 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
     plain = str(tiny_bundle(tmp_path / "plain", calibrated=False))
     with pytest.raises(ValueError, match="not calibrated"):
         finish(robustness(RobustnessConfig(plain)))
-    with pytest.raises(ValueError, match="both, real or generated, not 'neither'"):
+    with pytest.raises(ValueError, match="unknown applied_to 'neither'; accepted: both, real, generated"):
         finish(robustness(RobustnessConfig(plain, applied_to="neither")))
 
 

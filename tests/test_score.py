@@ -40,7 +40,7 @@ def test_rows_say_what_inspect_says(tmp_path: Path, folder: Path) -> None:
     summary = finish(score_files(detector(), [str(folder)], out, batch_size=3))
     assert (summary.judged, summary.failed, summary.file) == (3, 1, out)
     assert out.read_text(encoding="utf-8").startswith(
-        "path,index,stat_score,stat_verdict,nn_probability,nn_verdict,t_sec,k,in_range,error,nn_t_sec,nn_in_range\n"
+        "path,index,stat_score,stat_verdict,nn_probability,nn_verdict,t_sec,k,in_range,error,nn_t_sec,nn_in_range,stat_side,nn_side\n"
     )
     table = rows(out)
     assert [Path(row["path"]).name for row in table] == ["a.png", "b.png", "c.png", "d.png"]
@@ -52,6 +52,7 @@ def test_rows_say_what_inspect_says(tmp_path: Path, folder: Path) -> None:
         assert float(row["stat_score"]) == pytest.approx(found.t_error, rel=1e-4)
         assert float(row["nn_probability"]) == pytest.approx(found.nn.score, abs=1e-4)
         assert (row["stat_verdict"], row["nn_verdict"]) == (found.stat.call, found.nn.call)
+        assert (row["stat_side"], row["nn_side"]) == (found.stat.side, found.nn.side)
         assert (row["t_sec"], row["k"], row["error"]) == ("495", "165", "")
         assert row["in_range"] == str(found.stat.in_range).lower()
         assert (row["nn_t_sec"], row["nn_in_range"]) == ("495", str(found.nn.in_range).lower())

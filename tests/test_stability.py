@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fakes import calling as saying
 from fakes import make_apart, make_detector, make_image
 
-from sedid.judging import OUTSIDE
+from sedid.detectors import Call
 from sedid.perturb import perturb, perturbation
 from sedid.stability import MILD, Stability, check, in_words, versions
 from sedid.ui import evidence
@@ -62,10 +63,7 @@ def calling(*calls: str) -> Stability:
     found = check(make_detector(), make_image(2))
     judgements = []
     for name, judgement in zip(calls, found.judgements, strict=False):
-        assert judgement.stat is not None
-        inside = name != OUTSIDE
-        stat = replace(judgement.stat, call=name if inside else "real", in_range=inside)
-        judgements.append(replace(judgement, stat=stat))
+        judgements.append(replace(judgement, stat=saying(name, judgement.stat)))
     return replace(found, versions=found.versions[: len(calls)], judgements=tuple(judgements))
 
 
@@ -79,12 +77,14 @@ def test_a_verdict_stands_only_if_all_versions_agree() -> None:
     assert (flips.result, flips.call, flips.agree, flips.of, flips.opposite) == ("cannot tell", "real", 2, 4, True)
     assert "Only 2 of 4 versions come to “real”" in in_words(flips, "STAT")
     assert "generated in 1" in in_words(flips, "STAT")
-    unsure = calling("generated", OUTSIDE).outcome("STAT")
+    unsure = calling("generated", Call.OUTSIDE).outcome("STAT")
     assert unsure is not None
     assert (unsure.result, unsure.opposite) == ("cannot tell", False)
-    lost = calling(OUTSIDE, OUTSIDE).outcome("STAT")
-    assert lost is not None
-    assert lost.result == OUTSIDE
+    for others in ((Call.OUTSIDE,), ("real", "generated")):
+        lost = calling(Call.OUTSIDE, *others).outcome("STAT")
+        assert lost is not None
+        assert lost.result == Call.OUTSIDE
+        assert in_words(lost, "STAT") == "STAT: no verdict to check. The image itself is outside the calibrated range."
 
 
 def test_without_a_calibration_only_the_t_errors_are_compared() -> None:

@@ -16,13 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sedid.detectors import Calibration, Trace
+from sedid.detectors import Calibration, Inspection, Trace
 from sedid.diffusion import NoiseSchedule
 from sedid.progress import finish
+from sedid.report import as_dict
 from sedid.ui import filmstrip, pictures
 from sedid.ui.charts import Curve, Scale, curve_chart, density, histogram
 from sedid.ui.context import Context, Stopped, TraceCache, Turns, list_examples, size_of
-from sedid.ui.inspect_view import as_json, reference_bands, sections, snap
+from sedid.ui.inspect_view import reference_bands, sections, snap
 from sedid.ui.verdict import card, verdict_cards
 
 
@@ -265,10 +266,11 @@ def test_what_others_wrote_is_escaped() -> None:
 
 def test_the_api_answer_is_plain_json_and_withholds_calls_out_of_range() -> None:
     detector, judgement = judged(real=ramp(1e6, 2e6), generated=ramp(1e6, 2e6))
-    found = json.loads(json.dumps(as_json(detector, judgement, ("a note",))))
-    assert found["stat"]["verdict"] is None
+    found = json.loads(json.dumps(as_dict("", Inspection(make_trace(), judgement, ("a note",)), detector)))
+    assert found["stat"]["verdict"] == "outside the calibrated range"
     assert found["stat"]["in_range"] is False
-    elsewhere = as_json(detector, detector.judge(make_trace(), 495), ())
+    assert found["notes"] == ["a note"]
+    elsewhere = as_dict("", Inspection(make_trace(), detector.judge(make_trace(), 495), ()), detector)
     assert [(elsewhere[name]["k"], elsewhere[name]["t_sec"]) for name in ("stat", "nn")] == [(165, 495), (165, 330)]
     assert elsewhere["nn"] == found["nn"]
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
-from sedid.detectors import Detector, Judgement
+from sedid.detectors import Call, Detector, Judgement
 from sedid.images import ImageError
-from sedid.judging import METHODS, call, calls, verdict_of
+from sedid.judging import METHODS, calls, verdict_of
 from sedid.progress import Progress
 from sedid.scorefile import COLUMNS, safe_cell, table_row
-from sedid.sources import Row, Source, is_image, open_zip, read_files
+from sedid.sources import Row, Source, open_zip, read_files
 from sedid.ui.gallery_reference import next_slice, opposite
 from sedid.ui.pictures import data_uri
 
@@ -55,9 +55,10 @@ class Line:
     judgement: Judgement | None
     refused: str = ""
 
-    def call(self, method: str) -> str:
-        """What STAT or NN says; "" where it says nothing."""
-        return (call(verdict_of(self.judgement, method)) or "") if self.judgement else ""
+    def call(self, method: str) -> Call | None:
+        """What STAT or NN says; None where nothing is calibrated, or the file could not be read."""
+        verdict = verdict_of(self.judgement, method) if self.judgement else None
+        return verdict.call if verdict else None
 
     @property
     def disagree(self) -> bool:
@@ -93,7 +94,7 @@ class Batch:
 
             return Source(1, read)
         try:
-            return open_zip(file, is_image, self.size, self.crop, MOST_IN_ZIP, UNPACKED)
+            return open_zip(file, self.size, self.crop, None, MOST_IN_ZIP, UNPACKED)
         except ImageError as error:
             return error
 
@@ -149,7 +150,7 @@ class Batch:
         left = (self.total - done) / speed if speed else 0.0
         return Progress("judging", done, self.total, "files", speed, left, {})
 
-    def counts(self) -> dict[str, Counter[str]]:
+    def counts(self) -> dict[str, Counter[Call]]:
         """How many images got which call, by method."""
         judged = [line.judgement for line in self.lines if line.judgement]
         return {method: calls(judged, method) for method in METHODS}
@@ -189,7 +190,7 @@ def sort_key(line: Line, column: str) -> Any:
         return line.name.lower()
     method, _, of_call = column.partition(" ")
     if of_call:
-        return line.call(method.upper()) or None
+        return line.call(method.upper())
     if line.judgement is None:
         return None
     if method == "stat":

@@ -2,8 +2,7 @@
 
 import base64
 
-from sedid.detectors import GENERATED, REAL, UNDECIDED
-from sedid.judging import OUTSIDE
+from sedid.detectors import Call
 from sedid.report import where
 from sedid.ui.batch import MOST, UNPACKED, Batch, Line
 from sedid.ui.gallery_view import ink, meter, pager
@@ -61,11 +60,9 @@ def row(line: Line) -> str:
     )
 
 
-def called(call: str) -> str:
+def called(call: Call | None) -> str:
     """A call in its colour."""
-    if not call:
-        return '<span class="sed-note">no verdict</span>'
-    return f'<b class="{ink(UNDECIDED if call == OUTSIDE else call)}">{call}</b>'
+    return '<span class="sed-note">not calibrated</span>' if call is None else f'<b class="{ink(call)}">{call}</b>'
 
 
 def summary(batch: Batch) -> str:
@@ -73,7 +70,7 @@ def summary(batch: Batch) -> str:
     refused = sum(line.judgement is None for line in batch.lines)
     parts = [f"<b>{len(batch.lines) - refused}</b> judged"]
     for method, counts in batch.counts().items():
-        said = ", ".join(f"{counts[name]} {name}" for name in (GENERATED, REAL, UNDECIDED, OUTSIDE) if counts[name])
+        said = ", ".join(f"{counts[name]} {name}" for name in Call if counts[name])
         parts += [f"<b>{method}</b> {said}"] if said else []
     disagree = sum(line.disagree for line in batch.lines)
     parts += [f"the two disagree on {disagree}"] if disagree else []

@@ -6,7 +6,7 @@ every screen. Colours come from the style sheet, so both themes work.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, floor, log10
+from math import ceil, floor, inf, log10
 
 import numpy as np
 
@@ -125,7 +125,7 @@ class Curve:
 
     def scale(self) -> Scale:
         """The value axis over everything shown: logarithmic where the values span more than a factor of 12."""
-        seen = [v for v in (*self.values, *self.other) if v > 0]
+        seen = [v for v in (*self.values, *self.other) if 0 < v < inf]
         seen += [value for band in self.bands.values() for row in band for value in row[1:] if value > 0]
         if not seen:
             return Scale(0.0, 1.0)

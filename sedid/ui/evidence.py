@@ -9,16 +9,15 @@ from io import BytesIO
 
 from PIL import Image
 
-from sedid.detectors import GENERATED, REAL, Judgement
+from sedid.detectors import Call, Judgement
 from sedid.filefacts import NOTE, FileFacts, rows
-from sedid.judging import METHODS, OUTSIDE, call, verdict_of
+from sedid.judging import METHODS, verdict_of
 from sedid.patches import CAVEAT, PatchMap
 from sedid.report import where
 from sedid.stability import RULE, Outcome, Stability, in_words
 from sedid.ui.pictures import GRADIENT, data_uri, heat, number, text
+from sedid.ui.verdict import headline
 
-CALLS = {GENERATED: "Looks generated", REAL: "Looks real", OUTSIDE: "Outside the calibrated range"}
-STYLES = {GENERATED: "generated", REAL: "real"}  # anything else: no verdict
 PREVIEW = 720  # pixels, the longer side of a picture under its tiles
 
 STYLE = """
@@ -44,7 +43,7 @@ STYLE = """
 .sed-map:has([value=heat]:checked) .sed-tile { background: var(--heat); opacity: .75; }
 .sed-map:has([value=stat]:checked) .sed-tile-stat-real, .sed-map:has([value=nn]:checked) .sed-tile-nn-real { background: rgb(31 108 176 / .62); }
 .sed-map:has([value=stat]:checked) .sed-tile-stat-generated, .sed-map:has([value=nn]:checked) .sed-tile-nn-generated { background: rgb(222 110 20 / .66); }
-.sed-map:has([value=stat]:checked) .sed-tile-stat-none, .sed-map:has([value=nn]:checked) .sed-tile-nn-none { background: repeating-linear-gradient(135deg, rgb(245 245 245 / .6) 0 2px, rgb(70 80 95 / .45) 2px 6px); }
+.sed-map:has([value=stat]:checked) :is(.sed-tile-stat-none, .sed-tile-stat-cannot-tell), .sed-map:has([value=nn]:checked) :is(.sed-tile-nn-none, .sed-tile-nn-cannot-tell) { background: repeating-linear-gradient(135deg, rgb(245 245 245 / .6) 0 2px, rgb(70 80 95 / .45) 2px 6px); }
 .sed-key-none { background: repeating-linear-gradient(135deg, #f5f5f5 0 2px, #6b7686 2px 6px) !important; opacity: 1 !important; }
 .sed-key.sed-flat { opacity: .9; } .sed-key-stat, .sed-key-nn, .sed-key-heat { display: none; }
 .sed-map:has([value=stat]:checked) .sed-key-stat, .sed-map:has([value=nn]:checked) .sed-key-nn { display: flex; } .sed-map:has([value=heat]:checked) .sed-key-heat { display: block; }
@@ -65,16 +64,6 @@ def pairs(found: Sequence[tuple[str, str]]) -> str:
 
 
 # --- stability ---------------------------------------------------------------------------------------------------
-
-
-def style(name: str | None) -> str:
-    """The style class of a call."""
-    return STYLES.get(name or "", "none")
-
-
-def words(name: str | None) -> str:
-    """A call as the cards say it."""
-    return CALLS.get(name or "", "Cannot tell")
 
 
 def summary_line(outcome: Outcome, method: str) -> str:
@@ -106,10 +95,10 @@ def _version(found: Stability, place: int, methods: Sequence[str]) -> str:
     cells, moved = "", False
     for method in methods:
         verdict = verdict_of(judgement, method)
-        said = call(verdict)
-        moved |= said != call(verdict_of(first, method))
+        words, style = headline(verdict)
+        moved |= words != headline(verdict_of(first, method))[0]
         share = f" <span>{verdict.score:.0%}</span>" if method == "NN" and verdict is not None else ""
-        cells += f'<td class="sed-ink-{style(said)}"><b>{words(said)}</b>{share}</td>'
+        cells += f'<td class="sed-ink-{style}"><b>{words}</b>{share}</td>'
     return (
         f'<tr{" class=sed-moved" if moved else ""}><th scope="row"><span class="sed-version"><img src="{data_uri(version.image)}" alt="">'
         f"{text(version.label)}</span></th><td>{number(judgement.t_error)}</td>{cells}</tr>"
@@ -135,7 +124,7 @@ def told(judgement: Judgement, number_of: int, corner: tuple[int, int], of: int)
         verdict = verdict_of(judgement, method)
         if verdict is not None:
             share = f" ({verdict.score:.0%})" if method == "NN" else ""
-            said.append(f"{method} {words(call(verdict)).lower()}{share}")
+            said.append(f"{method} {headline(verdict)[0].lower()}{share}")
     return f"Tile {number_of} of {of}, at column {corner[0]}, row {corner[1]}: {'; '.join(said)}"
 
 
@@ -152,8 +141,12 @@ def sums(found: PatchMap) -> str:
     for method in METHODS:
         if found.has(method):
             counts = found.calls(method)
-            others = [f"{counts[REAL]} real", *(f"{n} {name}" for name, n in counts.items() if name not in STYLES)]
-            detail = f"{counts[GENERATED]} of {total}; {', '.join(others)}"
+            others = [
+                f"{counts[name]} {name}"
+                for name in Call
+                if name == Call.REAL or (name in counts and name != Call.GENERATED)
+            ]
+            detail = f"{counts[Call.GENERATED]} of {total}; {', '.join(others)}"
             if method == "NN":
                 nn = found.spread("NN")
                 detail += f". Median probability {nn.median:.0%}, quartiles {nn.low:.0%} and {nn.high:.0%}"
@@ -183,7 +176,7 @@ def patch_part(found: PatchMap, uri: str, live: bool = True) -> str:
     tiles = []
     for place, (corner, judgement) in enumerate(zip(grid.corners, found.judgements, strict=True)):
         classes = "".join(
-            f" sed-tile-{method.lower()}-{style(call(verdict_of(judgement, method)))}"
+            f" sed-tile-{method.lower()}-{headline(verdict_of(judgement, method))[1]}"
             for method in METHODS
             if found.has(method)
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from sedid.data import load_images
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector
+from sedid.detectors import GENERATED, REAL, Call, Detector
 from sedid.loops.gallery import (
     FILE,
     LABELS,
@@ -43,10 +43,12 @@ FILTERS = {
     "all": "",
     "STAT is right": "stat right",
     "STAT is wrong": "stat wrong",
-    "STAT cannot tell": "stat cannot tell",
+    "STAT cannot tell": f"stat {Call.UNDECIDED}",
+    "STAT: outside the range": f"stat {Call.OUTSIDE}",
     "NN is right": "nn right",
     "NN is wrong": "nn wrong",
-    "NN cannot tell": "nn cannot tell",
+    "NN cannot tell": f"nn {Call.UNDECIDED}",
+    "NN: outside the range": f"nn {Call.OUTSIDE}",
     "STAT and NN disagree": "disagree",
 }
 """What the page calls them -> their keys."""
@@ -98,12 +100,12 @@ def next_slice(progress: Progress, seconds: float, most: int) -> int:
     return int(min(max(progress.per_second * seconds, 1), most))
 
 
-def outcome(call: str, label: str) -> str:
-    """What a call comes to: right, wrong, cannot tell, or "" where there is none."""
-    return call if call in ("", UNDECIDED) else "right" if call == label else "wrong"
+def outcome(call: Call | None, label: str) -> str:
+    """What a call comes to: right or wrong; itself where it is neither "real" nor "generated"; "" where there is none."""
+    return call or "" if call not in (REAL, GENERATED) else "right" if call == label else "wrong"
 
 
-def opposite(calls: Sequence[str]) -> bool:
+def opposite(calls: Sequence[Call | None]) -> bool:
     """Whether one verdict is "real" and the other "generated"."""
     return set(calls) == {REAL, GENERATED}
 

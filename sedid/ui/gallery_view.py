@@ -4,33 +4,38 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sedid.console import duration
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector
+from sedid.detectors import Call, Detector
 from sedid.loops.gallery import Judged
 from sedid.progress import Progress
 from sedid.ui.charts import percent
 from sedid.ui.gallery_reference import Reference, opposite, outcome
 from sedid.ui.pictures import data_uri, number, text
 from sedid.ui.quiz import same_checkpoint
+from sedid.ui.verdict import CALLS
 
 PAGE = 60  # pictures
-MARKS = {"right": "✓", "wrong": "✗", UNDECIDED: "?", "": "-"}
+MARKS = {"right": "✓", "wrong": "✗", Call.UNDECIDED: "?", Call.OUTSIDE: "∉", "": "-"}
 INSPECT, LEFT, RIGHT = "inspect", "a", "b"
 """Where a click takes a picture."""
 WHERE = {INSPECT: "Inspect it", LEFT: "Compare it as A", RIGHT: "Compare it as B"}
 
 
-def ink(call: str) -> str:
+def ink(call: Call | None) -> str:
     """The style class of a call's colour."""
-    return f"sed-ink-{call.replace(' ', '-')}" if call else "sed-note"
+    return "sed-note" if call is None else f"sed-ink-{CALLS[call][1]}"
 
 
 def in_words(row: Judged) -> str:
     """Label, scores and verdicts of a picture, for those who do not see it."""
     said = [f"{row.label} image {row.place + 1}", f"t-error {number(row.t_error)}"]
-    said += [f"STAT says {row.stat}, {outcome(row.stat, row.label)}" if row.stat else "STAT not calibrated"]
-    if row.probability is not None:
-        said.append(f"NN {row.probability:.0%}, says {row.nn}, {outcome(row.nn, row.label)}")
-    return "; ".join(said).replace(f"{UNDECIDED}, {UNDECIDED}", UNDECIDED)
+    said += [f"STAT says {_said(row.stat, row.label)}" if row.stat else "STAT not calibrated"]
+    if row.nn is not None:
+        said.append(f"NN {row.probability:.0%}, says {_said(row.nn, row.label)}")
+    return "; ".join(said)
+
+
+def _said(call: Call, label: str) -> str:
+    return ", ".join(dict.fromkeys((call, outcome(call, label))))
 
 
 def card(reference: Reference, place: int, click: str) -> str:
@@ -58,9 +63,11 @@ def tally(rows: Sequence[Judged]) -> str:
     parts = []
     for name, key in (("STAT", "stat"), ("NN", "nn")):
         counts = Counter(outcome(getattr(row, key), row.label) for row in rows)
-        if any(counts[kind] for kind in ("right", "wrong", UNDECIDED)):
+        if any(getattr(row, key) for row in rows):
+            outside = f", {Call.OUTSIDE} {counts[Call.OUTSIDE]}" if counts[Call.OUTSIDE] else ""
             parts.append(
-                f"<b>{name}</b> right {counts['right']}, wrong {counts['wrong']}, cannot tell {counts[UNDECIDED]}"
+                f"<b>{name}</b> right {counts['right']}, wrong {counts['wrong']}, "
+                f"{Call.UNDECIDED} {counts[Call.UNDECIDED]}{outside}"
             )
     disagree = sum(opposite((row.stat, row.nn)) for row in rows)
     return " &middot; ".join([*parts, f"the two disagree on {disagree}"] if len(parts) == 2 else parts)
@@ -117,11 +124,11 @@ def legend(detector: Detector) -> str:
         f"; <b>NN</b>: probability of “generated” at k = {nn.k}, T_SEC = {nn.t_sec}"
     )  # fmt: skip
     unused = " None of these pictures trained or calibrated the shipped detector." if same_checkpoint(detector) else ""
-    marks = " ".join(f"<span>{MARKS[kind]} {kind}</span>" for kind in ("right", "wrong", UNDECIDED))
+    marks = " ".join(f"<span>{MARKS[kind]} {kind}</span>" for kind in MARKS if kind)
     return (
-        f'<p class="sed-legend"><span><i class="sed-key gal-key gal-{REAL}"></i>real photograph</span>'
-        f'<span><i class="sed-key gal-key gal-{GENERATED}"></i>generated</span>{marks}'
-        f'<span>colour of a mark: called <b class="{ink(REAL)}">real</b> or <b class="{ink(GENERATED)}">generated</b></span></p>'
+        f'<p class="sed-legend"><span><i class="sed-key gal-key gal-real"></i>real photograph</span>'
+        f'<span><i class="sed-key gal-key gal-generated"></i>generated</span>{marks}'
+        f'<span>colour of a mark: called <b class="{ink(Call.REAL)}">real</b> or <b class="{ink(Call.GENERATED)}">generated</b></span></p>'
         f'<details class="sed-details"><summary>What the numbers mean</summary><p>What {text(detector.name)} says of each picture. '
         f"<b>STAT</b>: the t-error at k = {k}, T_SEC = {t_sec}{means}{classifier}. "
         f"Disagreement: how far apart the two place a picture when all are ranked by each.{unused}</p></details>"

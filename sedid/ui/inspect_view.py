@@ -3,11 +3,10 @@
 import hashlib
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from sedid.detectors import Detector, Judgement, Trace, Verdict
+from sedid.detectors import Detector, Judgement, Trace
 from sedid.images import read_image
 from sedid.ui import filmstrip
 from sedid.ui.charts import Curve, curve_chart
@@ -117,40 +116,6 @@ def sections(
         compared=filmstrip.compared(trace, t_sec),
         film=filmstrip.filmstrip(trace, t_sec),
     )
-
-
-def plain_verdict(verdict: Verdict | None) -> dict[str, Any] | None:
-    """A verdict as plain values, for the API."""
-    if verdict is None:
-        return None
-    calibration = verdict.calibration
-    return {
-        "k": calibration.k,
-        "t_sec": calibration.t_sec,
-        "verdict": verdict.call if verdict.in_range else None,
-        "in_range": verdict.in_range,
-        "score": verdict.score,
-        "threshold": calibration.threshold,
-        "band": list(calibration.band),
-        "percentile_real": verdict.percentile_real,
-        "percentile_generated": verdict.percentile_generated,
-    }
-
-
-def as_json(detector: Detector, judgement: Judgement, notes: tuple[str, ...]) -> dict[str, Any]:
-    """A judgement as plain values, for the API."""
-    return {
-        "detector": detector.name,
-        "k": judgement.k,
-        "t_sec": judgement.t_sec,
-        "t_error": judgement.t_error,
-        "weight": judgement.weight,
-        "change": judgement.change,
-        "stat": plain_verdict(judgement.stat),
-        "nn": plain_verdict(judgement.nn),
-        "nearest_calibrated": detector.nearest(judgement.k, judgement.t_sec),
-        "preprocessing": list(notes),
-    }
 
 
 def example_strip(examples: tuple[Example, ...]) -> str:

@@ -108,7 +108,7 @@ STEPS = (
         "can use anything in them, also what has little to do with diffusion.</p>",
         learn_verdicts.versus_step,
         (learn_math.STAT, learn_math.NN),
-        (detectors.Calibration.verdict, detectors.nn_input, detectors.Detector.probabilities),
+        (detectors.Calibration.side, detectors.nn_input, detectors.Detector.probabilities),
         "Find an example on which the two disagree, or on which STAT cannot tell.",
     ),
     Step(
@@ -119,7 +119,7 @@ STEPS = (
         "a verdict can be wrong with full confidence.</p>",
         learn_verdicts.fail_step,
         (learn_math.IN_RANGE,),
-        (detectors.Calibration.in_range,),
+        (detectors.Calibration.in_range, detectors.Detector.verdicts),
         "Which change flips a verdict although the origin of the image is the same?",
     ),
 )

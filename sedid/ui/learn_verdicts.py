@@ -4,7 +4,7 @@ from io import BytesIO
 
 import numpy as np
 
-from sedid.detectors import Judgement, Verdict
+from sedid.detectors import Call, Judgement, Verdict
 from sedid.report import own_t_sec
 from sedid.ui.charts import histogram
 from sedid.ui.filmstrip import picture
@@ -131,7 +131,7 @@ def fail_step(lesson: Lesson) -> str:
 
 def moral(before: Judgement, now: Judgement, name: str) -> str:
     """What the case shows, from the two judgements."""
-    lost = [method for method, new in (("STAT", now.stat), ("NN", now.nn)) if new is not None and not new.in_range]
+    lost = [method for method, new in (("STAT", now.stat), ("NN", now.nn)) if new and new.call == Call.OUTSIDE]
     if lost:
         who = "NN" if lost == ["NN"] else "the detector"  # NN's T_SEC may lie further out, where more is ruled out
         return f"A t-error on the way lies outside all the references, so {who} says that it does <b>not know</b>."

@@ -9,7 +9,7 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.detectors import Detector, Judgement, Trace, Verdict
+from sedid.detectors import Call, Detector, Judgement, Trace, Verdict
 from sedid.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
 from sedid.report import where
 from sedid.ui.context import Stopped, Turns
@@ -254,17 +254,22 @@ def outcome(then: Judgement, now: Judgement) -> str:
     """In a sentence, which verdicts hold."""
     changed: list[tuple[str, str, str]] = []
     held: list[tuple[str, str, str]] = []
+    silent: list[str] = []
     for (name, before), after in zip(verdicts(then).items(), verdicts(now).values(), strict=True):
         if before is not None and after is not None:
             words = headline(before)[0], headline(after)[0]
-            (held if words[0] == words[1] else changed).append((name, *words))
+            if before.call == after.call == Call.OUTSIDE:
+                silent.append(name)
+            else:
+                (held if words[0] == words[1] else changed).append((name, *words))
+    none = f" {' and '.join(silent)}: no verdict to hold, {Call.OUTSIDE} as it is and changed." if silent else ""
     if not changed and not held:
-        return "Nothing is calibrated at this k and T_SEC: only the t-errors can be compared."
+        return none.strip() or "Nothing is calibrated at this k and T_SEC: only the t-errors can be compared."
     if not changed:
-        return "<b>The verdict holds.</b>" if len(held) == 1 else "<b>Both verdicts hold.</b>"
+        return ("<b>The verdict holds.</b>" if len(held) == 1 else "<b>Both verdicts hold.</b>") + none
     said = "; ".join(f"{name} from “{before}” to “{after}”" for name, before, after in changed)
     stays = f" {held[0][0]} stays." if held else ""
-    return f"<b>{'The verdict changes' if len(changed) == 1 else 'Both verdicts change'}</b>: {said}.{stays}"
+    return f"<b>{'The verdict changes' if len(changed) == 1 else 'Both verdicts change'}</b>: {said}.{stays}{none}"
 
 
 def table(then: Judgement, now: Judgement) -> str:

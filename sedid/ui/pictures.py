@@ -43,7 +43,7 @@ def data_uri(pixels: np.ndarray) -> str:
 
 def visible(x: Tensor) -> np.ndarray:
     """One image (1, 3, H, W) on the [-1, 1] scale as uint8 (H, W, 3); values beyond the scale are clipped."""
-    return ((x[0].clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    return ((x[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
 def difference(a: Tensor, b: Tensor) -> tuple[np.ndarray, int]:
@@ -51,7 +51,7 @@ def difference(a: Tensor, b: Tensor) -> tuple[np.ndarray, int]:
 
     The gain is the largest power of two, up to 4096, that keeps 99 % of the values on the scale.
     """
-    gap = (a - b)[0].numpy() / 2
+    gap = (a - b)[0].nan_to_num().numpy() / 2
     largest = float(np.quantile(np.abs(gap), 0.99))
     gain = 1
     while gain < 4096 and largest * gain * 2 <= 0.5:
@@ -62,7 +62,7 @@ def difference(a: Tensor, b: Tensor) -> tuple[np.ndarray, int]:
 def heat(values: np.ndarray, limit: float) -> np.ndarray:
     """Values (H, W) >= 0 as colours, uint8 (H, W, 3); 0 is the darkest, `limit` and above the brightest."""
     scaled = values / limit if limit > 0 else np.zeros_like(values)
-    return COLOURS[np.rint(scaled.clip(0, 1) * 255).astype(np.intp)]
+    return COLOURS[np.rint(np.nan_to_num(scaled).clip(0, 1) * 255).astype(np.intp)]
 
 
 def enlarge(pixels: np.ndarray, side: int = 256) -> np.ndarray:
@@ -72,7 +72,9 @@ def enlarge(pixels: np.ndarray, side: int = 256) -> np.ndarray:
 
 
 def number(value: float) -> str:
-    """Three significant digits: 0.0123, 1.23, 123, 12,300, 1.75·10⁻⁶."""
+    """Three significant digits: 0.0123, 1.23, 123, 12,300, 1.75·10⁻⁶; what is no finite number is "nan" or "inf"."""
+    if not np.isfinite(value):
+        return str(float(value))
     if value == 0:
         return "0"
     if not 1e-3 <= abs(value) < 1e7:

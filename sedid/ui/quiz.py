@@ -14,19 +14,19 @@ from typing import Any
 import numpy as np
 
 from sedid.data import load_images
-from sedid.detectors import GENERATED, REAL, UNDECIDED, Detector, Judgement, Trace, Verdict
+from sedid.detectors import GENERATED, REAL, Call, Detector, Judgement, Trace, Verdict
 from sedid.ui.filmstrip import error_maps
 from sedid.ui.learn_verdicts import call
 from sedid.ui.pictures import GRADIENT, data_uri, heat, text
 
 SECRET = secrets.token_bytes(16)
-GUESSES = (REAL, GENERATED, UNDECIDED)
+GUESSES = (REAL, GENERATED, Call.UNDECIDED)
 PLAYERS = {"you": "You", "stat": "STAT", "nn": "NN"}
 
 
 @dataclass(frozen=True)
 class Tally:
-    """One player's score; "cannot tell" is no answer."""
+    """One player's score; what is neither "real" nor "generated" is no answer."""
 
     answered: int = 0
     right: int = 0
@@ -88,8 +88,8 @@ class Record:
 
 
 def answer(verdict: Verdict | None) -> str:
-    """What a method answers: without a calibration, or out of range, it cannot tell."""
-    return UNDECIDED if verdict is None or not verdict.in_range else verdict.call
+    """What a method answers: its verdict; without a calibration, it cannot tell."""
+    return Call.UNDECIDED if verdict is None else verdict.call
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def ask(detector: Detector, image: np.ndarray, record: Record) -> str:
         for guess, words, key, style in (
             (REAL, "Real", "R", "real"),
             (GENERATED, "Generated", "G", "generated"),
-            (UNDECIDED, "Skip", "S", "skip"),
+            (Call.UNDECIDED, "Skip", "S", "skip"),
         )
     )
     return (

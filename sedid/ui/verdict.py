@@ -1,12 +1,19 @@
 """The verdict cards and the two factors, in words."""
 
-from sedid.detectors import GENERATED, REAL, Detector, Judgement, NNCalibration, Verdict
-from sedid.report import own_t_sec
+from math import isfinite
+
+from sedid.detectors import Call, Detector, Judgement, NNCalibration, Verdict
+from sedid.report import NOT_FINITE, own_t_sec
 from sedid.ui.charts import histogram
 from sedid.ui.pictures import number, text
 
-CALLS = {GENERATED: "Looks generated", REAL: "Looks real"}
-
+CALLS = {
+    Call.GENERATED: ("Looks generated", "generated"),
+    Call.REAL: ("Looks real", "real"),
+    Call.UNDECIDED: ("Cannot tell", "cannot-tell"),
+    Call.OUTSIDE: ("Outside the calibrated range", "none"),
+}
+"""How the page says a call, and the style class it gets."""
 
 NO_CALIBRATION = """<p>This diffusion model has not been calibrated as a detector. Everything below works without.</p>
 <p>To calibrate it, use stage 3 of the Train tab, or <code>python -m sedid calibrate</code>.</p>"""
@@ -14,11 +21,7 @@ NO_CALIBRATION = """<p>This diffusion model has not been calibrated as a detecto
 
 def headline(verdict: Verdict | None) -> tuple[str, str]:
     """The call in words, and the style class it gets."""
-    if verdict is None:
-        return "Not calibrated here", "none"
-    if not verdict.in_range:
-        return "Outside the calibrated range", "none"
-    return CALLS.get(verdict.call, "Cannot tell"), verdict.call.replace(" ", "-")
+    return ("Not calibrated here", "none") if verdict is None else CALLS[verdict.call]
 
 
 def share(percentile: float) -> str:
@@ -44,7 +47,9 @@ def explain(detector: Detector, verdict: Verdict) -> str:
     score = f"{verdict.score:.0%}" if neural else number(verdict.score)
     show = (lambda value: f"{value:.0%}") if neural else number
     low, high = (show(value) for value in calibration.band)
-    if not verdict.in_range:
+    if not isfinite(verdict.score):
+        return f"<p>{'The probability' if neural else 'The t-error'} is <b>not a finite number</b>: {NOT_FINITE}.</p>"
+    if verdict.call == Call.OUTSIDE:
         return (
             f"<p>{'The' if neural else f'This image scores {score}: its'} t-error, here or on the way, is smaller or larger "
             "than every one of the calibration images, so it is "
@@ -109,12 +114,12 @@ def card(detector: Detector, judgement: Judgement, neural: bool) -> str:
         if not neural:
             score = f'<p class="sed-score"><b>{number(judgement.t_error)}</b> t-error</p>'
     else:
-        if neural:
-            score = f'<p class="sed-score"><b>{verdict.score:.0%}</b> probability of “generated”</p>'
-            chart = histogram(verdict.calibration, verdict.score, "probability", unit_interval=True)
-        else:
-            score = f'<p class="sed-score"><b>{number(verdict.score)}</b> t-error</p>'
-            chart = histogram(verdict.calibration, verdict.score, "t-error")
+        shown, kind = (
+            (f"{verdict.score:.0%}", "probability of “generated”") if neural else (number(verdict.score), "t-error")
+        )
+        score = f'<p class="sed-score"><b>{shown}</b> {kind}</p>'
+        what = "probability" if neural else "t-error"
+        chart = histogram(verdict.calibration, verdict.score, what, neural) if isfinite(verdict.score) else ""
         auc = (
             f'<p class="sed-fine">How well it separates the two at all: AUC {verdict.calibration.auc:.2f} '
             "on the calibration images (0.50 is guessing, 1 is perfect).</p>"
