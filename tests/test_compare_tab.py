@@ -157,13 +157,13 @@ def test_results_fill_in_while_the_job_works(page: compare_tab.Page, runs: Path,
     write_comparison(job.folder, done=False)
     *_, news, seen = page.look(seen)
     assert news == job.id
-    title, _, _, source = compare_tab.of_job(news)
+    title, _, _, source = compare_tab.of_job("nobody/nothing", news)
     assert (title, source.value) == ("Methods", job.id)
-    shown, stamp = compare_tab.show("Methods", job.id, "heldout", None)
+    shown, stamp = compare_tab.show("nobody/nothing", "Methods", job.id, "heldout", None)
     assert "At work" in shown
-    assert compare_tab.fresh("Methods", job.id, "heldout", None, stamp) == (gr.skip(), gr.skip())
+    assert compare_tab.fresh("nobody/nothing", "Methods", job.id, "heldout", None, stamp) == (gr.skip(), gr.skip())
     write_comparison(job.folder)
-    shown, after = compare_tab.fresh("Methods", job.id, "heldout", None, stamp)
+    shown, after = compare_tab.fresh("nobody/nothing", "Methods", job.id, "heldout", None, stamp)
     assert "At work" not in shown
     assert after != stamp
     page.stop(job.id)
@@ -171,7 +171,7 @@ def test_results_fill_in_while_the_job_works(page: compare_tab.Page, runs: Path,
 
 def test_everything_shown_can_be_taken_away(page: compare_tab.Page, runs: Path) -> None:
     write_comparison(runs / "mine")
-    files = compare_tab.take_away("Methods", "mine", "heldout", "pia")
+    files = compare_tab.take_away("nobody/nothing", "Methods", "mine", "heldout", "pia")
     texts = {file.orig_name: Path(file.path) for file in map(gr.FileData.model_validate, files.value)}
     assert texts.keys() == {"compare.json", "report.html", "methods.csv", "roc.png", "roc.svg"}
     assert texts["methods.csv"].read_text().count("\n") == 1 + len(METHODS)

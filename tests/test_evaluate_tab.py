@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from results import write_evaluation, write_sweep
 
-from sedid import resulthtml, sweephtml
+from sedid import resulthtml, sweephtml, ui
 from sedid.evaluation import load_evaluation
 from sedid.storage import read_json, write_json
-from sedid.ui import evaluate_tab, results, sweep_tab
+from sedid.ui import compare_tab, evaluate_tab, results, sweep_tab
+
+OWN = "nobody/nothing"  # the app's own detector: a Hub id
 
 
 @pytest.fixture
@@ -20,7 +22,6 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_evaluation(tmp_path / "my-run" / "bundle" / "sedid")
     write_sweep(tmp_path / "my-sweep")
     monkeypatch.setenv("SEDID_RUNS", str(tmp_path))
-    monkeypatch.delenv("SEDID_DETECTOR", raising=False)
     monkeypatch.setattr(results, "SHIPPED", tmp_path / "checkpoints" / "nothing-shipped")
     return tmp_path
 
@@ -29,50 +30,68 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_results_are_found_where_runs_leave_them(runs: Path) -> None:
-    assert results.find_results("results.json") == {"my-run": runs / "my-run" / "bundle" / "sedid" / "results.json"}
-    assert list(results.find_results("sweep.json")) == ["my-sweep"]
-    assert results.find_results("results.json", runs / "none") == {}
+    assert results.find_results(OWN, "results.json") == {
+        "my-run": runs / "my-run" / "bundle" / "sedid" / "results.json"
+    }
+    assert list(results.find_results(OWN, "sweep.json")) == ["my-sweep"]
+    assert results.find_results(OWN, "results.json", runs / "none") == {}
 
 
-def test_a_bundle_that_is_the_app_s_own_is_listed_once(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_that_is_the_app_s_own_is_listed_once(runs: Path) -> None:
     mine = runs / "checkpoints" / "mine"
     write_evaluation(mine / "sedid")
     write_evaluation(runs / "checkpoints" / "nothing-shipped" / "sedid")
     for own, first in ((mine, "mine"), (runs / "checkpoints" / "nothing-shipped", "nothing-shipped (shipped)")):
-        monkeypatch.setenv("SEDID_DETECTOR", str(own / ".." / own.name))  # the same folder by another path
-        found = list(results.find_results("results.json"))
+        # the same folder by another path
+        found = list(results.find_results(own / ".." / own.name, "results.json"))
         assert found[0] == first
         assert sorted(found) == ["mine", "my-run", "nothing-shipped (shipped)"]
 
 
-def test_bundles_of_one_name_are_all_listed(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_tab_lists_the_detector_that_the_app_was_opened_with_first(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    other, mine = runs / "checkpoints" / "other", runs / "checkpoints" / "zebra"
+    for folder in (other, mine):
+        write_evaluation(folder / "sedid")
+        write_sweep(folder / "sedid")
+        write_json(folder / "sedid" / "compare.json", {})
+    monkeypatch.setenv("SEDID_DETECTOR", str(other))
+    asked = [one.fn for one in ui.build_demo(ui.make_context(mine)).fns.values() if isinstance(one.fn, partial)]
+    for tab, more in ((evaluate_tab, []), (sweep_tab, []), (compare_tab, ["Methods"])):
+        choices = next(fn for fn in asked if fn.func is tab.choices)
+        assert choices(*more, None).value == "zebra"
+
+
+def test_bundles_of_one_name_are_all_listed(runs: Path) -> None:
     folders = [runs / "elsewhere" / "my-run", runs / "checkpoints" / "my-run", runs / "my-run" / "bundle"]
     for folder in folders:
         write_evaluation(folder / "sedid")
-    monkeypatch.setenv("SEDID_DETECTOR", str(folders[0]))
     names = ["my-run", "my-run (checkpoints)", "my-run (runs)"]
-    assert results.find_results("results.json") == {
+    assert results.find_results(folders[0], "results.json") == {
         name: folder / "sedid" / "results.json" for name, folder in zip(names, folders, strict=True)
     }
 
 
 def test_only_what_is_offered_can_be_opened(runs: Path) -> None:
     inside = str(runs / "my-run" / "bundle" / "sedid" / "results.json")
-    assert evaluate_tab.show(inside, "heldout", None, None, "") == (evaluate_tab.EMPTY, "")
-    assert sweep_tab.show("../my-sweep", None, None) == sweep_tab.EMPTY
+    assert evaluate_tab.show(OWN, inside, "heldout", None, None, "") == (evaluate_tab.EMPTY, "")
+    assert sweep_tab.show(OWN, "../my-sweep", None, None) == sweep_tab.EMPTY
 
 
 def test_a_broken_results_file_is_a_sentence(runs: Path) -> None:
     write_json(runs / "my-run" / "bundle" / "sedid" / "results.json", {"stat": 1})
     with pytest.raises(gr.Error, match="not a results file"):
-        evaluate_tab.show("my-run", "heldout", None, None, "")
+        evaluate_tab.show(OWN, "my-run", "heldout", None, None, "")
 
 
 # --- Evaluate --------------------------------------------------------------------------------------------------
 
 
 def test_the_page_shows_tables_curves_and_mistakes(runs: Path) -> None:
-    tables, drawn = evaluate_tab.show("my-run", "heldout", "CIFAR-10", "165,825", evaluate_tab.CALIBRATED)
+    tables, drawn = evaluate_tab.show(OWN, "my-run", "heldout", "CIFAR-10", "165,825", evaluate_tab.CALIBRATED)
     assert "Table 1" in tables
     assert "Table 2" in tables
     assert "held-out reals" in tables
@@ -82,8 +101,8 @@ def test_the_page_shows_tables_curves_and_mistakes(runs: Path) -> None:
 
 
 def test_the_threshold_of_the_drawing_is_the_one_asked_for(runs: Path) -> None:
-    fixed = evaluate_tab.show("my-run", "heldout", None, "165,330", evaluate_tab.CALIBRATED)[1]
-    best = evaluate_tab.show("my-run", "heldout", None, "165,330", evaluate_tab.ORACLE)[1]
+    fixed = evaluate_tab.show(OWN, "my-run", "heldout", None, "165,330", evaluate_tab.CALIBRATED)[1]
+    best = evaluate_tab.show(OWN, "my-run", "heldout", None, "165,330", evaluate_tab.ORACLE)[1]
     found = [re.search(r"threshold ([\d.]+), from (.*?)\.", page) for page in (fixed, best)]
     assert found[0]
     assert found[1]
@@ -96,15 +115,15 @@ def test_the_page_warns_of_leaks_and_of_another_checkpoints_images(runs: Path) -
     stored = read_json(file)
     stored["protocol"]["generated_by"]["cross_checkpoint"] = True
     write_json(file, stored)
-    shown = {run: evaluate_tab.show(run, "heldout", None, None, "")[0] for run in ("leaky", "my-run")}
+    shown = {run: evaluate_tab.show(OWN, run, "heldout", None, None, "")[0] for run in ("leaky", "my-run")}
     for said in ("The data gives the classes away.", "JPEG blocks alone tell", "<b>Cross-checkpoint.</b>"):
         assert said in shown["leaky"]
         assert said not in shown["my-run"]
 
 
 def test_unknown_choices_fall_back_to_the_detectors_own(runs: Path) -> None:
-    assert evaluate_tab.show("my-run", "nobody", "MNIST", "7,7", "") == evaluate_tab.show(
-        "my-run", "heldout", "CIFAR-10", "165,825", ""
+    assert evaluate_tab.show(OWN, "my-run", "nobody", "MNIST", "7,7", "") == evaluate_tab.show(
+        OWN, "my-run", "heldout", "CIFAR-10", "165,825", ""
     )
 
 
@@ -173,7 +192,7 @@ def test_the_matrix_of_an_export_holds_every_cell_once(runs: Path) -> None:
 
 
 def test_a_sweep_to_take_away(runs: Path) -> None:
-    sweep, file = sweep_tab.sweep_of("my-sweep") or ({}, Path())
+    sweep, file = sweep_tab.sweep_of(OWN, "my-sweep") or ({}, Path())
     files = {path.name: path for path in sweep_tab.write_files(sweep, file)}
     assert set(files) == {"sweep.csv", "sweep.json", "sweep-auc.png", "sweep-auc.svg", "sweep-acc.png", "sweep-acc.svg"}
     assert len(files["sweep.csv"].read_text().splitlines()) == 1 + len(sweep["rows"])

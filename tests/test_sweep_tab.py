@@ -61,13 +61,13 @@ def test_a_sweep_is_started_watched_and_shown_when_it_is_done(
     wait_for(lambda: page.store.get(job.id).state == "done")
     *_, finished, seen = page.look(seen)
     assert finished == job.id
-    chosen = sweep_tab.of_job(finished)
+    chosen = sweep_tab.of_job("nobody/nothing", finished)
     assert chosen.value == job.id
     assert page.look(seen) == [gr.skip()] * 8  # said once, and nothing changed
     *_, finished, _ = page.look({})
     assert finished == gr.skip()  # who comes later is not taken away from what he looks at
     page.delete(job.id)
-    assert sweep_tab.of_job(job.id) == gr.skip()
+    assert sweep_tab.of_job("nobody/nothing", job.id) == gr.skip()
 
 
 def test_the_running_sweep_is_shown_before_those_that_wait(page: sweep_tab.Page, runs: Path, tiny_bundle: Path) -> None:

@@ -1,5 +1,6 @@
 """The Compare tab: methods and their studies on one detector, as jobs whose results fill in while they work."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
 from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, problem, run_while_open, small_button
-from sedid.ui.results import CSS, as_csv, find_results, results_file, write_texts
+from sedid.ui.results import CSS, Own, as_csv, find_results, results_file, write_texts
 from sedid.ui.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.upload import refusal
 
@@ -25,8 +26,9 @@ USUAL = ("sedid-stat", "sedid-multi-lr ks=165+330", "loss", "secmi-stat", "pia",
 """Methods ticked at first: those without a classifier to train."""
 
 
-def build(_: Context) -> None:
+def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    own = context.menu.own
     tab = this_tab()
     page = Page(JobStore())
     seen, news, drawn_from = gr.State({}), gr.State(""), gr.State("")
@@ -69,25 +71,25 @@ def build(_: Context) -> None:
         **light,
     }
     view = [study, source, reals, method]
-    draw: dict[str, Any] = {"fn": show, "inputs": view, "outputs": [drawn, drawn_from], **light}
+    draw: dict[str, Any] = {"fn": partial(show, own), "inputs": view, "outputs": [drawn, drawn_from], **light}
     start.click(page.start, [study, detector, real, generated, count, methods], None, **light).success(**watch)
     stop.click(page.stop, shown, None, show_progress_on=card, api_visibility="private").then(**watch)
     resume.click(page.resume, shown, None, **light).then(**watch)
     delete.click(page.delete, shown, shown, js=CONFIRM, **light).then(**watch)
-    timer.tick(**watch).then(fresh, [*view, drawn_from], [drawn, drawn_from], **light)
+    timer.tick(**watch).then(partial(fresh, own), [*view, drawn_from], [drawn, drawn_from], **light)
     run_while_open(timer, tab, TITLE)
 
-    entering = tab.select(choices, [study, source], source, **light)
+    entering = tab.select(partial(choices, own), [study, source], source, **light)
     entering.then(**watch)
     entering.then(page.offer, None, [detector, generated], **light)
     turning = study.input(turned, study, [about, methods, reals, method], trigger_mode="always_last", **light).then(
-        choices, [study, source], source, **light
+        partial(choices, own), [study, source], source, **light
     )
-    told = news.change(of_job, news, [study, about, methods, source], **light)
+    told = news.change(partial(of_job, own), news, [study, about, methods, source], **light)
     for event in (entering.then, turning.then, told.then, source.input):
-        event(opened, [study, source], [reals, method], **light).then(**draw)
+        event(partial(opened, own), [study, source], [reals, method], **light).then(**draw)
     gr.on([reals.input, method.input], **draw)
-    export.click(take_away, view, files, api_visibility="private", show_progress_on=export)
+    export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
 
 
 class Page(Watch):
@@ -145,25 +147,25 @@ def turned(title: str) -> Any:
     )
 
 
-def choices(title: str, label: str | None) -> Any:
+def choices(own: Own, title: str, label: str | None) -> Any:
     """The results of a study; the one selected stays so where it can."""
-    found = list(find_results(study_of(title).file))
+    found = list(find_results(own, study_of(title).file))
     return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
 
 
-def of_job(id: str) -> Any:
+def of_job(own: Own, id: str) -> Any:
     """Turn to the study and the results of a job."""
     for study in STUDIES:
-        found = list(find_results(study.file))
+        found = list(find_results(own, study.file))
         if id and id in found:
             about, methods, *_ = turned(study.title)
             return study.title, about, methods, gr.Dropdown(choices=found, value=id)
     return gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
 
-def opened(title: str, label: str | None) -> Any:
+def opened(own: Own, title: str, label: str | None) -> Any:
     """Other results: what can be chosen in them."""
-    study, file = study_of(title), find_results(study_of(title).file).get(label or "")
+    study, file = study_of(title), find_results(own, study_of(title).file).get(label or "")
     if study is not STUDIES[0] or file is None:
         return gr.Radio(visible=False), gr.Dropdown(visible=False)
     try:
@@ -178,20 +180,20 @@ def opened(title: str, label: str | None) -> Any:
     )
 
 
-def stamp(title: str, label: str | None) -> str:
+def stamp(own: Own, title: str, label: str | None) -> str:
     """What the page would show now: changes with the file."""
-    file = find_results(study_of(title).file).get(label or "")
+    file = find_results(own, study_of(title).file).get(label or "")
     return f"{title}|{label}|{file.stat().st_mtime_ns if file else ''}"
 
 
-def show(title: str, label: str | None, reals: str, method: str | None) -> tuple[str, str]:
+def show(own: Own, title: str, label: str | None, reals: str, method: str | None) -> tuple[str, str]:
     """The results of a study, HTML, and their `stamp`.
 
     Raises:
         gr.Error: they cannot be read.
     """
-    study, now = study_of(title), stamp(title, label)
-    file = find_results(study.file).get(label or "")
+    study, now = study_of(title), stamp(own, title, label)
+    file = find_results(own, study.file).get(label or "")
     if file is None:
         return empty(study), now
     try:
@@ -200,18 +202,18 @@ def show(title: str, label: str | None, reals: str, method: str | None) -> tuple
         raise refusal(error) from error
 
 
-def fresh(title: str, label: str | None, reals: str, method: str | None, before: str) -> Any:
+def fresh(own: Own, title: str, label: str | None, reals: str, method: str | None, before: str) -> Any:
     """The same, where the file has changed since."""
-    return (gr.skip(), gr.skip()) if stamp(title, label) == before else show(title, label, reals, method)
+    return (gr.skip(), gr.skip()) if stamp(own, title, label) == before else show(own, title, label, reals, method)
 
 
-def take_away(title: str, label: str | None, reals: str, method: str | None) -> Any:
+def take_away(own: Own, title: str, label: str | None, reals: str, method: str | None) -> Any:
     """What is shown as files, to download: the results file, an HTML report, and of a comparison CSV and ROC curves."""
     study = study_of(title)
-    file = find_results(study.file).get(label or "")
+    file = find_results(own, study.file).get(label or "")
     if file is None:
         raise gr.Error("There is nothing to export.", print_exception=False)
-    body, _ = show(title, label, reals, method)
+    body, _ = show(own, title, label, reals, method)
     name = f"SeDID: {study.title.lower()} of {label}"
     texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(name, body, CSS)}
     if study is not STUDIES[0]:

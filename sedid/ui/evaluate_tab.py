@@ -1,5 +1,6 @@
 """The Evaluate tab: a detector's measured figures beside the paper's, and the curves and mistakes behind them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from sedid.figures import histogram_figure, roc_figure, save_figure
 from sedid.htmlreport import report
 from sedid.metrics import roc
 from sedid.ui.context import Context
-from sedid.ui.results import as_csv, find_results, write_texts
+from sedid.ui.results import Own, as_csv, find_results, write_texts
 from sedid.ui.upload import refusal
 
 TITLE = "Evaluate"
@@ -24,8 +25,9 @@ EMPTY = (
 REALS_OFFERED = [(words.capitalize(), kind) for kind, words in REALS.items()]
 
 
-def build(_: Context) -> None:
+def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    own = context.menu.own
     with gr.Row():
         source = gr.Dropdown([], label="Results of", elem_id="evaluation", min_width=220)
         reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="evaluation-reals", min_width=220)
@@ -41,12 +43,12 @@ def build(_: Context) -> None:
 
     light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     view = [source, reals, theirs, score, cut]
-    entering = this_tab().select(choices, source, source, **light)
+    entering = this_tab().select(partial(choices, own), source, source, **light)
     for event in (entering.then, source.input):
-        picked = event(opened, source, [reals, theirs, score], **light)
-        picked.then(show, view, [tables, drawn], **light)
-    gr.on([reals.input, theirs.input, score.input, cut.input], show, view, [tables, drawn], **light)
-    export.click(take_away, view, files, api_visibility="private", show_progress_on=export)
+        picked = event(partial(opened, own), source, [reals, theirs, score], **light)
+        picked.then(partial(show, own), view, [tables, drawn], **light)
+    gr.on([reals.input, theirs.input, score.input, cut.input], partial(show, own), view, [tables, drawn], **light)
+    export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
 
 
 def html(value: str, name: str) -> gr.HTML:
@@ -61,19 +63,19 @@ def this_tab() -> gr.Tab:
     return tab
 
 
-def choices(label: str | None) -> Any:
+def choices(own: Own, label: str | None) -> Any:
     """The evaluations there are; the one selected stays so."""
-    found = list(find_results("results.json"))
+    found = list(find_results(own, "results.json"))
     return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
 
 
-def evaluation_of(label: str | None) -> Evaluation | None:
+def evaluation_of(own: Own, label: str | None) -> Evaluation | None:
     """The evaluation the page calls so; None if it is gone.
 
     Raises:
         gr.Error: its files cannot be read.
     """
-    file = find_results("results.json").get(label or "")
+    file = find_results(own, "results.json").get(label or "")
     try:
         return None if file is None else load_evaluation(file)
     except (OSError, ValueError) as error:
@@ -100,9 +102,9 @@ def pair_of(evaluation: Evaluation, value: str | None) -> Pair | None:
     return next((pair for pair in evaluation.pairs if value_of(pair) == value), evaluation.chosen)
 
 
-def opened(label: str | None) -> Any:
+def opened(own: Own, label: str | None) -> Any:
     """Another evaluation: what can be chosen in it."""
-    evaluation = evaluation_of(label)
+    evaluation = evaluation_of(own, label)
     if evaluation is None:
         return gr.skip(), gr.skip(), gr.skip()
     offered = [(words, kind) for words, kind in REALS_OFFERED if kind in evaluation.reals]
@@ -114,9 +116,9 @@ def opened(label: str | None) -> Any:
     )
 
 
-def show(label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> tuple[str, str]:
+def show(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> tuple[str, str]:
     """The two halves of the page, HTML."""
-    evaluation = evaluation_of(label)
+    evaluation = evaluation_of(own, label)
     if evaluation is None:
         return EMPTY, ""
     reals = reals if reals in evaluation.reals else evaluation.reals[0]
@@ -127,9 +129,9 @@ def show(label: str | None, reals: str, data_set: str | None, score: str | None,
     return tables, f"{charts}{resulthtml.mistakes(evaluation, reals, clickable=True)}"
 
 
-def take_away(label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:
+def take_away(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:
     """The files of `write_files`, to download."""
-    evaluation = evaluation_of(label)
+    evaluation = evaluation_of(own, label)
     if evaluation is None:
         raise gr.Error("There is nothing to export.", print_exception=False)
     reals = reals if reals in evaluation.reals else evaluation.reals[0]

@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -231,8 +230,7 @@ class Library:
 
     def _read(self, detector: Detector, images: dict[str, np.ndarray]) -> Gallery | None:
         reasons = []
-        own = Path(self.context.menu.own) / "sedid" / FILE  # no such folder where it is a Hub id
-        for file in (own, *find_results(FILE).values()):
+        for file in find_results(self.context.menu.own, FILE).values():
             try:
                 found = read_gallery(file)
             except (OSError, ValueError):

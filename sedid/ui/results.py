@@ -16,6 +16,9 @@ from sedid.storage import replacing
 CSS = svg.STYLE + "".join(
     part.STYLE for part in (resulthtml, sweephtml, comparehtml, choicehtml, robusthtml, polarityhtml)
 )
+Own = str | Path
+"""Where an app's own detector lies: a bundle folder or a Hub id (`Menu.own`)."""
+
 BELOW_A_RUN = ("", "sedid", "bundle/sedid")
 
 
@@ -24,19 +27,18 @@ def runs_folder() -> Path:
     return Path(os.environ.get("SEDID_RUNS") or "runs").absolute()
 
 
-def find_results(name: str, runs: Path | None = None) -> dict[str, Path]:
+def find_results(own: Own, name: str, runs: Path | None = None) -> dict[str, Path]:
     """The results files of one name: what the page calls them -> where they are; the app's own detector first.
 
     Args:
+        own: the app's own detector.
         name: results.json, sweep.json or that of a study.
         runs: the runs folder; default: `runs_folder`.
     """
-    own = os.environ.get("SEDID_DETECTOR")
     runs = runs_folder() if runs is None else runs
     shipped = (f"{SHIPPED.name} (shipped)", "shipped", SHIPPED / "sedid" / name)
-    places = [shipped] if own and Path(own).resolve() == SHIPPED.resolve() else []
-    places += [(Path(own).name, "own", Path(own) / "sedid" / name)] if own else []
-    places.append(shipped)
+    mine = (Path(own).name, "own", Path(own) / "sedid" / name)
+    places = [shipped] if Path(own).resolve() == SHIPPED.resolve() else [mine, shipped]
     places += [
         (folder.name, "checkpoints", folder / "sedid" / name)
         for folder in sorted(SHIPPED.parent.glob("*"))

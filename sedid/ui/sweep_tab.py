@@ -1,5 +1,6 @@
 """The Sweep tab: every pair of k and T_SEC measured, and a job that measures them."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
 from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, halves, problem, run_while_open, small_button
-from sedid.ui.results import as_csv, find_results, write_texts
+from sedid.ui.results import Own, as_csv, find_results, write_texts
 from sedid.ui.upload import refusal
 
 TITLE = "Sweep"
@@ -29,8 +30,9 @@ the shape of the landscape, not its height: with 50 of each class measured, an A
 trajectory answers every T_SEC of a k, so a small k costs more than a large one."""
 
 
-def build(_: Context) -> None:
+def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
+    own = context.menu.own
     tab = this_tab()
     page = Page(JobStore())
     seen, finished = gr.State({}), gr.State("")
@@ -86,13 +88,13 @@ def build(_: Context) -> None:
     run_while_open(timer, tab, TITLE)
 
     figures = [source, k, theirs]
-    entering = tab.select(choices, source, source, **light)
+    entering = tab.select(partial(choices, own), source, source, **light)
     entering.then(**watch)
     entering.then(page.offer, None, [detector, generated], **light)
-    for event in (entering.then, finished.change(of_job, finished, source, **light).then, source.input):
-        event(opened, source, [k, theirs], **light).then(show, figures, drawn, **light)
-    gr.on([k.input, theirs.input], show, figures, drawn, **light)
-    export.click(take_away, source, files, api_visibility="private", show_progress_on=export)
+    for event in (entering.then, finished.change(partial(of_job, own), finished, source, **light).then, source.input):
+        event(partial(opened, own), source, [k, theirs], **light).then(partial(show, own), figures, drawn, **light)
+    gr.on([k.input, theirs.input], partial(show, own), figures, drawn, **light)
+    export.click(partial(take_away, own), source, files, api_visibility="private", show_progress_on=export)
 
 
 class Page(Watch):
@@ -121,34 +123,34 @@ class Page(Watch):
             raise problem(error) from error
 
 
-def choices(label: str | None) -> Any:
+def choices(own: Own, label: str | None) -> Any:
     """The sweeps there are; the one selected stays so."""
-    found = list(find_results("sweep.json"))
+    found = list(find_results(own, "sweep.json"))
     return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
 
 
-def of_job(id: str) -> Any:
+def of_job(own: Own, id: str) -> Any:
     """The sweeps there are, that of this job selected."""
-    found = list(find_results("sweep.json"))
+    found = list(find_results(own, "sweep.json"))
     return gr.Dropdown(choices=found, value=id) if id in found else gr.skip()
 
 
-def sweep_of(label: str | None) -> tuple[dict[str, Any], Path] | None:
+def sweep_of(own: Own, label: str | None) -> tuple[dict[str, Any], Path] | None:
     """The sweep the page calls so and its file; None if it is gone.
 
     Raises:
         gr.Error: it cannot be read.
     """
-    file = find_results("sweep.json").get(label or "")
+    file = find_results(own, "sweep.json").get(label or "")
     try:
         return None if file is None else (sweephtml.load_sweep(file), file)
     except (OSError, ValueError) as error:
         raise refusal(error) from error
 
 
-def opened(label: str | None) -> Any:
+def opened(own: Own, label: str | None) -> Any:
     """Another sweep: its step sizes, the best one selected, and the closest data set of the paper."""
-    found = sweep_of(label)
+    found = sweep_of(own, label)
     if found is None:
         return gr.skip(), gr.skip()
     sweep, _ = found
@@ -159,9 +161,9 @@ def opened(label: str | None) -> Any:
     )
 
 
-def show(label: str | None, k: int | None, data_set: str | None) -> str:
+def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> str:
     """The page's figures, HTML."""
-    found = sweep_of(label)
+    found = sweep_of(own, label)
     if found is None:
         return EMPTY
     sweep, _ = found
@@ -180,9 +182,9 @@ def matrix(sweep: dict[str, Any], key: str) -> tuple[np.ndarray, list[int], list
     return values, ks, t_secs
 
 
-def take_away(label: str | None) -> Any:
+def take_away(own: Own, label: str | None) -> Any:
     """The files of `write_files`, to download."""
-    found = sweep_of(label)
+    found = sweep_of(own, label)
     if found is None:
         raise gr.Error("There is nothing to export.", print_exception=False)
     return gr.Files([str(path) for path in write_files(*found)], visible=True)
