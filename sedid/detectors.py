@@ -10,7 +10,6 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
 from math import isfinite
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -380,7 +379,7 @@ class Detector:
         """Everything about one image.
 
         Args:
-            image: a path, encoded bytes, a PIL image or a uint8 array (H, W, 3).
+            image: a path, the bytes of a file, an open file, a PIL image or a uint8 array (H, W, 3), as `read_image`.
             t_sec, k: default to the calibrated pair.
 
         Raises:
@@ -403,14 +402,8 @@ class Inspection:
 
 
 def as_seen(detector: Detector, image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Any image -> (uint8 (size, size, 3) as the detector sees it, notes on what was done to it)."""
-    from PIL import Image
-
+    """Whatever `read_image` takes -> (uint8 (size, size, 3) as the detector sees it, notes on what was done to it)."""
     from sedid.images import describe, read_image
 
-    if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-    if isinstance(image, Image.Image):
-        return detector.prepare(image.convert("RGB")), ()
-    picture = read_image(Path(image) if isinstance(image, str) else image)
+    picture = read_image(image)
     return detector.prepare(picture.image), describe(picture, detector.size, detector.center_crop)

@@ -4,21 +4,23 @@
 through it, so that a detector cannot learn how its two classes were stored.
 """
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
+
+from sedid.decoding import FORMATS, Unreadable, decode, open_file
+from sedid.filekinds import unsupported
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000
 MAX_CROP = 4096  # pixels: a larger centre square is asked for as a share
 SIZE = 32  # pixels: the side of the square images every model here works on
 
-# Raster formats only: Pillow would also hand PostScript and the like to outside programs.
-FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
 ACCEPTED = "PNG, JPEG, WebP, GIF, TIFF, BMP, AVIF or PPM"
 
 # Stored with every detector (`preprocessing`): a threshold holds for one preprocessing only.
@@ -28,16 +30,8 @@ PREPROCESSING = {
     "scale": "[-1, 1]",
 }
 
-ORIENTATION = 0x0112  # the EXIF tag, and what undoes each of its values
-UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | np.ndarray
+LIKE = "a path, the bytes of a file, an open binary file, a PIL image, or a uint8 array (height, width, 3)"
 
 
 class ImageError(ValueError):
@@ -64,45 +58,53 @@ class Picture:
         return self.image.height
 
 
-def read_image(source: Path | bytes, name: str | None = None) -> Picture:
-    """Decode an image file of any mode and size; of an animation the first frame.
+def read_image(source: ImageLike, name: str | None = None) -> Picture:
+    """Any image of any mode and size as upright 8-bit sRGB; of an animation the first frame.
 
     Args:
-        source: a path, or the bytes of a file.
-        name: what error messages call it; by default the file name, or "The file" for bytes.
+        source: a path; the bytes of a file, or an open binary file, read from its beginning; a PIL image, of which one whose
+            pixels are still unread stands for its file, at the frame it was moved to; a uint8 array (H, W), (H, W, 3) RGB
+            or (H, W, 4) RGBA. All give the same pixels.
+        name: what error messages call it; by default the file name, or "The file" or "The image" without one.
 
     Raises:
-        ImageError: missing, a folder, empty, over MAX_BYTES or MAX_PIXELS (checked before decoding), not one of
-            the accepted formats, or damaged.
+        ImageError: not one of these; missing, a folder, empty, over MAX_BYTES or MAX_PIXELS (checked before decoding), not
+            one of the accepted formats, of a kind of one that cannot be read, or damaged.
     """
-    if isinstance(source, bytes):
-        name, data = name or "The file", source
+    image, data, frame = None, b"", 0
+    if isinstance(source, Image.Image):
+        image, name = source, name or "The image"
+        data, frame = _unread(image)
+    elif isinstance(source, np.ndarray):
+        image, name = _from_array(source), name or "The image"
     else:
-        name, data = name or source.name, read_bytes(source)
-    if not data:
-        raise ImageError(f"{name} is empty (zero bytes).")
+        data, name = _file(source, name)
+        if not data:
+            raise ImageError(f"{name} is empty (zero bytes).")
     if len(data) > MAX_BYTES:
         raise ImageError(_too_heavy(name))
     too_large = f"{name} has more than {MAX_PIXELS // 1_000_000} megapixels; please make it smaller first."
+    opened = False
     try:
-        image = _open(data)
+        if image is None or data:
+            image = open_file(data, frame)
+        opened = True
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(too_large)
-        file_format = image.format or "?"
-        if file_format == "PNG":  # whose checksums Pillow ignores while decoding, returning black for a broken stream
-            _open(data).verify()
-        upright, notes = _decode(image, name)
+        if image.format == "PNG" and data:  # Pillow ignores checksums while decoding, and a broken stream becomes black
+            open_file(data).verify()
+        upright, notes = decode(image, data)
     except ImageError:
         raise
-    except UnidentifiedImageError as error:
-        raise ImageError(_unidentified(data, name)) from error
+    except Unreadable as error:
+        raise ImageError(f"{name} {error}.") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(too_large) from error
     except MemoryError as error:
         raise ImageError(f"{name} needs more memory than there is; please make it smaller first.") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ImageError(f"{name} is damaged or cut off and cannot be decoded ({_first_line(error)}).") from error
-    return Picture(upright, tuple(notes), file_format, len(data))
+        raise ImageError(f"{name} {_why_not(data, opened, error)}") from error
+    return Picture(upright, notes, image.format or "", len(data))
 
 
 def preprocessing(size: int, center_crop: float | None) -> dict[str, Any]:
@@ -220,85 +222,75 @@ def read_bytes(path: Path) -> bytes:
         raise ImageError(f"{path} cannot be read ({error.strerror}).") from error
 
 
-def _open(data: bytes) -> Image.Image:
-    Image.init()
-    return Image.open(BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
-
-
-def _decode(image: Image.Image, name: str) -> tuple[Image.Image, list[str]]:
-    """Decode the first frame, turn it upright and bring it to RGB."""
-    notes = []
-    deep = ";16" in str(getattr(image, "tile", ""))  # 16 bits a channel, which Pillow reads as 8
-    orientation = _orientation(image)  # Pillow itself turns a TIFF while loading it and drops the tag
-    image.load()
-    if getattr(image, "is_animated", False):
-        # Counting the pages of a hostile TIFF takes minutes.
-        frames = "several" if image.format == "TIFF" else getattr(image, "n_frames", "several")
-        notes.append(f"first frame of {frames}")
-    if orientation in UPRIGHT:
-        notes.append("turned by its EXIF orientation")
-        if _orientation(image) == orientation:
-            image = image.transpose(UPRIGHT[orientation])
-    return _to_rgb(image, name, notes, deep), notes
-
-
-def _orientation(image: Image.Image) -> int:
+def _file(source: Any, name: str | None) -> tuple[bytes, str]:
+    """The content of a file in any form, and what to call it."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source), name or "The file"
+    if isinstance(source, str | os.PathLike):
+        if not os.fspath(source):
+            raise ImageError("The path of the image is empty.")
+        path = Path(source)
+        return read_bytes(path), name or path.name
+    if not hasattr(source, "read"):
+        raise ImageError(f"{_in_words(source)} is not an image; accepted are {LIKE}.")
+    stream_name = getattr(source, "name", "")
+    name = name or (Path(stream_name).name if isinstance(stream_name, str) else "") or "The file"
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block does not make the pixels unreadable
-        return 1
+        with suppress(OSError, AttributeError):  # a pipe has no beginning to go back to
+            source.seek(0)
+        data = source.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: it was closed, or holds text that is none
+        raise ImageError(f"{name} cannot be read ({_first_line(error)}).") from error
+    if not isinstance(data, bytes):
+        raise ImageError(f"{name} is open as text; please open it in binary mode ('rb').")
+    return data, name
 
 
-def _to_rgb(image: Image.Image, name: str, notes: list[str], deep: bool) -> Image.Image:
-    mode = image.mode
-    if mode.startswith("I;16") or mode in ("I", "F"):
-        levels, note = _eight_bit(np.asarray(image), mode, name)
-        notes.append(note)
-        image = Image.fromarray(levels)
-    elif deep:
-        notes.append("16-bit scaled to 8 bits")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        if np.asarray(image.getchannel("A")).min() < 255:
-            notes.append("alpha composited over white")
-            image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    elif mode == "P":
-        notes.append("palette converted to RGB")
-    elif mode in ("1", "L"):
-        notes.append("1-bit converted to RGB" if mode == "1" else "gray converted to RGB")
-    elif mode != "RGB" and image.mode != "L":
-        notes.append(f"{mode} converted to RGB")
-    if image.mode == "LAB":
-        raise ImageError(f"{name} is in the Lab colour space, which is not supported; please save it as RGB.")
-    rgb = image.convert("RGB")
-    rgb.info = {}  # profiles and comments are not part of the picture
-    return rgb
+def _unread(image: Image.Image) -> tuple[bytes, int]:
+    """The file behind an image that Pillow opened and whose pixels nobody has read yet, and the frame it stands at.
+
+    Read from the file it comes out as the file itself does; what Pillow drops while it decodes is known then.
+    """
+    stream = getattr(image, "fp", None)
+    if image.format not in FORMATS or stream is None or not getattr(image, "tile", None):
+        return b"", 0
+    try:
+        place = stream.tell()
+        stream.seek(0)
+        data = stream.read(MAX_BYTES + 1)
+        stream.seek(place)
+        reopened = open_file(data, image.tell())
+    except Exception:  # a closed file, or one that does not begin where the stream does
+        return b"", 0
+    same = (reopened.mode, reopened.size) == (image.mode, image.size)
+    return (data, image.tell()) if same else (b"", 0)  # Image.draft changes what will be read
 
 
-def _eight_bit(levels: np.ndarray, mode: str, name: str) -> tuple[np.ndarray, str]:
-    """Gray levels of another depth as uint8, and the note that says how."""
-    if not np.isfinite(levels).all():
-        raise ImageError(f"{name} holds values that are not numbers (NaN or infinity).")
-    low, high = float(levels.min()), float(levels.max())
-    if mode == "F" and low >= 0 and high <= 1:
-        scale, offset, note = 255.0, 0.0, "floating point scaled from [0, 1] to 8 bits"
-    elif mode == "F" and low >= 0 and high <= 255:
-        scale, offset, note = 1.0, 0.0, "floating point rounded to 8 bits"
-    elif mode != "F" and low >= 0 and high <= 65535:
-        scale, offset, note = 1 / 257, 0.0, "16-bit scaled to 8 bits"
-    else:
-        scale, offset = 255 / max(high - low, 1e-30), low
-        note = f"values from {low:g} to {high:g} scaled to 8 bits"
-    return np.rint((levels.astype(np.float64) - offset) * scale).clip(0, 255).astype(np.uint8), note
+def _from_array(array: np.ndarray) -> Image.Image:
+    if (
+        array.size == 0
+        or array.dtype != np.uint8
+        or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4)))
+    ):
+        raise ImageError(f"{_in_words(array)} is not an image; an array must be uint8 (height, width, 3), RGB.")
+    return Image.fromarray(array)
 
 
-def _unidentified(data: bytes, name: str) -> str:
-    head = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    if b"<svg" in head:
-        return f"{name} is an SVG drawing, which has no pixels; please save it as PNG first."
-    if data[4:8] == b"ftyp" and data[8:12] in (b"heic", b"heix", b"hevc", b"mif1", b"msf1"):
-        return f"{name} is a HEIC photograph, which cannot be read here; please save it as JPEG or PNG first."
-    return f"{name} is not an image that can be read, or it is cut off; accepted are {ACCEPTED}."
+def _in_words(source: Any) -> str:
+    """An object of another type for a sentence: "A float32 ndarray of shape (3, 32, 32)"."""
+    kind, dtype, shape = type(source).__name__, getattr(source, "dtype", None), getattr(source, "shape", None)
+    text = kind if dtype is None or shape is None else f"{dtype} {kind} of shape {tuple(shape)}"
+    return "None" if source is None else f"{'An' if text[0].lower() in 'aeiou' else 'A'} {text}"
+
+
+def _why_not(data: bytes, opened: bool, error: Exception) -> str:
+    """Why a file could not be decoded, a sentence without its subject."""
+    reason = _first_line(error)
+    if kind := unsupported(data, opened, reason):
+        return f"is {kind}, which cannot be read here; please save it as PNG or JPEG."
+    if isinstance(error, UnidentifiedImageError):
+        return f"is not an image that can be read, or it is cut off; accepted are {ACCEPTED}."
+    return f"is damaged or cut off and cannot be decoded ({reason})."
 
 
 def _too_heavy(name: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import sedid.images as images
+from sedid.decoding import ORIENTATION
 from sedid.images import ImageError, crop_side, describe, prepare, read_image
 
 
@@ -56,7 +57,8 @@ def test_alpha_is_composited_over_white(mode: str) -> None:
     image = Image.fromarray(noise()).convert(mode)
     image.putalpha(Image.fromarray(np.repeat([[0, 255]], 20, 0).repeat(15, 1).astype(np.uint8)))
     picture = read_image(encoded(image, "PNG"))
-    assert picture.notes == ("alpha composited over white",)
+    gray = ("gray converted to RGB",) if mode == "LA" else ()
+    assert picture.notes == (*gray, "alpha composited over white")
     pixels = np.asarray(picture.image)
     assert (pixels[:, :15] == 255).all()
     assert (pixels[:, 15:] == np.asarray(Image.fromarray(noise()).convert(mode[:-1]).convert("RGB"))[:, 15:]).all()
@@ -76,7 +78,7 @@ def test_palette_with_and_without_transparency() -> None:
     assert np.asarray(plain.image).tolist() == [[[10, 20, 30], [200, 100, 50]]]
     assert plain.notes == ("palette converted to RGB",)
     assert np.asarray(clear.image).tolist() == [[[255, 255, 255], [200, 100, 50]]]
-    assert clear.notes == ("alpha composited over white",)
+    assert clear.notes == ("palette converted to RGB", "alpha composited over white")
 
 
 @pytest.mark.parametrize(
@@ -94,7 +96,7 @@ def test_sixteen_bit_gray_is_scaled_and_not_clipped() -> None:
     levels = np.array([[0, 257, 257 * 128, 65535]], np.uint16)
     picture = read_image(encoded(Image.fromarray(levels), "PNG"))
     assert np.asarray(picture.image)[0, :, 0].tolist() == [0, 1, 128, 255]
-    assert picture.notes == ("16-bit scaled to 8 bits",)
+    assert picture.notes == ("16-bit scaled to 8 bits", "gray converted to RGB")
 
 
 @pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4)])
@@ -118,7 +120,7 @@ def test_sixteen_bit_colour(colour: int, channels: int) -> None:
 def test_floating_point_tiff(values: list[float], expected: list[int], note: str) -> None:
     picture = read_image(encoded(Image.fromarray(np.array([values], np.float32)), "TIFF"))
     assert np.asarray(picture.image)[0, :, 1].tolist() == expected
-    assert picture.notes == (note,)
+    assert picture.notes == (note, "gray converted to RGB")
 
 
 def test_floating_point_that_is_not_a_number_is_refused() -> None:
@@ -134,7 +136,7 @@ def test_exif_orientation(kind: str, orientation: int) -> None:
     stored = np.full((16, 32, 3), 255, np.uint8)
     stored[:8, :8] = 0
     exif = Image.Exif()
-    exif[images.ORIENTATION] = orientation
+    exif[ORIENTATION] = orientation
     options = {"lossless": True} if kind == "WEBP" else {}
     picture = read_image(
         encoded(Image.fromarray(stored), kind, exif=exif.tobytes() if kind != "TIFF" else exif, **options)
@@ -146,7 +148,7 @@ def test_exif_orientation(kind: str, orientation: int) -> None:
     assert picture.image.size == ((32, 16) if orientation < 5 else (16, 32))
     dark = {(y, x) for y in (0, -1) for x in (0, -1) if upright[y, x] < 100}
     assert dark == {corner}
-    assert picture.notes == (("turned by its EXIF orientation",) if orientation > 1 else ())
+    assert picture.notes == (("turned upright, as its orientation says",) if orientation > 1 else ())
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -229,7 +231,7 @@ def test_too_many_bytes_are_refused_before_they_are_read(tmp_path: Path, monkeyp
 
 
 def test_pixels_are_counted_before_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(images, "_decode", lambda *_: pytest.fail("was decoded"))
+    monkeypatch.setattr(images, "decode", lambda *_: pytest.fail("was decoded"))
     with pytest.raises(ImageError, match="megapixels"):
         read_image(BAD["over the limit"][0])
 
