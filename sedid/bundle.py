@@ -44,6 +44,7 @@ from sedid.models import (
     pipeline_part,
     unet_weights,
 )
+from sedid.paths import CHECKPOINTS, only_in_a_checkout
 from sedid.splits import FILE as SPLITS
 from sedid.splits import take_splits
 from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json
@@ -52,7 +53,7 @@ FORMAT = 2
 CALIBRATED = ("stat", "existing", "nn", "metrics")
 """The sections of detector.json that hold for one model, preprocessing and classifier only."""
 SHARD = "8MB"
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "cifar10"
+SHIPPED = CHECKPOINTS / "cifar10"
 
 
 def detector_file(folder: Path) -> Path:
@@ -302,6 +303,9 @@ def resolve(source: str | Path) -> Path:
     if folder.is_dir():
         return folder
     named = hub.split_id(str(source))
+    if named is None and folder == SHIPPED:
+        instead = "name another detector (--detector on the command line): a bundle folder, a diffusers DDPM folder or a Hub id 'user/repo[@revision]'"
+        raise FileNotFoundError(only_in_a_checkout("the shipped detector", instead))
     if named is None:
         raise FileNotFoundError(
             f"no detector at {source}: give a bundle folder, a diffusers DDPM folder or a Hub id 'user/repo[@revision]'"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sedid import paper
 from sedid.models import unet_weights
-from sedid.sample import ASSETS
+from sedid.paths import ASSETS
 from sedid.storage import read_json, replacing, stored_tensors
 from sedid.tables import (
     STUDIES,

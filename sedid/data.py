@@ -31,10 +31,11 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.images import SIZE, ImageError
+from sedid.paths import ASSETS, only_in_a_checkout
 from sedid.sources import FileFacts, Item, Source, is_image, open_folder, open_npz, open_zip, read_files, read_rows
 from sedid.storage import replacing
 
-SAMPLE = Path(__file__).resolve().parents[1] / "assets" / "sample.npz"
+SAMPLE = ASSETS / "sample.npz"
 CELEBA_CROP = 140
 CELEBA_SPLITS = {"train": (1, 162_770), "valid": (162_771, 182_637), "test": (182_638, 202_599)}  # by file number
 TINY_URL = "http://cs231n.stanford.edu/tiny-imagenet-200.zip"
@@ -201,6 +202,8 @@ def _open_source(spec: str, size: int, crop: float | None) -> Source:
     name, _, part = spec.partition(":")
     if spec in NAMES:
         if name == "sample":
+            if not SAMPLE.is_file():
+                raise ImageError(only_in_a_checkout("The embedded sample", "name another data set."))
             return open_npz(SAMPLE, part, size, crop)
         if name == "cifar10":
             return _cifar10(spec, size, crop)

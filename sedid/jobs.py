@@ -21,6 +21,7 @@ import psutil
 from filelock import FileLock
 
 from sedid.joblog import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, runs_limit, tail, update
+from sedid.paths import ROOT
 from sedid.presets import resolve_loop
 from sedid.storage import read_json, replacing
 
@@ -39,7 +40,6 @@ COMMANDS = (
     "generalise",
     "robustness",
 )
-ROOT = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)

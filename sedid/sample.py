@@ -14,9 +14,9 @@ import numpy as np
 from sedid.bundle import checkpoint_hash
 from sedid.data import fingerprint, load_images
 from sedid.loops.generate import provenance
+from sedid.paths import ASSETS
 from sedid.storage import replacing, write_json
 
-ASSETS = Path(__file__).parents[1] / "assets"
 EXAMPLES = 6
 """Of either class."""
 

@@ -14,12 +14,13 @@ from sedid import paper
 from sedid.detectors import Detector, Judgement, Trace, as_seen
 from sedid.judging import judge_in_batches
 from sedid.loops.score import Scores, score
+from sedid.paths import ASSETS
 from sedid.progress import finish
 from sedid.ui import access
 from sedid.ui.menu import DEFAULT, Menu
 
 START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
-EXAMPLES = Path(__file__).parents[2] / "assets" / "examples"
+EXAMPLES = ASSETS / "examples"
 DATA_SETS = {name.lower(): name for name in paper.DATA_SETS}
 
 KEPT = 3  # detectors beside the app's own that stay loaded

@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.detectors import GENERATED, REAL
+from sedid.images import ImageError
 from sedid.ui import batch_panel, bench_panel
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab
@@ -17,6 +18,7 @@ from sedid.ui.gallery_script import RELAY
 from sedid.ui.gallery_view import INSPECT, LEFT, RIGHT, grid, legend, unscored
 from sedid.ui.inspect_events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect_tab import NETWORK
+from sedid.ui.pictures import text
 from sedid.ui.upload import refusal
 
 TITLE = "Gallery"
@@ -104,8 +106,10 @@ class Page:
         try:
             detector = self.library.context.detector()
             reference = self.library.reference()
-        except (OSError, ValueError):
-            return [f'<div class="sed-state"><b>{NO_DETECTOR}</b></div>', "", hidden, still, 0]
+        except (OSError, ValueError) as error:
+            # only what is said of the sample names no folder of this machine
+            why = str(error) if isinstance(error, ImageError) else NO_DETECTOR
+            return [f'<div class="sed-state"><b>{text(why)}</b></div>', "", hidden, still, 0]
         if reference is not None:
             places = reference.chosen(sort, largest, label, verdict)
             return [grid(reference, places, at, click), legend(detector), hidden, still, at]

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedid.bundle import SHIPPED
+from sedid.paths import CHECKPOINTS, DOCS
 from sedid.ui.pictures import text
 
-DOCS = Path(__file__).parents[2] / "docs"
 ORDER = (
     *("quickstart", "verdict", "limits", "faq", "method", "hosting", "api"),
     *("add-detector", "add-dataset", "architecture"),
@@ -40,7 +39,7 @@ class Page:
     file: Path
 
 
-def list_pages(docs: Path = DOCS, checkpoints: Path = SHIPPED.parent) -> tuple[Page, ...]:
+def list_pages(docs: Path = DOCS, checkpoints: Path = CHECKPOINTS) -> tuple[Page, ...]:
     """The documents in reading order, then the model card of every shipped detector; empty if there are none."""
     files = {file.stem: file for file in sorted(Path(docs).glob("*.md"))}
     names = [name for name in ORDER if name in files] + [name for name in files if name not in ORDER]

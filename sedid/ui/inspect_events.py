@@ -25,7 +25,10 @@ from sedid.ui.upload import read_upload, refusal
 K_RANGE = (5, 495)
 
 WAITING = '<div class="sed-state">Loading the detector …</div>'
-NO_DETECTOR = "No detector could be opened. Name a detector bundle in SEDID_DETECTOR, or make checkpoints/cifar10."
+NO_DETECTOR = (
+    "No detector could be opened. Name one in SEDID_DETECTOR (a bundle folder or a Hub id), or start the app in a checkout "
+    "of the project, which brings one; an installed package does not."
+)
 NOT_OPENED = "This detector could not be opened; the log of the app says why."
 EMPTY = '<div class="sed-state">Upload, paste or photograph an image, or pick an example.</div>'
 

@@ -13,6 +13,7 @@ import gradio as gr
 import numpy as np
 
 from sedid.detectors import Detector, Trace, as_seen
+from sedid.images import ImageError
 from sedid.ui import learn_steps, quiz, sheet
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab
@@ -149,7 +150,10 @@ class Teacher:
     def sample(self, detector: Detector) -> quiz.Sample:
         """The images of the quiz, without the examples."""
         shown = tuple(as_seen(detector, example.path)[0].tobytes() for example in self.context.examples)
-        return quiz.load_sample(detector.size, shown)
+        try:
+            return quiz.load_sample(detector.size, shown)
+        except ImageError as error:
+            raise refusal(error) from error
 
     def guess(self, stored: Any, event: gr.EventData) -> tuple[Any, Any]:
         """The visitor guessed, skipped, or starts over; a guess at another image than the present one is not counted."""

@@ -220,7 +220,7 @@ def finished(detector: Detector, record: Record) -> str:
 
 def same_checkpoint(detector: Detector) -> bool:
     """Whether the generated images of the sample come from this detector's own model."""
-    from sedid.sample import ASSETS
+    from sedid.paths import ASSETS
     from sedid.storage import read_json
 
     return read_json(ASSETS / "sample.json").get("checkpoint_sha256") == detector.info.get("checkpoint_sha256")

@@ -18,7 +18,9 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-FOLDER = Path(__file__).parents[2] / "assets" / "screenshots"
+from sedid.paths import ASSETS
+
+FOLDER = ASSETS / "screenshots"
 SHOWN = ("inspect", "gallery", "learn", "evaluate", "compare")
 """The tabs that README and documents show."""
 SIZE = (1280, 900)  # pixels of the browser's window
