@@ -142,11 +142,11 @@ def sweep_rows(
     ]
 
 
-def sample_auc(eps: EpsModel, runtime: Runtime, schedule: NoiseSchedule, images: int) -> Tensor:
+def sample_auc(eps: EpsModel, runtime: Runtime, schedule: NoiseSchedule, images: int, size: int) -> Tensor:
     """AUC (the paper's polarity) at the six T_SEC on the first images of each class of the embedded sample, (6,)."""
     scores = []
     for name in ("real", "generated"):
-        x = as_model_input(load_images(f"sample:{name}[0:{images}]"))
+        x = as_model_input(load_images(f"sample:{name}[0:{images}]", size, None))
         parts = [
             torch.stack(list(engine_sweep(eps, part.to(runtime.device), schedule, K, T_SEC)))
             for part in x.split(SAMPLE_BATCH)
@@ -167,7 +167,8 @@ def precision_rows(
     name = "fp32 / bf16: largest change in AUC"
     if not SAMPLE.is_file():
         return [*rows, Row(name, None, "", None, f"skipped: the sample assets/{SAMPLE.name} is not there")]
-    change = sample_auc(half, runtime, schedule, images) - sample_auc(full, runtime, schedule, images)
+    measured = [sample_auc(eps, runtime, schedule, images, x.shape[-1]) for eps in (half, full)]
+    change = measured[0] - measured[1]
     note = f"over six T_SEC, {images} + {images} images of the sample"
     return [*rows, Row(name, change.abs().max().item(), "", None, note)]
 

@@ -467,9 +467,12 @@ def read_calibrations(
     stat = {(calibration.k, calibration.t_sec): calibration for calibration in made}
     if len(stat) < len(made):
         raise ValueError("two calibrations are of the same k and T_SEC")
-    chosen = tuple(_check(section["chosen"], list, "chosen")) if "chosen" in section else None
-    if chosen is not None and chosen not in stat:
-        raise ValueError(f"the chosen pair {chosen!r:.60} is not among the calibrated ones")
+    chosen = None
+    if "chosen" in section:
+        asked = tuple(_check(section["chosen"], list, "chosen"))
+        chosen = next((pair for pair in stat if pair == asked), None)
+        if chosen is None:
+            raise ValueError(f"the chosen pair {asked!r:.60} is not among the calibrated ones")
     if "nn" not in info or "nn" not in parts:
         return Calibrated(stat, chosen, None)
     if "calibration" not in info["nn"]:

@@ -4,7 +4,7 @@ so detector.json records all of it, and a detector is opened only where nothing 
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,11 @@ class Identity:
         """That which a detector.json records; whatever it lacks is None."""
         values: dict[str, Any] = {field.name: info.get(field.name) for field in fields(cls)}
         return cls(**values)
+
+    @property
+    def model(self) -> str:
+        """All that a t-error of given pixels depends on, as one text; kept t-errors are used again under it."""
+        return _hash_of(asdict(self) | {"classifier_sha256": None})
 
     def differing(self, other: "Identity") -> list[str]:
         """The fields in which two differ."""

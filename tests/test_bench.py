@@ -108,7 +108,7 @@ def test_change_in_auc_comes_from_both_precisions(tiny_unet: Any, tmp_path: Path
         "sample:real[0:6]": rng.integers(0, 256, (6, 32, 32, 3), np.uint8),
         "sample:generated[0:6]": np.full((6, 32, 32, 3), 90, np.uint8),
     }
-    monkeypatch.setattr(module, "load_images", images.__getitem__)
+    monkeypatch.setattr(module, "load_images", lambda spec, *_: images[spec])
     aucs, found = [], module.sample_auc
     monkeypatch.setattr(module, "sample_auc", lambda *args: aucs.append(found(*args)) or aucs[-1])
     unet, x = tiny_unet(sample_size=32), torch.zeros(1, 3, 32, 32)

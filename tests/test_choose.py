@@ -138,7 +138,7 @@ def test_test_images_that_chose_something_are_refused(data: dict[str, str], tmp_
     with pytest.raises(ValueError, match="test_real images are also calibration"):
         finish(choose(config(own, data | {"test_real": data["real"]})))
     info = read_json(own / "sedid" / "detector.json")
-    sha = fingerprint(load_images(data["test_generated"]))
+    sha = fingerprint(load_images(data["test_generated"], 32, None))
     update_info(own, nn=info["nn"] | {"data": {"generated": {"count": 8, "sha256": sha}}})
     with pytest.raises(ValueError, match="test_generated images are also the detector's classifier"):
         finish(choose(config(own, data)))

@@ -98,7 +98,7 @@ def test_the_shipped_scores_belong_to_the_shipped_detector() -> None:
 
     info = read_json(detector_file(SHIPPED))
     shipped = replace(make_detector(), info=info, chosen=tuple(info["stat"]["chosen"]))
-    images = {label: load_images(f"sample:{label}") for label in (REAL, GENERATED)}
+    images = {label: load_images(f"sample:{label}", 32, None) for label in (REAL, GENERATED)}
     assert stale(read_gallery(SHIPPED / "sedid" / FILE), shipped, images) == ""
 
 

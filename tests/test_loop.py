@@ -58,7 +58,7 @@ def config(tmp_path: Path, photographs: Path) -> LoopConfig:
 
 def test_splits_are_disjoint_and_written_down(config: LoopConfig, tmp_path: Path) -> None:
     write_splits(config, tmp_path)
-    rows = {file.stem: load_images(file) for file in (tmp_path / "splits").glob("*.npz")}
+    rows = {file.stem: load_images(file, 32, None) for file in (tmp_path / "splits").glob("*.npz")}
     sizes = {name: len(images) for name, images in rows.items()}
     assert sizes == {"training": 44, "validation": 4, "calibration": 10, "classifier": 10, "test": 12, "members": 12}
     seen = [{image.tobytes() for image in images} for name, images in rows.items() if name != "members"]
@@ -72,14 +72,14 @@ def test_heldout_reals_of_their_own_leave_the_training_data_whole(
     config: LoopConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_splits(replace(config, heldout=f"{config.data}[20:80]", data=f"{config.data}[0:20]"), tmp_path)
-    splits = {name: load_images(tmp_path / "splits" / f"{name}.npz") for name in ("training", *SCORED)}
+    splits = {name: load_images(tmp_path / "splits" / f"{name}.npz", 32, None) for name in ("training", *SCORED)}
     assert {name: len(images) for name, images in splits.items()} == {
         "training": 20,
         "calibration": 10,
         "classifier": 10,
         "test": 12,
     }
-    everything = load_images(config.data)
+    everything = load_images(config.data, 32, None)
     assert np.array_equal(splits["training"], everything[:20])
     monkeypatch.setitem(module.TEST_PARTS, config.data, f"{config.data}[40:80]")  # as a named data set has
     write_splits(config, tmp_path)
@@ -123,7 +123,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
     assert "Paper: CelebA" in page
     assert "Training loss (Matsumoto et al. 2023), t = " in page
     # the slices of the generated set, like the splits of the reals, have nothing in common
-    generated = load_images(out / "generated" / "images.npz")
+    generated = load_images(out / "generated" / "images.npz", 32, None)
     assert len({image.tobytes() for image in generated}) == 40
 
     again: list[Progress] = []
@@ -140,11 +140,11 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
         ({"sampler": "magic"}, "unknown sampler 'magic'"),
         ({"input": "triple"}, "unknown input 'triple'"),
         ({"ks": (2000,)}, "k must be between 1 and 999"),
-        ({"ks": ()}, "ks must be at least 1"),
+        ({"ks": ()}, "ks must name at least one"),
         ({"classifier": 3}, "classifier must be at least 10, not 3"),
         ({"device": "toaster"}, "unknown device 'toaster'"),
         ({"count": 31}, r"count must be 0 or at least 32 \(calibration, classifier and test\), not 31"),
-        ({"members": -1}, "members must be 0 or more, not -1"),
+        ({"members": -1}, "members must be at least 0, not -1"),
         ({"test": 60}, "the splits need 85 images .* and the data set has 80"),
     ],
 )

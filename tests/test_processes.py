@@ -180,7 +180,7 @@ def test_a_named_data_set_is_fetched_by_one_process_at_a_time(tmp_path: Path, mo
 
     monkeypatch.setattr("torchvision.datasets.CIFAR10.__init__", download)
     with pytest.raises(ImageError, match=r"could not be downloaded \(seen\)"):
-        load_images("cifar10")
+        load_images("cifar10", 32, None)
 
 
 @pytest.mark.usefixtures("second_of_two")

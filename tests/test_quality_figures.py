@@ -10,7 +10,7 @@ from sedid.quality import contrast, patches, pyramid, sliced_wasserstein
 
 @pytest.fixture(scope="module")
 def halves() -> tuple[np.ndarray, np.ndarray]:
-    reals = load_images("sample:real[0:160]")
+    reals = load_images("sample:real[0:160]", 32, None)
     return reals[:80], reals[80:]
 
 

@@ -43,7 +43,9 @@ def config(tmp_path: Path) -> ShipConfig:
 
 def test_the_splits_share_no_image(config: ShipConfig, tmp_path: Path) -> None:
     write_splits(config, tmp_path)
-    kept = {name: load_images(str(tmp_path / "splits" / f"{name}.npz")) for name in (*sizes(config), "members")}
+    kept = {
+        name: load_images(str(tmp_path / "splits" / f"{name}.npz"), 32, None) for name in (*sizes(config), "members")
+    }
     assert {name: len(images) for name, images in kept.items()} == sizes(config) | {"members": 16}
     every = [image.tobytes() for images in kept.values() for image in images]
     assert len(set(every)) == len(every)
@@ -96,8 +98,10 @@ def test_a_run_becomes_a_detector_with_every_results_file(config: ShipConfig, tm
     quality = read_json(bundle / "sedid" / "quality.json")["rows"]
     assert [row["set"] for row in quality] == ["ddim, 2 steps", "dpm-solver++, 2 steps", "member reals"]
     assert quality[-1]["swd"]["16"] < min(row["swd"]["16"] for row in quality[:-1])  # noise looks less real than reals
-    pixels = load_images(bundle / "sedid" / "examples")
-    assert (pixels[6:] == load_images(tmp_path / "work" / "splits" / "test.npz")[:6]).all()  # in name order, g before r
+    pixels = load_images(bundle / "sedid" / "examples", 32, None)
+    assert (
+        pixels[6:] == load_images(tmp_path / "work" / "splits" / "test.npz", 32, None)[:6]
+    ).all()  # in name order, g before r
     before = {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
     assert list(ship(config)) == []  # nothing is done twice
     assert {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()} == before

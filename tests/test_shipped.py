@@ -100,7 +100,7 @@ def test_sample_matches_its_manifest() -> None:
     manifest = read_json(ASSETS / "sample.json")
     assert manifest["checkpoint_sha256"] == checkpoint_hash(SHIPPED)
     for name in ("real", "generated"):
-        images = load_images(f"sample:{name}")
+        images = load_images(f"sample:{name}", 32, None)
         assert images.shape == (500, 32, 32, 3)
         assert fingerprint(images) == manifest[name]["sha256"]
 
@@ -113,7 +113,7 @@ def test_the_embedded_images_carry_their_provenance() -> None:
 
 def test_examples_are_the_first_of_the_sample() -> None:
     for name in ("real", "generated"):
-        images = load_images(f"sample:{name}")
+        images = load_images(f"sample:{name}", 32, None)
         for number in range(1, 7):
             pixels = np.asarray(Image.open(ASSETS / "examples" / f"{name}-{number}.png"))
             np.testing.assert_array_equal(pixels, images[number - 1])
@@ -128,7 +128,7 @@ def test_shipped_detector_judges_an_example(detector: Detector) -> None:
 
 def test_classifier_answers_at_its_pair(detector: Detector) -> None:
     assert detector.nn is not None
-    found = detector.inspect(load_images("sample:real")[0], k=detector.nn.k, t_sec=detector.nn.t_sec)
+    found = detector.inspect(load_images("sample:real", 32, None)[0], k=detector.nn.k, t_sec=detector.nn.t_sec)
     assert found.judgement.nn is not None
     assert 0 < found.judgement.nn.score < 1
 

@@ -209,7 +209,7 @@ def test_averaged_weights_are_the_stated_average() -> None:
 
 
 def test_learning_rate_rises_holds_and_falls() -> None:
-    config = TrainDDPMConfig(data="", out="", steps=10, learning_rate=8.0, warmup_steps=4, cooldown_steps=2)
+    config = TrainDDPMConfig(data="x", out="x", steps=10, learning_rate=8.0, warmup_steps=4, cooldown_steps=2)
     rates = [learning_rate(config, step) for step in range(10)]
     assert rates == pytest.approx([2, 4, 6, 8, 8, 8, 8, 8, 8, 4])
     assert learning_rate(replace(config, warmup_steps=0, cooldown_steps=0), 0) == 8
@@ -234,7 +234,7 @@ def test_every_epoch_is_a_new_permutation(config: TrainDDPMConfig, batch_size: i
 
 
 def test_a_batch_is_a_pure_function_of_seed_and_step(config: TrainDDPMConfig, images_npz: Path) -> None:
-    images = load_images(str(images_npz))
+    images = load_images(str(images_npz), 32, None)
     first = draw_batch(images, SCHEDULE, config, 7)
     torch.manual_seed(123)
     np.random.default_rng().random()
@@ -325,7 +325,7 @@ def test_measuring_does_not_change_the_training(config: TrainDDPMConfig, tmp_pat
 def test_heldout_errors_do_not_depend_on_the_batch(images_npz: Path, tiny_unet) -> None:  # type: ignore[no-untyped-def]
     from sedid.models import Runtime
 
-    unet, images = tiny_unet(sample_size=32), load_images(str(images_npz))
+    unet, images = tiny_unet(sample_size=32), load_images(str(images_npz), 32, None)
     errors = [heldout_errors(unet, images, SCHEDULE, Runtime.choose("cpu"), size)[1] for size in (24, 7, 1)]
     assert all(torch.allclose(each, errors[0], rtol=1e-4) for each in errors)
     mean = heldout_loss(unet, images, SCHEDULE, Runtime.choose("cpu"))

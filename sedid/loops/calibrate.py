@@ -12,9 +12,10 @@ import numpy as np
 
 from sedid import processes
 from sedid.bundle import load_detector, own_folder, update_info
-from sedid.config import Count, ErrorRate, Precision, Settings, StepSizes, Text, Whole
+from sedid.config import Count, ErrorRate, NotNegative, Precision, Settings, StepSizes, Text, Whole
 from sedid.data import crop_of, fingerprint, load_images
 from sedid.detectors import Calibration
+from sedid.images import check_crop
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.generate import provenance
@@ -33,6 +34,7 @@ class CalibrateConfig(Settings):
     real: Text  # calibration reals, a data set
     generated: Text  # images this model generated
     out: str = ""  # bundle folder to copy the detector into first; a Hub id needs one
+    center_crop: NotNegative = 0.0  # of photographs, as `images.crop_side`; 0: the detector's own
     ks: StepSizes = (165,)
     error_rate: ErrorRate = 0.1  # of either class, outside the undecided band
     loss_ts: tuple[Whole, ...] = TIMESTEPS  # timesteps the baseline (training loss) is tried at; empty leaves it out
@@ -79,8 +81,9 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     folder = processes.on_main(own_folder, config.detector, config.out)
     detector = load_detector(folder, config.device, config.precision, config.compile, parts=())
     crop = config.center_crop or detector.center_crop
-    if not crop and "center_crop" not in detector.info:
+    if not crop and "center_crop" not in detector.info:  # nobody ever said
         crop = crop_of(config.real)
+    check_crop(crop)
     real, generated = (load_images(spec, detector.size, crop) for spec in (config.real, config.generated))
     existing: dict = {}
     if config.loss_ts:

@@ -26,7 +26,7 @@ from torch import Tensor
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Positive, Precision, Seed, Settings, Share, Text
-from sedid.data import as_model_input, fingerprint, load_with_files
+from sedid.data import as_model_input, fingerprint, load_images, load_with_files
 from sedid.detectors import Detector
 from sedid.diffusion import EpsModel
 from sedid.ledger import Ledger

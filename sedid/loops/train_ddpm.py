@@ -19,7 +19,7 @@ import json
 import time
 from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -168,8 +168,10 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     runtime = Runtime.choose(config.device, config.precision, config.compile)
     accelerator = Accelerator(cpu=runtime.device.type == "cpu")
     runtime = Runtime(accelerator.device, config.precision, config.compile)
-    images, schedule = load_images(config.data, *frame_of(config)), NoiseSchedule.linear()
-    heldout = load_images(config.heldout, *frame_of(config)) if config.heldout else None
+    size, crop = frame_of(config)
+    config = replace(config, center_crop=crop or 0.0)  # what config.json says, and the detector after it
+    images, schedule = load_images(config.data, size, crop), NoiseSchedule.linear()
+    heldout = load_images(config.heldout, size, crop) if config.heldout else None
     if config.batch_size > len(images):
         raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(images)} images)")
     if config.batch_size % accelerator.num_processes:
@@ -360,8 +362,8 @@ def resume(
         return 0, float("inf")
     before = read_json(out / "config.json")
     changed = sorted(
-        name for name, value in asdict(config).items() if name not in FREE_ON_RESUME and before.get(name) != value
-    )
+        name for name, value in asdict(config).items() if name not in FREE_ON_RESUME and before.get(name, value) != value
+    )  # an older version lacks some
     if changed:
         raise ValueError(
             f"{out} holds a run with other settings ({', '.join(changed)}); choose another folder or the same settings"

@@ -12,11 +12,9 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.bundle import detector_file, resolve
+from sedid.bundle import current_info, frame, resolve
 from sedid.detectors import Detector, Inspection
-from sedid.models import pipeline_part
 from sedid.report import as_dict, plain, verdict_dict
-from sedid.storage import read_json
 from sedid.ui import access
 from sedid.ui.batch import MOST, Batch
 from sedid.ui.context import Context
@@ -156,11 +154,9 @@ class Api:
     def _on_disk(self, key: str) -> dict[str, Any]:
         """What `facts` says, of a detector that need not be loaded for it."""
         folder = resolve(self.context.menu.place(key)[1])
-        file = detector_file(folder)
-        info = read_json(file) if file.is_file() else {}
+        info, (size, _) = current_info(folder), frame(folder)
         stat = info.get("stat", {})
         pairs = [(one["k"], one["t_sec"]) for one in stat.get("calibrations", [])]
-        size = int(read_json(pipeline_part(folder, "unet") / "config.json")["sample_size"])
         return facts(size, stat.get("chosen"), pairs, "nn" in info)
 
 

@@ -151,7 +151,7 @@ class Teacher:
         """The images of the quiz, without the examples."""
         shown = tuple(as_seen(detector, example.path)[0].tobytes() for example in self.context.examples)
         try:
-            return quiz.load_sample(detector.size, shown)
+            return quiz.load_sample(detector.size, detector.center_crop, shown)
         except ImageError as error:
             raise refusal(error) from error
 

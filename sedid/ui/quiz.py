@@ -115,13 +115,14 @@ class Sample:
 
 
 @cache
-def load_sample(size: int, known: tuple[bytes, ...] = ()) -> Sample:
-    """The embedded sample at a detector's size, without images that the page shows with their class elsewhere.
+def load_sample(size: int, center_crop: float | None = None, known: tuple[bytes, ...] = ()) -> Sample:
+    """The embedded sample as a detector sees it, without images that the page shows with their class elsewhere.
 
     Args:
+        size, center_crop: the detector's.
         known: the pixels of those images, as bytes.
     """
-    parts = [load_images(f"sample:{kind}", size) for kind in (REAL, GENERATED)]
+    parts = [load_images(f"sample:{kind}", size, center_crop) for kind in (REAL, GENERATED)]
     images = np.concatenate(parts)
     new = np.array([image.tobytes() not in known for image in images])
     return Sample(images[new], np.repeat([False, True], [len(part) for part in parts])[new])
