@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -107,19 +108,72 @@ def test_a_missing_tensor_is_not_replaced_by_random_numbers(bundle: Path) -> Non
         load_unet(bundle)
 
 
-@pytest.mark.parametrize("change", [{"in_channels": 1}, {"out_channels": 6}, {"num_class_embeds": 10}])
-def test_load_unet_refuses_other_kinds_of_model(tmp_path: Path, tiny_unet: Callable[..., Any], change: Any) -> None:
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"in_channels": 1}, "is for images of 1 channels; only an unconditional RGB model, of 3, can be a detector"),
+        ({"out_channels": 6}, r"predicts 6 channels \(the noise and its variance\); only an unconditional RGB model"),
+        ({"num_class_embeds": 10}, "is class-conditional; only an unconditional RGB model can be a detector"),
+    ],
+)
+def test_load_unet_refuses_other_kinds_of_model(
+    tmp_path: Path, tiny_unet: Callable[..., Any], change: Any, said: str
+) -> None:
     unet = tiny_unet()
     settings = {name: value for name, value in unet.config.items() if not name.startswith("_")}
     type(unet)(**settings | change).save_pretrained(tmp_path / "unet")
-    with pytest.raises(ValueError, match="not an unconditional RGB model"):
+    with pytest.raises(ValueError, match=said):
         load_unet(tmp_path)
 
 
-@pytest.mark.parametrize("size", [None, [32, 16], 0])
-def test_load_unet_refuses_images_that_are_not_square(bundle: Path, size: Any) -> None:
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        (None, "not for square images: its sample_size must be a whole number of pixels, not None"),
+        ([32, 16], "not for square images"),
+        (0, "not for square images"),
+        (True, "not for square images"),
+        (10**9, "is for images of 1,000,000,000 pixels a side; at most 1,024 are accepted"),
+        (1026, "is for images of 1,026 pixels a side"),
+        (33, "has a sample_size of 33, but halves the picture 1 times: it must be a multiple of 2"),
+    ],
+)
+def test_load_unet_refuses_sizes_it_cannot_be_run_at(bundle: Path, size: Any, said: str) -> None:
     edit(bundle / "unet/config.json", sample_size=size)
-    with pytest.raises(ValueError, match="not for square images"):
+    with pytest.raises(ValueError, match=said):
+        load_unet(bundle)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3, 4])
+@pytest.mark.parametrize("padding", [0, 1])
+def test_the_sizes_that_are_accepted_are_those_that_run(levels: int, padding: int, tmp_path: Path) -> None:
+    from diffusers.models import UNet2DModel
+
+    blocks = {
+        "down_block_types": ("DownBlock2D",) * levels,
+        "up_block_types": ("UpBlock2D",) * levels,
+        "block_out_channels": (8,) * levels,
+    }
+    for size in (6, 7, 8, 12):
+        unet = UNet2DModel(
+            sample_size=size, **blocks, layers_per_block=1, norm_num_groups=2, downsample_padding=padding
+        )
+        unet.save_pretrained(tmp_path / "unet")
+        try:
+            runs = unet(torch.zeros(1, 3, size, size), 0).sample.shape[-1] == size
+        except RuntimeError:
+            runs = False
+        with nullcontext() if runs else pytest.raises(ValueError, match="it must be a multiple of"):
+            check_pipeline(tmp_path)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(bundle: Path, tiny_unet: Callable[..., Any], value: float) -> None:
+    broken = tiny_unet(sample_size=32)
+    with torch.no_grad():
+        broken.conv_out.bias[1] = value
+    broken.save_pretrained(bundle / "unet")
+    with pytest.raises(ValueError, match="has weights that are not finite numbers"):
         load_unet(bundle)
 
 
@@ -149,14 +203,18 @@ def test_a_checkpoints_own_schedule_wins(bundle: Path, tmp_path: Path) -> None:
         edit(file, beta_schedule=betas)
         expected = DDPMScheduler(500, 1e-4, 0.01, betas).alphas_cumprod
         assert load_schedule(bundle).alpha_bar == pytest.approx(expected.tolist(), rel=1e-4)
+    before = load_schedule(bundle)
+    edit(file, num_train_timesteps=500.0)
+    assert load_schedule(bundle) == before
     edit(file, trained_betas=[0.1, 0.2, 0.3], num_train_timesteps=3)
     assert load_schedule(bundle).alpha_bar == pytest.approx([0.9, 0.72, 0.504])
     edit(file, prediction_type="v_prediction")
     with pytest.raises(ValueError, match="predicts 'v_prediction'; SeDID needs 'epsilon'"):
         load_schedule(bundle)
-    file.write_text("{")
-    with pytest.raises(ValueError, match="cannot be loaded"):
-        load_schedule(bundle)
+    for text in ("{", "[1]"):
+        file.write_text(text)
+        with pytest.raises(ValueError, match=r"cannot be loaded: .*(not valid JSON|must hold an object)"):
+            load_schedule(bundle)
     with pytest.raises(ValueError, match="cannot be loaded"):
         load_schedule(tmp_path)
 
@@ -166,8 +224,16 @@ def test_a_checkpoints_own_schedule_wins(bundle: Path, tmp_path: Path) -> None:
     [
         ({"predict_epsilon": False}, "predicts 'sample'; SeDID needs 'epsilon'"),
         ({"beta_schedule": "invented"}, "cannot be loaded"),
-        ({"num_train_timesteps": 10**9}, "num_train_timesteps must be between 2 and 100,000"),
-        ({"num_train_timesteps": "many"}, "num_train_timesteps must be between"),
+        (
+            {"num_train_timesteps": 10**9},
+            "num_train_timesteps must be a whole number between 2 and 100,000, not 1000000000",
+        ),
+        (
+            {"num_train_timesteps": "many"},
+            "num_train_timesteps must be a whole number between 2 and 100,000, not 'many'",
+        ),
+        ({"num_train_timesteps": 999.5}, "num_train_timesteps must be a whole number"),
+        ({"num_train_timesteps": float("nan")}, "num_train_timesteps must be a whole number"),
         ({"rescale_betas_zero_snr": True}, "cannot be used: betas must be"),
         ({"trained_betas": ["x"]}, "cannot be loaded"),
     ],
