@@ -2,19 +2,20 @@
 
 import base64
 from collections.abc import Iterable, Sequence
-from html import escape
 from io import BytesIO
 from typing import Any
 
 import numpy as np
+from markupsafe import escape
 
 from sedid import paper
 from sedid.detectors import Call
-from sedid.evaluation import REALS, Evaluation, Pair
+from sedid.escaping import Html
+from sedid.evaluation import REALS, Evaluation, Pair, Shown
 from sedid.judging import known_shares
 from sedid.metrics import roc
 from sedid.svg import SHARES, Axis, Line, histogram, line_chart
-from sedid.tables import cell, leak_line
+from sedid.tables import cell, leak_line, sampler_words, splits_line
 
 STYLE = """
 .res h2 { font-size: 1.05rem; font-weight: 620; margin: 1.4rem 0 .3rem; } .res h3 { font-size: .95rem; font-weight: 620; margin: .8rem 0 .3rem; }
@@ -70,8 +71,10 @@ def _cells(values: Sequence[float | None], theirs: Sequence[int] = ()) -> list[s
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Names and values on a card."""
-    return f'<dl class="res-facts">{"".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs)}</dl>'
+    """Names and values on a card, both HTML."""
+    return (
+        f'<dl class="res-facts">{"".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in pairs)}</dl>'
+    )
 
 
 def made_by(manifest: dict[str, Any]) -> str:
@@ -79,12 +82,10 @@ def made_by(manifest: dict[str, Any]) -> str:
     if not manifest:
         return "no manifest: sampler and checkpoint unknown"
     crossed = ", by ANOTHER checkpoint (cross-checkpoint)" if manifest.get("cross_checkpoint") else ""
-    return (
-        f"{manifest.get('sampler', '?')}, {manifest.get('steps', '?')} steps, seed {manifest.get('seed', '?')}{crossed}"
-    )
+    return f"{sampler_words(manifest)}, seed {manifest.get('seed', '?')}{crossed}"
 
 
-def protocol(evaluation: Evaluation) -> str:
+def protocol(evaluation: Shown) -> str:
     """What was measured on what, and the leak audit's warning."""
     stated = evaluation.results["protocol"]
     config, k_t = stated.get("config", {}), evaluation.chosen
@@ -104,7 +105,9 @@ def protocol(evaluation: Evaluation) -> str:
     shown.append(("t-error", str(stated.get("reduction", "?"))))
     versions = ", ".join(f"{name} {number}" for name, number in stated.get("versions", {}).items())
     shown.append(("Versions", versions))
-    return facts(shown) + crossed(stated.get("generated_by", {})) + leaks(evaluation.results)
+    return (
+        facts(shown) + crossed(stated.get("generated_by", {})) + leaks(evaluation.results) + splits(evaluation.results)
+    )
 
 
 def crossed(manifest: dict[str, Any]) -> str:
@@ -114,26 +117,33 @@ def crossed(manifest: dict[str, Any]) -> str:
     maker = str(manifest.get("checkpoint_sha256", "?"))[:12]
     return (
         f'<p class="res-warning" role="alert"><b>Cross-checkpoint.</b> The generated images were made by checkpoint '
-        f"{escape(maker)}, not by the one that scores them. The method asks whether THIS model made an image, so these "
+        f"{maker}, not by the one that scores them. The method asks whether THIS model made an image, so these "
         "figures answer another question than the paper's.</p>"
     )
 
 
-def leaks(results: dict[str, Any]) -> str:
+def leaks(results: Html) -> str:
     """The leak audit as a line, a warning set off."""
     said = leak_line(results)
     if results.get("audit", {}).get("warning"):
-        return f'<p class="res-warning" role="alert"><b>The data gives the classes away.</b> {escape(said)}</p>'
-    return f'<p class="res-note">{escape(said or "These results are older than the leak audit; evaluate again for it.")}</p>'
+        return f'<p class="res-warning" role="alert"><b>The data gives the classes away.</b> {said}</p>'
+    return f'<p class="res-note">{said or "These results are older than the leak audit; evaluate again for it."}</p>'
 
 
-def tables(evaluation: Evaluation, reals: str, data_set: str) -> str:
+def splits(results: Html) -> str:
+    """What the sets share, as a line, a warning set off."""
+    warned = (results["protocol"].get("splits") or {}).get("warning")
+    style = 'class="res-warning" role="alert"' if warned else 'class="res-note"'
+    return f"<p {style}>{splits_line(results)}</p>"
+
+
+def tables(evaluation: Shown, reals: str, data_set: str) -> str:
     """Both of the paper's tables."""
     made = (table_1(evaluation, reals, data_set), table_2(evaluation, reals, data_set))
     return f'<div class="res-tables">{"".join(f"<div>{one}</div>" for one in made)}</div>'
 
 
-def table_1(evaluation: Evaluation, reals: str, data_set: str) -> str:
+def table_1(evaluation: Shown, reals: str, data_set: str) -> str:
     """STAT at every T_SEC, the paper's Table 1 beside it."""
     several = len({k for k, _ in evaluation.pairs}) > 1
     head = (
@@ -156,7 +166,7 @@ def table_1(evaluation: Evaluation, reals: str, data_set: str) -> str:
     )
 
 
-def table_2(evaluation: Evaluation, reals: str, data_set: str) -> str:
+def table_2(evaluation: Shown, reals: str, data_set: str) -> str:
     """The methods, the paper's Table 2 beside them."""
     place = paper.DATA_SETS.index(data_set)
     stat, network = evaluation.row(reals, evaluation.chosen), evaluation.row(reals, None)
@@ -175,11 +185,11 @@ def table_2(evaluation: Evaluation, reals: str, data_set: str) -> str:
         auc, accuracy = paper.TABLE_2[key][place]
         found = row or {}
         values = [auc, found.get("auc"), accuracy, found.get("best_acc"), found.get("acc")]
-        rows.append(("", [f"<th>{escape(words)}</th>", *_cells(values, (0, 2))]))
+        rows.append(("", [f"<th>{words}</th>", *_cells(values, (0, 2))]))
     return (
         f"<h2>Table 2: the methods</h2>{table(head, rows)}"
         f'<p class="res-note">{count_words(evaluation, reals)} Paper: {escape(data_set)}, its best T_SEC. AUC here is in the calibrated '
-        f"polarity. {escape(loss_words(loss))}{ACCURACIES} n/a: not measured.</p>"
+        f"polarity. {loss_words(loss)}{ACCURACIES} n/a: not measured.</p>"
     )
 
 
@@ -194,7 +204,7 @@ def loss_words(row: dict[str, Any] | None) -> str:
     )
 
 
-def count_words(evaluation: Evaluation, reals: str) -> str:
+def count_words(evaluation: Shown, reals: str) -> str:
     """How many images of what."""
     images = evaluation.results["protocol"]["images"]
     return f"Here: {images['generated']['count']:,} generated images against {images[reals]['count']:,} {REALS[reals]}."
@@ -208,7 +218,7 @@ def score_name(evaluation: Evaluation, pair: Pair | None) -> str:
     return f"STAT at k = {pair[0]}, T_SEC = {pair[1]}{own}"
 
 
-def curves(evaluation: Evaluation, reals: str, pair: Pair | None) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
+def curves(evaluation: Shown, reals: str, pair: Pair | None) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
     """ROC curves, label -> (FPR, TPR, style): the chosen score, NN, and faintly the baseline and STAT's other pairs."""
     shown: list[Pair | None] = [other for other in evaluation.pairs if other != pair]
     shown += [None] if pair is not None else []
@@ -226,7 +236,7 @@ def curves(evaluation: Evaluation, reals: str, pair: Pair | None) -> dict[str, t
     return found
 
 
-def charts(evaluation: Evaluation, reals: str, pair: Pair | None, oracle: bool) -> str:
+def charts(evaluation: Shown, reals: str, pair: Pair | None, oracle: bool) -> str:
     """ROC curves, histogram and confusion matrix of one score; a sentence where the scores were not kept."""
     raw = evaluation.scores(reals, pair)
     if raw is None:
@@ -251,7 +261,7 @@ def charts(evaluation: Evaluation, reals: str, pair: Pair | None, oracle: bool) 
     )
 
 
-def confusion(evaluation: Evaluation, reals: str, pair: Pair | None, oracle: bool) -> str:
+def confusion(evaluation: Shown, reals: str, pair: Pair | None, oracle: bool) -> str:
     """The confusion matrix, counts and shares, and how often no verdict is given."""
     counts, threshold = evaluation.confusion(reals, pair, oracle), evaluation.threshold(reals, pair, oracle)
     if counts is None or threshold is None:
@@ -278,7 +288,7 @@ def confusion(evaluation: Evaluation, reals: str, pair: Pair | None, oracle: boo
         )
     return (
         f"<div><h3>Confusion matrix</h3>{table(head, rows, 'res-confusion')}"
-        f'<p class="res-note">{escape(score_name(evaluation, pair))}, threshold {threshold:.4g}, from {source}.{silent}</p></div>'
+        f'<p class="res-note">{score_name(evaluation, pair)}, threshold {threshold:.4g}, from {source}.{silent}</p></div>'
     )
 
 
@@ -291,7 +301,7 @@ def picture(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def mistakes(evaluation: Evaluation, reals: str, clickable: bool) -> str:
+def mistakes(evaluation: Shown, reals: str, clickable: bool) -> str:
     """The images STAT was most wrong about at the detector's own pair, worst first.
 
     Args:

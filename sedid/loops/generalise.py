@@ -14,16 +14,16 @@ import numpy as np
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
-from sedid.config import Count, Precision, Seed, Settings, Text
+from sedid.config import Count, Precision, Settings, Text
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.evaluate import evaluated, stat_rows, verdict_shares
-from sedid.loops.generate import provenance
+from sedid.loops.generate import in_full, provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import measure
 from sedid.progress import Progress
-from sedid.statistics import intervals
+from sedid.statistics import ABOUT, intervals
 from sedid.storage import write_json
 
 HELDOUT, MEMBERS = "held-out reals", "member reals"
@@ -40,7 +40,6 @@ class GeneraliseConfig(Settings):
     generated: tuple[str, ...]  # test sets, each "label=data set" or a data set; sampler and steps from its manifest
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
-    seed: Seed = 0  # of the bootstrap
     out: str = ""  # folder; "" is sedid/ in the bundle
     batch_size: Count = 32
     device: str = "auto"
@@ -67,7 +66,7 @@ def relation(made: dict[str, Any], calibrated_on: dict[str, Any]) -> str:
         return CROSS
     if not made or not calibrated_on:
         return UNKNOWN
-    alike = [made.get(name) == calibrated_on.get(name) for name in ("sampler", "steps", "timestep_spacing")]
+    alike = [made.get(name) == calibrated_on.get(name) for name in ("sampler", "steps", "variance", "timestep_spacing")]
     return SAME if all(alike) else OTHER
 
 
@@ -78,11 +77,9 @@ def called(label: str, made: dict[str, Any], spec: str) -> str:
     return f"{made.get('sampler', '?')}, {made.get('steps', '?')} steps"
 
 
-def measured(real: np.ndarray, generated: np.ndarray, threshold: float | None, seed: int) -> dict[str, Any]:
+def measured(real: np.ndarray, generated: np.ndarray, threshold: float | None) -> dict[str, Any]:
     """The metrics of oriented scores (N,), and under "intervals" their 95 % intervals."""
-    found = {
-        name: list(ends) if ends else None for name, ends in intervals(real, generated, threshold, seed=seed).items()
-    }
+    found = {name: list(ends) if ends else None for name, ends in intervals(real, generated, threshold).items()}
     return asdict(measure(real, generated, threshold)) | {"intervals": found}
 
 
@@ -92,7 +89,6 @@ def table_row(
     heldout: Scores,
     probabilities: tuple[np.ndarray | None, np.ndarray | None],
     real: bool,
-    seed: int,
 ) -> dict[str, Any]:
     """The measurements of one set against held-out reals.
 
@@ -107,7 +103,7 @@ def table_row(
     sign = -1 if calibration.polarity == "smaller" else 1
     of_set, of_heldout = sign * scores[detector.chosen], sign * heldout[detector.chosen]
     row: dict[str, Any] = {
-        "stat": measured(of_heldout, of_set, None if real else sign * calibration.threshold, seed)
+        "stat": measured(of_heldout, of_set, None if real else sign * calibration.threshold)
         | {"auc_paper_polarity": measure(-heldout[detector.chosen], -scores[detector.chosen]).auc},
         "nn": None,
         "verdicts": verdict_shares(detector, scores),
@@ -118,7 +114,7 @@ def table_row(
     }
     if detector.nn is not None and probabilities[0] is not None and probabilities[1] is not None:
         threshold = None if real else detector.nn.threshold
-        row["nn"] = measured(probabilities[1], probabilities[0], threshold, seed)
+        row["nn"] = measured(probabilities[1], probabilities[0], threshold)
     return row
 
 
@@ -146,7 +142,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, 
         raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
     if not config.generated:
         raise ValueError("generated must name at least one set, as label=data set or a data set")
-    calibrated_on = detector.info["stat"].get("generated_by", {})
+    calibrated_on = in_full(detector.info["stat"].get("generated_by", {}), folder)
     sets: list[tuple[str, str, dict[str, Any]]] = [(HELDOUT, config.heldout, {})]
     for spec in config.generated:
         label, data_set = labelled(spec)
@@ -184,7 +180,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, 
             "relation": made["relation"],
             "checkpoint_sha256": made.get("checkpoint_sha256"),
             "count": len(images),
-            **table_row(detector, scores[name], scores[HELDOUT], both, name == MEMBERS, config.seed),
+            **table_row(detector, scores[name], scores[HELDOUT], both, name == MEMBERS),
             "audit": audited(read[HELDOUT][0], images, (read[HELDOUT][1], files)),
         }
         rows.append(row | {"finding": finding(row)})
@@ -200,7 +196,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, 
             "nn_pair": [detector.nn.k, detector.nn.t_sec] if detector.nn else None,
             "nn_threshold": detector.nn.threshold if detector.nn else None,
             "threshold_from": "calibration split",
-            "intervals": "95 %, bootstrap, 1,000 resamples",
+            "intervals": ABOUT,
             "positive": "generated",
             "evaluations_per_image": sum(detector.max_t_sec(k) // k + 1 for k in ks),
             "images": {name: {"count": len(read[name][0]), "sha256": prints[name]} for name in read},

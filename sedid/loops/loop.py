@@ -25,13 +25,13 @@ from sedid import paper
 from sedid.bundle import export_run, update_info
 from sedid.card import write_card
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
-from sedid.data import crop_of, describe_split, load_images, make_splits
+from sedid.data import describe_split, load_images, make_splits
 from sedid.detectors import NNInput
 from sedid.diffusion import NoiseSchedule, check_step
 from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.generate import GenerateConfig, Sampler, generate
+from sedid.loops.generate import GenerateConfig, SamplerName, generate
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.tracking import check_trackers
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
@@ -51,7 +51,7 @@ class LoopConfig(Settings):
     out: Text  # the run folder
     data: Text = "sample:real"  # reals
     name: str = ""  # what the data set is called in card and report; "" takes it from `data`
-    center_crop: NotNegative = 0  # pixels or a share, as `images.crop_side`; 0: none but CelebA's own 140 by name
+    center_crop: NotNegative = 0  # of photographs, as `images.crop_side`; 0: that of `start`, or what `data` brings by its name
     heldout: str = ""  # reals the DDPM never sees; "" takes the test part of a named data set, else some of `data`
     validation: Count = 500  # reals for the held-out loss of the DDPM
     calibration: Annotated[int, Field(ge=10)] = 2_000  # of each class, as the next two
@@ -70,7 +70,7 @@ class LoopConfig(Settings):
     eval_every: Count = 5_000
     save_every: Count = 1_000
     log_every: Count = 50
-    sampler: Sampler = "ddpm"  # ddpm, ddim or dpm-solver++
+    sampler: SamplerName = "ddpm"  # ddpm, ddim or dpm-solver++
     sampler_steps: Count = 1000
     sampler_batch: Count = 128
     ks: StepSizes = (165,)

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
 
-from sedid.loops.generate import sample
-from sedid.models import Runtime, make_scheduler
+from sedid.loops.generate import make_sampler, sample, to_uint8
+from sedid.models import Runtime, eps_model, make_scheduler
 from sedid.progress import finish
 from sedid.storage import replacing
 
@@ -43,12 +45,12 @@ def write_grid(unet: nn.Module, file: Path, count: int, runtime: Runtime) -> Non
 
     The noise has its own generators: no draw of the training changes.
     """
-    from diffusers import DDIMScheduler
     from PIL import Image
 
-    trained_on: Any = make_scheduler()
-    scheduler = DDIMScheduler.from_config(trained_on.config, timestep_spacing="trailing")
-    scheduler.set_timesteps(STEPS)
-    images = finish(sample(unet, scheduler, range(count), 0, runtime))
+    # of a copy, since what makes evaluations faster stays with the network; compiling would take longer than it saves
+    network: Any = deepcopy(unet)
+    eps = eps_model(network, replace(runtime, compile=False))
+    sampler = make_sampler("ddim", make_scheduler(), STEPS)
+    x_0 = finish(sample(eps, sampler, network.config.sample_size, range(count), 0, runtime.device))
     with replacing(file) as temporary:
-        Image.fromarray(grid_of(images)).save(temporary)
+        Image.fromarray(grid_of(to_uint8(x_0))).save(temporary)

@@ -26,13 +26,14 @@ from sedid.bundle import export_run, frame, update_info
 from sedid.card import write_card
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data import crop_of, describe_split, load_images, make_splits
+from sedid.images import check_crop
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.choose import ChooseConfig, choose
 from sedid.loops.compare import CompareConfig, compare
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.gallery import GalleryConfig, gallery
 from sedid.loops.generalise import GeneraliseConfig, generalise
-from sedid.loops.generate import SAMPLERS, GenerateConfig, Sampler, generate, provenance
+from sedid.loops.generate import SAMPLERS, GenerateConfig, SamplerName, generate, provenance
 from sedid.loops.polarity import PolarityConfig, polarity
 from sedid.loops.robustness import RobustnessConfig, robustness
 from sedid.loops.samples import grid_of
@@ -60,7 +61,7 @@ class ShipConfig(Settings):
     run: str = ""  # the run folder of train-ddpm; "" measures the weights the bundle holds
     name: str = ""  # what the data set is called
     before: str = ""  # the training behind the weights the run started from, in words
-    center_crop: NotNegative = 0  # of photographs, as `images.crop_side`; 0: what `data` brings by its name
+    center_crop: NotNegative = 0  # of photographs, as `images.crop_side`; 0: that of `run`, or what `data` brings by its name
     samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
     calibration: Count = 500  # of each class, as the next three
     classifier: Count = 1_000
@@ -94,7 +95,7 @@ class ShipConfig(Settings):
 class Sampled:
     """The images one sampler is to make."""
 
-    sampler: Sampler
+    sampler: SamplerName
     steps: int
     count: int
 
@@ -120,7 +121,7 @@ def samplers(config: ShipConfig) -> list[Sampled]:
         if number == 0 and len(numbers) == 2:
             raise ValueError("the first sampler makes the images of every split: give it no count")
         count = sum(sizes(config).values()) if number == 0 else int(numbers[1]) if len(numbers) == 2 else config.test
-        found.append(Sampled(cast(Sampler, name), int(numbers[0]), count))
+        found.append(Sampled(cast(SamplerName, name), int(numbers[0]), count))
     if not found or len({one.folder for one in found}) < len(found):
         raise ValueError("samplers must name at least one, and none twice")
     return found
@@ -134,7 +135,10 @@ def sizes(config: ShipConfig) -> dict[str, int]:
 def frame_of(config: ShipConfig) -> tuple[int, float | None]:
     """At which size and centre crop the images are read: those of the network, whether exported already or not."""
     size, crop = frame(Path(config.run or config.detector))
-    return size, (config.center_crop or crop or crop_of(config.data)) if config.run else crop
+    if config.run:  # a bundle's own is part of it
+        crop = config.center_crop or crop or crop_of(config.data)
+    check_crop(crop)
+    return size, crop
 
 
 def write_splits(config: ShipConfig, out: Path) -> None:
