@@ -27,6 +27,9 @@ GENERATED, REAL = "generated", "real"
 NNInput = Literal["pair", "error", "both"]
 INPUT_CHANNELS: dict[str, int] = {"pair": 6, "error": 3, "both": 9}
 
+MARGIN = 1e-4
+"""Share of a score by which the calibrated range reaches beyond its ends, which are t-errors and so never negative."""
+
 Pair = tuple[int, int]
 """(k, T_SEC)."""
 
@@ -74,9 +77,13 @@ class Calibration:
         return Call.GENERATED if generated else Call.REAL
 
     def in_range(self, scores: np.ndarray) -> np.ndarray:
-        """Whether reference images of either class had a score this low and one this high; bool, shaped as `scores`."""
+        """Whether reference images of either class had a score this low and one this high; bool, shaped as `scores`.
+
+        The references themselves always lie inside: their quantiles are kept to six digits (`metrics.quantiles`), and in
+        a batch of another size the same image scores a few millionths more or less.
+        """
         low, high = min(self.real[0], self.generated[0]), max(self.real[-1], self.generated[-1])
-        return (low <= scores) & (scores <= high)
+        return (low * (1 - MARGIN) <= scores) & (scores <= high * (1 + MARGIN))
 
 
 @dataclass(frozen=True)

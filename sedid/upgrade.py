@@ -1,5 +1,6 @@
 """Bring a bundle of an earlier version up to date: detector.json of format 1 said of which weights its calibration is, and
-nothing of the noise schedule, the preprocessing and the classifier it depends on as well."""
+nothing of the noise schedule, the preprocessing and the classifier it depends on as well; its results files counted
+verdicts without the range check (`loops.renew`)."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -8,12 +9,14 @@ from typing import Any
 from sedid.bundle import FORMAT, detector_file, load_classifier, own_folder, read_calibrations
 from sedid.identity import Identity
 from sedid.images import check_crop, preprocessing
+from sedid.loops.renew import renew_verdicts
 from sedid.models import load_schedule, load_unet
 from sedid.storage import read_object, write_json
 
 
 def upgrade(source: str | Path, copy: str | Path = "") -> Path:
-    """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now.
+    """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now, and count the
+    verdicts in its results files by today's rule (`renew_verdicts`).
 
     What can be checked is checked first: that the weights are those of the calibration, that the preprocessing is this
     version's, that network, calibrations and classifier are whole. Whether the noise schedule or the classifier was
@@ -38,6 +41,7 @@ def upgrade(source: str | Path, copy: str | Path = "") -> Path:
         write_json(file, _checked(folder, info))
     elif info.get("format") != FORMAT:
         raise ValueError(f"{file} has format {info.get('format')!r:.60}; this version knows 1 to {FORMAT}")
+    renew_verdicts(folder)
     return folder
 
 
