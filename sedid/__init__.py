@@ -3,7 +3,8 @@
 import sedid
 detector = sedid.load_detector()                      # the shipped CIFAR-10 detector
 found = detector.inspect("photo.png", t_sec=495, k=165)
-print(found.judgement.stat, found.judgement.nn)
+if found.judgement.stat:                              # None where nothing is calibrated
+    print(found.judgement.stat.call)                  # generated, real, cannot tell or outside the calibrated range
 """
 
 from typing import TYPE_CHECKING, Any

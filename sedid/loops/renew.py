@@ -40,6 +40,8 @@ def renew_verdicts(folder: Path) -> list[Path]:
     if not old:
         return []
     detector = load_detector(folder, device="cpu")
+    if detector.chosen is None:
+        return []
     scored = _scored(detector, Path(folder), found.get("results"))
     if "results" in old:
         _renew_results(old["results"], scored)
@@ -58,7 +60,7 @@ def renew_verdicts(folder: Path) -> list[Path]:
 
 
 _OLD = {
-    "results": lambda found: _lacking(found["verdicts"].values()),
+    "results": lambda found: _lacking(found.get("verdicts", {}).values()),
     "generalise": lambda found: _lacking([found["heldout_verdicts"], *(row["verdicts"] for row in found["rows"])]),
     "robustness": lambda found: _lacking(
         row[method]["verdicts"].get("real") for row in found["rows"] for method in ("stat", "nn") if row[method]
@@ -73,9 +75,9 @@ def _lacking(found: Any) -> bool:
 
 def _scored(detector: Detector, folder: Path, results: dict[str, Any] | None) -> dict[str, Sequence[Verdict]]:
     """What STAT says at the detector's own pair of every set that was evaluated, by the set's fingerprint."""
-    if results is None or detector.chosen is None:
-        return {}
     pair = detector.chosen
+    if results is None or pair is None:
+        return {}
     known = evaluated(detector, folder, results["protocol"]["config"]["precision"], {pair[0]})
     return {
         sha256: detector.verdicts(detector.stat[pair], scores[pair], scores) for sha256, (scores, _) in known.items()
