@@ -5,7 +5,9 @@ torch takes seconds to import, so each command imports what it needs.
 """
 
 import json
+import logging
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,25 @@ KOption = Annotated[int | None, typer.Option("--k", help="Step size; default: th
 TSecOption = Annotated[int | None, typer.Option("--t-sec", help="A multiple of k; default: the calibrated one.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32 or bf16 (the network alone).")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Write over what this program did not write.")]
+
+
+class OnStderr(logging.Handler):
+    """What the engine says besides its results, such as how pictures were converted; of several processes once."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print one line, in place of a progress line that stands there."""
+        if processes.is_main():
+            typer.echo("\r\x1b[K" * sys.stderr.isatty() + self.format(record), err=True)
+
+
+@app.callback()
+def console() -> None:
+    """Before any command: stderr is for our own sentences."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged metadata, with the paths of this machine
+    ours = logging.getLogger("sedid")
+    ours.setLevel(logging.INFO)
+    ours.handlers = [OnStderr()]
 
 
 @contextmanager
@@ -41,17 +62,20 @@ def plain_errors(on_stop: str = "nothing was written") -> Iterator[None]:
         yield
     except (ValueError, OSError) as error:
         where = "" if processes.is_main() else f" in process {processes.index()}"
-        typer.echo(f"error{where}: {error}", err=True)
+        said: object = error
+        if isinstance(error, OSError) and error.strerror and error.filename is not None:  # not "[Errno 2] ..."
+            said = f"{error.filename}: {error.strerror}"
+        typer.echo(f"error{where}: {said}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
         typer.echo(f"\nstopped; {on_stop}", err=True)
         raise typer.Exit(130) from error
 
 
-def say(text: str) -> None:
+def say(text: str, err: bool = False) -> None:
     """Print a line; of several processes only the main one does."""
     if processes.is_main():
-        typer.echo(text)
+        typer.echo(text, err=err)
 
 
 def quiet() -> None:
@@ -80,11 +104,20 @@ def inspect(
     case: Annotated[Path | None, typer.Option("--report", help="Also write a case report: .html, printable.")] = None,
     stability: Annotated[bool, typer.Option("--stability", help="Check the verdict over mild re-encodings.")] = False,
     tiles: Annotated[bool, typer.Option("--tiles", help="Score a large picture in tiles at its full size.")] = False,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Judge one image: verdicts, scores and where they fall among the references."""
     with plain_errors():
+        from sedid.outputs import FIGURE, PAGE, check_file
+        from sedid.spec import local_path
+
+        local_path(image)
+        for file, kind in ((figure, FIGURE), (case, PAGE)):
+            if file is not None:
+                check_file(file, kind, [image], force)
+
         from sedid.report import as_dict, as_lines
 
         opened = open_detector(detector, device, precision)
@@ -115,20 +148,27 @@ def score(
     k: KOption = None,
     t_sec: TSecOption = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 32,
+    force: ForceOption = False,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "fp32",
 ) -> None:
     """Judge many images into a CSV file; exit code 1 if some could not be read."""
-    with plain_errors(f"the rows so far are in {out}.part"):
+    with plain_errors():
+        from sedid.outputs import TABLE, check_file
+        from sedid.storage import is_stream
+
+        check_file(out, TABLE, paths, force)
+        streamed = is_stream(out)
+    with plain_errors("the rows so far are written" if streamed else f"the rows so far are in {out}.part"):
         from sedid.console import ProgressLine
         from sedid.progress import finish
         from sedid.scorefile import score_files
 
         opened = open_detector(detector, device, precision)
         with ProgressLine() as progress:
-            summary = finish(score_files(opened, paths, out, k, t_sec, batch_size), progress.show)
-    unread = f", {summary.failed} could not be read: see the column error" if summary.failed else ""
-    say(f"{summary.judged} images judged{unread}; {summary.file}")
+            summary = finish(score_files(opened, paths, out, k, t_sec, batch_size, force), progress.show)
+    for line in summary.in_words():
+        say(line, err=streamed)
     raise typer.Exit(1 if summary.failed else 0)
 
 
@@ -138,9 +178,14 @@ def bench(
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench.json"),
     device: DeviceOption = "auto",
     quick: Annotated[bool, typer.Option(help="Check only that everything runs: tiny networks, one repeat.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """Measure speed, as ratios beside the bar each is held to."""
     with plain_errors():
+        from sedid.outputs import SPEED, check_file
+
+        check_file(out, SPEED, force=force)
+
         from sedid import bench as measuring
         from sedid.bundle import SHIPPED, resolve
         from sedid.console import ProgressLine
@@ -157,9 +202,14 @@ def bench(
 def export(
     run: Annotated[Path, typer.Argument(help="The run folder of train-ddpm.")],
     bundle: Annotated[Path, typer.Argument(help="The bundle folder to write.")],
+    force: ForceOption = False,
 ) -> None:
     """Turn a training run's best weights into a bundle, ready to generate and calibrate."""
     with plain_errors():
+        from sedid.outputs import BUNDLE, check_folder
+
+        check_folder(bundle, BUNDLE, force)
+
         from sedid.bundle import export_run
 
         training = export_run(run, bundle)["training"]
@@ -186,9 +236,16 @@ def card(
     readme: Annotated[
         Path | None, typer.Option(help="Also write its tables between their markers in this Markdown file.")
     ] = None,
+    force: ForceOption = False,
 ) -> None:
     """Write a bundle's model card from its results and print what was measured."""
     with plain_errors():
+        from sedid.outputs import CARD, check_file
+
+        check_file(bundle / "README.md", CARD, force=force)
+        if readme is not None and not readme.is_file():
+            raise FileNotFoundError(f"there is no Markdown file {readme} to write the tables in")
+
         from sedid.card import fill, measured, write_card
 
         write_card(bundle)
@@ -221,9 +278,14 @@ def publish(
 def report(
     results: Annotated[Path, typer.Argument(help="results.json of an evaluation, or the bundle it lies in.")],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+    force: ForceOption = False,
 ) -> None:
     """Write an evaluation as one HTML page: tables beside the paper's, curves, mistakes. It loads nothing."""
     with plain_errors():
+        from sedid.outputs import PAGE, check_file
+
+        check_file(out, PAGE, [results], force)
+
         from sedid.htmlreport import write_report
 
         write_report(results, out)
@@ -280,16 +342,19 @@ def reproduce(
     heldout: Annotated[str, typer.Option(help="Reals the DDPM never sees; default: the data set's test part.")] = "",
     setting: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what it would cost.")] = False,
+    force: ForceOption = False,
 ) -> None:
     """The paper's recipe, from training to report. Says what each stage costs, then runs; run again to resume."""
     with plain_errors("the same command goes on from there"):
         from sedid import reproduce as recipes
+        from sedid.outputs import check_loop
 
         quiet()
         settings = recipes.settings_of(recipe, scale, out, data, heldout, setting or [])
         plan = recipes.make_plan(recipe, settings)
         say(recipes.in_words(plan))
         if not dry_run:
+            check_loop("loop", plan.config, force)
             recipes.keep(plan)
             run_loop("loop", "", None, settings)
 
@@ -302,29 +367,37 @@ def add_loop(name: str, about: str) -> None:
         preset: Annotated[str, typer.Option(help="demo, small or paper.")] = "",
         config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
         setting: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="One setting.")] = None,
+        force: ForceOption = False,
         run: Annotated[Path | None, typer.Option(hidden=True, help="Be the job of this run folder.")] = None,
     ) -> None:
         with plain_errors("the same command continues what can be continued"):
             if run is None:
-                run_loop(name, preset, config, setting or [])
+                run_loop(name, preset, config, setting or [], force)
                 return
             from sedid.joblog import attached
 
             with attached(run, records=name != "train-ddpm") as write:  # which keeps that file itself
-                run_loop(name, preset, config, setting or [], write)
+                run_loop(name, preset, config, setting or [], force, write)
 
 
 def run_loop(
-    name: str, preset: str, file: Path | None, settings: list[str], write: Callable[[Any], None] | None = None
+    name: str,
+    preset: str,
+    file: Path | None,
+    settings: list[str],
+    force: bool = False,
+    write: Callable[[Any], None] | None = None,
 ) -> None:
     """Resolve the settings, print them and run the loop to its end with a progress line."""
     from dataclasses import asdict
 
     from sedid.console import ProgressLine
+    from sedid.outputs import check_loop
     from sedid.presets import resolve_loop
     from sedid.progress import finish
 
     loop, config = resolve_loop(name, preset, file, settings)
+    check_loop(name, config, force)
     for key, value in asdict(config).items():
         say(f"{key} = {json.dumps(value)}")
     sys.stdout.flush()
@@ -350,8 +423,10 @@ def main(prog_name: str = "sedid") -> None:
     """Run the command line; one process of several ends as `processes.end` says."""
     from sedid import processes
 
+    # no option of ours has one dash: what begins with one is a file, where there is such a file
+    given = [f"./{text}" if text[:1] == "-" != text[1:2] and Path(text).exists() else text for text in sys.argv[1:]]
     try:
-        app(prog_name=prog_name)
+        app(given, prog_name=prog_name)
     except SystemExit as stop:
         processes.end(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
         raise

@@ -3,20 +3,22 @@
 A data set is named by a string, its *spec*:
 
     cifar10, cifar10:test                       downloaded by torchvision into the cache folder
-    celeba, celeba:valid, celeba:test           the same; centre-cropped to 140 before the resize
+    celeba, celeba:valid, celeba:test           the same; the aligned photographs, whole (`crop_of`)
     tiny-imagenet, tiny-imagenet:val            the public zip
     sample:real, sample:generated               the small sample that ships with the project
     PATH                                        a folder of images, a .zip of images, a .npz, or one image
-    any of them followed by [start:stop]        a slice; either end may be left out
+    any of them followed by [start:stop]        a slice (`sedid.spec`); either end may be left out
 
 Folders and zips with a subfolder for each class are read class by class in turn, so that a slice of any length
 holds every class. The cache folder is $SEDID_DATA, or ~/.cache/sedid.
 """
 
 import hashlib
+import logging
 import os
 import re
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -30,10 +32,25 @@ from filelock import FileLock
 from torch import Tensor
 
 from sedid import processes
-from sedid.images import SIZE, ImageError
+from sedid.images import ImageError
 from sedid.paths import ASSETS, only_in_a_checkout
-from sedid.sources import FileFacts, Item, Source, is_image, open_folder, open_npz, open_zip, read_files, read_rows
+from sedid.sources import (
+    FileFacts,
+    Item,
+    Row,
+    Source,
+    called_image,
+    open_folder,
+    open_npz,
+    open_zip,
+    passed_over,
+    read_files,
+    read_rows,
+)
+from sedid.spec import Spec, local_path
 from sedid.storage import replacing
+
+log = logging.getLogger(__name__)
 
 SAMPLE = ASSETS / "sample.npz"
 CELEBA_CROP = 140
@@ -52,6 +69,8 @@ NAMES = (
     "sample:generated",
 )
 
+REASONS = 1_000  # broken images named in one message
+
 T = TypeVar("T")
 
 
@@ -66,13 +85,13 @@ class Split:
     fingerprint: str  # of the images, in order
 
 
-def load_images(spec: str | Path, size: int = SIZE, center_crop: float | None = None) -> np.ndarray:
+def load_images(spec: str | Path, size: int, center_crop: float | None) -> np.ndarray:
     """Read a whole data set, every image through `images.prepare`.
 
     Args:
         spec: see the top of this module.
-        size: pixels of a side.
-        center_crop: passed to `prepare`; CelebA by name brings its own.
+        size, center_crop: as `prepare`; those of the detector that sees the images (`bundle.frame`), so neither has a
+            default.
 
     Returns:
         uint8 (N, size, size, 3), RGB.
@@ -85,45 +104,118 @@ def load_images(spec: str | Path, size: int = SIZE, center_crop: float | None = 
 
 
 def load_with_files(
-    spec: str | Path, size: int = SIZE, center_crop: float | None = None
+    spec: str | Path, size: int, center_crop: float | None
 ) -> tuple[np.ndarray, list[FileFacts] | None]:
     """`load_images`, and one FileFacts an image where the images are files of their own (None for arrays)."""
-    source, start, stop = _opened(str(spec), size, center_crop)
-    images, files = np.empty((stop - start, size, size, 3), np.uint8), []
-    for place, (_, _, image, facts) in enumerate(source.read(start, stop)):
+    opened = open_data(spec, size, center_crop)
+    try:
+        images, files = np.empty((opened.count, size, size, 3), np.uint8), []
+    except MemoryError as error:
+        gigabytes = opened.count * size * size * 3 / 1e9
+        raise ImageError(
+            f"The {opened.count:,} images of {spec} come to {gigabytes:,.0f} GB at {size}x{size} pixels, which do not fit "
+            "into memory; take a slice."
+        ) from error
+    broken: list[ImageError] = []
+    for place, (_, _, image, facts) in enumerate(opened.rows()):
         if isinstance(image, ImageError):
-            raise image
-        images[place] = image
-        files.append(facts)
+            broken.append(image)
+        else:
+            images[place] = image
+            files.append(facts)
+    if len(broken) == 1:
+        raise broken[0]
+    if broken:
+        reasons = list(dict.fromkeys(map(str, broken)))
+        more = f" ... and {len(reasons) - REASONS:,} more." if len(reasons) > REASONS else ""
+        raise ImageError(
+            f"{len(broken):,} of the {opened.count:,} images of {spec} cannot be used. {' '.join(reasons[:REASONS])}{more}"
+        )
     known = [facts for facts in files if facts is not None]
+    if said := "; ".join(remarks(opened, known)):
+        log.info("%s, %s images: %s", spec, f"{opened.count:,}", said)
     return images, known if len(known) == len(files) else None
 
 
-def iter_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: float | None = None) -> Iterator[Item]:
+@dataclass(frozen=True)
+class DataSet:
+    """An opened data set, none of its images read yet."""
+
+    spec: str  # as it was written
+    source: Source
+    start: int
+    stop: int
+
+    @property
+    def count(self) -> int:
+        """How many images it has."""
+        return self.stop - self.start
+
+    def rows(self) -> Iterator[Row]:
+        """Read them one by one."""
+        return self.source.read(self.start, self.stop)
+
+
+def open_data(spec: str | Path, size: int, center_crop: float | None) -> DataSet:
+    """Open a data set and check its slice against its length; nothing is read but what that takes.
+
+    Args:
+        spec, size, center_crop: as `load_images`.
+
+    Raises:
+        ImageError: as `load_images`, but for its single images.
+    """
+    asked = Spec.parse(spec)
+    source = _open_source(asked.source, size, center_crop)
+    stop = source.count if asked.stop is None else asked.stop
+    if not asked.start < stop <= source.count:
+        raise ImageError(f"The slice [{asked.start}:{stop}] does not fit: {asked.source} has {source.count} images.")
+    return DataSet(str(spec), source, asked.start, stop)
+
+
+def open_sets(specs: Iterable[str | Path], size: int, center_crop: float | None) -> list[DataSet]:
+    """Open many data sets; of one that cannot be opened, its error is the only item."""
+
+    def refused(spec: str, error: ImageError) -> DataSet:
+        return DataSet(spec, Source(1, lambda *_: iter([(spec, 0, error, None)])), 0, 1)
+
+    found = []
+    for spec in map(str, specs):
+        try:
+            found.append(open_data(spec, size, center_crop))
+        except ImageError as error:
+            found.append(refused(spec, error))
+    return found
+
+
+def iter_items(sets: Iterable[DataSet]) -> Iterator[Item]:
     """Read many data sets one image at a time; what cannot be read is yielded as its error, and the run goes on.
 
     Yields:
         (where the image is from, its place in that data set, uint8 (size, size, 3) or an ImageError).
     """
-    for spec in specs:
+    for opened in sets:
         try:
-            source, start, stop = _opened(str(spec), size, center_crop)
-            for name, index, image, _ in source.read(start, stop):
+            for name, index, image, _ in opened.rows():
                 yield name, index, image
-        except ImageError as error:
-            yield str(spec), 0, error
+        except ImageError as error:  # a file that breaks off: fewer items than were counted
+            yield opened.spec, 0, error
 
 
-def count_items(specs: Iterable[str | Path], size: int = SIZE, center_crop: float | None = None) -> int:
-    """How many items `iter_items` will yield (a set that breaks off in its middle yields fewer)."""
-    total = 0
-    for spec in specs:
-        try:
-            _, start, stop = _opened(str(spec), size, center_crop)
-            total += stop - start
-        except ImageError:
-            total += 1
-    return total
+def remarks(opened: DataSet, files: Iterable[FileFacts] = ()) -> list[str]:
+    """What was done to the images of a set, how often, and what beside them was passed over, in words.
+
+    Args:
+        files: facts of those that were read.
+    """
+    alike: dict[str, Counter[str]] = {}
+    for note in (note for facts in files for note in facts.notes):
+        alike.setdefault(re.sub(r"\d+", "#", note), Counter())[note] += 1
+    done = [
+        f"{found.total():,} {found.most_common(1)[0][0]}" + (" and the like" if len(found) > 1 else "")
+        for found in sorted(alike.values(), key=Counter.total, reverse=True)
+    ]
+    return [*opened.source.notes, *done, *filter(None, [passed_over(opened.source.passed_over)])]
 
 
 def as_model_input(images: np.ndarray) -> Tensor:
@@ -168,34 +260,16 @@ def describe_split(name: str, data: str, images: np.ndarray, seed: int) -> Split
 
 
 def crop_of(spec: str) -> int | None:
-    """The centre crop that a data set brings by its name (CelebA's), pixels; None for any other."""
-    return CELEBA_CROP if re.fullmatch(r"celeba(:\w+)?(\[\d*:\d*\])?", spec) else None
+    """The centre crop that belongs to a data set by its name (CelebA's), pixels; None for any other.
+
+    Who trains on it takes this one where no other is asked for; a detector sees everything at its own.
+    """
+    return CELEBA_CROP if Spec.parse(spec).source.partition(":")[0] == "celeba" else None
 
 
 def cache_folder() -> Path:
     """Where named data sets are kept: $SEDID_DATA, or ~/.cache/sedid."""
     return Path(os.environ.get("SEDID_DATA") or Path.home() / ".cache" / "sedid")
-
-
-def _opened(spec: str, size: int, crop: float | None) -> tuple[Source, int, int]:
-    """Open a data set and check its slice against its length."""
-    try:
-        exists = Path(spec).exists()
-    except (OSError, ValueError) as error:  # too long, or with a zero byte
-        raise ImageError(f"{spec[:80]!r} is not a data set: it is neither a name nor a path.") from error
-    bounds = None if exists else re.fullmatch(r"(.+)\[(\d*):(\d*)\]", spec)
-    if bounds is None and spec.endswith("]") and not exists:
-        raise ImageError(
-            f"The slice of {spec} is not understood; write [start:stop] with counts, [0:1000] for instance."
-        )
-    source = _open_source(bounds[1] if bounds else spec, size, crop)
-    start = int(bounds[2] or 0) if bounds else 0
-    stop = int(bounds[3] or source.count) if bounds else source.count
-    if not start < stop <= source.count:
-        raise ImageError(
-            f"The slice [{start}:{stop}] does not fit: {bounds[1] if bounds else spec} has {source.count} images."
-        )
-    return source, start, stop
 
 
 def _open_source(spec: str, size: int, crop: float | None) -> Source:
@@ -207,18 +281,19 @@ def _open_source(spec: str, size: int, crop: float | None) -> Source:
             return open_npz(SAMPLE, part, size, crop)
         if name == "cifar10":
             return _cifar10(spec, size, crop)
-        return _celeba(part or "train", size) if name == "celeba" else _tiny_imagenet(part or "train", size, crop)
-    path = Path(spec).expanduser()
-    if spec.strip() and path.is_dir():  # an empty spec would be the current folder
-        return open_folder(path, is_image, size, crop)
-    if not spec.strip() or not path.exists():
+        read = _celeba if name == "celeba" else _tiny_imagenet
+        return read(part or "train", size, crop)
+    path = local_path(spec)
+    if path.is_dir():
+        return open_folder(path, size, crop)
+    if not path.exists():
         raise ImageError(
             f"There is no data set {spec}; accepted are a folder, a .zip, a .npz, an image, or one of {', '.join(NAMES)}."
         )
     if path.suffix.lower() == ".zip":
-        return open_zip(path, is_image, size, crop)
+        return open_zip(path, size, crop)
     if path.suffix.lower() == ".npz":
-        return open_npz(path, "images", size, crop)
+        return open_npz(path, None, size, crop)
     return Source(1, partial(read_files, [path.name], lambda _: path, str(path.parent), size, crop))
 
 
@@ -232,7 +307,7 @@ def _cifar10(spec: str, size: int, crop: float | None) -> Source:
     return Source(len(images), lambda start, stop: read_rows(images[start:stop], spec, start, size, crop))
 
 
-def _celeba(part: str, size: int) -> Source:
+def _celeba(part: str, size: int, crop: float | None) -> Source:
     """The aligned photographs, from torchvision's download or from a zip or folder put there by hand."""
     first, last = CELEBA_SPLITS[part]
     folder = cache_folder() / "celeba" / "img_align_celeba"
@@ -244,21 +319,19 @@ def _celeba(part: str, size: int) -> Source:
         CelebA(str(cache_folder()), download=True)
 
     def keep(path: PurePath) -> bool:
-        return is_image(path) and path.stem.isdigit() and first <= int(path.stem) <= last
+        return path.stem.isdigit() and first <= int(path.stem) <= last
 
     if not packed.is_file() and not folder.is_dir():
         _fetched("celeba", packed, fetch)
     # The zip first: an interrupted download leaves the folder incomplete.
-    return (
-        open_zip(packed, keep, size, CELEBA_CROP) if packed.is_file() else open_folder(folder, keep, size, CELEBA_CROP)
-    )
+    return open_zip(packed, size, crop, keep) if packed.is_file() else open_folder(folder, size, crop, keep)
 
 
 def _tiny_imagenet(part: str, size: int, crop: float | None) -> Source:
     path = cache_folder() / "tiny-imagenet-200.zip"
     if not path.is_file():
         _fetched("tiny-imagenet", path, lambda: _download(TINY_URL, path, TINY_BYTES, TINY_MD5))
-    return open_zip(path, lambda name: is_image(name) and name.parts[1:2] == (part,), size, crop)
+    return open_zip(path, size, crop, lambda name: called_image(name) and name.parts[1:2] == (part,))
 
 
 def _download(url: str, path: Path, length: int, md5: str) -> None:

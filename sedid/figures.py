@@ -32,7 +32,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
     if path.suffix.lower() not in FORMATS:
         raise ValueError(f"a figure is written as {', '.join(FORMATS)}; {path.name!r} names none of them")
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+        figure.savefig(temporary, dpi=150, metadata={"Creator": "SeDID Explorer"})
 
 
 def new_figure(width: float, height: float) -> "Figure":

@@ -5,21 +5,25 @@ Several processes (`sedid.processes`) read all images and judge every so many-th
 
 import csv
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any, TextIO
 
 import numpy as np
 
 from sedid import processes
-from sedid.data import count_items, iter_items
+from sedid.data import iter_items, open_sets
 from sedid.detectors import Detector, Judgement
 from sedid.images import ImageError
 from sedid.judging import judge_in_batches
+from sedid.outputs import TABLE, UNFINISHED, check_file
 from sedid.progress import Meter, Progress
-from sedid.sources import Item
-from sedid.storage import space_for
+from sedid.sources import Item, passed_over
+from sedid.storage import behind_links, is_stream, space_for, stream
 
 COLUMNS = (
     *("path", "index", "stat_score", "stat_verdict", "nn_probability", "nn_verdict"),
@@ -29,13 +33,35 @@ COLUMNS = (
 are STAT's; NN is read at its own T_SEC, and what lies beyond it was not asked of STAT."""
 
 
+REASONS = 3  # told of images that could not be read; the table has all
+
+
 @dataclass(frozen=True)
 class ScoreSummary:
-    """What a run came to: images judged, items that could not be read, where the table is."""
+    """What a run came to.
+
+    Attributes:
+        judged, failed: images judged, and items that could not be read.
+        file: where the table is.
+        reasons: why the first items could not be read, each once.
+        passed_over: files in the folders and zips that are no pictures.
+    """
 
     judged: int
     failed: int
     file: Path
+    reasons: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
+
+    def in_words(self) -> list[str]:
+        """What the run came to, a line each."""
+        judged = "1 image judged" if self.judged == 1 else f"{self.judged:,} images judged"
+        if self.failed and not self.judged:
+            judged = "no image could be read, so none was judged"
+        elif self.failed:
+            judged += f", {self.failed:,} could not be read: see the column error"
+        others = [f"{line}." for line in [passed_over(self.passed_over)] if line]
+        return [f"{judged}; {self.file}", *(self.reasons if not self.judged else ()), *others]
 
 
 def judged_cells(detector: Detector, batch: Sequence[Item], k: int, t_sec: int) -> list[list[object]]:
@@ -68,27 +94,34 @@ def score_files(
     k: int | None = None,
     t_sec: int | None = None,
     batch_size: int = 32,
+    force: bool = False,
 ) -> Generator[Progress, None, ScoreSummary]:
     """Judge every image of the data sets (`sedid.data`) and write one row each, in their order.
 
-    Rows go to `out` + ".part" as they come; the file takes its name when the run is complete. An image that
-    cannot be read becomes a row with its error. Verdicts are empty where (k, T_SEC) is not calibrated.
+    Rows go to `out` + ".part" as they come; the file takes its name when the run is complete. Into a pipe or a device they
+    go at once. An image that cannot be read becomes a row with its error. Verdicts are empty where (k, T_SEC) is not
+    calibrated.
+
+    Args:
+        force: write over a file that is no table of this program.
 
     Raises:
-        ValueError: T_SEC is not a multiple of k within the schedule, or a batch size below 1.
-        OSError: the table cannot be written.
+        ValueError: T_SEC is not a multiple of k within the schedule, a batch size below 1, or `out` as
+            `outputs.check_file`.
+        OSError: the table cannot be written, or must not be.
     """
     k, t_sec = detector.pair(k, t_sec)
     if batch_size < 1:
         raise ValueError(f"the batch size must be at least 1, not {batch_size}")
-    meter = Meter("scoring", count_items(specs, detector.size, detector.center_crop), "images")
+    out = behind_links(out)
     part = out.with_name(out.name + ".part")
-    processes.on_main(_begin, part)
-    written = part if processes.is_main() else Path(os.devnull)
+    processes.on_main(_check, part, out, specs, force)
+    sets = open_sets(specs, detector.size, detector.center_crop)
+    meter = Meter("scoring", sum(opened.count for opened in sets), "images")
     failed = done = 0
-    items = iter_items(specs, detector.size, detector.center_crop)
-    # a file name that is not UTF-8 is written with escapes rather than ending the run
-    with space_for(out), written.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+    reasons: dict[str, None] = {}
+    items = iter_items(sets)
+    with space_for(out), _rows(part, out) as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         while read := list(islice(items, batch_size * processes.count())):
@@ -96,20 +129,46 @@ def score_files(
             mine = [judged_cells(detector, batch, k, t_sec) for batch in processes.share(batches)]
             cells = chain.from_iterable(processes.gathered(mine))
             for path, index, image in read:
-                failed += isinstance(image, ImageError)
+                if isinstance(image, ImageError):
+                    failed += 1
+                    if len(reasons) < REASONS:
+                        reasons[str(image)] = None
                 found = image if isinstance(image, ImageError) else next(cells)
                 writer.writerow(table_row(path, index, found, k, t_sec))
             file.flush()
             done += len(read)
             yield meter.at(done, errors=failed)
-    processes.on_main(part.replace, out)
-    return ScoreSummary(done - failed, failed, out)
+    processes.on_main(_finish, part, out)
+    others = tuple(chain.from_iterable(opened.source.passed_over for opened in sets))
+    return ScoreSummary(done - failed, failed, out, tuple(reasons), others)
 
 
-def _begin(part: Path) -> None:
-    """Create the file, or say why it cannot be."""
-    part.parent.mkdir(parents=True, exist_ok=True)
-    part.open("w").close()
+def _check(part: Path, out: Path, specs: Sequence[str], force: bool) -> None:
+    check_file(out, TABLE, specs, force)
+    if not is_stream(out):
+        check_file(part, UNFINISHED, specs, force)
+
+
+@contextmanager
+def _rows(part: Path, out: Path) -> Iterator[TextIO]:
+    """Where the rows go: `part`, which becomes `out` at the end, or a stream at once; nowhere but in the main process."""
+    # a file name that is not UTF-8 is written with escapes rather than ending the run
+    how: dict[str, Any] = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
+    if not processes.is_main():
+        with Path(os.devnull).open("w", **how) as file:
+            yield file
+    elif is_stream(out):
+        with stream(out) as raw, TextIOWrapper(raw, **how) as file:
+            yield file
+    else:
+        part.parent.mkdir(parents=True, exist_ok=True)
+        with part.open("w", **how) as file:
+            yield file
+
+
+def _finish(part: Path, out: Path) -> None:
+    if not is_stream(out):
+        part.replace(out)
 
 
 def _cells(judgement: Judgement) -> list[object]:

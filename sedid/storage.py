@@ -1,16 +1,20 @@
-"""Files that are either whole or absent: every write goes to a neighbour and is renamed over the target."""
+"""Files that are either whole or absent: every write goes to a neighbour and is renamed over the target.
+
+Pipes and devices are written to: nothing takes their place.
+"""
 
 import errno
 import json
 import os
 import re
 import shutil
+import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, BinaryIO
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LITTER = re.compile(r"\..+\.\d+\.\d+(\.\w+)?|\.parts-.+")  # what the writers below leave if they are killed
@@ -34,17 +38,70 @@ def space_for(path: Path) -> Iterator[None]:
         raise OSError(f"No space left on the disk to write {path}; what was there before is kept") from error
 
 
+def _own_output(status: os.stat_result) -> int | None:
+    """The descriptor by which this process's own output goes to a file; None if it does not."""
+    for descriptor in (1, 2):
+        try:
+            if os.path.samestat(status, os.fstat(descriptor)):
+                return descriptor
+        except OSError:  # closed
+            continue
+    return None
+
+
+def is_stream(path: Path) -> bool:
+    """Whether a path is to be written to and never replaced: a pipe, a terminal, another device of characters, or what
+    this process's own output goes to (/dev/stdout, whatever that is).
+
+    Raises:
+        OSError: a socket or a disk stands there, which is not written at all.
+    """
+    try:
+        status = Path(path).stat()
+    except (OSError, ValueError):  # nothing there
+        return False
+    if stat.S_ISSOCK(status.st_mode) or stat.S_ISBLK(status.st_mode):
+        raise OSError(f"{path} is a {'socket' if stat.S_ISSOCK(status.st_mode) else 'disk'}, which is not written to")
+    if stat.S_ISREG(status.st_mode):
+        return _own_output(status) is not None
+    return not stat.S_ISDIR(status.st_mode)
+
+
+@contextmanager
+def stream(path: Path) -> Iterator[BinaryIO]:
+    """Open what `is_stream` says is one for writing; of a pipe this waits for its reader."""
+    descriptor = _own_output(Path(path).stat())
+    opened = os.open(path, os.O_WRONLY) if descriptor is None else os.dup(descriptor)  # neither created nor emptied
+    with os.fdopen(opened, "wb") as file:
+        yield file
+
+
+def behind_links(path: Path) -> Path:
+    """The file that a path stands for: a link stays one, and what it leads to is written."""
+    return Path(os.path.realpath(path)) if Path(path).is_symlink() and not is_stream(path) else Path(path)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success rename it over `path`, on any error remove it.
 
     A process killed half-way leaves the previous file untouched. The temporary path keeps the suffix of
-    `path`, because writers such as numpy choose the format by it.
+    `path`, because writers such as numpy choose the format by it. Where `path` is a pipe or a device (`is_stream`), the
+    temporary file lies elsewhere and its content is written there.
 
     Raises:
-        OSError: the folder cannot be written, or the disk is full.
+        OSError: a folder stands there, its folder cannot be written, or the disk is full.
     """
     path = Path(path)
+    if is_stream(path):
+        with TemporaryDirectory() as elsewhere:
+            yield Path(elsewhere) / path.name
+            with (Path(elsewhere) / path.name).open("rb") as written, stream(path) as target:
+                shutil.copyfileobj(written, target)
+        return
+    path = behind_links(path)
+    if path.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, not a file to be written")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{os.getpid()}.{threading.get_ident()}{path.suffix}")
     try:
@@ -121,6 +178,26 @@ def read_kept(file: Path, key: str) -> dict[str, Any] | None:
         if str(stored["key"]) != key:
             return None
         return {name: stored[name] for name in stored.files if name != "key"}
+
+
+def read_arrays(file: Path) -> dict[str, Any]:
+    """The arrays of a .npz by name; {} where there is no such file.
+
+    Raises:
+        ValueError: it is damaged, or holds something else than arrays.
+    """
+    import zipfile
+    import zlib
+
+    import numpy as np
+
+    if not file.is_file():
+        return {}
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (AttributeError, EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{file} is damaged: {error}") from error
 
 
 def write_json(path: Path, value: Any) -> None:

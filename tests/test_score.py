@@ -120,11 +120,12 @@ def test_nothing_but_bad_files_is_a_table_too(tmp_path: Path, folder: Path) -> N
 def test_a_stopped_run_keeps_its_rows_and_the_table_of_before(tmp_path: Path) -> None:
     data, out = tmp_path / "set.npz", tmp_path / "out.csv"
     np.savez(data, images=pictures(4))
-    out.write_text("the table of before", encoding="utf-8")
+    before = ",".join(COLUMNS) + "\nthe table of before"
+    out.write_text(before, encoding="utf-8")
     run: Generator[Progress, None, Any] = score_files(detector(), [str(data)], out, batch_size=2)
     next(run)
     run.close()
-    assert out.read_text(encoding="utf-8") == "the table of before"
+    assert out.read_text(encoding="utf-8") == before
     assert len(rows(tmp_path / "out.csv.part")) == 2
     finish(score_files(detector(), [str(data)], out, batch_size=2))
     assert len(rows(out)) == 4

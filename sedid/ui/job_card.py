@@ -1,13 +1,14 @@
 """What the tabs that start jobs share: the buttons of a job and what they do, and its card."""
 
-import re
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
 
 from sedid.joblog import ACTIVE, read_records
 from sedid.jobs import Job, JobStore
+from sedid.spec import Spec
 from sedid.ui import access
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
@@ -106,22 +107,9 @@ def halves(spec: str, count: int) -> tuple[str, str]:
     """
     if count < 4:
         raise ValueError(f"give at least 4 images of each class, not {count}: half of them calibrate")
-    name, first = slice_of(spec, count)
-    middle, last = first + count // 2, first + count
-    return f"{name}[{first}:{middle}]", f"{name}[{middle}:{last}]"
-
-
-def slice_of(spec: str, count: int) -> tuple[str, int]:
-    """A data set without its slice, and where the slice begins.
-
-    Raises:
-        ValueError: the slice holds fewer than `count` images.
-    """
-    whole = re.fullmatch(r"(.*)\[(\d*):(\d*)\]", spec)
-    name, first = (whole[1], int(whole[2] or 0)) if whole else (spec, 0)
-    if whole and whole[3] and int(whole[3]) - first < count:
-        raise ValueError(f"{spec} holds fewer than {count} images; choose fewer images or a longer slice")
-    return name, first
+    chosen = Spec.parse(spec).first(count)
+    middle = chosen.start + count // 2
+    return str(replace(chosen, stop=middle)), str(replace(chosen, start=middle))
 
 
 def run_while_open(timer: gr.Timer, tab: gr.Tab, title: str) -> Any:
