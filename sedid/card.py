@@ -5,9 +5,10 @@ from math import prod
 from pathlib import Path
 
 from sedid import paper
+from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.models import unet_weights
 from sedid.paths import ASSETS
-from sedid.storage import read_json, replacing, stored_tensors
+from sedid.storage import replacing, stored_tensors
 from sedid.tables import (
     STUDIES,
     counts_line,
@@ -15,6 +16,7 @@ from sedid.tables import (
     results_table,
     setup_table,
     speed_table,
+    splits_line,
     studies,
     summary_table,
     trials_table,
@@ -30,8 +32,13 @@ def measured(folder: Path) -> str:
     Raises:
         FileNotFoundError: the bundle was not evaluated yet.
     """
-    results = read_json(folder / "sedid" / "results.json")
-    training = read_json(folder / "sedid" / "detector.json").get("training", {})
+    file = folder / "sedid" / "results.json"
+    results, info = read_markdown(file), read_markdown(folder / "sedid" / "detector.json")
+    with written_by("evaluate", file):
+        return _measured(folder, results, Markdown(info.get("training", {})))
+
+
+def _measured(folder: Path, results: Markdown, training: Markdown) -> str:
     data_set = paper.closest(folder.resolve().name, str(training.get("data", "")))
     parts = (
         f"{counts_line(results)} ACC is the balanced accuracy at the threshold of the calibration split; the bold STAT row is "
@@ -40,6 +47,7 @@ def measured(folder: Path) -> str:
         "chosen on the calibration split too. The paper's ACC is the best one on its test images, its polarity always "
         "smaller for STAT.",
         leak_line(results),
+        splits_line(results),
         results_table(results, data_set),
         "How often each STAT verdict falls at the chosen pair:",
         verdict_table(results),
@@ -74,15 +82,16 @@ def fill(file: Path, folder: Path) -> list[str]:
     blocks = {f"{own.name}/{block}": text for block, text in {"results": measured(folder), **studies(folder)}.items()}
     blocks |= {"all/summary": summary_table(beside)}
     trials = own.parent / "trials.json"
-    blocks |= {"all/trials": trials_table(read_json(trials))} if trials.is_file() else {}
-    blocks |= {"all/speed": speed_table(read_json(BENCH))} if BENCH.is_file() else {}
+    blocks |= {"all/trials": trials_table(read_markdown(trials))} if trials.is_file() else {}
+    blocks |= {"all/speed": speed_table(read_markdown(BENCH))} if BENCH.is_file() else {}
     for name, text in blocks.items():
         marked = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- /{re.escape(name)} -->", re.DOTALL)
         filled = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
         whole, count = marked.subn(lambda _, filled=filled: filled, whole)  # type: ignore[misc]
         found += [name] if count else []
-    with replacing(file) as temporary:
-        temporary.write_text(whole, encoding="utf-8")
+    if found:
+        with replacing(file) as temporary:
+            temporary.write_text(whole, encoding="utf-8")
     return found
 
 
@@ -92,7 +101,15 @@ def write_card(folder: Path) -> None:
     Raises:
         FileNotFoundError: the bundle was not evaluated yet.
     """
-    info = read_json(folder / "sedid" / "detector.json")
+    file = folder / "sedid" / "detector.json"
+    info = read_markdown(file)
+    with written_by("calibrate", file):
+        text = _card(folder, info)
+    with replacing(folder / "README.md") as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def _card(folder: Path, info: Markdown) -> str:
     training, stat = info.get("training", {}), info["stat"]
     chosen = next(c for c in stat["calibrations"] if [c["k"], c["t_sec"]] == list(stat["chosen"]))
     lines = [
@@ -102,7 +119,7 @@ def write_card(folder: Path) -> None:
         "tags: [sedid, image-forensics, ddpm]",
         "license: mit",
         "---",
-        f"# SeDID detector {folder.resolve().name}",
+        f"# SeDID detector {markdown(folder.resolve().name)}",
         "",
         "A DDPM and what was calibrated for it: it tells images that THIS model generated from real ones by the step-wise",
         "error of SeDID (arXiv 2307.06272). It knows nothing about other generators.",
@@ -137,5 +154,4 @@ def write_card(folder: Path) -> None:
     ]
     for command, text in studies(folder).items():
         lines += [f"## {STUDIES[command][0]}", "", f"From `sedid/{command}.json`.", "", text, ""]
-    with replacing(folder / "README.md") as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
+    return "\n".join(lines)

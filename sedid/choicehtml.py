@@ -1,14 +1,13 @@
 """A choice as HTML parts: the grid of cross-validated scores, its stability, early stopping, probabilities, abstention."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sedid.resulthtml import facts, leaks, made_by, table
-from sedid.storage import read_json
+from sedid.escaping import Html, read_results
+from sedid.resulthtml import facts, leaks, made_by, splits, table
 from sedid.svg import SHARES, Axis, Line, line_chart, round_ticks
 from sedid.sweephtml import HEAT, WRITTEN_FROM
 from sedid.tables import cell
@@ -37,15 +36,16 @@ def load_choice(file: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: it is not what `choose` writes.
     """
-    found = read_json(file)
-    try:
-        fits = found.keys() >= SECTIONS and bool(found["choice"]["candidates"]) and bool(found["sequential"]["walks"])
-        fits = fits and isinstance(found["protocol"]["images"], dict)
-    except (AttributeError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{file} is not a results file of `python -m sedid choose`")
-    return found
+    return read_results(
+        file,
+        "choose",
+        lambda found: (
+            found.keys() >= SECTIONS
+            and bool(found["choice"]["candidates"])
+            and bool(found["sequential"]["walks"])
+            and isinstance(found["protocol"]["images"], dict)
+        ),
+    )
 
 
 def between(interval: Sequence[float] | None, digits: int = 3) -> str:
@@ -68,13 +68,13 @@ def pair_words(pair: dict[str, Any]) -> str:
     return f"k = {pair['k']}, T_SEC = {pair['t_sec']}"
 
 
-def whole(result: dict[str, Any]) -> str:
+def whole(result: Html) -> str:
     """All parts, in order."""
     parts = (protocol, grid, stability, stopping, probabilities, abstention)
     return "".join(part(result) for part in parts)
 
 
-def protocol(result: dict[str, Any]) -> str:
+def protocol(result: Html) -> str:
     """What was chosen and measured on what."""
     stated, choice, chosen = result["protocol"], result["choice"], result["choice"]["chosen"]
     counts = ", ".join(f"{found['count']:,} {name.replace('_', ' ')}" for name, found in stated["images"].items())
@@ -103,10 +103,16 @@ def protocol(result: dict[str, Any]) -> str:
         f"threshold of the calibration images {cell(test['acc'])} ({between(test['intervals']['acc'])}). {applied}{cost}</p>"
     )
     warned = result.get("audit_calibration", {}).get("warning")
-    return facts(shown) + leaks(result) + (leaks({"audit": result["audit_calibration"]}) if warned else "") + line
+    return (
+        facts(shown)
+        + leaks(result)
+        + splits(result)
+        + (leaks(Html({"audit": result["audit_calibration"]})) if warned else "")
+        + line
+    )
 
 
-def grid(result: dict[str, Any]) -> str:
+def grid(result: Html) -> str:
     """The cross-validated AUC of every pair, as a heatmap over k and T_SEC, and against its cost."""
     choice = result["choice"]
     rows = choice["candidates"]
@@ -164,7 +170,7 @@ def against_cost(choice: dict[str, Any]) -> str:
     return line_chart("What evaluations buy", lines, x, y, "cross-validated AUC", mark)
 
 
-def stability(result: dict[str, Any]) -> str:
+def stability(result: Html) -> str:
     """How often each pair wins when the images are drawn again, and what the choice owes to luck."""
     choice, chosen = result["choice"], result["choice"]["chosen"]
     won = sorted((row for row in choice["candidates"] if row["chosen_share"]), key=lambda row: -row["chosen_share"])
@@ -190,7 +196,7 @@ def stability(result: dict[str, Any]) -> str:
     )
 
 
-def stopping(result: dict[str, Any]) -> str:
+def stopping(result: Html) -> str:
     """Evaluations saved and AUC kept against the stated error rate."""
     found = result["sequential"]
     styles = ("res-one", "res-two res-dash")
@@ -226,7 +232,7 @@ def stopping(result: dict[str, Any]) -> str:
     )
 
 
-def error_chart(found: dict[str, Any], x: Axis) -> str:
+def error_chart(found: Html, x: Axis) -> str:
     """Wrong early calls that were observed, against the stated rate."""
     walk = found["walks"][-1]
     rates = [row["error_rate"] for row in walk["rates"]]
@@ -240,7 +246,7 @@ def error_chart(found: dict[str, Any], x: Axis) -> str:
     return line_chart("Wrong early calls", lines, x, y, f"observed, to T_SEC {walk['t_sec']}")
 
 
-def stopping_table(found: dict[str, Any]) -> str:
+def stopping_table(found: Html) -> str:
     """Every rate of every walk in numbers."""
     head = (
         "<tr><th>stated rate</th><th>walk to<br>T_SEC</th><th>evaluations<br>an image</th><th>wrong early,<br>real</th>"
@@ -270,7 +276,7 @@ def _with(share: float, interval: Sequence[float]) -> str:
     return f"{percent(share)} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
-def probabilities(result: dict[str, Any]) -> str:
+def probabilities(result: Html) -> str:
     """Reliability diagrams of every verdict and their scores."""
     found = result["reliability"]
     charts = "".join(diagram(VERDICTS[name], values) for name, values in found.items())
@@ -310,7 +316,7 @@ def diagram(title: str, found: dict[str, Any]) -> str:
     return line_chart(title, lines, axis, SHARES, "share observed")
 
 
-def abstention(result: dict[str, Any]) -> str:
+def abstention(result: Html) -> str:
     """Conformal verdicts at every error rate."""
     parts = []
     head = (
@@ -319,7 +325,7 @@ def abstention(result: dict[str, Any]) -> str:
     )
     for name, found in result["conformal"].items():
         if found.get("skipped"):
-            parts.append(f'<h3>{SCORES[name]}</h3><p class="res-note">Not calibrated: {escape(found["skipped"])}.</p>')
+            parts.append(f'<h3>{SCORES[name]}</h3><p class="res-note">Not calibrated: {found["skipped"]}.</p>')
             continue
         rows = []
         for row in found["rates"]:

@@ -1,16 +1,17 @@
 """A comparison of methods as HTML parts: protocol, the table, ROC curves, AUC against cost, tests between methods."""
 
 from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
+from sedid.escaping import Html, read_results
 from sedid.evaluation import REALS
 from sedid.metrics import roc
-from sedid.resulthtml import RESOLUTION, crossed, facts, leaks, made_by, table
-from sedid.storage import read_json
+from sedid.resulthtml import RESOLUTION, crossed, facts, leaks, made_by, splits, table
+from sedid.storage import read_arrays
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart
 from sedid.tables import cell, named
 
@@ -36,20 +37,17 @@ def load_comparison(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         FileNotFoundError: there is no results file.
         ValueError: it is not what `compare` writes.
     """
-    found = read_json(file)
-    try:
-        fits = isinstance(found["done"], bool) and isinstance(found["protocol"]["images"], dict)
-        fits = fits and all(row.keys() >= FIELDS for rows in found["rows"].values() for row in rows)
-    except (AttributeError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{file} is not a results file of `python -m sedid compare`")
-    beside = file.with_name("compare-scores.npz")
-    if not beside.is_file():
-        return found, {}
-    with np.load(beside, allow_pickle=False) as stored:
-        names = stored["methods"].tolist()
-        scores = {name: stored[name] for name in stored.files if name != "methods"}
+    found = read_results(
+        file,
+        "compare",
+        lambda found: (
+            isinstance(found["done"], bool)
+            and isinstance(found["protocol"]["images"], dict)
+            and all(row.keys() >= FIELDS for rows in found["rows"].values() for row in rows)
+        ),
+    )
+    scores = read_arrays(file.with_name("compare-scores.npz"))
+    names = scores.pop("methods", np.empty(0)).tolist()
     kinds = found["rows"].values()
     fits = all(names[: len(rows)] == [row["method"] for row in rows] for rows in kinds)
     return found, scores if fits else {}  # of another run: the table alone
@@ -60,7 +58,7 @@ def reals_of(found: dict[str, Any]) -> list[str]:
     return [name for name in REALS if name in found["rows"]]
 
 
-def protocol(found: dict[str, Any]) -> str:
+def protocol(found: Html) -> str:
     """What was measured on what, the costs, and the leak audit's warning."""
     stated, config = found["protocol"], found["protocol"].get("config", {})
     counts = ", ".join(f"{images['count']:,} {KINDS.get(name, name)}" for name, images in stated["images"].items())
@@ -77,10 +75,10 @@ def protocol(found: dict[str, Any]) -> str:
             + (f", {alone} if each ran alone" if found["done"] else ""),
         ),
     ]
-    return facts(shown) + crossed(stated.get("generated_by", {})) + leaks(found)
+    return facts(shown) + crossed(stated.get("generated_by", {})) + leaks(found) + splits(found)
 
 
-def state(found: dict[str, Any]) -> str:
+def state(found: Html) -> str:
     """How far an unfinished comparison is; empty when it is done."""
     if found["done"]:
         return ""
@@ -102,7 +100,7 @@ def with_interval(row: dict[str, Any], name: str) -> str:
     return f"<td>{cell(row[name])}{small}</td>"
 
 
-def rows_table(found: dict[str, Any], reals: str) -> str:
+def rows_table(found: Html, reals: str) -> str:
     """One row a method."""
     rows = found["rows"][reals]
     measured = [row for row in rows if row["auc"] is not None]
@@ -121,7 +119,7 @@ def rows_table(found: dict[str, Any], reals: str) -> str:
         raw = "" if theirs is None else f"<small>AUC if smaller: {theirs:.3f}</small>"
         speed = row.get("images_per_second_alone")
         cells = [
-            f"<th>{escape(named(row))}<small>{escape(source)}</small></th>",
+            f"<th>{named(row)}<small>{source}</small></th>",
             *(with_interval(row, name) for name in METRICS),
             f"<td>{side}{raw}</td><td>{row['evaluations_alone']}</td><td>{row['evaluations_added']}</td>",
             f"<td>{'' if speed is None else f'{speed:.3g}'}</td>",
@@ -166,16 +164,16 @@ def cost_chart(rows: Sequence[dict[str, Any]], method: str) -> str:
     up = Axis("AUC", float(bottom), 1, [tenth / 10 for tenth in range(round(10 * bottom), 11)])
     dots = "".join(
         f'<i class="{style_of(row, method)}" style="left:{across.at(row["evaluations_alone"]):.2f}%;'
-        f'bottom:{up.at(row["auc"]):.2f}%" title="{escape(named(row))}: AUC {row["auc"]:.3f}, '
+        f'bottom:{up.at(row["auc"]):.2f}%" title="{named(row)}: AUC {row["auc"]:.3f}, '
         f'{row["evaluations_alone"]} evaluations"></i>'
         for row in sorted(rows, key=lambda row: row["method"] == method)
     )
-    legend = keys([(named(row), style_of(row, method)) for row in rows if style_of(row, method) != "res-faint"])
+    legend = keys([(Markup(named(row)), style_of(row, method)) for row in rows if style_of(row, method) != "res-faint"])
     label = "AUC against network evaluations an image, one dot a method"
     return frame("AUC against cost", "one dot a method", legend, dots, across, up, label)
 
 
-def charts(found: dict[str, Any], scores: dict[str, np.ndarray], reals: str, method: str) -> str:
+def charts(found: Html, scores: dict[str, np.ndarray], reals: str, method: str) -> str:
     """ROC curves of the methods and AUC against cost; empty while nothing is scored."""
     rows = [row for row in found["rows"][reals] if row["auc"] is not None]
     if not rows:
@@ -183,7 +181,7 @@ def charts(found: dict[str, Any], scores: dict[str, np.ndarray], reals: str, met
     parts = []
     if reals in scores and scores[reals].size and scores["generated"].size:
         made = curves(found, scores, reals, method)
-        lines = [Line(label.split("|")[0], fpr, tpr, style) for label, (fpr, tpr, style) in made.items()]
+        lines = [Line(Markup(label.split("|")[0]), fpr, tpr, style) for label, (fpr, tpr, style) in made.items()]
         wide = Axis("real images called generated (FPR)", 0, 1, (0, 0.25, 0.5, 0.75, 1))
         narrow = Axis("real images called generated (FPR), logarithmic", 1e-3, 1, (0.001, 0.01, 0.1, 1), log=True)
         parts += [
@@ -193,7 +191,7 @@ def charts(found: dict[str, Any], scores: dict[str, np.ndarray], reals: str, met
     return f'<div class="res-row">{"".join([*parts, cost_chart(rows, method)])}</div>'
 
 
-def tests(found: dict[str, Any], reals: str) -> str:
+def tests(found: Html, reals: str) -> str:
     """Differences of AUC, paired, with their intervals."""
     made = found["tests"].get(reals, [])
     if not made:
@@ -205,9 +203,9 @@ def tests(found: dict[str, Any], reals: str) -> str:
         for test in (test for test in made if test["b"] == other):
             interval = f"{test['low']:+.3f} to {test['high']:+.3f}"
             cells = (f"{test['difference']:+.3f}", interval, p_words(test["p_value"]))
-            rows.append(("", [f"<th>{escape(titles[test['a']])}</th>", *(f"<td>{words}</td>" for words in cells)]))
+            rows.append(("", [f"<th>{titles[test['a']]}</th>", *(f"<td>{words}</td>" for words in cells)]))
         head = "<tr><th>AUC of</th><th>difference</th><th>95 % interval</th><th>p</th></tr>"
-        blocks.append(f"<div><h3>Against {escape(titles[other])}</h3>{table(head, rows)}</div>")
+        blocks.append(f"<div><h3>Against {titles[other]}</h3>{table(head, rows)}</div>")
     return (
         f'<h2>Is the difference more than chance?</h2><div class="res-tables">{"".join(blocks)}</div>'
         '<p class="res-note">DeLong\'s test for two AUCs on the same images. Many comparisons were made at once and p is not '
@@ -220,7 +218,7 @@ def p_words(value: float) -> str:
     return "&lt; 0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def whole(found: dict[str, Any], scores: dict[str, np.ndarray], reals: str, method: str) -> str:
+def whole(found: Html, scores: dict[str, np.ndarray], reals: str, method: str) -> str:
     """All parts, in order."""
     return "".join(
         [

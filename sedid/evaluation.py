@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from sedid import paper
+from sedid.escaping import Html, for_html, read_results
 from sedid.metrics import best_threshold
-from sedid.storage import read_json
+from sedid.storage import read_arrays
 
 REALS = {"heldout": "held-out reals", "members": "member reals"}
 """Key in the files -> what the page calls them."""
@@ -144,6 +145,18 @@ class Evaluation:
         return [(images[i], int(places[i]), float(values[i])) for i in kept]
 
 
+@dataclass(frozen=True)
+class Shown(Evaluation):
+    """An evaluation whose texts may stand in HTML: what the page and the report draw. `shown` makes it."""
+
+    results: Html = field(repr=False)
+
+
+def shown(evaluation: Evaluation) -> Shown:
+    """An evaluation, every text of its results escaped for HTML."""
+    return Shown(evaluation.file, for_html(evaluation.results), evaluation.arrays)
+
+
 def load_evaluation(source: Path) -> Evaluation:
     """Read an evaluation.
 
@@ -162,24 +175,20 @@ def load_evaluation(source: Path) -> Evaluation:
     )
     if file is None:
         raise FileNotFoundError(f"{source} holds no evaluation; `python -m sedid evaluate` makes one (results.json)")
-    results = read_json(file)
-    try:
-        protocol, stat = results["protocol"], results["stat"]
-        known = [kind for kind in REALS if stat.get(kind)]
-        fits = bool(known) and all(
-            {"k", "t_sec", "auc", "chosen"} <= row.keys() for kind in known for row in stat[kind]
-        )
-        fits = fits and isinstance(protocol["images"], dict) and isinstance(results["nn"], dict)
-        fits = fits and all(
+    results = read_results(file, "evaluate", _fits)
+    return Evaluation(file, results, read_arrays(scores_file(file)))
+
+
+def _fits(results: Any) -> bool:
+    stat = results["stat"]
+    known = [kind for kind in REALS if stat.get(kind)]
+    return (
+        bool(known)
+        and all({"k", "t_sec", "auc", "chosen"} <= row.keys() for kind in known for row in stat[kind])
+        and isinstance(results["protocol"]["images"], dict)
+        and isinstance(results["nn"], dict)
+        and all(
             {"t", "noises", "polarity", "chosen_by", "auc"} <= row.keys() and type(row["noises"]) is int
             for row in results.get("existing", {}).values()
         )
-    except (AttributeError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{file} is not a results file of `python -m sedid evaluate`")
-    beside, arrays = scores_file(file), {}
-    if beside.is_file():
-        with np.load(beside, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    return Evaluation(file, results, arrays)
+    )

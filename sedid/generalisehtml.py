@@ -1,13 +1,12 @@
 """How far a detector carries, as HTML parts: the table, and AUC against T_SEC set by set."""
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from sedid.detectors import Call
+from sedid.escaping import Html, read_results
 from sedid.judging import known_shares
-from sedid.resulthtml import facts, made_by, table
-from sedid.storage import read_json
+from sedid.resulthtml import facts, made_by, splits, table
 from sedid.svg import SHARES, Axis, Line, line_chart
 from sedid.tables import cell
 
@@ -24,18 +23,19 @@ def load_generalise(file: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: it is not what `generalise` writes.
     """
-    result = read_json(file)
-    try:
-        fits = bool(result["rows"]) and all(row.keys() >= FIELDS for row in result["rows"])
-        fits = fits and len(result["protocol"]["chosen"]) == 2 and isinstance(result["heldout_verdicts"], dict)
-    except (AttributeError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{file} is not a results file of `python -m sedid generalise`")
-    return result
+    return read_results(
+        file,
+        "generalise",
+        lambda result: (
+            bool(result["rows"])
+            and all(row.keys() >= FIELDS for row in result["rows"])
+            and len(result["protocol"]["chosen"]) == 2
+            and isinstance(result["heldout_verdicts"], dict)
+        ),
+    )
 
 
-def protocol(result: dict[str, Any]) -> str:
+def protocol(result: Html) -> str:
     """What was measured on what, and where the detector's choices come from."""
     stated = result["protocol"]
     k, t_sec = stated["chosen"]
@@ -48,7 +48,7 @@ def protocol(result: dict[str, Any]) -> str:
         ("Held-out reals", f"{reals['count']:,} from {config.get('heldout', '?')}, sha256 {reals['sha256'][:12]}"),
         ("Intervals", str(stated.get("intervals", "?"))),
     ]
-    return facts(shown)
+    return facts(shown) + splits(result)
 
 
 def with_interval(part: dict[str, Any] | None, name: str) -> str:
@@ -61,7 +61,7 @@ def with_interval(part: dict[str, Any] | None, name: str) -> str:
 
 def small(words: str) -> str:
     """Words that matter less."""
-    return f'<small style="font-weight:400">{escape(words)}</small>'
+    return f'<small style="font-weight:400">{words}</small>'
 
 
 def shares(verdicts: dict[str, float] | None) -> list[str]:
@@ -70,7 +70,7 @@ def shares(verdicts: dict[str, float] | None) -> list[str]:
     return [f"<td>{'n/a' if found is None else f'{found[call]:.1%}'}</td>" for call in Call]
 
 
-def results(result: dict[str, Any]) -> str:
+def results(result: Html) -> str:
     """The one table, what STAT calls the images of each set, and what the leak audit says of them."""
     head = (
         f'<tr><th rowspan="2">set<br>{small("to the calibration images")}</th><th rowspan="2">images</th>'
@@ -81,15 +81,15 @@ def results(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         mark, related = "", "" if row["relation"] == MEMBERS else f"<br>{small(row['relation'])}"
         if row["audit"].get("warning"):
-            warnings.append(f"<li><b>{escape(row['set'])}:</b> {escape(row['audit']['warning'])}</li>")
+            warnings.append(f"<li><b>{row['set']}:</b> {row['audit']['warning']}</li>")
             mark = f"<sup>{len(warnings)}</sup>"
         cells = [
-            f"<th>{escape(row['set'])}{mark}{related}</th>",
+            f"<th>{row['set']}{mark}{related}</th>",
             f"<td>{row['count']:,}</td>",
         ]
         cells += [with_interval(row["stat"], "auc"), with_interval(row["stat"], "acc")]
         cells += [
-            f"<td>{escape(row['finding'])}</td>",
+            f"<td>{row['finding']}</td>",
             with_interval(row["nn"], "auc"),
             with_interval(row["nn"], "acc"),
         ]
@@ -105,7 +105,7 @@ def results(result: dict[str, Any]) -> str:
     )
 
 
-def verdicts(result: dict[str, Any]) -> str:
+def verdicts(result: Html) -> str:
     """What STAT calls the images of each set, and its figures at the low end and in the paper's polarity."""
     head = (
         f'<tr><th rowspan="2">set</th><th class="res-group" colspan="{len(Call)}">STAT calls its images</th><th rowspan="2">TPR at<br>FPR 1 %'
@@ -116,18 +116,18 @@ def verdicts(result: dict[str, Any]) -> str:
     for row in result["rows"]:
         stat = row["stat"]
         figures = f"<td>{cell(stat['tpr_at_1'])}</td><td>{cell(stat['auc_paper_polarity'])}</td>"
-        body.append(("", [f"<th>{escape(row['set'])}</th>", *shares(row["verdicts"]), figures]))
+        body.append(("", [f"<th>{row['set']}</th>", *shares(row["verdicts"]), figures]))
     missing = [row["set"] for row in result["rows"] if known_shares(row["verdicts"]) is None]
     note = "TPR n/a: fewer than 100 reals."
     if missing:
         note += (
-            f" Verdicts n/a ({escape(', '.join(missing))}): these results keep no t-errors of the set, without which "
+            f" Verdicts n/a ({', '.join(missing)}): these results keep no t-errors of the set, without which "
             f"nothing says which of its images are {Call.OUTSIDE}; measured again, they are known."
         )
     return f"<h3>What STAT calls them</h3>{table(head, body)}<p class='res-note'>{note}</p>"
 
 
-def along_t_sec(result: dict[str, Any]) -> str:
+def along_t_sec(result: Html) -> str:
     """AUC of STAT at every T_SEC of the calibrated k, one line a set, in the paper's polarity."""
     k, t_sec = result["protocol"]["chosen"]
     lines = []
@@ -143,6 +143,6 @@ def along_t_sec(result: dict[str, Any]) -> str:
     return f'<h2>Where along the trajectory</h2><div class="res-row">{drawn}</div>'
 
 
-def whole(result: dict[str, Any]) -> str:
+def whole(result: Html) -> str:
     """All parts."""
     return results(result) + along_t_sec(result) + protocol(result)

@@ -1,10 +1,12 @@
 """An evaluation as one HTML file that needs nothing else: no script, no font, no request."""
 
-from html import escape
 from pathlib import Path
 
+from markupsafe import escape
+
 from sedid import resulthtml, svg
-from sedid.evaluation import REALS, Evaluation, load_evaluation
+from sedid.escaping import written_by
+from sedid.evaluation import REALS, Evaluation, load_evaluation, shown
 from sedid.report import LIMITS
 from sedid.storage import replacing
 
@@ -25,19 +27,19 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
     Args:
         data_set: whose column of the paper stands beside the figures; "" takes the closest (`paper.DATA_SETS`).
     """
-    data_set = data_set or evaluation.data_set
-    parts = [resulthtml.protocol(evaluation)]
+    data_set, drawn = data_set or evaluation.data_set, shown(evaluation)
+    parts = [resulthtml.protocol(drawn)]
     for reals in evaluation.reals:
         parts += [
             f'<h2 class="res-part">Against {REALS[reals]}</h2>',
             *([MEMBERS] if reals == "members" else []),
-            resulthtml.tables(evaluation, reals, data_set),
+            resulthtml.tables(drawn, reals, data_set),
             "<h2>Curves and errors</h2>",
-            resulthtml.charts(evaluation, reals, evaluation.chosen, oracle=False),
+            resulthtml.charts(drawn, reals, drawn.chosen, oracle=False),
         ]
         if evaluation.row(reals, None) and evaluation.scores(reals, None):
-            parts.append(resulthtml.confusion(evaluation, reals, None, oracle=False))
-        parts.append(resulthtml.mistakes(evaluation, reals, clickable=False))
+            parts.append(resulthtml.confusion(drawn, reals, None, oracle=False))
+        parts.append(resulthtml.mistakes(drawn, reals, clickable=False))
     return page(f"SeDID: {evaluation.name} measured", "".join(parts), svg.STYLE + resulthtml.STYLE)
 
 
@@ -51,6 +53,7 @@ def page(title: str, body: str, style: str) -> str:
     """
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+        f'<meta name="generator" content="SeDID Explorer">'
         f"<title>{escape(title)}</title><style>{style}{PAGE_STYLE}</style></head><body>"
         f'<main class="res"><h1>{escape(title)}</h1><p>{escape(LIMITS)}</p>{body}</main></body></html>\n'
     )
@@ -74,6 +77,8 @@ def write_report(source: Path, out: Path, data_set: str = "") -> None:
         FileNotFoundError, ValueError: as `load_evaluation`.
         OSError: the file cannot be written.
     """
-    page = report(load_evaluation(source), data_set)
+    evaluation = load_evaluation(source)
+    with written_by("evaluate", evaluation.file):
+        page = report(evaluation, data_set)
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")

@@ -1,6 +1,5 @@
 """An analysis of the polarity as HTML parts: what each T_SEC shows, the statistics behind it, the frame, the noise floor."""
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,10 @@ import numpy as np
 
 from sedid import paper
 from sedid.confounds import figures
+from sedid.escaping import Html, read_results
 from sedid.imagestats import STATISTICS
-from sedid.resulthtml import facts, leaks, made_by, picture, table
-from sedid.storage import read_json
+from sedid.resulthtml import facts, leaks, made_by, picture, splits, table
+from sedid.storage import read_arrays
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart, round_ticks, svg
 
 STYLE = """
@@ -38,22 +38,19 @@ def load_polarity(file: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         FileNotFoundError: there is none.
         ValueError: it is not what `polarity` writes.
     """
-    result = read_json(file)
-    try:
-        fits = bool(result["rows"]) and all(
-            {"auc", "chain", "finding", "correlations"} <= row.keys() for row in result["rows"]
-        )
-        fits = fits and bool(result["frame"]["methods"]) and isinstance(result["protocol"]["images"], dict)
-        fits = fits and result["statistics"].keys() == STATISTICS.keys() and isinstance(result["noise"], list)
-    except (AttributeError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{file} is not a results file of `python -m sedid polarity`")
-    beside, arrays = Path(file).with_name("polarity-scores.npz"), {}
-    if beside.is_file():
-        with np.load(beside, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-    return result, arrays
+    result = read_results(
+        file,
+        "polarity",
+        lambda result: (
+            bool(result["rows"])
+            and all({"auc", "chain", "finding", "correlations"} <= row.keys() for row in result["rows"])
+            and bool(result["frame"]["methods"])
+            and isinstance(result["protocol"]["images"], dict)
+            and result["statistics"].keys() == STATISTICS.keys()
+            and isinstance(result["noise"], list)
+        ),
+    )
+    return result, read_arrays(Path(file).with_name("polarity-scores.npz"))
 
 
 def t_secs_of(result: dict[str, Any]) -> list[int]:
@@ -61,7 +58,7 @@ def t_secs_of(result: dict[str, Any]) -> list[int]:
     return [row["t_sec"] for row in result["rows"]]
 
 
-def protocol(result: dict[str, Any]) -> str:
+def protocol(result: Html) -> str:
     """What was measured on what."""
     stated = result["protocol"]
     counts = ", ".join(f"{found['count']:,} {name}" for name, found in stated["images"].items())
@@ -74,13 +71,13 @@ def protocol(result: dict[str, Any]) -> str:
         ("Statistics held equal", str(stated.get("held_equal", "?"))),
         ("Intervals", str(stated.get("intervals", "?"))),
     ]
-    return facts(shown) + leaks(result)
+    return facts(shown) + leaks(result) + splits(result)
 
 
-def findings(result: dict[str, Any]) -> str:
+def findings(result: Html) -> str:
     """The computed sentence of every T_SEC."""
     parts = [row["finding"].partition(": ") for row in result["rows"]]
-    items = "".join(f"<li><b>{escape(t_sec)}:</b> {escape(words)}</li>" for t_sec, _, words in parts)
+    items = "".join(f"<li><b>{t_sec}:</b> {words}</li>" for t_sec, _, words in parts)
     return (
         f'<h2>What the data show</h2><ul class="res-found">{items}</ul><p class="res-note">Written from the figures below. '
         "“No difference is shown” means that the 95 % interval of the AUC holds 0.5; with many intervals, one in twenty "
@@ -89,7 +86,7 @@ def findings(result: dict[str, Any]) -> str:
     )
 
 
-def separation(result: dict[str, Any]) -> str:
+def separation(result: Html) -> str:
     """AUC at every T_SEC as measured and under both controls, drawn and in figures."""
     rows, t_secs = result["rows"], t_secs_of(result)
     adjusted = [row["held_equal"]["after"]["value"] if row["held_equal"] else np.nan for row in rows]
@@ -122,7 +119,7 @@ def warmth(value: float, most: float) -> str:
     return f'class="{"res-warm" if value > 0 else "res-cold"}" style="--heat:{55 * min(abs(value) / most, 1):.0f}%"'
 
 
-def correlations(result: dict[str, Any]) -> str:
+def correlations(result: Html) -> str:
     """Rank correlation of the t-error with every statistic, class by class, and the statistics' own AUC."""
     t_secs = t_secs_of(result)
     head = (
@@ -145,7 +142,7 @@ def correlations(result: dict[str, Any]) -> str:
                 cells.append(f'<td {warmth(found["value"], 1.0)} title="{ends}">{found["value"]:+.2f}</td>')
             first = kind == "real"
             alone = f'<td rowspan="2">{figures(measured["auc"])}</td>' if first else ""
-            title = f'<th rowspan="2">{escape(label[0].upper() + label[1:])}</th>' if first else ""
+            title = f'<th rowspan="2">{label[0].upper() + label[1:]}</th>' if first else ""
             words = f"<td>{kind}</td>"
             body.append(("", [title, words, *cells, f"<td>{measured['median'][kind]:.3g}</td>", alone]))
     return (
@@ -203,7 +200,7 @@ def theirs(row: dict[str, Any]) -> str:
     return f"{paper.TABLE_2[row['method']][paper.DATA_SETS.index('CelebA')][0]:.4f}"
 
 
-def lesson(result: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+def lesson(result: Html, arrays: dict[str, np.ndarray]) -> str:
     """The CelebA frame: picture, AUC of every method with and without it, the leak audit's words."""
     found = result["frame"]
     pictures = ""
@@ -234,7 +231,7 @@ def lesson(result: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
         for row in found["methods"]
     ]
     said = [
-        f"<p><b>{words}:</b> {escape(audit.get('skipped') or audit['warning'] or 'no trivial feature was found that tells the classes apart.')}</p>"
+        f"<p><b>{words}:</b> {audit.get('skipped') or audit['warning'] or 'no trivial feature was found that tells the classes apart.'}</p>"
         for words, audit in (
             ("Leak audit without the frame", found["audit_plain"]),
             ("Leak audit with the frame", found["audit_framed"]),
@@ -254,7 +251,7 @@ def lesson(result: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
     )
 
 
-def noise(result: dict[str, Any]) -> str:
+def noise(result: Html) -> str:
     """Relative error of the t-error in float32 and bfloat16 beside the difference between the classes."""
     if not result["noise"]:
         return '<h2>Noise floor</h2><p class="res-note">Not measured: noise_images was 0.</p>'
@@ -296,7 +293,7 @@ def closest(result: dict[str, Any]) -> tuple[int, str]:
     return max(found, key=found.__getitem__, default=(result["rows"][0]["t_sec"], "contrast"))
 
 
-def whole(result: dict[str, Any], arrays: dict[str, np.ndarray]) -> str:
+def whole(result: Html, arrays: dict[str, np.ndarray]) -> str:
     """All parts."""
     parts = (findings(result), separation(result), correlations(result), scatter(arrays, *closest(result)))
     return "".join((*parts, lesson(result, arrays), noise(result), protocol(result)))

@@ -1,16 +1,16 @@
 """A robustness measurement as HTML: curves of AUC against strength, the verdicts that changed, the table behind them."""
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from sedid import resulthtml, svg
 from sedid.detectors import Call
+from sedid.escaping import Html, for_html, read_results
 from sedid.htmlreport import page
 from sedid.judging import known_shares
 from sedid.perturb import FAMILIES
-from sedid.resulthtml import facts, leaks, made_by, table
-from sedid.storage import read_json, replacing
+from sedid.resulthtml import facts, leaks, made_by, splits, table
+from sedid.storage import replacing
 from sedid.svg import Axis, Line, line_chart, round_ticks
 from sedid.tables import cell
 
@@ -32,15 +32,16 @@ def load_robustness(file: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: it is not what `robustness` writes.
     """
-    found = read_json(file)
-    try:
-        fits = bool(found["rows"]) and all(row.keys() >= FIELDS for row in found["rows"])
-        fits = fits and found["rows"][0]["key"] == "none" and isinstance(found["protocol"]["images"], dict)
-    except (AttributeError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{file} is not a results file of `python -m sedid robustness`")
-    return found
+    return read_results(
+        file,
+        "robustness",
+        lambda found: (
+            bool(found["rows"])
+            and all(row.keys() >= FIELDS for row in found["rows"])
+            and found["rows"][0]["key"] == "none"
+            and isinstance(found["protocol"]["images"], dict)
+        ),
+    )
 
 
 def methods_of(found: dict[str, Any]) -> dict[str, str]:
@@ -48,7 +49,7 @@ def methods_of(found: dict[str, Any]) -> dict[str, str]:
     return {key: name for key, name in METHODS.items() if found["rows"][0][key] is not None}
 
 
-def protocol(found: dict[str, Any]) -> str:
+def protocol(found: Html) -> str:
     """What was measured on what."""
     stated = found["protocol"]
     config = stated.get("config", {})
@@ -72,13 +73,13 @@ def protocol(found: dict[str, Any]) -> str:
         shown.append((f"{name.capitalize()} images", place))
     shown.append(("Versions", ", ".join(f"{name} {number}" for name, number in stated.get("versions", {}).items())))
     done = "".join(
-        f"<li><b>{escape(FAMILIES[name].title if name in FAMILIES else name)}</b>: {escape(about)}</li>"
+        f"<li><b>{FAMILIES[name].title if name in FAMILIES else name}</b>: {about}</li>"
         for name, about in stated.get("perturbations", {}).items()
     )
-    return f"<h2>How it was measured</h2>{facts(shown)}{leaks(found)}<ul>{done}</ul>"
+    return f"<h2>How it was measured</h2>{facts(shown)}{leaks(found)}{splits(found)}<ul>{done}</ul>"
 
 
-def warning(found: dict[str, Any]) -> str:
+def warning(found: Html) -> str:
     """What curves mean where one class alone was perturbed; a plain line where both were."""
     applied = found["protocol"].get("applied_to", "both")
     if applied == "both":
@@ -88,7 +89,7 @@ def warning(found: dict[str, Any]) -> str:
         )
     return (
         f'<p class="res-warning" role="alert"><b>A lesson about leaks, not a measure of robustness.</b> Only the '
-        f"{escape(applied)} images were changed; the others stayed as they are. Where an AUC moves away from that of the "
+        f"{applied} images were changed; the others stayed as they are. Where an AUC moves away from that of the "
         "images as they are, the detector tells changed files from unchanged ones. A data set that stores its "
         "classes in two file formats does the same by accident, and its figures look as good.</p>"
     )
@@ -105,7 +106,7 @@ def axis(name: str, strengths: list[float]) -> Axis:
     return Axis(family.unit, *((high, low) if turned else (low, high)), ticks)
 
 
-def chart(found: dict[str, Any], name: str) -> str:
+def chart(found: Html, name: str) -> str:
     """AUC against strength for one kind of perturbation, and faintly that of the images as they are."""
     clean = found["rows"][0]
     rows = sorted((row for row in found["rows"] if row["name"] == name), key=lambda row: row["strength"])
@@ -123,7 +124,7 @@ def chart(found: dict[str, Any], name: str) -> str:
     return line_chart(family.title, lines, along, note="AUC")
 
 
-def curves(found: dict[str, Any]) -> str:
+def curves(found: Html) -> str:
     """A chart for every kind of perturbation measured at two strengths or more."""
     names = [row["name"] for row in found["rows"] if row["name"] in FAMILIES]
     several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
@@ -143,7 +144,7 @@ def bar(share: float, style: str) -> str:
     )
 
 
-def flips(found: dict[str, Any]) -> str:
+def flips(found: Html) -> str:
     """How many verdicts changed against the images as they are, by class: a table of bars."""
     methods = methods_of(found)
     groups = "".join(f'<th class="res-group" colspan="2">{name}</th>' for name in methods.values())
@@ -155,7 +156,7 @@ def flips(found: dict[str, Any]) -> str:
             for key in methods
             for kind in CLASSES
         ]
-        rows.append(("res-first" if row["name"] != last else "", [f"<th>{escape(row['label'])}</th>", *bars]))
+        rows.append(("res-first" if row["name"] != last else "", [f"<th>{row['label']}</th>", *bars]))
         last = row["name"]
     return (
         "<h2>Verdicts that changed</h2>"
@@ -170,7 +171,7 @@ def known(found: dict[str, Any], key: str) -> bool:
     return all(known_shares(row[key]["verdicts"].get("real")) is not None for row in found["rows"])
 
 
-def missing(found: dict[str, Any]) -> str:
+def missing(found: Html) -> str:
     """Whose verdicts are not known, and why, to follow a sentence; "" where all are."""
     return "".join(
         f" {name} is n/a: of its way to T_SEC = {found['protocol'][key]['t_sec']} these results do not keep which images "
@@ -185,7 +186,7 @@ def p_words(p: float) -> str:
     return "&lt; 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def rates(found: dict[str, Any]) -> str:
+def rates(found: Html) -> str:
     """The figures behind the curves."""
     methods = methods_of(found)
     parts = ("AUC", "95 % interval", "change (p)", "ACC")
@@ -193,7 +194,7 @@ def rates(found: dict[str, Any]) -> str:
     names = "".join(f"<th>{part}</th>" for _ in methods for part in parts)
     rows = []
     for row in found["rows"]:
-        cells = [f"<th>{escape(row['label'])}</th>"]
+        cells = [f"<th>{row['label']}</th>"]
         for key in methods:
             of_method = row[key]
             low, high = of_method["auc_interval"]
@@ -219,17 +220,19 @@ def rates(found: dict[str, Any]) -> str:
     )
 
 
-def parts(found: dict[str, Any]) -> str:
+def parts(found: Html) -> str:
     """All of it, for a page that brings the styles."""
     return warning(found) + curves(found) + flips(found) + rates(found) + protocol(found)
 
 
 def write_page(found: dict[str, Any], out: Path) -> None:
-    """Write a measurement as one HTML file that needs nothing else.
+    """Write a measurement, as `load_robustness` reads it, as one HTML file that needs nothing else.
 
     Raises:
         OSError: the file cannot be written.
     """
     title = f"SeDID: {found['protocol'].get('config', {}).get('detector', '?')} under perturbations"
     with replacing(out) as temporary:
-        temporary.write_text(page(title, parts(found), svg.STYLE + resulthtml.STYLE + STYLE), encoding="utf-8")
+        temporary.write_text(
+            page(title, parts(for_html(found)), svg.STYLE + resulthtml.STYLE + STYLE), encoding="utf-8"
+        )

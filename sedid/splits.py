@@ -11,7 +11,6 @@ version has none. A run of train-ddpm writes the same file for the images its ne
 
 import hashlib
 import shutil
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +21,7 @@ import torch
 from torch.nn import functional as F
 
 from sedid.data import fingerprint
-from sedid.storage import replacing
+from sedid.storage import read_arrays, replacing
 
 FILE = "splits.npz"
 SECTIONS = {
@@ -138,7 +137,7 @@ def record_splits(file: Path, sets: Mapping[str, np.ndarray]) -> None:
         sets: uint8 (N, H, W, 3) by the names of SECTIONS, TRAINING and VALIDATION.
     """
     try:
-        arrays = {name: values for name, values in _stored(file).items() if name.partition(".")[0] not in sets}
+        arrays = {name: values for name, values in read_arrays(file).items() if name.partition(".")[0] not in sets}
     except ValueError:  # damaged: what can be had is written anew
         arrays = {}
     for name, images in sets.items():
@@ -146,7 +145,7 @@ def record_splits(file: Path, sets: Mapping[str, np.ndarray]) -> None:
         arrays[f"{name}.sha256"] = np.array(fingerprint(images))
         arrays |= {f"{name}.{part}": getattr(prints, part) for part in ("exact", "near", "look")}
     with replacing(file) as temporary:
-        np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(temporary, **arrays)
 
 
 def take_splits(file: Path, bundle: Path) -> None:
@@ -174,16 +173,16 @@ def read_splits(file: Path, info: Mapping[str, Any]) -> dict[str, Prints]:
     Raises:
         ValueError: the file is damaged.
     """
-    stored, found = _stored(file), {}
+    stored, found = read_arrays(file), {}
     for name in sorted({name.partition(".")[0] for name in stored}):
         try:
             prints = Prints(*(stored[f"{name}.{part}"] for part in ("exact", "near", "look")))
             sha256 = str(stored[f"{name}.sha256"])
         except KeyError as error:
-            raise ValueError(f"{file} is damaged: it lacks {error}; delete it, and calibrate again") from error
+            raise ValueError(f"{file} is damaged: it lacks {error}") from error
         shapes = [(part.dtype, part.shape[1:]) for part in (prints.exact, prints.near, prints.look)]
         if shapes != [(np.uint64, ()), (np.uint64, (2,)), (np.uint8, (4,))]:
-            raise ValueError(f"{file} is damaged: {name} has {shapes}; delete it, and calibrate again")
+            raise ValueError(f"{file} is damaged: {name} has {shapes}")
         if name not in SECTIONS or sha256 == stated(info, name):
             found[name] = prints
     return found
@@ -195,13 +194,3 @@ def stated(info: Mapping[str, Any], name: str) -> str | None:
     for key in (*SECTIONS[name], "sha256"):
         place = place.get(key) if isinstance(place, Mapping) else None
     return place if isinstance(place, str) else None
-
-
-def _stored(file: Path) -> dict[str, np.ndarray]:
-    if not file.is_file():
-        return {}
-    try:
-        with np.load(file, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file} is damaged ({error}); delete it, and calibrate again") from error

@@ -1,14 +1,14 @@
 """Charts of results as HTML strings, for the page and the report: an SVG that stretches with its box, words on top.
 
-Colours are CSS variables (see `STYLE`), so both themes work; `--sed-real` and `--sed-generated` come from the
+Words are plain text, or `markupsafe.Markup` where they are HTML already. Colours are CSS variables (see `STYLE`), so both themes work; `--sed-real` and `--sed-generated` come from the
 surrounding page.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 import numpy as np
+from markupsafe import escape
 
 STYLE = """
 :root { --res-one: #6d28d9; --res-two: #0f766e; --res-faint: #9aa4b2; }

@@ -1,14 +1,13 @@
 """A sweep as HTML parts: heatmaps over k and T_SEC, and the paper's Figures 2, 3 and 4 redrawn."""
 
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sedid import paper
-from sedid.resulthtml import facts, leaks, made_by
-from sedid.storage import read_json
+from sedid.escaping import Html, read_results
+from sedid.resulthtml import facts, leaks, made_by, splits
 from sedid.svg import Axis, Line, line_chart, round_ticks
 from sedid.tables import cell
 
@@ -43,15 +42,16 @@ def load_sweep(file: Path) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: it is not what `sweep` writes.
     """
-    sweep = read_json(file)
-    try:
-        fits = bool(sweep["rows"]) and all(row.keys() >= FIELDS for row in sweep["rows"])
-        fits = fits and isinstance(sweep["protocol"]["images"], dict) and len(sweep["best"]) == 2
-    except (AttributeError, KeyError, TypeError):
-        fits = False
-    if not fits:
-        raise ValueError(f"{file} is not a results file of `python -m sedid sweep`")
-    return sweep
+    return read_results(
+        file,
+        "sweep",
+        lambda sweep: (
+            bool(sweep["rows"])
+            and all(row.keys() >= FIELDS for row in sweep["rows"])
+            and isinstance(sweep["protocol"]["images"], dict)
+            and len(sweep["best"]) == 2
+        ),
+    )
 
 
 def accuracy(sweep: dict[str, Any]) -> tuple[str, str]:
@@ -70,7 +70,7 @@ def of_k(sweep: dict[str, Any], k: int) -> list[dict[str, Any]]:
     return sorted((row for row in sweep["rows"] if row["k"] == k), key=lambda row: row["t_sec"])
 
 
-def protocol(sweep: dict[str, Any]) -> str:
+def protocol(sweep: Html) -> str:
     """What was measured on what."""
     stated = sweep["protocol"]
     counts = ", ".join(f"{found['count']:,} {name.replace('_', ' ')}" for name, found in stated["images"].items())
@@ -86,10 +86,10 @@ def protocol(sweep: dict[str, Any]) -> str:
         ("Polarity and threshold of each pair from", source),
         ("How the images were generated", made_by(stated.get("generated_by", {}))),
     ]
-    return facts(shown) + leaks(sweep)
+    return facts(shown) + leaks(sweep) + splits(sweep)
 
 
-def heatmap(sweep: dict[str, Any], key: str, name: str) -> str:
+def heatmap(sweep: Html, key: str, name: str) -> str:
     """One metric over k (rows) and T_SEC: a cell spans the step it measures, T_SEC - k to T_SEC; a click goes there."""
     values = [row[key] for row in sweep["rows"] if row[key] is not None]
     low, high = (min(values), max(values)) if values else (0.0, 1.0)
@@ -118,12 +118,12 @@ def heatmap(sweep: dict[str, Any], key: str, name: str) -> str:
     )
     along = "".join(f"<span>{tick}</span>" for tick in (0, 250, 500, 750, 1000))
     return (
-        f'<figure class="res-chart res-heat"><figcaption>{escape(name)}{scale}</figcaption>{"".join(rows)}'
+        f'<figure class="res-chart res-heat"><figcaption>{name}{scale}</figcaption>{"".join(rows)}'
         f'<div class="res-along">{along}</div></figure>'
     )
 
 
-def heatmaps(sweep: dict[str, Any]) -> str:
+def heatmaps(sweep: Html) -> str:
     """The four of them, with their legend."""
     shown = METRICS | dict([accuracy(sweep)])
     if accuracy(sweep)[0] != "acc":
@@ -149,7 +149,7 @@ def numbers(rows: list[dict[str, Any]], key: str) -> np.ndarray:
     return np.array([np.nan if row[key] is None else row[key] for row in rows], dtype=np.float64)
 
 
-def figures(sweep: dict[str, Any], k: int, data_set: str) -> str:
+def figures(sweep: Html, k: int, data_set: str) -> str:
     """Figures 2 (against k), 3 and 4 (against T_SEC at one k) of the paper, for these data."""
     key, name = accuracy(sweep)
     ks = ks_of(sweep)

@@ -17,7 +17,7 @@ from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
 from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, problem, run_while_open, small_button
-from sedid.ui.results import CSS, Own, as_csv, find_results, results_file, write_texts
+from sedid.ui.results import CSS, Own, as_csv, find_results, readable, results_file, write_texts
 from sedid.ui.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.upload import refusal
 
@@ -172,12 +172,13 @@ def opened(own: Own, title: str, label: str | None) -> Any:
         found, _ = comparehtml.load_comparison(file)
     except (OSError, ValueError) as error:
         raise refusal(error) from error
-    kinds = comparehtml.reals_of(found)
-    offered = comparehtml.methods_of(found, kinds[0]) if kinds else []
-    return (
-        gr.Radio([pair for pair in REALS_OFFERED if pair[1] in kinds], value="heldout", visible=len(kinds) > 1),
-        gr.Dropdown(offered, value=offered[0][1] if offered else None, visible=bool(offered)),
-    )
+    with readable("compare", file):
+        kinds = comparehtml.reals_of(found)
+        offered = comparehtml.methods_of(found, kinds[0]) if kinds else []
+        return (
+            gr.Radio([pair for pair in REALS_OFFERED if pair[1] in kinds], value="heldout", visible=len(kinds) > 1),
+            gr.Dropdown(offered, value=offered[0][1] if offered else None, visible=bool(offered)),
+        )
 
 
 def stamp(own: Own, title: str, label: str | None) -> str:
@@ -197,7 +198,7 @@ def show(own: Own, title: str, label: str | None, reals: str, method: str | None
     if file is None:
         return empty(study), now
     try:
-        return study.draw(file, View(reals, method or "")), now
+        return study.html(file, View(reals, method or "")), now
     except (OSError, ValueError) as error:
         raise refusal(error) from error
 
@@ -219,11 +220,12 @@ def take_away(own: Own, title: str, label: str | None, reals: str, method: str |
     if study is not STUDIES[0]:
         return gr.Files([str(path) for path in write_texts(texts)], visible=True)
     found, scores = comparehtml.load_comparison(file)
-    texts["methods.csv"] = as_csv(comparehtml.flat_rows(found))
-    paths = write_texts(texts)
-    if scores:
-        paths += write_curves(found, scores, reals if reals in found["rows"] else "heldout", method or "", paths[0])
-    return gr.Files([str(path) for path in paths], visible=True)
+    with readable("compare", file):
+        texts["methods.csv"] = as_csv(comparehtml.flat_rows(found))
+        paths = write_texts(texts)
+        if scores:
+            paths += write_curves(found, scores, reals if reals in found["rows"] else "heldout", method or "", paths[0])
+        return gr.Files([str(path) for path in paths], visible=True)
 
 
 def write_curves(found: dict[str, Any], scores: dict[str, Any], reals: str, method: str, beside: Path) -> list[Path]:

@@ -7,12 +7,12 @@ from typing import Any
 import gradio as gr
 
 from sedid import paper, resulthtml
-from sedid.evaluation import REALS, Evaluation, Pair, load_evaluation
+from sedid.evaluation import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.figures import histogram_figure, roc_figure, save_figure
 from sedid.htmlreport import report
 from sedid.metrics import roc
 from sedid.ui.context import Context
-from sedid.ui.results import Own, as_csv, find_results, write_texts
+from sedid.ui.results import Own, as_csv, find_results, readable, write_texts
 from sedid.ui.upload import refusal
 
 TITLE = "Evaluate"
@@ -107,13 +107,14 @@ def opened(own: Own, label: str | None) -> Any:
     evaluation = evaluation_of(own, label)
     if evaluation is None:
         return gr.skip(), gr.skip(), gr.skip()
-    offered = [(words, kind) for words, kind in REALS_OFFERED if kind in evaluation.reals]
-    scores = score_choices(evaluation)
-    return (
-        gr.Radio(choices=offered, value=evaluation.reals[0]),
-        gr.Radio(value=evaluation.data_set),
-        gr.Dropdown(choices=scores, value=scores[0][1]),
-    )
+    with readable("evaluate", evaluation.file):
+        offered = [(words, kind) for words, kind in REALS_OFFERED if kind in evaluation.reals]
+        scores = score_choices(evaluation)
+        return (
+            gr.Radio(choices=offered, value=evaluation.reals[0]),
+            gr.Radio(value=evaluation.data_set),
+            gr.Dropdown(choices=scores, value=scores[0][1]),
+        )
 
 
 def show(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> tuple[str, str]:
@@ -121,12 +122,13 @@ def show(own: Own, label: str | None, reals: str, data_set: str | None, score: s
     evaluation = evaluation_of(own, label)
     if evaluation is None:
         return EMPTY, ""
-    reals = reals if reals in evaluation.reals else evaluation.reals[0]
-    data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
-    pair = pair_of(evaluation, score)
-    tables = resulthtml.protocol(evaluation) + resulthtml.tables(evaluation, reals, data_set)
-    charts = resulthtml.charts(evaluation, reals, pair, cut == ORACLE)
-    return tables, f"{charts}{resulthtml.mistakes(evaluation, reals, clickable=True)}"
+    with readable("evaluate", evaluation.file):
+        reals = reals if reals in evaluation.reals else evaluation.reals[0]
+        data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
+        pair, drawn = pair_of(evaluation, score), shown(evaluation)
+        tables = resulthtml.protocol(drawn) + resulthtml.tables(drawn, reals, data_set)
+        charts = resulthtml.charts(drawn, reals, pair, cut == ORACLE)
+        return tables, f"{charts}{resulthtml.mistakes(drawn, reals, clickable=True)}"
 
 
 def take_away(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:
@@ -134,10 +136,11 @@ def take_away(own: Own, label: str | None, reals: str, data_set: str | None, sco
     evaluation = evaluation_of(own, label)
     if evaluation is None:
         raise gr.Error("There is nothing to export.", print_exception=False)
-    reals = reals if reals in evaluation.reals else evaluation.reals[0]
-    data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
-    paths = write_files(evaluation, reals, data_set, pair_of(evaluation, score), cut == ORACLE)
-    return gr.Files([str(path) for path in paths], visible=True)
+    with readable("evaluate", evaluation.file):
+        reals = reals if reals in evaluation.reals else evaluation.reals[0]
+        data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
+        paths = write_files(evaluation, reals, data_set, pair_of(evaluation, score), cut == ORACLE)
+        return gr.Files([str(path) for path in paths], visible=True)
 
 
 def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | None, oracle: bool) -> list[Path]:

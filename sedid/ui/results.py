@@ -4,14 +4,17 @@ import csv
 import io
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sedid import choicehtml, comparehtml, polarityhtml, resulthtml, robusthtml, svg, sweephtml
 from sedid.bundle import SHIPPED
+from sedid.escaping import written_by
 from sedid.storage import replacing
+from sedid.ui.upload import refusal
 
 CSS = svg.STYLE + "".join(
     part.STYLE for part in (resulthtml, sweephtml, comparehtml, choicehtml, robusthtml, polarityhtml)
@@ -54,6 +57,20 @@ def find_results(own: Own, name: str, runs: Path | None = None) -> dict[str, Pat
             seen.add(file.resolve())
             found[label if label not in found else f"{label} ({where})"] = file
     return found
+
+
+@contextmanager
+def readable(command: str, file: Path) -> Iterator[None]:
+    """Within it, whatever a results file lacks or has of another kind becomes a sentence that the visitor reads.
+
+    Raises:
+        gr.Error: the sentence.
+    """
+    try:
+        with written_by(command, file):
+            yield
+    except (OSError, ValueError) as error:
+        raise refusal(error) from error
 
 
 def results_file(run: Path, name: str) -> Path | None:

@@ -3,10 +3,15 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from sedid import choicehtml, comparehtml, generalisehtml, polarityhtml, robusthtml
+from sedid.escaping import for_html, written_by
 from sedid.evaluation import REALS
-from sedid.ui.job_card import halves, slice_of
+from sedid.spec import Spec
+from sedid.ui.job_card import halves
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class Study:
         command: the loop.
         file: its results, in a bundle or a job's folder.
         about: what it answers, a sentence or two.
-        draw: results file -> HTML; raises OSError or ValueError where it cannot be read.
+        load: reads a results file.
+        draw: what was loaded -> HTML.
         settings: a filled form as "key=value" texts of the loop; raises ValueError where it does not fit.
     """
 
@@ -49,13 +55,25 @@ class Study:
     command: str
     file: str
     about: str
-    draw: Callable[[Path, View], str]
+    load: Callable[[Path], Any]
+    draw: Callable[[Any, View], str]
     settings: Callable[[Asked], list[str]]
 
+    def html(self, file: Path, view: View) -> str:
+        """A results file as HTML.
 
-def draw_methods(file: Path, view: View) -> str:
+        Raises:
+            FileNotFoundError: there is none.
+            ValueError: it is not what the command writes.
+        """
+        found = self.load(file)
+        with written_by(self.command, file):
+            return self.draw(found, view)
+
+
+def draw_methods(loaded: tuple[dict[str, Any], dict[str, np.ndarray]], view: View) -> str:
     """The comparison of methods."""
-    found, scores = comparehtml.load_comparison(file)
+    found, scores = for_html(loaded[0]), loaded[1]
     offered = comparehtml.reals_of(found)
     if not offered:
         return comparehtml.state(found)
@@ -87,8 +105,7 @@ def cut(spec: str, count: int) -> str:
     """
     if count < 2:
         raise ValueError(f"at least 2 images of each class are needed, not {count}")
-    name, start = slice_of(spec, count)
-    return f"{name}[{start}:{start + count}]"
+    return str(Spec.parse(spec).first(count))
 
 
 def one(asked: Asked) -> str:
@@ -124,6 +141,7 @@ STUDIES = (
         "compare.json",
         "SeDID and its peers on the same detector, the same images and one shared set of network evaluations. Half of the "
         "images calibrate every method, the other half are measured.",
+        comparehtml.load_comparison,
         draw_methods,
         methods_settings,
     ),
@@ -133,7 +151,8 @@ STUDIES = (
         "choice.json",
         "Which step to measure, chosen by cross-validation; how often a trajectory can stop early; whether a stated "
         "probability holds; and when to say cannot tell. Half of the images choose, the other half are measured.",
-        lambda file, _: choicehtml.whole(choicehtml.load_choice(file)),
+        choicehtml.load_choice,
+        lambda found, _: choicehtml.whole(for_html(found)),
         halved,
     ),
     Study(
@@ -141,7 +160,8 @@ STUDIES = (
         "robustness",
         "robustness.json",
         "Both verdicts after JPEG, resizing, blur, noise, cropping, brightness and flips.",
-        lambda file, _: robusthtml.parts(robusthtml.load_robustness(file)),
+        robusthtml.load_robustness,
+        lambda found, _: robusthtml.parts(for_html(found)),
         lambda asked: [*first(asked), f"count={asked.count}"],
     ),
     Study(
@@ -150,7 +170,8 @@ STUDIES = (
         "polarity.json",
         "When and why larger errors mean generated: t-errors against what the images look like, a lesson on cropping, and "
         "where number precision matters.",
-        lambda file, _: polarityhtml.whole(*polarityhtml.load_polarity(file)),
+        polarityhtml.load_polarity,
+        lambda found, _: polarityhtml.whole(for_html(found[0]), found[1]),
         first,
     ),
     Study(
@@ -159,7 +180,8 @@ STUDIES = (
         "generalise.json",
         "A detector calibrated on one sampler's images, measured on those of others, of other checkpoints, and on the "
         "generator's own training images.",
-        lambda file, _: generalisehtml.whole(generalisehtml.load_generalise(file)),
+        generalisehtml.load_generalise,
+        lambda found, _: generalisehtml.whole(for_html(found)),
         generalise_settings,
     ),
 )

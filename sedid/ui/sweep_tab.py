@@ -9,6 +9,7 @@ import numpy as np
 
 from sedid import paper, sweephtml
 from sedid.data import NAMES
+from sedid.escaping import for_html
 from sedid.figures import save_figure, sweep_heatmap
 from sedid.jobs import JobStore
 from sedid.loops.sweep import SweepConfig
@@ -17,7 +18,7 @@ from sedid.ui import train_form as form
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import html, this_tab
 from sedid.ui.job_card import CONFIRM, POLL, Watch, choice, halves, problem, run_while_open, small_button
-from sedid.ui.results import Own, as_csv, find_results, write_texts
+from sedid.ui.results import Own, as_csv, find_results, readable, write_texts
 from sedid.ui.upload import refusal
 
 TITLE = "Sweep"
@@ -153,12 +154,11 @@ def opened(own: Own, label: str | None) -> Any:
     found = sweep_of(own, label)
     if found is None:
         return gr.skip(), gr.skip()
-    sweep, _ = found
-    names = sweep["protocol"].get("config", {})
-    offered = sweephtml.ks_of(sweep)
-    return gr.Dropdown(choices=offered, value=sweep["best"][0]), gr.Radio(
-        value=paper.closest(*map(str, names.values()))
-    )
+    sweep, file = found
+    with readable("sweep", file):
+        names = map(str, sweep["protocol"].get("config", {}).values())
+        k = gr.Dropdown(choices=sweephtml.ks_of(sweep), value=sweep["best"][0])
+        return k, gr.Radio(value=paper.closest(*names))
 
 
 def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> str:
@@ -166,10 +166,11 @@ def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> st
     found = sweep_of(own, label)
     if found is None:
         return EMPTY
-    sweep, _ = found
-    k = k if k in sweephtml.ks_of(sweep) else sweep["best"][0]
     data_set = data_set if data_set in paper.DATA_SETS else paper.DATA_SETS[0]
-    return sweephtml.heatmaps(sweep) + sweephtml.figures(sweep, k, data_set) + sweephtml.protocol(sweep)
+    with readable("sweep", found[1]):
+        sweep = for_html(found[0])
+        k = k if k in sweephtml.ks_of(sweep) else sweep["best"][0]
+        return sweephtml.heatmaps(sweep) + sweephtml.figures(sweep, k, data_set) + sweephtml.protocol(sweep)
 
 
 def matrix(sweep: dict[str, Any], key: str) -> tuple[np.ndarray, list[int], list[int]]:
@@ -187,7 +188,8 @@ def take_away(own: Own, label: str | None) -> Any:
     found = sweep_of(own, label)
     if found is None:
         raise gr.Error("There is nothing to export.", print_exception=False)
-    return gr.Files([str(path) for path in write_files(*found)], visible=True)
+    with readable("sweep", found[1]):
+        return gr.Files([str(path) for path in write_files(*found)], visible=True)
 
 
 def write_files(sweep: dict[str, Any], file: Path) -> list[Path]:

@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from sedid.console import duration
+from sedid.escaping import Html, for_html, written_by
 from sedid.jobs import Job, last_words
+from sedid.storage import read_json
+from sedid.tables import REALS, cell, counts_line, leak_line, splits_line
 from sedid.ui.charts import Scale, percent, tick_labels
 from sedid.ui.pictures import data_uri, number, short, text
 from sedid.ui.train_form import job_name
@@ -221,14 +224,19 @@ def log_html(job: Job, lines: int = 12) -> str:
 
 
 def report_html(folder: Path) -> str:
-    """What was measured, and what the leak audit found; empty before the evaluation."""
-    from sedid.storage import read_json
-    from sedid.tables import REALS, cell, counts_line, leak_line
-
+    """What was measured, and what was found about the images; empty before the evaluation."""
     file = folder / "bundle" / "sedid" / "results.json"
     if not file.is_file():
         return ""
-    results = read_json(file)
+    try:
+        results = read_json(file)
+        with written_by("evaluate", file):
+            return _measured(for_html(results))
+    except (OSError, ValueError) as error:
+        return f'<p class="sed-note">{text(error)}</p>'
+
+
+def _measured(results: Html) -> str:
     kinds = [kind for kind in REALS if kind in results["stat"]]
     verdicts = [("STAT", rows) for rows in zip(*(results["stat"][kind] for kind in kinds), strict=True)]
     if results["nn"]:
@@ -241,8 +249,8 @@ def report_html(folder: Path) -> str:
         chosen = ' class="sed-chosen"' if rows[0].get("chosen") or name == "NN" else ""
         lines.append(f"<tr{chosen}><td>{name}</td>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>")
     return (
-        f'<h2>Measured</h2><p>{text(counts_line(results))}</p><div class="sed-wide" tabindex="0"><table>{"".join(lines)}'
-        f"</table></div><p>{text(leak_line(results))}</p>"
+        f'<h2>Measured</h2><p>{counts_line(results)}</p><div class="sed-wide" tabindex="0"><table>{"".join(lines)}'
+        f"</table></div><p>{leak_line(results)}</p><p>{splits_line(results)}</p>"
     )
 
 

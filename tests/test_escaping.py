@@ -1,0 +1,193 @@
+"""Whatever text a bundle, a results file or a file name holds, pages and documents show it as text."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sedid.card import measured, write_card
+from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
+from sedid.htmlreport import write_report
+from sedid.robusthtml import load_robustness, write_page
+from sedid.storage import read_json, write_json
+from sedid.tables import studies
+from sedid.ui import evaluate_tab, sweep_tab, train_view
+from sedid.ui.studies import STUDIES, View
+
+EVIL = "a<img src=x onerror=1>|b`c\"d'e\" onerror='1'\n| --- |"
+LOOKED_UP = ("key", "name", "method", "a", "b", "head")  # texts that something else is found by
+SHIPPED = Path(__file__).parents[1] / "checkpoints" / "celeba"
+
+
+def poisoned(value: Any, kept: tuple[str, ...] = (), name: str = "") -> Any:
+    """JSON, every text in it evil but those of the names that are kept."""
+    if isinstance(value, dict):
+        return {key: poisoned(of_key, kept, key) for key, of_key in value.items()}
+    if isinstance(value, list):
+        return [poisoned(one, kept) for one in value]
+    return EVIL if isinstance(value, str) and name not in kept else value
+
+
+def bundle_of(folder: Path, change: Callable[[Any], Any]) -> Path:
+    """The shipped bundle with all of its results files changed."""
+    copy = shutil.copytree(SHIPPED, folder / "celeba", ignore=shutil.ignore_patterns("*.png"))
+    for file in (copy / "sedid").glob("*.json"):
+        write_json(file, change(read_json(file)))
+    return copy
+
+
+@pytest.fixture(scope="module")
+def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return bundle_of(tmp_path_factory.mktemp("evil"), lambda found: poisoned(found, LOOKED_UP))
+
+
+class Tags(HTMLParser):
+    """The tags and attributes of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def assert_shown(html: str) -> None:
+    """The evil text stands there as text: it makes neither a tag nor an attribute."""
+    assert "a&lt;img src=x onerror=1&gt;|b" in html
+    assert_harmless(html)
+
+
+def assert_harmless(html: str) -> None:
+    tags = Tags(html).found
+    assert not [tag for tag, attributes in tags if attributes.get("src") == "x" or "onerror" in attributes]
+
+
+def drawn(bundle: Path) -> Iterator[Callable[[], str]]:
+    """Everything that makes HTML of results files."""
+    for study in STUDIES:
+        yield lambda study=study: study.html(bundle / "sedid" / study.file, View())
+    yield lambda: "".join(evaluate_tab.show(bundle, "celeba", "heldout", None, None, ""))
+    yield lambda: sweep_tab.show(bundle, "celeba", 165, None)
+    for of_k in ("auc", "acc"):
+        yield lambda of_k=of_k: sweep_tab.show(bundle, "celeba", of_k, of_k)
+
+
+def tried(draw: Callable[[], str]) -> str:
+    """What was drawn; "" where a sentence says that it cannot be."""
+    try:
+        return draw()
+    except (OtherFile, gr.Error) as error:
+        if "is not a results file of" not in str(error):
+            raise
+        return ""
+
+
+def test_pages_show_evil_texts_as_texts(evil: Path) -> None:
+    for draw in drawn(evil):
+        assert_shown(draw())
+
+
+def test_reports_show_evil_texts_as_texts(evil: Path, tmp_path: Path) -> None:
+    write_report(evil, tmp_path / "report.html")
+    write_page(load_robustness(evil / "sedid" / "robustness.json"), tmp_path / "robustness.html")
+    job = tmp_path / "job" / "bundle"
+    job.mkdir(parents=True)
+    (job / "sedid").symlink_to(evil / "sedid")
+    for html in (*(file.read_text() for file in tmp_path.glob("*.html")), train_view.report_html(job.parent)):
+        assert_shown(html)
+
+
+def test_documents_show_evil_texts_as_texts(evil: Path) -> None:
+    write_card(evil)
+    card = (evil / "README.md").read_text()
+    for text in (card, measured(evil), *studies(evil).values()):
+        assert "<img" not in text
+        assert "|b`c" not in text
+    assert "a&#60;img src=x onerror=1>&#124;b&#96;c" in card
+    tables = [table.splitlines() for table in card.split("\n\n") if table.startswith("|")]
+    assert len(tables) > 5
+    for table in tables:  # no text adds a cell or a row
+        assert len({line.count("|") for line in table}) == 1
+
+
+def test_a_file_all_of_whose_texts_are_evil_is_drawn_or_refused(tmp_path: Path) -> None:
+    """Where a text is one that something is looked up by, a sentence says so."""
+    bundle, refused = bundle_of(tmp_path, poisoned), 0
+    for draw in drawn(bundle):
+        html = tried(draw)
+        refused += html == ""
+        assert_harmless(html)
+    assert refused < len(list(drawn(bundle)))
+
+
+@pytest.mark.parametrize("wrong", [None, "many", [], {}, -1, 10**400, True])
+def test_values_of_another_kind_are_a_sentence(tmp_path: Path, wrong: Any) -> None:
+    """Every number, list and mapping in turn is of another kind: what cannot be drawn is refused, and without a
+    traceback."""
+
+    def change(value: Any, kind: type) -> Any:
+        if isinstance(value, kind) and not isinstance(value, bool):
+            return wrong
+        if isinstance(value, dict):
+            return {key: change(of_key, kind) for key, of_key in value.items()}
+        return [change(one, kind) for one in value] if isinstance(value, list) else value
+
+    for number, kind in enumerate((float, int, list)):
+        bundle = bundle_of(
+            tmp_path / str(number), lambda found, kind=kind: {n: change(v, kind) for n, v in found.items()}
+        )
+        for draw in drawn(bundle):
+            tried(draw)
+
+
+@given(st.text())
+def test_a_text_in_markdown_is_one_line_without_markup(text: str) -> None:
+    made = markdown(text)
+    assert not set("\n\r<|`\\") & set(made)
+    assert unescape(made).split() == text.split()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_nothing_but_texts_is_changed(value: Any) -> None:
+    def back(made: Any) -> Any:
+        if isinstance(made, dict):
+            return {back(name): back(of_name) for name, of_name in made.items()}
+        return unescape(made) if isinstance(made, str) else list(map(back, made)) if isinstance(made, list) else made
+
+    made = for_html({"of": value})
+    assert not {"<", ">", '"', "'"} & set("".join(texts(made)))
+    assert back(made) == {"of": value}
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text of a JSON value, names too."""
+    if isinstance(value, str):
+        yield value
+    for inner in (
+        (*value.keys(), *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
+        yield from texts(inner)
+
+
+def test_what_is_no_results_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.json"
+    for content in ("[]", "null", "3", '"a"', "[" * 90_000, '{"rows": 1}'):
+        file.write_text(content)
+        with pytest.raises(ValueError, match=r"x\.json"):
+            read_results(file, "sweep", lambda found: bool(found["rows"][0]["k"]))
+    with pytest.raises(OtherFile, match="inner"), written_by("outer", file), written_by("inner", file):
+        raise KeyError("k")
