@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -9,17 +10,27 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from fakes import make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from sedid.card import measured, write_card
+from sedid.casereport import case_report, examine
+from sedid.detectors import Detector
 from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
 from sedid.htmlreport import write_report
+from sedid.jobs import Job
 from sedid.robusthtml import load_robustness, write_page
 from sedid.storage import read_json, write_json
 from sedid.tables import studies
-from sedid.ui import evaluate_tab, sweep_tab, train_view
+from sedid.ui import bench, evaluate_tab, gallery_view, inspect_view, learn_steps, sweep_tab, train_view
+from sedid.ui.context import Context, list_examples
+from sedid.ui.evidence import facts_table
+from sedid.ui.learn_tab import Teacher
 from sedid.ui.studies import STUDIES, View
+from sedid.ui.verdict import verdict_cards
 
 EVIL = "a<img src=x onerror=1>|b`c\"d'e\" onerror='1'\n| --- |"
 LOOKED_UP = ("key", "name", "method", "a", "b", "head")  # texts that something else is found by
@@ -191,3 +202,69 @@ def test_what_is_no_results_file_is_named(tmp_path: Path) -> None:
             read_results(file, "sweep", lambda found: bool(found["rows"][0]["k"]))
     with pytest.raises(OtherFile, match="inner"), written_by("outer", file), written_by("inner", file):
         raise KeyError("k")
+
+
+NAME = 'a<img src=x onerror=1>"b'  # may be a file's
+
+
+@pytest.fixture(scope="module")
+def detector() -> Detector:
+    """A detector, every text it may state evil."""
+    made = make_detector()
+    info = {
+        name: {
+            "chosen_by": EVIL,
+            "leak_warning": EVIL,
+            "calibrated_on": EVIL,
+            "versions": {EVIL: EVIL},
+            "error_rate": 0.1,
+        }
+        | {"data": {EVIL: {"count": EVIL, "sha256": EVIL}}, "generated_by": {"sampler": EVIL, "steps": EVIL}}
+        for name in ("stat", "nn", "existing", "training")
+    }
+    more = {"checkpoint_sha256": EVIL, "versions": {EVIL: EVIL}, "preprocessing": {EVIL: EVIL}}
+    return replace(made, name=EVIL, info=info | more)
+
+
+def test_a_case_shows_names_of_files_and_bundles_as_texts(detector: Detector, tmp_path: Path) -> None:
+    file = tmp_path / f"{NAME}.png"
+    comment = PngInfo()
+    comment.add_text("Comment<img src=x onerror=1>", EVIL)
+    Image.fromarray(make_image(1, 64)).save(file, pnginfo=comment)
+    found = detector.inspect(file)
+    extras = examine(detector, found, file, stability=True, tiles=True)
+    html = case_report(detector, found, file.name, extras)
+    assert html.count("a&lt;img src=x onerror=1&gt;") > 5
+    assert_harmless(html)
+    assert_harmless(facts_table(extras.facts))
+
+
+def test_every_part_of_the_page_shows_names_as_texts(detector: Detector, tmp_path: Path) -> None:
+    folder = tmp_path / "examples"
+    folder.mkdir()
+    for number, kind in enumerate(("real", "generated", "real", "generated")):
+        Image.fromarray(make_image(number)).save(folder / f"{kind}-{number}{NAME}.png")
+    context = Context(lambda: detector, list_examples(folder))
+    found = detector.inspect(folder / f"real-0{NAME}.png")
+    parts = [
+        verdict_cards(detector, found.judgement),
+        gallery_view.legend(detector),
+        gallery_view.unscored(detector, EVIL, None),
+        bench.strip(context.examples, [make_image(n) for n in range(4)], "a", None),
+        inspect_view.example_strip(context.examples),
+    ]
+    teacher = Teacher(context)
+    for at in learn_steps.PLACES:
+        parts.append(teacher.open(at, f"real-0{NAME}", "", f"http://a/{NAME}", None)[0])
+    for html in parts:
+        assert_harmless(html)
+    assert any("a&lt;img src=x" in html for html in parts)
+
+
+def test_a_job_shows_names_and_errors_as_texts(tmp_path: Path) -> None:
+    job = Job(NAME, tmp_path / EVIL.replace("/", ""), EVIL, EVIL, EVIL, EVIL, 1, 0.0, 0.0, 1.0)
+    record = {"stage": EVIL, "done": 1, "total": 2, "unit": EVIL, "per_second": 1.0, "eta_seconds": 1.0}
+    for state in (EVIL, "failed", "running", "done"):
+        records = [record | {"step": step, "values": {EVIL: 1.0, "loss": 1.0}} for step in (1, 2)]
+        changed = replace(job, state=state)
+        assert_shown(train_view.state_html(changed, records) + train_view.pictures_html(tmp_path, records))

@@ -69,7 +69,7 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> str:
     """Name, state, progress of the present stage and its measurements."""
     parts = [
         f'<div class="sed-head"><h2>{text(job_name(job))}</h2>'
-        f'<span class="sed-chip sed-chip-{job.state}">{job.state}</span></div>'
+        f'<span class="sed-chip sed-chip-{text(job.state)}">{text(job.state)}</span></div>'
     ]
     if job.state == "queued":
         parts.append("<p>Waits for its turn: one job runs at a time.</p>")
