@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedid.models import WEIGHTS, check_pipeline
+from sedid.models import WEIGHTS, check_pipeline, unet_weights, without_weights
 from sedid.storage import read_json
 
 HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
@@ -116,6 +116,7 @@ def fetch(repo: str, revision: str | None = None) -> Path:
 
     Raises:
         FileNotFoundError, PermissionError, ConnectionError: as `plain_errors`.
+        FileNotFoundError: it has no weights in safetensors; the text says what it has instead.
         ValueError: it holds another kind of model.
     """
     import huggingface_hub
@@ -124,9 +125,18 @@ def fetch(repo: str, revision: str | None = None) -> Path:
         folder = Path(huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=list(DESCRIPTIONS)))
     check_pipeline(folder)
     with plain_errors(repo):
-        return Path(
+        folder = Path(
             huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=[*DESCRIPTIONS, *TENSORS])
         )
+    try:
+        unet_weights(folder)
+    except FileNotFoundError as error:  # nothing that would be fetched: say what there is
+        try:
+            there = huggingface_hub.list_repo_files(repo, revision=revision)
+        except (OSError, huggingface_hub.errors.HTTPError):  # offline, of what is in the cache
+            raise error from None
+        raise FileNotFoundError(without_weights(repo, there)) from None
+    return folder
 
 
 def in_cache(folder: Path) -> bool:

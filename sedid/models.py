@@ -5,9 +5,10 @@ take seconds to import, so they are imported where they are first needed.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from sedid import processes
 from sedid.diffusion import EpsModel, NoiseSchedule
-from sedid.storage import read_json, read_object
+from sedid.storage import read_json, read_object, stored_tensors
 
 if TYPE_CHECKING:
     from diffusers import DDPMScheduler
@@ -129,13 +130,32 @@ def unet_weights(folder: Path) -> list[Path]:
     part = pipeline_part(folder, "unet")
     found = sorted([*part.glob(f"{WEIGHTS}.safetensors"), *part.glob(f"{WEIGHTS}-*-of-*.safetensors")])
     if not found:
-        pickled = any(part.glob("*.bin")) or any(part.glob("*.ckpt"))
-        raise FileNotFoundError(
-            f"{folder} holds no U-Net weights in safetensors ({part.name}/{WEIGHTS}.safetensors)"
-            + ("; its .bin file is a pickle, which can run code when it is read" if pickled else "")
-            + ". Where the weights are trusted, diffusers' save_pretrained writes them anew"
-        )
+        raise FileNotFoundError(without_weights(folder, [file.name for file in part.iterdir()]))
     return found
+
+
+def without_weights(place: str | Path, names: Iterable[str]) -> str:
+    """What to say of a pipeline without weights that can be opened: what there is instead, and the way out.
+
+    Args:
+        names: its files.
+    """
+    names = sorted({PurePath(name).name for name in names})
+    said = f"{place} holds no U-Net weights in safetensors ({WEIGHTS}.safetensors)"
+    variants = [name for name in names if name.startswith(f"{WEIGHTS}.") and name.endswith(".safetensors")]
+    pickles = [name for name in names if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
+    if variants:
+        variant = variants[0].split(".")[1].split("-")[0]
+        return (
+            f"{said} but only the variant {variant} ({variants[0]}): open it with diffusers' "
+            f"from_pretrained(..., variant={variant!r}), and save_pretrained writes it without"
+        )
+    if pickles:
+        return (
+            f"{said}; its {PurePath(pickles[0]).suffix} file is a pickle ({pickles[0]}), which can run code when it is read. "
+            "Where it is trusted, diffusers' from_pretrained opens it, and save_pretrained writes safetensors"
+        )
+    return f"{said}: diffusers' save_pretrained writes them"
 
 
 def check_pipeline(folder: Path) -> dict[str, Any]:
@@ -179,14 +199,26 @@ def _unfit(config: dict[str, Any]) -> str:
     """Why a U-Net of this configuration cannot be a detector, as the end of a sentence; "" where it can."""
     inputs, outputs = config.get("in_channels", 3), config.get("out_channels", 3)
     if config.get("class_embed_type") or config.get("num_class_embeds"):
-        return "is class-conditional; only an unconditional RGB model can be a detector"
-    if inputs != 3:
-        return f"is for images of {inputs} channels; only an unconditional RGB model, of 3, can be a detector"
-    if outputs != 3:
-        variance = " (the noise and its variance)" if outputs == 6 else ""
-        return (
-            f"predicts {outputs} channels{variance}; only an unconditional RGB model that predicts 3 can be a detector"
+        told = next(
+            f"{name} {config[name]!r:.60}" for name in ("num_class_embeds", "class_embed_type") if config.get(name)
         )
+        return (
+            f"is class-conditional ({told}); only an unconditional RGB model can be a detector: choose or train one without "
+            "classes"
+        )
+    if inputs != 3:
+        kind = "grey images, of 1 channel" if inputs == 1 else f"images of {inputs!r:.60} channels"
+        return (
+            f"is for {kind}; only an unconditional RGB model, of 3, can be a detector: train one, for which grey pictures are "
+            "converted"
+        )
+    if outputs == 6:
+        return (
+            "predicts 6 channels (the noise and its variance); only an unconditional RGB model that predicts the 3 of the noise "
+            "can be a detector: save it with out_channels 3 and the first 3 channels of conv_out alone, which are the noise"
+        )
+    if outputs != 3:
+        return f"predicts {outputs!r:.60} channels; only an unconditional RGB model that predicts 3 can be a detector"
     size, blocks = config.get("sample_size"), config.get("down_block_types")
     if type(size) is not int or size < 1:
         return f"is not for square images: its sample_size must be a whole number of pixels, not {size!r:.60}"
@@ -213,21 +245,73 @@ def load_unet(folder: Path) -> "UNet2DModel":
     """
     from diffusers.models import UNet2DModel
 
-    check_pipeline(folder)
+    config = check_pipeline(folder)
     part = pipeline_part(folder, "unet")
-    unet_weights(folder)
+    files = unet_weights(folder)
     check_shards(part / f"{WEIGHTS}.safetensors.index.json")
     try:
-        unet, found = UNet2DModel.from_pretrained(
-            part, use_safetensors=True, local_files_only=True, output_loading_info=True
-        )
+        with silent():
+            unet, found = UNet2DModel.from_pretrained(
+                part, use_safetensors=True, local_files_only=True, output_loading_info=True
+            )
     except (ArithmeticError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
+        reason = _why_not(config, files) or f"cannot be loaded: {error}"
+        raise ValueError(f"the U-Net in {folder} {reason}") from error
     if found["missing_keys"]:  # diffusers fills them with random numbers and only warns
-        raise ValueError(f"the U-Net in {folder} lacks weights: {', '.join(sorted(found['missing_keys'])[:3])}, ...")
+        raise ValueError(
+            f"the U-Net in {folder} lacks weights that its config.json asks for: {_some(found['missing_keys'])}"
+        )
+    if found["unexpected_keys"]:  # another network than the one that was trained
+        raise ValueError(
+            f"the U-Net in {folder} holds weights that its config.json has no place for: {_some(found['unexpected_keys'])}"
+        )
     if not all_finite(unet):
         raise ValueError(f"the U-Net in {folder} has weights that are not finite numbers (NaN or infinity)")
     return unet.float().eval()
+
+
+@contextmanager
+def silent() -> Iterator[None]:
+    """Keep diffusers from printing its own advice before our sentence."""
+    from diffusers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _some(names: Iterable[str]) -> str:
+    names = sorted(names)
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def _why_not(config: dict[str, Any], files: list[Path]) -> str:
+    """Why weights cannot be loaded into the network that a configuration describes, as the end of a sentence; "" if that
+    cannot be told."""
+    from diffusers.models import UNet2DModel
+
+    try:
+        with silent(), torch.device("meta"):
+            made: Any = UNet2DModel.from_config(config)
+    except Exception:  # diffusers raises nearly anything on bad configurations, and has said it already
+        return ""
+    expected = {name: list(values.shape) for name, values in made.state_dict().items()}
+    for file in files:
+        try:
+            with stored_tensors(file) as stored:
+                shapes = {name: stored.get_slice(name).get_shape() for name in stored.keys()}  # noqa: SIM118
+        except ValueError as error:
+            return f"cannot be loaded: {error}"
+        for name, shape in shapes.items():
+            if shape != expected.get(name, shape):
+                return (
+                    "does not fit its config.json, which belongs to another network: its weight "
+                    f"{name} has the shape {shape}, and the configuration makes {expected[name]}"
+                )
+    return ""
 
 
 def all_finite(network: nn.Module) -> bool:
@@ -284,7 +368,15 @@ def load_scheduler(folder: Path) -> Any:
     except (AttributeError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise ValueError(f"the scheduler in {folder} cannot be loaded: {error}") from error
     if predicts != "epsilon":
-        raise ValueError(f"the model in {folder} predicts {predicts!r}; SeDID needs 'epsilon'")
+        raise ValueError(
+            f"the model in {folder} predicts {predicts!r:.60}; SeDID needs 'epsilon', the noise: choose a checkpoint that was "
+            "trained with that prediction_type (writing it into the file would not change what this one learned)"
+        )
+    if config.get("rescale_betas_zero_snr"):
+        raise ValueError(
+            f"the noise schedule in {folder} ends in pure noise (rescale_betas_zero_snr), where nothing of the image is left "
+            "to step back to: choose a checkpoint that was trained without it"
+        )
     return scheduler
 
 

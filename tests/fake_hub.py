@@ -1,4 +1,4 @@
-"""A Hub on this disk: what `huggingface_hub` would do with its three calls, patterns honoured, no network."""
+"""A Hub on this disk: what `huggingface_hub` would do with its four calls, patterns honoured, no network."""
 
 import shutil
 from pathlib import Path
@@ -29,6 +29,7 @@ class FakeHub:
         monkeypatch.setattr("huggingface_hub.HfApi.create_repo", self.create_repo)
         monkeypatch.setattr("huggingface_hub.HfApi.upload_folder", self.upload_folder)
         monkeypatch.setattr("huggingface_hub.snapshot_download", self.snapshot_download)
+        monkeypatch.setattr("huggingface_hub.list_repo_files", self.list_repo_files)
         monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(self.cache))
 
     def folder(self, repo: str, revision: str | None = None) -> Path:
@@ -57,6 +58,11 @@ class FakeHub:
         for name in filter_repo_objects(names_in(there), allow_patterns=delete_patterns):
             (there / name).unlink()
         copy(Path(folder_path), there, allow_patterns)
+
+    def list_repo_files(self, repo_id: str, *, revision: str | None = None) -> list[str]:
+        if self.error is not None:
+            raise self.error
+        return sorted(names_in(self.folder(repo_id, revision)))
 
     def snapshot_download(self, repo_id: str, *, revision: str | None = None, allow_patterns: Any = None) -> str:
         if self.error is not None:

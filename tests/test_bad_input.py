@@ -156,8 +156,8 @@ def test_a_checkpoint_of_another_architecture_or_none_is_named(images: dict[str,
 
     shutil.copy(next((wide / "unet").glob("*.safetensors")), next((narrow / "unet").glob("*.safetensors")))
     said = refused("generate", detector=narrow, out=tmp_path / "out", device="cpu")
-    assert f"the U-Net in {narrow} cannot be loaded" in said
-    assert "shape" in said
+    assert f"the U-Net in {narrow} does not fit its config.json" in said
+    assert "has the shape" in said
     (tmp_path / "run" / "best.safetensors").write_bytes(b"not weights")
     done = CliRunner().invoke(app, ["export", str(tmp_path / "run"), str(tmp_path / "made")])
     assert "best.safetensors is damaged" in done.output

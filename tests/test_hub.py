@@ -348,6 +348,26 @@ def test_a_copy_overwrites_nothing(old_pipeline: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.parametrize(
+    ("kept", "said"),
+    [
+        ("fp16.safetensors", r"me/odd holds no U-Net weights .* but only the variant fp16 .* variant='fp16'"),
+        ("bin", r"me/odd holds no U-Net weights in safetensors .*its \.bin file is a pickle"),
+    ],
+)
+def test_a_repository_without_weights_that_are_fetched_is_told_what_it_has(
+    kept: str, said: str, hub: FakeHub, tiny_bundle: Path
+) -> None:
+    folder = hub.folder("me/odd")
+    shutil.copytree(tiny_bundle, folder)
+    (folder / "unet" / "diffusion_pytorch_model.safetensors").rename(
+        folder / "unet" / f"diffusion_pytorch_model.{kept}"
+    )
+    with pytest.raises(FileNotFoundError, match=said):
+        load_detector("me/odd")
+    assert not [name for name in hub.fetched if name.endswith(kept)]  # it is not fetched for that
+
+
 def test_pickled_weights_are_refused_in_words(old_pipeline: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     for folder, part in ((old_pipeline, "."), (Path(shutil.copytree(tiny_bundle, tmp_path / "new")), "unet")):
         weights = folder / part / "diffusion_pytorch_model.safetensors"

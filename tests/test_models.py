@@ -75,14 +75,16 @@ def test_load_unet_refuses_what_it_cannot_run(bundle: Path, tmp_path: Path) -> N
     good = weights.read_bytes()
     for content in (b"", b"garbage", good[:1000], good[:-100]):
         weights.write_bytes(content)
-        with pytest.raises(ValueError, match="cannot be loaded"):
+        with pytest.raises(ValueError, match=r"cannot be loaded: .*\.safetensors is damaged or no safetensors file"):
             load_unet(bundle)
     weights.unlink()
     with pytest.raises(FileNotFoundError, match="holds no U-Net weights in safetensors"):
         load_unet(bundle)
     weights.write_bytes(good)
     edit(config, block_out_channels=[12, 24])
-    with pytest.raises(ValueError, match="cannot be loaded"):
+    with pytest.raises(
+        ValueError, match=r"does not fit its config\.json.* has the shape .*, and the configuration makes"
+    ):
         load_unet(bundle)
     config.write_text("{")
     with pytest.raises(ValueError, match="cannot be loaded"):
@@ -97,23 +99,77 @@ def test_load_unet_never_reads_pickles(bundle: Path) -> None:
         load_unet(bundle)
 
 
-def test_a_missing_tensor_is_not_replaced_by_random_numbers(bundle: Path) -> None:
+def rewrite(folder: Path, **changes: torch.Tensor | None) -> None:
+    """Write a U-Net's weights anew with some of them changed, added, or (None) left out."""
     from safetensors.torch import load_file, save_file
 
-    weights = bundle / "unet/diffusion_pytorch_model.safetensors"
-    tensors = load_file(weights)
-    del tensors["conv_in.bias"]
-    save_file(tensors, weights)
-    with pytest.raises(ValueError, match=r"lacks weights: conv_in\.bias"):
+    weights = folder / "unet/diffusion_pytorch_model.safetensors"
+    tensors = load_file(weights) | changes
+    save_file({name: values for name, values in tensors.items() if values is not None}, weights)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"conv_in.bias": None}, r"lacks weights that its config\.json asks for: conv_in\.bias$"),
+        (
+            {f"conv_{place}.{kind}": None for place in ("in", "out") for kind in ("weight", "bias")},
+            r"asks for: conv_in\.bias, conv_in\.weight, conv_out\.bias and 1 more$",
+        ),
+        ({"conv_mid.bias": torch.zeros(3)}, r"holds weights that its config\.json has no place for: conv_mid\.bias$"),
+        (
+            {"conv_in.bias": torch.zeros(3)},
+            r"does not fit its config\.json, which belongs to another network: its weight conv_in\.bias has the shape "
+            r"\[3\], and the configuration makes \[8\]$",
+        ),
+    ],
+)
+def test_weights_that_are_not_those_of_the_configuration_are_refused_without_a_word_of_diffusers(
+    changes: dict[str, Any], said: str, bundle: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rewrite(bundle, **changes)
+    with pytest.raises(ValueError, match=said):
         load_unet(bundle)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_variant_alone_is_named_with_the_way_out(bundle: Path) -> None:
+    weights = bundle / "unet/diffusion_pytorch_model.safetensors"
+    saved = load_unet(bundle)
+    weights.unlink()
+    with pytest.raises(
+        FileNotFoundError, match=r"holds no U-Net weights in safetensors .*: diffusers' save_pretrained"
+    ):
+        load_unet(bundle)
+    saved.half().save_pretrained(bundle / "unet", variant="fp16", max_shard_size="40KB")
+    with pytest.raises(FileNotFoundError, match=r"but only the variant fp16 \(diffusion_pytorch_model\.fp16-00001-of-"):
+        load_unet(bundle)
+    for file in (bundle / "unet").glob("*.fp16*"):
+        file.unlink()
+    saved.save_pretrained(bundle / "unet", variant="fp16")
+    with pytest.raises(
+        FileNotFoundError, match=r"but only the variant fp16 \(diffusion_pytorch_model\.fp16\.safetensors"
+    ):
+        load_unet(bundle)
+    type(saved).from_pretrained(bundle / "unet", variant="fp16").save_pretrained(bundle / "unet")  # as the text says
+    assert load_unet(bundle).config.sample_size == 32
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"in_channels": 1}, "is for images of 1 channels; only an unconditional RGB model, of 3, can be a detector"),
-        ({"out_channels": 6}, r"predicts 6 channels \(the noise and its variance\); only an unconditional RGB model"),
-        ({"num_class_embeds": 10}, "is class-conditional; only an unconditional RGB model can be a detector"),
+        ({"in_channels": 1}, "is for grey images, of 1 channel; only an unconditional RGB model, of 3, .*: train one"),
+        ({"in_channels": 4}, "is for images of 4 channels; only an unconditional RGB model, of 3"),
+        (
+            {"out_channels": 6},
+            r"predicts 6 channels \(the noise and its variance\); only an unconditional RGB model .*: save it with out_channels",
+        ),
+        ({"out_channels": 4}, "predicts 4 channels; only an unconditional RGB model that predicts 3"),
+        (
+            {"num_class_embeds": 10},
+            r"is class-conditional \(num_class_embeds 10\); .* choose or train one without classes",
+        ),
+        ({"class_embed_type": "timestep"}, r"is class-conditional \(class_embed_type 'timestep'\)"),
     ],
 )
 def test_load_unet_refuses_other_kinds_of_model(
@@ -234,7 +290,9 @@ def test_a_checkpoints_own_schedule_wins(bundle: Path, tmp_path: Path) -> None:
         ),
         ({"num_train_timesteps": 999.5}, "num_train_timesteps must be a whole number"),
         ({"num_train_timesteps": float("nan")}, "num_train_timesteps must be a whole number"),
-        ({"rescale_betas_zero_snr": True}, "cannot be used: betas must be"),
+        ({"rescale_betas_zero_snr": True}, r"ends in pure noise \(rescale_betas_zero_snr\).*: choose a checkpoint"),
+        ({"rescale_betas_zero_snr": True, "prediction_type": "v_prediction"}, "predicts 'v_prediction'; SeDID needs"),
+        ({"trained_betas": [0.1, 1.0], "num_train_timesteps": 2}, "cannot be used: betas must be"),
         ({"trained_betas": ["x"]}, "cannot be loaded"),
     ],
 )
