@@ -1,14 +1,12 @@
 """What an image file says about itself: format, camera, software, generator notes, signatures. Apart from any verdict.
 
-Only headers are read, no pixel is decoded; every length is bounded, and whatever a damaged file says is left out
-rather than guessed. Text of a file is passed on as plain text, clipped: whoever shows it escapes it.
+Only the blocks that a format has for it are read (`fileblocks`), no pixel is decoded; every length is bounded, and
+whatever a damaged file says is left out rather than guessed. Text of a file is passed on as plain text, clipped:
+whoever shows it escapes it.
 """
 
 import hashlib
 import re
-import struct
-import zlib
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -18,15 +16,14 @@ from typing import Any
 
 from PIL import Image
 
+from sedid.fileblocks import MAX_XMP, Blocks, blocks_of, itxt, unpacked
 from sedid.images import FORMATS, MAX_BYTES, ImageError, read_bytes
 
 NOTE = "These facts are easy to forge or to strip, and they do not enter the verdict."
 CLIP = 400  # characters of a text that are passed on
 MAX_TEXTS = 20  # text chunks of a PNG
 MAX_EXIF = 1_000_000  # bytes; a larger block is only said to be there
-MAX_CHUNKS = 10_000
 
-PNG = b"\x89PNG\r\n\x1a\n"
 MODES = {"1": "black and white", "L": "gray", "P": "palette", "LA": "gray with alpha", "RGBA": "RGB with alpha"}
 # EXIF tags
 MAKE, MODEL, SOFTWARE, DATE, TAKEN, COMMENT, EXIF_PART, GPS_PART = (
@@ -41,15 +38,14 @@ MAKE, MODEL, SOFTWARE, DATE, TAKEN, COMMENT, EXIF_PART, GPS_PART = (
 )
 BITS = 0x0102  # TIFF: bits a sample
 
-XMP = (b"http://ns.adobe.com/xap/1.0/", b"<x:xmpmeta", b"<x:xapmeta")
 # A JUMBF superbox (ISO/IEC 19566-5) begins with its length, "jumb" and its description box; C2PA's manifest store is the
 # one whose description has this type.
 JUMBF = re.compile(rb"jumb.{4}jumd", re.DOTALL)
 C2PA = b"c2pa\x00\x11\x00\x10\x80\x00\x00\xaa\x008\x9bq"
-# IPTC's digital source types of generated media
-GENERATED = re.compile(
-    rb"digitalsourcetype/(trainedAlgorithmicMedia|compositeWithTrainedAlgorithmicMedia|algorithmicMedia)"
-)
+# IPTC's digital source types of generated media: of XMP the property of this name, of a manifest any assertion
+SOURCE = rb"newscodes/digitalsourcetype/(trainedAlgorithmicMedia|compositeWithTrainedAlgorithmicMedia|algorithmicMedia)"
+OF_XMP = re.compile(rb"DigitalSourceType\b[^<>]{0,80}[=>][^<>]{0,80}?" + SOURCE)
+OF_MANIFEST = re.compile(SOURCE)
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ class FileFacts:
 
     Attributes:
         sha256: of the file, hexadecimal.
+        behind: bytes of it that follow the end of the image; none of them is read.
         format: Pillow's name; "" if the header cannot be read.
         width, height: pixels, as stored (before any turning upright).
         mode: channels and bits, in words.
@@ -74,6 +71,7 @@ class FileFacts:
     name: str
     bytes: int
     sha256: str
+    behind: int = 0
     format: str = ""
     width: int = 0
     height: int = 0
@@ -109,20 +107,30 @@ def file_facts(source: Path | bytes, name: str = "") -> FileFacts:
             raise ImageError(f"{name or 'The file'} is over {MAX_BYTES // 1_000_000} MB.")
     else:
         data, name = read_bytes(source), name or source.name
-    found: dict[str, Any] = {
-        "xmp": any(mark in data for mark in XMP),
-        "jumbf": JUMBF.search(data) is not None,
-        "c2pa": C2PA in data,
-    }
-    if said := GENERATED.search(data):
-        found["says_generated"] = said[1].decode()
+    blocks, found = blocks_of(data), dict[str, Any]()
     with suppress(Exception):  # Pillow's readers raise nearly anything on damaged files
-        found |= _header(data)
-    if data.startswith(PNG):
-        found |= _png(data)
-    if found["xmp"] and b"GPSLatitude" in data:
-        found["position"] = True
+        found |= _header(data[: blocks.end], blocks)
+    if blocks.exif:
+        found |= _exif(blocks.exif)
+    texts = [
+        (clipped(keyword.decode("latin-1"), 79), _text(kind, rest)) for kind, keyword, rest in blocks.texts[:MAX_TEXTS]
+    ]
+    found |= {
+        "behind": 0 if blocks.end is None else len(data) - blocks.end,
+        "texts": tuple(texts),
+        "xmp": bool(blocks.xmp),
+        "jumbf": any(JUMBF.search(block) for block in blocks.jumbf),
+        "c2pa": any(C2PA in block for block in blocks.jumbf),
+        "says_generated": _declared(blocks),
+        "position": found.get("position", False) or any(b"GPSLatitude" in packet for packet in blocks.xmp),
+    }
     return FileFacts(clipped(name, 120), len(data), hashlib.sha256(data).hexdigest(), **found)
+
+
+def _declared(blocks: Blocks) -> str:
+    """The digital source type that a file declares, if it is one of generated media."""
+    looked = ((OF_XMP, blocks.xmp), (OF_MANIFEST, blocks.jumbf))
+    return next((said[1].decode() for found, parts in looked for part in parts if (said := found.search(part))), "")
 
 
 def rows(facts: FileFacts) -> list[tuple[str, str]]:
@@ -145,6 +153,10 @@ def rows(facts: FileFacts) -> list[tuple[str, str]]:
         *((f"Text “{keyword}”", text) for keyword, text in facts.texts),
         ("Declared as", f"{facts.says_generated} (IPTC digital source type)" if facts.says_generated else ""),
         ("C2PA", _signed(facts)),
+        (
+            "Behind the image",
+            f"{facts.behind:,} bytes follow the end of the image and were not read" if facts.behind else "",
+        ),
         ("SHA-256", facts.sha256),
     ]
     return [(name, value) for name, value in found if value]
@@ -169,8 +181,8 @@ def clipped(text: object, length: int = CLIP) -> str:
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
-def _header(data: bytes) -> dict[str, Any]:
-    """What Pillow reads of a header without decoding a pixel."""
+def _header(data: bytes, blocks: Blocks) -> dict[str, Any]:
+    """What Pillow reads of a header without decoding a pixel; the XMP of an AVIF, an item, joins its blocks."""
     Image.init()
     image = Image.open(BytesIO(data), formats=[name for name in FORMATS if name in Image.OPEN])
     found: dict[str, Any] = {"format": image.format or "", "width": image.width, "height": image.height}
@@ -180,6 +192,8 @@ def _header(data: bytes) -> dict[str, Any]:
     found["comment"] = _decoded(image.info.get("comment"))
     if image.format in ("JPEG", "MPO"):
         found["jpeg_quality"] = jpeg_quality(getattr(image, "quantization", {}))
+    if image.format == "AVIF" and isinstance(packet := image.info.get("xmp"), bytes):
+        blocks.xmp.append(packet[:MAX_XMP])
     with suppress(Exception):
         if isinstance(block, bytes):
             found |= _exif(block)
@@ -260,45 +274,9 @@ def _decoded(comment: Any) -> str:
     return clipped((text if code in (b"ASCII\0\0\0", bytes(8)) else comment)[: 4 * CLIP].decode("utf-8", "replace"))
 
 
-def _png(data: bytes) -> dict[str, Any]:
-    """Text and EXIF chunks, also those behind the pixels."""
-    texts: list[tuple[str, str]] = []
-    found: dict[str, Any] = {}
-    for kind, body in _chunks(data):
-        if kind == b"eXIf":
-            found |= _exif(body)
-        elif kind in (b"tEXt", b"zTXt", b"iTXt") and len(texts) < MAX_TEXTS:
-            keyword, _, rest = body.partition(b"\0")
-            if keyword == b"XML:com.adobe.xmp":
-                found["xmp"] = True
-                continue
-            texts.append((clipped(keyword.decode("latin-1"), 79), _text(kind, rest)))
-    return found | {"texts": tuple(texts)}
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG, as far as they are whole; of pixel chunks no content."""
-    at = len(PNG)
-    for _ in range(MAX_CHUNKS):
-        if at + 8 > len(data):
-            return
-        length, kind = struct.unpack(">I4s", data[at : at + 8])
-        if at + 8 + length > len(data):
-            return
-        yield kind, b"" if kind == b"IDAT" else data[at + 8 : at + 8 + length]
-        at += length + 12
-
-
 def _text(kind: bytes, rest: bytes) -> str:
-    """The text behind a keyword; of compressed ones only so much is expanded as is shown."""
-    packed = kind == b"zTXt"
+    """The text of a chunk, from what follows its keyword; of compressed ones only so much is expanded as is shown."""
     if kind == b"iTXt":
-        packed, rest = rest[:1] == b"\1", rest[2:].partition(b"\0")[2].partition(b"\0")[2]
-    elif packed:
-        rest = rest[1:]
-    if packed:
-        try:
-            rest = zlib.decompressobj().decompress(rest, 4 * CLIP)
-        except zlib.error:
-            return "(damaged)"
-    return clipped(rest[: 4 * CLIP].decode("utf-8" if kind == b"iTXt" else "latin-1", "replace"))
+        return clipped(itxt(rest, 4 * CLIP).decode("utf-8", "replace"))
+    text = unpacked(rest[1:], 4 * CLIP) if kind == b"zTXt" else rest[: 4 * CLIP]
+    return clipped(text.decode("latin-1"))

@@ -13,10 +13,11 @@ from fakes import make_image
 from hypothesis import given
 from hypothesis import strategies as st
 from image_files import encoded
-from PIL import Image, PngImagePlugin
+from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from sedid import filefacts
-from sedid.filefacts import C2PA, CLIP, PNG, clipped, file_facts, rows
+from sedid import fileblocks, filefacts
+from sedid.fileblocks import BOX_C2PA, BOX_XMP, PNG
+from sedid.filefacts import C2PA, CLIP, clipped, file_facts, rows
 from sedid.images import MAX_BYTES, ImageError
 
 
@@ -49,6 +50,68 @@ def jumbf(kind: bytes) -> bytes:
     described = kind + b"\x03c2pa\0"
     inner = struct.pack(">I", 8 + len(described)) + b"jumd" + described
     return struct.pack(">I", 8 + len(inner)) + b"jumb" + inner
+
+
+SOURCE = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+PACKET = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description Iptc4xmpExt:DigitalSourceType="' + SOURCE + b'">'
+    b"<exif:GPSLatitude>52</exif:GPSLatitude></rdf:Description></x:xmpmeta>"
+)
+
+
+def segment(kind: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
+
+
+def with_segments(*segments: bytes) -> bytes:
+    """A JPEG with these segments ahead of its own."""
+    return b"\xff\xd8" + b"".join(segments) + saved("JPEG")[2:]
+
+
+def signed_segments(size: int) -> list[bytes]:
+    """A manifest that declares its source, in segments of so many bytes."""
+    box = jumbf(C2PA) + struct.pack(">I", 8 + len(SOURCE)) + b"cbor" + SOURCE
+    box = struct.pack(">I", len(box)) + box[4:]
+    parts = [box[at : at + size] for at in range(0, len(box), size)]
+    return [
+        segment(0xEB, b"JP" + struct.pack(">HI", 1, n + 1) + (part if n == 0 else box[:8] + part))
+        for n, part in enumerate(parts)
+    ]
+
+
+def riff(*chunks: bytes) -> bytes:
+    """A WebP with these chunks behind its own."""
+    data = saved("WEBP")[:] + b"".join(chunks)
+    return data[:4] + struct.pack("<I", len(data) - 8) + data[8:]
+
+
+def gif(name: bytes, body: bytes) -> bytes:
+    """A GIF with an application extension before its end."""
+    return saved("GIF")[:-1] + b"\x21\xff\x0b" + name + body + b";"
+
+
+def box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + kind + body
+
+
+def blocks_of_every_format() -> dict[str, tuple[bytes, bytes]]:
+    """Format -> a file with XMP and one with a manifest, in the blocks made for them."""
+    tail = b"\x01" + bytes(range(255, -1, -1)) + b"\0"
+    sub_blocks = b"".join(bytes([len(part)]) + part for part in (jumbf(C2PA)[:20], jumbf(C2PA)[20:])) + b"\0"
+    tags = {tag: TiffImagePlugin.ImageFileDirectory_v2() for tag in (0x02BC, 0xCD41)}
+    for tag, body in ((0x02BC, PACKET), (0xCD41, jumbf(C2PA))):
+        tags[tag][tag], tags[tag].tagtype[tag] = body, 7 if tag == 0xCD41 else 1
+    return {
+        "JPEG": (saved("JPEG", xmp=PACKET), with_segments(*signed_segments(30))),
+        "PNG": (
+            with_chunks(chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(PACKET))),
+            with_chunks(chunk(b"caBX", jumbf(C2PA))),
+        ),
+        "WEBP": (saved("WEBP", xmp=PACKET), riff(b"C2PA" + struct.pack("<I", len(jumbf(C2PA))) + jumbf(C2PA))),
+        "GIF": (gif(b"XMP DataXMP", PACKET + tail), gif(b"C2PA_GIF\x01\0\0", sub_blocks)),
+        "AVIF": (saved("AVIF", xmp=PACKET), saved("AVIF") + box(b"uuid", BOX_C2PA + jumbf(C2PA))),
+        "TIFF": (saved("TIFF", tiffinfo=tags[0x02BC]), saved("TIFF", tiffinfo=tags[0xCD41])),
+    }
 
 
 # --- what is there is found --------------------------------------------------------------------------------------
@@ -118,9 +181,7 @@ def test_comments_of_jpeg_and_exif_are_shown() -> None:
 
 
 def test_profile_xmp_and_declarations_are_seen() -> None:
-    source = b"http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
-    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/">' + source + b"<exif:GPSLatitude>52</exif:GPSLatitude></x:xmpmeta>"
-    facts = file_facts(saved("JPEG", xmp=packet, icc_profile=bytes(200)))
+    facts = file_facts(saved("JPEG", xmp=PACKET, icc_profile=bytes(200)))
     assert (facts.xmp, facts.icc, facts.says_generated) == (True, 200, "trainedAlgorithmicMedia")
     assert facts.position
     plain = file_facts(saved("JPEG"))
@@ -138,6 +199,116 @@ def test_a_manifest_is_only_said_to_be_there() -> None:
     assert dict(rows(file_facts(encoded(make_image(0)))))["C2PA"] == "no manifest found"
 
 
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF"])
+def test_blocks_of_every_format_are_found_where_they_belong(kind: str) -> None:
+    described, signed = map(file_facts, blocks_of_every_format()[kind])
+    assert (described.format, described.xmp, described.c2pa) == (kind, True, False)
+    assert (described.says_generated, described.position) == ("trainedAlgorithmicMedia", True)
+    assert (signed.format, signed.xmp, signed.jumbf, signed.c2pa) == (kind, False, True, True)
+    assert (described.behind, signed.behind) == (0, 0)
+
+
+def test_a_manifest_in_many_segments_is_read_as_one() -> None:
+    for size in (30, 47, 100, 1000):
+        facts = file_facts(with_segments(*signed_segments(size)))
+        assert (facts.c2pa, facts.says_generated) == (True, "trainedAlgorithmicMedia")
+
+
+def test_xmp_of_boxes_and_extended_xmp_are_found() -> None:
+    assert file_facts(saved("AVIF") + box(b"uuid", BOX_XMP + PACKET)).says_generated == "trainedAlgorithmicMedia"
+    head = b"http://ns.adobe.com/xmp/extension/\0" + b"0" * 32
+    parts = [
+        segment(0xE1, head + struct.pack(">II", len(PACKET), at) + PACKET[at : at + 40])
+        for at in range(0, len(PACKET), 40)
+    ]
+    assert file_facts(with_segments(*parts)).says_generated == "trainedAlgorithmicMedia"
+
+
+# --- and nowhere else --------------------------------------------------------------------------------------------
+
+EVERYTHING = b"http://ns.adobe.com/xap/1.0/\0" + PACKET + jumbf(C2PA) + SOURCE
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "TIFF", "BMP", "PPM"])
+def test_what_stands_behind_the_end_is_counted_and_not_read(kind: str) -> None:
+    plain, payload = saved(kind), EVERYTHING + chunk(b"tEXt", b"parameters\0a cat") + box(b"free", b"")
+    before, facts = file_facts(plain), file_facts(plain + payload)
+    assert (facts.xmp, facts.jumbf, facts.c2pa, facts.says_generated, facts.position) == (
+        False,
+        False,
+        False,
+        "",
+        False,
+    )
+    assert facts.texts == ()
+    counted = kind not in ("TIFF", "PPM")  # which do not say where they end
+    assert (before.behind, facts.behind) == (0, len(payload) if counted else 0)
+    told = dict(rows(facts)).get("Behind the image", "")
+    assert told == (f"{len(payload):,} bytes follow the end of the image and were not read" if counted else "")
+    same = ("bytes", "sha256", "behind")
+    assert {n: v for n, v in vars(facts).items() if n not in same} == {
+        n: v for n, v in vars(before).items() if n not in same
+    }
+
+
+def test_what_stands_in_a_block_of_another_purpose_declares_nothing() -> None:
+    """A comment that quotes a declaration, a text of a PNG, colour profiles, pixels."""
+    profile = bytes(128) + EVERYTHING
+    pixels = np.frombuffer(EVERYTHING.ljust(3072, b"\0")[:3072], np.uint8).reshape(32, 32, 3)
+    for data in (
+        with_segments(segment(0xFE, EVERYTHING), segment(0xE5, EVERYTHING), segment(0xE1, b"other\0" + EVERYTHING)),
+        with_segments(segment(0xE1, b"Exif\0\0" + EVERYTHING)),
+        with_chunks(chunk(b"tEXt", b"Comment\0" + EVERYTHING), chunk(b"zzZz", EVERYTHING)),
+        saved("JPEG", icc_profile=profile),
+        saved("PNG", icc_profile=profile),
+        saved("BMP", pixels),
+        saved("TIFF", pixels, compression=None),
+        saved("PPM", pixels),
+        gif(b"SOMETHINGEL", bytes([200]) + EVERYTHING.ljust(200)[:200] + b"\0"),
+        riff(b"junk" + struct.pack("<I", len(EVERYTHING)) + EVERYTHING + b"\0" * (len(EVERYTHING) % 2)),
+        saved("AVIF") + box(b"free", EVERYTHING) + box(b"uuid", bytes(16) + EVERYTHING),
+    ):
+        facts = file_facts(data)
+        assert facts.format
+        assert (facts.xmp, facts.jumbf, facts.c2pa, facts.says_generated, facts.position) == (
+            False,
+            False,
+            False,
+            "",
+            False,
+        )
+        assert facts.behind == 0
+
+
+def test_words_of_a_packet_about_a_source_type_are_no_declaration() -> None:
+    quoting = b"<x:xmpmeta><dc:description>as " + SOURCE + b" says</dc:description></x:xmpmeta>"
+    facts = file_facts(saved("JPEG", xmp=quoting))
+    assert (facts.xmp, facts.says_generated) == (True, "")
+    element = b"<Iptc4xmpExt:DigitalSourceType>" + SOURCE + b"</Iptc4xmpExt:DigitalSourceType>"
+    resource = b'<Iptc4xmpExt:DigitalSourceType rdf:resource="' + SOURCE + b'"/>'
+    for form in (element, resource):
+        assert file_facts(saved("JPEG", xmp=b"<x:xmpmeta>" + form + b"</x:xmpmeta>")).says_generated
+    camera = PACKET.replace(b"trainedAlgorithmicMedia", b"digitalCapture")
+    assert file_facts(saved("JPEG", xmp=camera)).says_generated == ""
+
+
+def test_the_end_of_a_jpeg_is_found_behind_scans_thumbnails_and_further_pictures() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    thumbnail = segment(0xE1, b"Exif\0\0MM\0*" + saved("JPEG") + b"\xff\xd9")
+    progressive = saved("JPEG", noise, progressive=True, quality=95)
+    several = BytesIO()
+    Image.fromarray(noise).save(several, "MPO", save_all=True, append_images=[Image.fromarray(noise[::-1].copy())])
+    for data in (
+        progressive,
+        with_segments(thumbnail),
+        several.getvalue(),
+        saved("JPEG", noise, restart_marker_rows=1),
+    ):
+        assert file_facts(data).behind == 0
+        assert file_facts(data + b"\xff\xd9 more").behind == 7
+        assert file_facts(data[:-2]).behind == 0  # cut off: nobody knows
+
+
 # --- hostile input -----------------------------------------------------------------------------------------------
 
 
@@ -153,7 +324,7 @@ def test_a_bomb_in_a_text_chunk_is_expanded_no_further_than_it_is_shown(monkeypa
             expanded.append(limit)
             return self.inner.decompress(data, limit)
 
-    monkeypatch.setattr(filefacts.zlib, "decompressobj", Watched)
+    monkeypatch.setattr(fileblocks.zlib, "decompressobj", Watched)
     bomb = zlib.compress(b"a" * 5_000_000)
     facts = file_facts(with_chunks(chunk(b"zTXt", b"parameters\0\0" + bomb)))
     assert facts.texts == (("parameters", "a" * (CLIP - 1) + "…"),)
