@@ -86,6 +86,10 @@ def test_scores_of_another_detector_are_not_taken(measured_bundle: tuple[Path, G
     assert evaluated(own, bundle, "fp32", [K, 330]) == {}
     assert evaluated(replace(own, info=own.info | {"checkpoint_sha256": "other"}), bundle, "fp32", [K]) == {}
     assert evaluated(replace(own, nn=replace(own.nn, threshold=0.41)), bundle, "fp32", [K]) == {}
+    moved = {pair: replace(one, threshold=one.band[0]) for pair, one in own.stat.items()}
+    assert (
+        evaluated(replace(own, stat=moved), bundle, "fp32", [K]) == {}
+    )  # calibrated anew, under another schedule perhaps
     results = read_json(bundle / "sedid" / "results.json")
     write_json(bundle / "sedid" / "results.json", results | {"nn": {}})  # measured before there was a classifier
     assert evaluated(own, bundle, "fp32", [K]) == {}

@@ -19,6 +19,7 @@ from bundles import shared_bundle
 from fakes import make_detector, make_image
 
 from sedid.detectors import Detector
+from sedid.identity import Identity
 from sedid.progress import finish
 from sedid.ui import access, gpu
 from sedid.ui.context import Context
@@ -147,11 +148,12 @@ def test_the_apps_own_work_takes_no_visitors_gpu(spaces: Spaces) -> None:
 @pytest.mark.usefixtures("asked")
 def test_a_walk_given_up_leaves_the_gpu(spaces: Spaces, monkeypatch: pytest.MonkeyPatch) -> None:
     lent = gpu.Lent(**{name: getattr(make_detector(), name) for name in Detector.__dataclass_fields__}, place="there")
-    monkeypatch.setitem(gpu._there, ("there", "None"), make_detector())
+    there = ("there", Identity.recorded(lent.info).model)
+    monkeypatch.setitem(gpu._there, there, make_detector())
     steps = lent.trace(make_image(), 165)
     next(steps)
     steps.close()
-    assert gpu._there["there", "None"].eps_model.calls == 1  # type: ignore[attr-defined]
+    assert gpu._there[there].eps_model.calls == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("value", ["", "0", "false"])

@@ -1,6 +1,7 @@
 """The sweep against single measurements, and that a finished k is not scored again."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,11 +74,22 @@ def test_a_stopped_sweep_scores_only_what_is_missing(images: dict[str, np.ndarra
     assert again.eps_model.calls == 2 * 3  # two sets, three points at k = 495
 
 
-def test_other_images_are_scored_anew(images: dict[str, np.ndarray], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("other", "change"),
+    [
+        ({"real": pictures(5, 9)}, {}),
+        ({}, {"checkpoint_sha256": "other"}),
+        ({}, {"schedule_sha256": "other"}),  # the same weights and pixels
+    ],
+)
+def test_other_images_and_models_are_scored_anew(
+    other: dict[str, np.ndarray], change: dict[str, str], images: dict[str, np.ndarray], tmp_path: Path
+) -> None:
     finish(sweep_images(make_detector(), images, (495,), tmp_path, PROTOCOL))
     again = make_detector()
-    finish(sweep_images(again, images | {"real": pictures(5, 9)}, (495,), tmp_path, PROTOCOL))
-    assert again.eps_model.calls == 2 * 3
+    again = replace(again, info=again.info | change)
+    finish(sweep_images(again, images | other, (495,), tmp_path, PROTOCOL))
+    assert again.eps_model.calls == 2 * 3  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_swept_is_refused(tmp_path: Path) -> None:

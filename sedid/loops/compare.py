@@ -29,6 +29,7 @@ from sedid.config import Count, Positive, Precision, Seed, Settings, Share, Text
 from sedid.data import as_model_input, fingerprint, load_images, load_with_files
 from sedid.detectors import Detector
 from sedid.diffusion import EpsModel
+from sedid.identity import Identity
 from sedid.ledger import Ledger
 from sedid.loops.checked import SplitCheck, audited, check_unused
 from sedid.loops.comparison import Comparison
@@ -230,11 +231,12 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
     comparison.write(nothing, at_once=True)
 
     kept_in = {name: out / "compare" / f"{name}.npz" for name in CALIBRATION}
+    model = Identity.recorded(detector.info).model
     asked = [(method.name, str(method.parameters), method.head) for method in methods]
     measured = {}
     for name, images in calibration.items():
         what, stage = f"calibration_{name}", f"measuring {name} calibration images"
-        key = json.dumps([checkpoint_hash(folder), prints[what], seeds[what], asked, config.precision])
+        key = json.dumps([model, prints[what], seeds[what], asked, config.precision])
         stored = processes.on_main(read_kept, kept_in[name], key)
         found = None if stored is None else list(stored.values())
         if found is None:

@@ -123,7 +123,7 @@ def evaluated(
 
     Returns:
         Fingerprint of a set -> the t-errors at every T_SEC of `ks` and the classifier's probabilities; empty if the bundle
-        has no results, or they are of other weights, another classifier, or lack a step size.
+        has no results, or they are of other weights, another calibration or classifier, or lack a step size.
     """
     file = folder / "sedid" / "results.json"
     if not file.is_file() or not scores_file(file).is_file():
@@ -132,7 +132,10 @@ def evaluated(
     protocol = results["protocol"]
     judged = [(row["k"], row["t_sec"], row["threshold"]) for row in results["nn"].values()]
     own = [(detector.nn.k, detector.nn.t_sec, detector.nn.threshold)] * max(1, len(judged)) if detector.nn else []
+    thresholds = {(row["k"], row["t_sec"]): row["threshold"] for rows in results["stat"].values() for row in rows}
+    # t-errors of these weights under another noise schedule would come with other thresholds
     same = protocol["checkpoint_sha256"] == detector.info["checkpoint_sha256"] and judged == own
+    same = same and all(thresholds.get(pair) == one.threshold for pair, one in detector.stat.items() if pair[0] in ks)
     if not same or protocol["config"]["precision"] != precision:
         return {}
     with np.load(scores_file(file), allow_pickle=False) as stored:

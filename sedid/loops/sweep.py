@@ -19,6 +19,7 @@ from sedid.config import Count, Precision, Settings, StepSizes, Text
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.diffusion import check_step
+from sedid.identity import Identity
 from sedid.loops.calibrate import calibrate_pair
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.generate import provenance
@@ -113,7 +114,7 @@ def sweep_images(
         protocol: `checkpoint_sha256` and what else to state beside the result.
     """
     prints = {name: fingerprint(values) for name, values in images.items()}
-    key = " ".join([str(protocol.get("checkpoint_sha256", "")), *prints.values()])
+    key = " ".join([Identity.recorded(detector.info).model, *prints.values()])
     result: dict[str, Any] = {
         "protocol": protocol
         | {

@@ -12,7 +12,6 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from math import cos, pi
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
@@ -20,10 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, own_folder, save_classifier, update_info
+from sedid.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.config import Count, Decay, ErrorRate, NotNegative, Positive, Precision, Seed, Settings, Share, Text, Whole
 from sedid.data import fingerprint, load_images
 from sedid.detectors import INPUT_CHANNELS, Detector, NNCalibration, NNInput
+from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.nn_state import load_state, save_state
 from sedid.loops.score import features
@@ -199,7 +199,7 @@ def train(
     )
     prints = {name: fingerprint(values) for name, values in images.items()}
     same = {name: value for name, value in asdict(config).items() if name not in ("detector", "trackers", *images)}
-    key = json.dumps([checkpoint_hash(Path(config.detector)), prints, same | {"k": k, "t_sec": t_sec}])
+    key = json.dumps([Identity.recorded(detector.info).model, prints, same | {"k": k, "t_sec": t_sec}])
     state = Path(config.detector) / "sedid" / "nn-state.safetensors"
     best, kept = load_state(state, key, network, optimizer) or ({}, {"loss": float("inf"), "history": []})
     best_loss, history = kept["loss"], kept["history"]

@@ -17,6 +17,7 @@ import numpy as np
 from sedid.bundle import load_detector
 from sedid.detectors import Detector
 from sedid.diffusion import Point
+from sedid.identity import Identity
 from sedid.ui import access
 
 DEVICE = "cuda"  # of the GPU's process
@@ -38,23 +39,23 @@ SPACES = lender()
 _there: dict[tuple[str, str], Detector] = {}  # filled in the GPU's process only
 
 
-def seconds(place: str, checkpoint: str, images: np.ndarray, k: int, t_sec: int) -> int:
+def seconds(place: str, model: str, images: np.ndarray, k: int, t_sec: int) -> int:
     """How long a walk may hold the GPU: what loading takes, and a tenth of a second a batch evaluated."""
     return 15 + (t_sec // k + 1) * (1 + len(images) // 32) // 10
 
 
-def points(place: str, checkpoint: str, images: np.ndarray, k: int, t_sec: int) -> Iterator[Point]:
+def points(place: str, model: str, images: np.ndarray, k: int, t_sec: int) -> Iterator[Point]:
     """A walk in the GPU's process, its points back on the CPU.
 
     Args:
-        place, checkpoint: where the detector is, and which weights are meant.
+        place, model: where the detector is, and which one is meant (`Identity.model`).
         images: uint8 (N, H, W, 3).
     """
-    if (place, checkpoint) not in _there:
+    if (place, model) not in _there:
         while len(_there) >= KEPT:
             _there.pop(next(iter(_there)))
-        _there[place, checkpoint] = load_detector(place, device=DEVICE)
-    for point in _there[place, checkpoint].walk(images, k, t_sec):
+        _there[place, model] = load_detector(place, device=DEVICE)
+    for point in _there[place, model].walk(images, k, t_sec):
         yield Point(point.t, point.x.cpu(), point.eps.cpu())
 
 
@@ -76,8 +77,7 @@ class Lent(Detector):
         """As `Detector.walk`; points on the CPU."""
         if access.visitor() is None:
             return super().walk(images, k, t_sec)
-        checkpoint = str(self.info.get("checkpoint_sha256"))
-        return borrowed(self.place, checkpoint, images, k, t_sec or self.max_t_sec(k))
+        return borrowed(self.place, Identity.recorded(self.info).model, images, k, t_sec or self.max_t_sec(k))
 
 
 def load(place: str | Path) -> Detector:
