@@ -12,7 +12,7 @@ from PIL import Image, _imaging
 from PIL.TiffImagePlugin import TiffImageFile
 
 from sedid.colour import IGNORED, lab_to_rgb, to_srgb
-from sedid.filekinds import avif_bits, declared_colours
+from sedid.filekinds import avif_bits, avif_head, declared_colours
 from sedid.tiffs import SIGNED, UNSIGNED, WHITE_IS_ZERO, TiffKind, mend_palette, mend_tiles
 
 # Raster formats only: Pillow would also hand PostScript and the like to outside programs.
@@ -106,7 +106,7 @@ def decode(image: Image.Image, data: bytes = b"") -> tuple[Image.Image, tuple[st
     if depth:
         notes.append(depth)
         low, high = _range(colours)
-        if low < high <= DARK:
+        if colours.mode != "CMYK" and low < high <= DARK:
             notes.append(f"nearly black, highest level {high} of 255: perhaps fewer bits than the file is made for")
     profile = image.info.get("icc_profile")
     colours, words = to_srgb(colours, profile) if profile and image.mode != "1" else (colours, "")
@@ -116,8 +116,7 @@ def decode(image: Image.Image, data: bytes = b"") -> tuple[Image.Image, tuple[st
         words = ""
     if name or words:
         notes.append(f"{name or 'RGB'} converted {words or 'to RGB'}")
-    if not profile:
-        notes += _untold(image, data)
+    notes += _untold(image, data)
     rgb = colours.convert("RGB")
     if alpha is not None and _range(alpha)[0] < 255:
         notes.append("alpha composited over white")
@@ -145,13 +144,15 @@ def _stored(image: Image.Image, data: bytes) -> Stored:
     elif image.format == "AVIF":
         bits = avif_bits(data)
     elif image.format == "PPM" and isinstance(arguments[-1], int):  # the level of white
-        deep = f"levels 0 to {arguments[-1]} scaled to 8 bits"
+        bits = int(arguments[-1]).bit_length()
+        if arguments[-1] != 2**bits - 1:
+            deep = f"levels 0 to {arguments[-1]} scaled to 8 bits"
     if image.format == "PNG":
         _mend_key(image, rawmode)
     part = tile.extents if image.format == "GIF" and tile is not None and "transparency" not in image.info else None
     return Stored(
         tiff,
-        f"{bits}-bit scaled to 8 bits" if bits > 8 else deep,
+        deep or (f"{bits}-bit scaled to 8 bits" if bits > 8 else ""),
         rawmode == "LA;16B",
         part if part and image.tell() == 0 and part != (0, 0, *image.size) else None,
         _orientation(image),
@@ -227,8 +228,12 @@ def _range(image: Image.Image) -> tuple[int, int]:
 
 
 def _untold(image: Image.Image, data: bytes) -> list[str]:
-    """Notes on colours that an image without profile declares and that are taken for sRGB all the same."""
-    declared, gamma = declared_colours(data), image.info.get("gamma")
-    if not declared and gamma and "srgb" not in image.info and abs(gamma / SRGB_GAMMA - 1) > 0.05:
+    """Notes on what a file declares and what is not heeded."""
+    notes, declared, gamma = [], declared_colours(data), image.info.get("gamma")
+    if declared is None and gamma and "srgb" not in image.info and abs(gamma / SRGB_GAMMA - 1) > 0.05:
         declared = f"a gamma of {gamma:g}"
-    return [f"taken as sRGB, although it declares {declared}"] if declared else []
+    if declared and not image.info.get("icc_profile"):
+        notes.append(f"taken as sRGB, although it declares {declared}")
+    if image.format == "AVIF" and b"clap" in avif_head(data):
+        notes.append("not cut to the clean aperture that it declares")
+    return notes

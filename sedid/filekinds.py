@@ -31,32 +31,40 @@ def unsupported(data: bytes, opened: bool, reason: str) -> str:
         return "a JPEG XL image"
     if data[4:8] == b"jP  " or data[:4] == b"\xff\x4f\xff\x51":
         return "a JPEG 2000 image"
+    if data[:4] == b"MM\0+":
+        return "a big-endian BigTIFF"
     if data[:4] in MAGIC:
         kind = TiffKind.of_file(data)
         odd = kind is not None and kind.is_whole(len(data)) and not (opened and kind.is_usual)
         return f"a TIFF of {kind.words}" if odd and kind else ""
     if data[:2] == b"\xff\xd8":
         return _jpeg(data)
-    if "nsupported" in reason:  # "Unsupported BMP bitfields layout"
-        return f"of a kind that Pillow does not know ({reason[:1].lower()}{reason[1:]})"
+    if reason.startswith(bmp := "Unsupported BMP "):  # "bitfields layout" and the like
+        return f"a BMP of an unsupported {reason.removeprefix(bmp)}"
     return ""
 
 
-def declared_colours(data: bytes) -> str:
-    """Colours other than sRGB that an AVIF's or PNG's code points declare, "Display P3, PQ (HDR)" for instance; or ""."""
+def declared_colours(data: bytes) -> str | None:
+    """What the code points of an AVIF or PNG declare that is not sRGB, "Display P3, PQ (HDR)"; None without code points."""
     if data[4:8] == b"ftyp":
-        at = data.find(b"colrnclx", 0, data.find(b"mdat"))
-        codes = struct.unpack(">HH", data[at + 8 : at + 12]) if at >= 0 and len(data) >= at + 12 else ()
+        box = avif_head(data).partition(b"colrnclx")[2]
+        codes = struct.unpack(">HH", box[:4]) if len(box) >= 4 else ()
     else:
         codes = tuple(_png_chunk(data, b"cICP")[:2])
-    names = [name for table, code in zip((PRIMARIES, TRANSFERS), codes, strict=False) if (name := table.get(code))]
-    return ", ".join(names)
+    if not codes:
+        return None
+    names = [table.get(code, "") for table, code in zip((PRIMARIES, TRANSFERS), codes, strict=False)]
+    return ", ".join(filter(None, names))
+
+
+def avif_head(data: bytes) -> bytes:
+    """What an AVIF says about its image, ahead of the coded pixels."""
+    return data.partition(b"mdat")[0]
 
 
 def avif_bits(data: bytes) -> int:
-    """Bits a channel of an AVIF, by its first codec configuration box."""
-    at = data.find(b"av1C")
-    flags = data[at + 6] if 0 <= at < len(data) - 6 else 0
+    """Bits a channel of an AVIF, by its first codec configuration box; 8 if it cannot be found."""
+    flags = int.from_bytes(avif_head(data).partition(b"av1C")[2][2:3], "big")
     return (12 if flags & 0x20 else 10) if flags & 0x40 else 8
 
 

@@ -91,6 +91,8 @@ def read_image(source: ImageLike, name: str | None = None) -> Picture:
         opened = True
         if image.width * image.height > MAX_PIXELS:
             raise ImageError(too_large)
+        if image.width * image.height == 0:
+            raise ImageError(f"{name} has no pixels.")
         if image.format == "PNG" and data:  # Pillow ignores checksums while decoding, and a broken stream becomes black
             open_file(data).verify()
         upright, notes = decode(image, data)
@@ -277,10 +279,11 @@ def _from_array(array: np.ndarray) -> Image.Image:
 
 
 def _in_words(source: Any) -> str:
-    """An object of another type for a sentence: "A float32 ndarray of shape (3, 32, 32)"."""
-    kind, dtype, shape = type(source).__name__, getattr(source, "dtype", None), getattr(source, "shape", None)
-    text = kind if dtype is None or shape is None else f"{dtype} {kind} of shape {tuple(shape)}"
-    return "None" if source is None else f"{'An' if text[0].lower() in 'aeiou' else 'A'} {text}"
+    """An object of a wrong type for a sentence: "The float32 ndarray of shape (3, 32, 32)"."""
+    dtype, shape = getattr(source, "dtype", None), getattr(source, "shape", None)
+    if dtype is not None and shape is not None:
+        return f"The {dtype} {type(source).__name__} of shape {tuple(shape)}"
+    return "None" if source is None else f"An object of type {type(source).__name__}"
 
 
 def _why_not(data: bytes, opened: bool, error: Exception) -> str:

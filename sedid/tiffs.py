@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from PIL import TiffImagePlugin as tiff
 
-MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0")
 WHITE_IS_ZERO, BLACK_IS_ZERO, PALETTE, YCBCR = 0, 1, 3, 6
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 RAW, JPEG = 1, 7
@@ -39,7 +39,7 @@ class TiffKind:
     def of_file(cls, data: bytes) -> "TiffKind | None":
         """The kind of the first image of a file; None if its tags cannot be read."""
         try:
-            tags = tiff.ImageFileDirectory_v2(data[: 16 if 43 in data[2:4] else 8])
+            tags = tiff.ImageFileDirectory_v2(data[: 16 if data[2] == 43 else 8])
             stream = BytesIO(data)
             stream.seek(tags.next)
             tags.load(stream)
@@ -111,7 +111,8 @@ class TiffKind:
         starts = self.numbers(tiff.STRIPOFFSETS) + self.numbers(tiff.TILEOFFSETS)
         sizes = self.numbers(tiff.STRIPBYTECOUNTS) + self.numbers(tiff.TILEBYTECOUNTS)
         width, height = self.number(tiff.IMAGEWIDTH, 0), self.number(tiff.IMAGELENGTH, 0)
-        least = width * height * self.bits * self.samples // 8 if self.compression == RAW else 1
+        samples = 1 if self.photometric == YCBCR else self.samples  # whose colours have fewer pixels
+        least = width * height * self.bits * samples // 8 if self.compression == RAW else 1
         inside = all(start + size <= length for start, size in zip(starts, sizes, strict=False))
         return inside and min(width, height, self.samples, len(starts)) > 0 and sum(sizes) >= least
 
@@ -123,18 +124,22 @@ def mend_tiles(image: tiff.TiffImageFile) -> str:
         "", or in words the kind that Pillow would decode into something else, in which case nothing was changed.
     """
     kind = TiffKind(image.tag_v2)
-    if kind.in_planes and (
-        image.mode not in ("RGB", "RGBA", "CMYK", "LAB")
-        or (kind.bits == 16 and kind.compression == RAW and image.mode not in ("RGB", "RGBA"))
-        or (kind.photometric == YCBCR and kind.compression != JPEG)
+    raw_planes = kind.in_planes and kind.compression == RAW
+    swapped = kind.tags.prefix == b"MM" and kind.compression != RAW and kind.format != UNSIGNED
+    if (
+        (kind.in_planes and image.mode not in ("RGB", "RGBA", "CMYK"))
+        or (raw_planes and kind.bits == 16 and image.mode == "CMYK")
+        or (kind.photometric == YCBCR and kind.compression != JPEG and (kind.in_planes or kind.compression == RAW))
     ):
         return kind.words
+    if not image.tile and (swapped or (raw_planes and kind.bits == 16)):
+        return f"{kind.words}, of which Pillow has decoded the pixels wrongly already"
     tiles = []
     for tile in image.tile:
         mode, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-        if kind.in_planes and kind.bits == 16 and kind.compression == RAW:  # taken for planes of 8 bits
+        if raw_planes and kind.bits == 16:  # taken for planes of 8 bits
             mode = f"{mode};16{'B' if kind.tags.prefix == b'MM' else 'L'}"
-        elif tile.codec_name == "libtiff":
+        elif swapped:
             mode = NATIVE.get(mode, mode)
         tiles.append(tile._replace(args=(mode, *rest)))
     image.tile = tiles

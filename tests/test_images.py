@@ -1,7 +1,6 @@
 """Every mode and every kind of bad input, and the promises of the one preprocessing function."""
 
 import os
-import struct
 import warnings
 import zlib
 from io import BytesIO
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from image_files import bare_png
 from PIL import Image
 
 import sedid.images as images
@@ -24,16 +24,6 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def bare_png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    """A PNG written by hand, for what Pillow does not write: 16 bits a channel, absurd sizes."""
-    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
