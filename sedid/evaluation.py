@@ -8,6 +8,7 @@ import numpy as np
 
 from sedid import paper
 from sedid.escaping import Html, for_html, read_results
+from sedid.licences import closed
 from sedid.metrics import best_threshold
 from sedid.storage import read_arrays
 
@@ -15,6 +16,20 @@ REALS = {"heldout": "held-out reals", "members": "member reals"}
 """Key in the files -> what the page calls them."""
 
 Pair = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """An image STAT was wrong about at the detector's own pair.
+
+    Attributes:
+        place: in its set.
+        pixels: uint8 (H, W, 3); None where the picture was not kept, so that it is not passed on.
+    """
+
+    place: int
+    t_error: float
+    pixels: np.ndarray | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -126,23 +141,31 @@ class Evaluation:
         called = [int((values >= sign * threshold).sum()) for values in found]
         return np.array([[len(values) - hits, hits] for values, hits in zip(found, called, strict=True)])
 
-    def mistakes(self, name: str) -> list[tuple[np.ndarray, int, float]]:
-        """The worst mistakes among "generated" or the reals: (uint8 (H, W, 3), place in the set, t-error).
+    @property
+    def closed(self) -> str:
+        """The data set of the reals, if its photographs may not be passed on (`licences.closed`)."""
+        protocol = self.results["protocol"]
+        config = protocol.get("config", {})
+        named = (config.get(name, "") for name in ("detector", "heldout", "members"))
+        return closed(str(protocol.get("trained_on", "")), *map(str, named))
+
+    def mistakes(self, name: str) -> list[Mistake] | None:
+        """The worst mistakes among "generated" or the reals, worst first; None where nothing was kept of them.
 
         Only images on the wrong side of the threshold, if the threshold is known.
         """
         images, places = self.arrays.get(f"mistakes_{name}"), self.arrays.get(f"mistaken_{name}")
         reals = name if name in REALS else self.reals[0]
         found = self.scores(reals, self.chosen)
-        if images is None or places is None or found is None:
-            return []
+        if places is None or found is None:
+            return None
         values = found[1 if name == "generated" else 0][places]
         threshold, sign = self.threshold(reals, self.chosen, oracle=False), self.sign(reals, self.chosen)
         wrong = [
             threshold is None or (sign * value < sign * threshold) == (name == "generated") for value in values.tolist()
         ]
         kept = [i for i, beyond in enumerate(wrong) if beyond]
-        return [(images[i], int(places[i]), float(values[i])) for i in kept]
+        return [Mistake(int(places[i]), float(values[i]), None if images is None else images[i]) for i in kept]
 
 
 @dataclass(frozen=True)

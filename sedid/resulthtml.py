@@ -11,7 +11,7 @@ from markupsafe import escape
 from sedid import paper
 from sedid.detectors import Call
 from sedid.escaping import Html
-from sedid.evaluation import REALS, Evaluation, Pair, Shown
+from sedid.evaluation import REALS, Evaluation, Mistake, Pair, Shown
 from sedid.judging import known_shares
 from sedid.metrics import roc
 from sedid.svg import SHARES, Axis, Line, histogram, line_chart
@@ -301,6 +301,16 @@ def picture(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def withheld(evaluation: Evaluation, found: Sequence[Mistake]) -> str:
+    """Why mistaken photographs are not shown, and which ones they are."""
+    why = f"the licence of {evaluation.closed} lets nobody pass its photographs on" if evaluation.closed else ""
+    places = ", ".join(f"{one.place} ({one.t_error:.4g})" for one in found)
+    return (
+        f"The pictures are not shown: {why or 'they were not kept, so that they are not passed on'}. Their places in the set, "
+        f"counted from 0, each with its t-error: {places}."
+    )
+
+
 def mistakes(evaluation: Shown, reals: str, clickable: bool) -> str:
     """The images STAT was most wrong about at the detector's own pair, worst first.
 
@@ -311,14 +321,23 @@ def mistakes(evaluation: Shown, reals: str, clickable: bool) -> str:
     for name, words, wrong in (("generated", "Generated images", "real"), (reals, "Real images", "generated")):
         found = evaluation.mistakes(name)
         frames = []
-        for pixels, place, value in found:
-            image = f'<img src="{picture(pixels)}" alt="{words[:-1]} {place} of the set, t-error {value:.4g}">'
+        for one in found or []:
+            if one.pixels is None:
+                continue
+            value = f"{one.t_error:.4g}"
+            image = f'<img src="{picture(one.pixels)}" alt="{words[:-1]} {one.place} of the set, t-error {value}">'
             if clickable:
-                image = f'<button type="button" class="res-open" aria-label="Inspect image {place}">{image}</button>'
-            frames.append(f"<figure>{image}<figcaption>{value:.4g}</figcaption></figure>")
-        kept = f"mistakes_{name}" in evaluation.arrays
-        empty = f"None lies on the {wrong} side of the threshold." if kept else "They were not kept; evaluate again."
-        body = f'<div class="res-gallery">{"".join(frames)}</div>' if frames else f'<p class="res-note">{empty}</p>'
+                image = (
+                    f'<button type="button" class="res-open" aria-label="Inspect image {one.place}">{image}</button>'
+                )
+            frames.append(f"<figure>{image}<figcaption>{value}</figcaption></figure>")
+        if found is None:
+            said = "They were not kept; evaluate again."
+        elif not found:
+            said = f"None lies on the {wrong} side of the threshold."
+        else:
+            said = withheld(evaluation, found)
+        body = f'<div class="res-gallery">{"".join(frames)}</div>' if frames else f'<p class="res-note">{said}</p>'
         parts.append(f"<h3>{words} taken for {wrong}</h3>{body}")
     note = "A click opens the image in Inspect." if clickable else ""
     k, t_sec = evaluation.chosen

@@ -1,10 +1,11 @@
 """The embedded sample in assets/: real test images and images the shipped checkpoint generated, used for nothing else;
-and the single images that the Inspect tab opens with, the first ones of either class, not picked by hand.
+and the single images that the Inspect tab opens with, the first ones of either class, not picked by hand. Where the
+photographs of a data set may not be passed on (`licences`), free ones stand in for them.
 
 assets/sample.npz                   `real` and `generated`, uint8 (500, 32, 32, 3)
 assets/sample.json                  where both came from
 assets/examples/*.png               of the sample
-checkpoints/*/sedid/examples/*.png  of the test images of a detector without a sample
+checkpoints/*/sedid/examples/*.png  of the test images of a detector without a sample; photograph-*.png are no test images
 """
 
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 
 from sedid.bundle import checkpoint_hash, frame
 from sedid.data import fingerprint, load_images
+from sedid.licences import PHOTOGRAPHS, closed
 from sedid.loops.generate import provenance
 from sedid.paths import ASSETS
 from sedid.storage import replacing, write_json
@@ -25,16 +27,30 @@ def write_examples(real: str, generated: str, detector: Path, folder: Path) -> N
     """Write the first images of two data sets (`data.load_images`) as single files; those of before go.
 
     Args:
+        real: "" where its images may not be passed on: free photographs take their place, under a name of their own.
         detector: the bundle that will see them; they are read as it sees them.
     """
-    from PIL import Image
-
     for old in folder.glob("*.png"):
         old.unlink()
-    for name, spec in (("real", real), ("generated", generated)):
-        for number, one in enumerate(load_images(spec, *frame(detector))[:EXAMPLES], start=1):
-            with replacing(folder / f"{name}-{number}.png") as temporary:
-                Image.fromarray(one).save(temporary)
+    _write_files("generated", generated, detector, folder)
+    if real:
+        _write_files("real", real, detector, folder)
+    else:
+        write_photographs(detector, folder)
+
+
+def write_photographs(detector: Path, folder: Path) -> None:
+    """Write the free photographs as a detector sees them, photograph-1.png and on; none where there is no checkout."""
+    if PHOTOGRAPHS.is_dir():
+        _write_files("photograph", str(PHOTOGRAPHS), detector, folder)
+
+
+def _write_files(name: str, spec: str, detector: Path, folder: Path) -> None:
+    from PIL import Image
+
+    for number, one in enumerate(load_images(spec, *frame(detector))[:EXAMPLES], start=1):
+        with replacing(folder / f"{name}-{number}.png") as temporary:
+            Image.fromarray(one).save(temporary)
 
 
 def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSETS) -> None:
@@ -45,8 +61,11 @@ def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSET
         detector: the bundle whose checkpoint made `generated`.
 
     Raises:
-        ValueError: `generated` carries a manifest of another checkpoint.
+        ValueError: the photographs of `real` may not be passed on, or `generated` carries a manifest of another
+            checkpoint.
     """
+    if name := closed(real):
+        raise ValueError(f"{real} is of {name}, whose photographs may not be passed on, so no sample is made of it")
     checkpoint = checkpoint_hash(detector)
     made = provenance(generated, detector)
     if made.get("cross_checkpoint"):

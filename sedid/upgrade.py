@@ -1,17 +1,26 @@
-"""Bring a bundle of an earlier version up to date: detector.json of format 1 said of which weights its calibration is, and
-nothing of the noise schedule, the preprocessing and the classifier it depends on as well; its results files counted
-verdicts without the range check (`loops.renew`)."""
+"""Bring a bundle of an earlier version up to date.
+
+detector.json of format 1 said of which weights its calibration is, and nothing of the noise schedule, the preprocessing
+and the classifier it depends on as well; its results files counted verdicts without the range check (`loops.renew`). And
+a bundle could hold photographs that may not be passed on (`licences`).
+"""
 
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sedid.bundle import FORMAT, detector_file, load_classifier, own_folder, read_calibrations
+from sedid.evaluation import REALS
 from sedid.identity import Identity
 from sedid.images import check_crop, preprocessing
+from sedid.licences import closed
+from sedid.loops.evaluate import scores_file
 from sedid.loops.renew import renew_verdicts
 from sedid.models import load_schedule, load_unet
-from sedid.storage import read_object, write_json
+from sedid.sample import write_photographs
+from sedid.storage import read_object, replacing, write_json
 
 
 def upgrade(source: str | Path, copy: str | Path = "") -> Path:
@@ -20,7 +29,8 @@ def upgrade(source: str | Path, copy: str | Path = "") -> Path:
 
     What can be checked is checked first: that the weights are those of the calibration, that the preprocessing is this
     version's, that network, calibrations and classifier are whole. Whether the noise schedule or the classifier was
-    exchanged before cannot be; from now on it is noticed.
+    exchanged before cannot be; from now on it is noticed. Photographs of a data set whose licence closes it (`licences`)
+    are taken out.
 
     Args:
         source, copy: as `bundle.own_folder`.
@@ -42,7 +52,27 @@ def upgrade(source: str | Path, copy: str | Path = "") -> Path:
     elif info.get("format") != FORMAT:
         raise ValueError(f"{file} has format {info.get('format')!r:.60}; this version knows 1 to {FORMAT}")
     renew_verdicts(folder)
+    if closed(folder.resolve().name, str(info.get("training"))):
+        _withhold(folder)
     return folder
+
+
+def _withhold(folder: Path) -> None:
+    """Take the real photographs out of a bundle: the mistaken ones leave their places behind, free ones stand in for the
+    examples."""
+    scores = scores_file(folder / "sedid" / "results.json")
+    if scores.is_file():
+        with np.load(scores, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        kept = {name: values for name, values in arrays.items() if name.removeprefix("mistakes_") not in REALS}
+        if len(kept) < len(arrays):
+            with replacing(scores) as temporary:
+                np.savez_compressed(temporary, **kept)
+    examples = folder / "sedid" / "examples"
+    if real := [*examples.glob("real-*.png")]:
+        for file in real:
+            file.unlink()
+        write_photographs(folder, examples)
 
 
 def _checked(folder: Path, info: dict[str, Any]) -> dict[str, Any]:

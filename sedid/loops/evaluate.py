@@ -18,6 +18,7 @@ from sedid.config import Count, Precision, Settings, Text
 from sedid.data import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.judging import shares
+from sedid.licences import closed
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.existing import existing_row, read_existing, training_losses
 from sedid.loops.generate import provenance
@@ -40,6 +41,7 @@ class EvaluateConfig(Settings):
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
     out: str = ""  # results file; "" writes sedid/results.json and the metrics of the bundle; the scores go beside it
+    photographs: bool = True  # keep the reals it was most wrong about, to show them; never CelebA's and ImageNet's
     batch_size: Count = 32
     device: str = "auto"
     precision: Precision = "fp32"
@@ -86,6 +88,7 @@ def save_scores(
     scores: dict[str, Scores],
     probabilities: dict[str, np.ndarray | None],
     losses: dict[str, np.ndarray] | None = None,
+    photographs: bool = True,
 ) -> None:
     """Write what curves, histograms and galleries need, so that nothing is scored again for them.
 
@@ -95,6 +98,9 @@ def save_scores(
     existing_<set>      float32 (N,): training losses
     mistakes_<set>      uint8 (M, H, W, 3): the worst mistakes of STAT at the detector's own pair, worst first
     mistaken_<set>      int32 (M,): their places in the set
+
+    Args:
+        photographs: whether the pictures of reals are among them; their places always are.
     """
     assert detector.chosen is not None
     arrays: dict[str, np.ndarray] = {"pairs": np.array(list(scores["generated"]), np.int32)}
@@ -106,7 +112,9 @@ def save_scores(
             arrays[f"nn_{name}"] = of_nn.astype(np.float32)
         looks_real = values[detector.chosen] if smaller else -values[detector.chosen]
         worst = np.argsort(-looks_real if name == "generated" else looks_real, kind="stable")[:MISTAKES]
-        arrays |= {f"mistakes_{name}": images[name][worst], f"mistaken_{name}": worst.astype(np.int32)}
+        arrays[f"mistaken_{name}"] = worst.astype(np.int32)
+        if photographs or name == "generated":
+            arrays[f"mistakes_{name}"] = images[name][worst]
     arrays |= {f"existing_{name}": values.astype(np.float32) for name, values in (losses or {}).items()}
     with replacing(file) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]
@@ -218,7 +226,9 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
         if existing:
             results["existing"][reals] = existing_row(existing, losses[reals], losses["generated"])
     file = Path(config.out) if config.out else folder / "sedid" / "results.json"
-    processes.on_main(save_scores, scores_file(file), detector, images, scores, probabilities, losses)
+    trained_on = str(results["protocol"]["trained_on"])
+    shown = config.photographs and not closed(config.heldout, config.members, trained_on, detector.name)
+    processes.on_main(save_scores, scores_file(file), detector, images, scores, probabilities, losses, shown)
     processes.on_main(write_json, file, results)
     if not config.out:  # elsewhere it is a side measurement, not the bundle's own
         metrics = {name: results[name] for name in ("stat", "nn", "existing", "verdicts")}

@@ -27,6 +27,7 @@ from sedid.card import write_card
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data import crop_of, describe_split, load_images, make_splits
 from sedid.images import check_crop
+from sedid.licences import closed
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.choose import ChooseConfig, choose
 from sedid.loops.compare import CompareConfig, compare
@@ -61,7 +62,9 @@ class ShipConfig(Settings):
     run: str = ""  # the run folder of train-ddpm; "" measures the weights the bundle holds
     name: str = ""  # what the data set is called
     before: str = ""  # the training behind the weights the run started from, in words
-    center_crop: NotNegative = 0  # of photographs, as `images.crop_side`; 0: that of `run`, or what `data` brings by its name
+    center_crop: NotNegative = (
+        0  # of photographs, as `images.crop_side`; 0: that of `run`, or what `data` brings by its name
+    )
     samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
     calibration: Count = 500  # of each class, as the next three
     classifier: Count = 1_000
@@ -81,6 +84,7 @@ class ShipConfig(Settings):
         *("sedid-stat", "sedid-nn-pair", "sedid-multi-lr ks=165+330", "sedid-multi-gb ks=165+330", "loss"),
         *("secmi-stat", "secmi-nn", "pia", "pian", "dire-stat", "dire-nn", "did-step"),
     )
+    photographs: bool = True  # real ones may be passed on with the bundle; CelebA's and ImageNet's never are
     generate_batch: Count = 100
     score_batch: Count = 32
     seed: Seed = 0
@@ -257,7 +261,9 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     )
     yield "train-nn", train_nn(training)
     tested: dict[str, Any] = {"heldout": real["test"], "members": real["members"]}
-    yield "evaluate", evaluate(EvaluateConfig(**tested, generated=generated["test"], ks=config.ks, **scoring))
+    kept = config.photographs and not closed(config.name, config.data, config.heldout, config.detector)
+    measuring: dict[str, Any] = {"generated": generated["test"], "ks": config.ks, "photographs": kept}
+    yield "evaluate", evaluate(EvaluateConfig(**tested, **measuring, **scoring))
     test: dict[str, Any] = {"test_real": real["test"], "test_generated": generated["test"]}
     compared: dict[str, Any] = {
         "methods": config.methods,
@@ -275,7 +281,8 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     first: dict[str, Any] = {name: cut(spec, config.polarity) for name, spec in pair.items()}
     yield "polarity", polarity(PolarityConfig(**first, detector=config.detector, device=config.device))
     if not config.sample:
-        yield "examples", quick(write_examples, real["test"], generated["test"], bundle, bundle / "sedid" / "examples")
+        shown = real["test"] if kept else ""
+        yield "examples", quick(write_examples, shown, generated["test"], bundle, bundle / "sedid" / "examples")
     else:
         yield "sample", quick(write_sample, real["sample"], generated["sample"], bundle)
         yield "gallery", gallery(GalleryConfig(**scoring))
@@ -288,6 +295,8 @@ def ship(config: ShipConfig) -> Generator[Progress, None, Path]:
     Raises:
         ValueError: a setting or the data does not fit, or the work folder holds a run with other settings.
     """
+    if config.sample and (closed_set := closed(config.name, config.data, config.heldout)):
+        raise ValueError(f"sample must be 0: it is to be passed on, and the photographs of {closed_set} may not be")
     everything = list(stages(config))  # refuses samplers that are none, before anything is written
     out = Path(config.out)
     settings = check_settings(config, out, ("out", "run", "device", "score_batch"))

@@ -157,7 +157,7 @@ def strip(examples: Sequence[Example], pictures: Sequence[np.ndarray], side: str
     """
     buttons = "".join(
         f'<button type="button" id="bench-{side}-{text(example.name)}" data-send="" data-example="{text(example.name)}" '
-        f'aria-pressed="{str(shown is not None and shown.example == example.name).lower()}" title="{example.origin}" '
+        f'aria-pressed="{str(shown is not None and shown.example == example.name).lower()}" title="{example.label}" '
         f'aria-label="Take {text(example.name)} as {side.upper()}"><img src="{data_uri(pixels)}" alt=""></button>'
         for example, pixels in zip(examples, pictures, strict=True)
     )

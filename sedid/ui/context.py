@@ -23,6 +23,7 @@ START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
 EXAMPLES = ASSETS / "examples"
 DATA_SETS = {name.lower(): name for name in paper.DATA_SETS}
 
+STAND_IN = "photograph, not from the test set"
 KEPT = 3  # detectors beside the app's own that stay loaded
 
 TraceKey = tuple[str, int, str, int]
@@ -107,20 +108,28 @@ class Example:
         name: what a link calls it: the file name without its suffix, after that of the bundle it belongs to, if any.
         origin: "real" or "generated".
         data_set: the one its reals are from, whose model made its generated images.
+        stand_in: a photograph from elsewhere, where those of the data set may not be passed on.
     """
 
     path: Path
     name: str
     origin: str
     data_set: str = "CIFAR-10"
+    stand_in: bool = False
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words."""
+        return STAND_IN if self.stand_in else self.origin
 
 
 def list_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
-    """The PNG files named real-* and generated-*, reals first, in name order; empty if there is no folder."""
+    """The PNG files named real-*, photograph-* (stand-ins) and generated-*, in this order and by name; empty if there
+    is no folder."""
     return tuple(
-        Example(path, path.stem, origin)
-        for origin in ("real", "generated")
-        for path in sorted(Path(folder).glob(f"{origin}-*.png"))
+        Example(path, path.stem, "real" if kind == "photograph" else kind, stand_in=kind == "photograph")
+        for kind in ("real", "photograph", "generated")
+        for path in sorted(Path(folder).glob(f"{kind}-*.png"))
     )
 
 
