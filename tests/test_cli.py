@@ -3,19 +3,22 @@
 import csv
 import json
 import os
+import shutil
 import signal
+import struct
 import subprocess
 import sys
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from bundles import pictures, shared_bundle, shared_detector
+from image_files import encoded
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from sedid.cli import LOOPS, app
+from sedid.cli import LOOPS, app, main
 from sedid.console import ProgressLine, duration, line
 from sedid.loops.train_ddpm import TrainProgress
 from sedid.presets import PRESETS
@@ -77,6 +80,105 @@ def test_score_writes_every_row_and_ends_with_1_after_a_bad_file(image: Path, tm
         rows = list(csv.DictReader(file))
     assert [bool(row["error"]) for row in rows] == [False, True, False, False, False]
     assert [row["index"] for row in rows[2:]] == ["0", "1", "2"]
+
+
+def test_a_run_in_which_nothing_could_be_read_says_why(tmp_path: Path) -> None:
+    (tmp_path / "bad.png").write_bytes(b"nonsense")
+    how = ("--detector", shared_bundle(), "--device", "cpu", "--out", tmp_path / "scores.csv")
+    done = call("score", tmp_path / "bad.png", "", "https://example.org/a.png", "none", *how)
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        f"no image could be read, so none was judged; {tmp_path / 'scores.csv'}",
+        f"{tmp_path}/bad.png is not an image that can be read, or it is cut off; accepted are PNG, JPEG, WebP, GIF, TIFF, "
+        "BMP, AVIF or PPM.",
+        "An empty name was given where an image or a data set should be named.",
+        "https://example.org/a.png is an address, and addresses are not fetched: download it and name the file.",
+    ]
+
+
+def test_what_a_run_passes_over_is_counted_and_named(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("?")
+    (tmp_path / "without-suffix").write_bytes(image.read_bytes())
+    how = ("--detector", shared_bundle(), "--device", "cpu", "--out", tmp_path / "scores.csv")
+    assert call("score", image, *how).stdout == f"1 image judged; {tmp_path / 'scores.csv'}\n"
+    assert call("score", tmp_path, *how).stdout.splitlines() == [
+        f"2 images judged; {tmp_path / 'scores.csv'}",
+        "2 files that are no pictures were passed over: notes.txt, scores.csv.",
+    ]
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "An empty name"), ("https://example.org/a.png", "is an address")])
+def test_what_names_no_image_is_said_in_plain_words(name: str, said: str) -> None:
+    done = call("inspect", name, "--detector", shared_bundle())
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_name_that_begins_with_a_dash_is_a_file(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    image.rename(tmp_path / "-2.png")
+    monkeypatch.chdir(tmp_path)
+    for given, code in ((["-2.png"], 0), (["-3.png"], 2)):  # there is none of this name: an option after all
+        how = ["--out", "a.csv", "--detector", str(shared_bundle()), "--device", "cpu"]
+        monkeypatch.setattr(sys, "argv", ["sedid", "score", *given, *how])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        assert stopped.value.code == code
+    assert "./-2.png" in (tmp_path / "a.csv").read_text()
+
+
+def test_nothing_on_the_console_but_our_own_sentences(tmp_path: Path) -> None:
+    picture, odd = Image.fromarray(pictures(1)[0]), tmp_path / "odd.jpg"
+    exif = picture.getexif()
+    exif[0x010E] = "x" * 100
+    picture.save(odd, exif=exif.tobytes()[:40])  # of which Pillow warns, with the paths of this machine
+    with pytest.warns(UserWarning, match="Truncated"), Image.open(odd) as opened:
+        opened.getexif().get(0x0112)
+    tiff = BytesIO()
+    picture.save(tiff, "TIFF", compression="tiff_lzw")
+    content, entry = bytearray(tiff.getvalue()), struct.pack("<HHI", 259, 3, 1)
+    struct.pack_into("<H", content, content.index(entry) + len(entry), 50_001)  # WebP, which libtiff was built without
+    (tmp_path / "webp.tif").write_bytes(content)
+    done = run("inspect", odd, "--detector", shared_bundle(), "--device", "cpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    done = run("inspect", tmp_path / "webp.tif", "--detector", shared_bundle(), "--device", "cpu")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: webp.tif ")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_loop_says_what_was_done_to_its_images(image: Path, tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number, one in enumerate(pictures(3)):
+        Image.fromarray(one.repeat(2, 0).repeat(2, 1)).convert("L").save(tmp_path / "photos" / f"{number}", "PNG")
+    (tmp_path / "photos" / "notes.txt").write_text("?")
+    np.savez(tmp_path / "made.npz", images=pictures(3, 1))
+    bundle = shutil.copytree(shared_bundle(), tmp_path / "bundle")
+    given = {
+        "detector": bundle,
+        "real": tmp_path / "photos",
+        "generated": tmp_path / "made.npz",
+        "ks": 495,
+        "loss_ts": "",
+    }
+    done = call("calibrate", *(part for key, value in given.items() for part in ("--set", f"{key}={value}")))
+    assert done.exit_code == 0, done.output
+    assert (
+        f"{tmp_path}/photos, 3 images: 3 gray converted to RGB; 3 resized from 64x64 to 32x32; "
+        "1 file that is no picture was passed over: notes.txt\n"
+    ) in done.stderr
+
+
+def test_a_broken_set_is_named_whole_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    for number in range(4):
+        (tmp_path / "photos" / f"{number}.png").write_bytes(b"" if number else encoded(pictures(1)[0]))
+    given = {"detector": shared_bundle(), "real": tmp_path / "photos", "generated": tmp_path / "photos", "ks": 495}
+    done = call("calibrate", *(part for key, value in given.items() for part in ("--set", f"{key}={value}")))
+    assert done.exit_code == 1
+    (said,) = done.stderr.splitlines()
+    assert said.startswith(f"error: 3 of the 4 images of {tmp_path}/photos cannot be used. ")
+    assert all(f"{number}.png is empty (zero bytes)." in said for number in (1, 2, 3))
 
 
 def test_ctrl_c_stops_with_a_sentence(tmp_path: Path) -> None:
