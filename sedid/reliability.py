@@ -7,29 +7,16 @@ reliability, Brier score and error are measured on the test split.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from statistics import NormalDist
-from typing import Any
 
 import numpy as np
+
+from sedid.statistics import share_interval
 
 BINS = 10
 SIMULATIONS = 500
 
 Classes = tuple[np.ndarray, np.ndarray]
 """One array of the real images and one of the generated ones."""
-
-
-def wilson(share: np.ndarray | float, count: np.ndarray | float, level: float = 0.95) -> tuple[Any, Any]:
-    """The interval of a binomial share by Wilson (1927): good at 0 and 1, and for effective counts too.
-
-    Returns:
-        (low, high), as float or arrays of the arguments' shape.
-    """
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    low, high = np.maximum(middle - half, 0), np.minimum(middle + half, 1)
-    return (float(low), float(high)) if np.ndim(low) == 0 else (low, high)
 
 
 def pooled(classes: Classes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -81,7 +68,7 @@ class Bin:
     Attributes:
         low, high: the probabilities it covers.
         predicted: their mean.
-        observed: share of generated images among them, with its 95 % Wilson interval.
+        observed: share of generated images among them, with its 95 % interval (Clopper & Pearson 1934).
     """
 
     low: float
@@ -149,7 +136,8 @@ def reliability(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> Relia
         inside = numbers == number
         w = weights[inside]
         observed = float(np.average(labels[inside], weights=w))
-        low, high = wilson(observed, w.sum() ** 2 / (w**2).sum())  # with unequal classes fewer images than counted
+        effective = w.sum() ** 2 / (w**2).sum()  # with unequal classes fewer images than counted
+        low, high = share_interval(observed, effective)
         predicted = float(np.average(values[inside], weights=w))
         ends = (float(values[inside].min()), float(values[inside].max()))
         bins.append(Bin(*ends, int(inside.sum()), predicted, observed, low, high))
@@ -176,16 +164,27 @@ def isotonic_in_sample(values: np.ndarray, labels: np.ndarray, weights: np.ndarr
 
 
 def perfect_errors(values: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> np.ndarray:
-    """ECE of labels drawn as these probabilities say, SIMULATIONS of them."""
-    rng = np.random.default_rng(seed)
-    share = labels.mean()  # of generated images here, where the probabilities speak of one half
-    drawn_as = values * share / (values * share + (1 - values) * (1 - share))
-    found = []
-    for _ in range(SIMULATIONS):
-        drawn = rng.random(len(values)) < drawn_as
-        weights = np.where(drawn, 0.5 / share, 0.5 / (1 - share))
-        found.append(_calibration_error(numbers, values - drawn, weights))
-    return np.array(found)
+    """ECE of labels drawn as these probabilities say, with as many images of either class as there are: SIMULATIONS.
+
+    Given the count of generated images, independent labels are distributed alike under every common factor of their
+    odds. The one that makes the expected count right is drawn with, and draws of another count are dropped: about one
+    in sqrt(2 pi variance) is kept.
+    """
+    from scipy.optimize import brentq
+    from scipy.special import expit, logit
+
+    log_odds, generated = logit(np.clip(values, 1e-6, 1 - 1e-6)), int(labels.sum())  # certainty may be wrong
+    shift = brentq(lambda factor: expit(log_odds + factor).sum() - generated, -60, 60)
+    drawn_as = expit(log_odds + shift)
+    share = labels.mean()
+    rng, found = np.random.default_rng(seed), np.empty(0)
+    while len(found) < SIMULATIONS:
+        drawn = rng.random((SIMULATIONS, len(values))) < drawn_as
+        kept = drawn[drawn.sum(axis=1) == generated]
+        weights = np.where(kept, 0.5 / share, 0.5 / (1 - share))
+        errors = [_calibration_error(numbers, values - row, w) for row, w in zip(kept, weights, strict=True)]
+        found = np.append(found, errors)
+    return found[:SIMULATIONS]
 
 
 def p_values(calibration: Classes, scores: np.ndarray) -> Classes:
@@ -214,8 +213,8 @@ class Conformal:
     at the error rate, exactly so if the scores were not chosen on the calibration images.
 
     Attributes:
-        missed_real, missed_generated: share of each class whose set does not hold it, with its Wilson interval: what the
-            error rate promises.
+        missed_real, missed_generated: share of each class whose set does not hold it, with its exact 95 % interval: what
+            the error rate promises.
         wrong_real, wrong_generated: share of each class with the other one as its verdict.
         right_real, right_generated: share of each class with a right verdict.
         abstained: share without a verdict, both classes weighing the same; `both` and `none` are its parts.
@@ -255,9 +254,9 @@ def conformal(calibration: Classes, test: Classes, error_rate: float) -> Conform
     return Conformal(
         error_rate=error_rate,
         missed_real=missed[0],
-        missed_real_interval=wilson(missed[0], len(test[0])),
+        missed_real_interval=share_interval(missed[0], len(test[0])),
         missed_generated=missed[1],
-        missed_generated_interval=wilson(missed[1], len(test[1])),
+        missed_generated_interval=share_interval(missed[1], len(test[1])),
         wrong_real=wrong[0],
         wrong_generated=wrong[1],
         right_real=right[0],

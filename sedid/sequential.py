@@ -21,8 +21,8 @@ import numpy as np
 
 from sedid.choice import Scores
 from sedid.metrics import balanced_accuracy, best_threshold, measure
-from sedid.reliability import Classes, wilson
-from sedid.statistics import delong
+from sedid.reliability import Classes
+from sedid.statistics import delong, share_interval
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,9 @@ def measure_rule(rule: Rule, real: np.ndarray, generated: np.ndarray) -> dict[st
         "stopped_early_real": float(early[0].mean()),
         "stopped_early_generated": float(early[1].mean()),
         "wrong_early_real": wrong[0],
-        "wrong_early_real_interval": list(wilson(wrong[0], len(stops[0]))),
+        "wrong_early_real_interval": list(share_interval(wrong[0], len(stops[0]))),
         "wrong_early_generated": wrong[1],
-        "wrong_early_generated_interval": list(wilson(wrong[1], len(stops[1]))),
+        "wrong_early_generated_interval": list(share_interval(wrong[1], len(stops[1]))),
         "auc": measure(final[0], final[1]).auc,
         "auc_full": measure(real[-1], generated[-1]).auc,
         "auc_difference": asdict(delong(final[0], final[1], real[-1], generated[-1])),

@@ -7,7 +7,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedid.loops.train_nn import fit_temperature
-from sedid.reliability import BINS, conformal, isotonic, p_values, platt, reliability, wilson
+from sedid.reliability import (
+    BINS,
+    binned,
+    conformal,
+    isotonic,
+    p_values,
+    perfect_errors,
+    platt,
+    pooled,
+    reliability,
+)
 
 
 def binormal(rng: np.random.Generator, reals: int, fakes: int, gap: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
@@ -17,14 +27,6 @@ def binormal(rng: np.random.Generator, reals: int, fakes: int, gap: float = 1.5)
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
-
-
-def test_the_binomial_interval_is_wilsons() -> None:
-    from scipy.stats import binomtest
-
-    for count, hits in ((10, 0), (10, 10), (37, 5), (400, 200)):
-        expected = binomtest(hits, count).proportion_ci(0.95, method="wilson")
-        assert wilson(hits / count, count) == pytest.approx((expected.low, expected.high))
 
 
 def test_platt_finds_the_log_odds_whatever_the_counts() -> None:
@@ -77,7 +79,8 @@ def test_the_diagram_and_the_scores_are_their_definitions(seed: int, reals: int,
     assert found.refinement <= 0.25 + 1e-12  # always saying one half
 
 
-def test_perfect_probabilities_pass_and_overconfident_ones_do_not() -> None:
+def test_perfect_probabilities_pass_and_overconfident_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sedid.reliability.SIMULATIONS", 100)
     repeats, passed = 60, dict.fromkeys(((300, 300), (500, 150)), 0)
     for counts in passed:
         for seed in range(repeats):
@@ -90,6 +93,30 @@ def test_perfect_probabilities_pass_and_overconfident_ones_do_not() -> None:
         assert boastful.brier > honest.brier
     for share in passed.values():  # 95 % of the sets, and three standard deviations below
         assert share / repeats >= 0.95 - 3 * (0.95 * 0.05 / repeats) ** 0.5
+
+
+def test_the_error_of_perfect_probabilities_is_drawn_with_the_class_counts_of_the_set(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who always says one half is never wrong about the classes, which weigh the same: no draw may show an error."""
+    found = reliability(np.full(30, 0.5), np.full(20, 0.5))
+    assert (found.ece, found.ece_expected, found.ece_limit) == pytest.approx((0, 0, 0), abs=1e-12)
+    monkeypatch.setattr("sedid.reliability.SIMULATIONS", 100)
+    repeats, ranks = 100, []
+    for seed in range(repeats):
+        real, generated = (sigmoid(1.5 * part) for part in binormal(np.random.default_rng(seed), 40, 120))
+        values, labels, weights = pooled((real, generated))
+        errors = perfect_errors(values, labels, binned(values), seed)
+        observed = np.abs(np.bincount(binned(values), weights * (values - labels))).sum() / weights.sum()
+        ranks.append(np.mean(errors > observed))
+    assert abs(np.mean(ranks) - 0.5) <= 3 / (12 * repeats) ** 0.5  # the observed error is as one of those drawn
+    assert abs(np.mean(np.array(ranks) < 0.05) - 0.05) <= 3 * (0.05 * 0.95 / repeats) ** 0.5
+
+
+def test_certainty_that_is_wrong_has_a_limit_too() -> None:
+    """More images are called certainly generated than there are generated ones."""
+    found = reliability(np.repeat([1.0, 0.0], [30, 20]), np.repeat([1.0, 0.0], [5, 20]))
+    assert found.ece > found.ece_limit
 
 
 def test_probabilities_are_probabilities() -> None:

@@ -1,5 +1,6 @@
 """Intervals and tests against known truths and literal formulas."""
 
+from collections.abc import Callable
 from itertools import product
 from statistics import NormalDist
 
@@ -9,7 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedid.metrics import measure
-from sedid.statistics import METRICS, Curve, delong, intervals, midranks, paired_bootstrap
+from sedid.statistics import (
+    BUDGETS,
+    METRICS,
+    Curve,
+    auc_interval,
+    bootstrap_counts,
+    delong,
+    intervals,
+    placements,
+    share_interval,
+    tpr_interval,
+)
 
 PHI = NormalDist().cdf
 seeds = st.integers(0, 2**32 - 1)
@@ -27,40 +39,126 @@ def test_weights_mean_what_copies_of_images_mean(seed: int, reals: int, fakes: i
     rng = np.random.default_rng(seed)
     real, generated = scores(rng, reals, fakes, levels)
     counts = [rng.multinomial(n, np.full(n, 1 / n), 3) for n in (reals, fakes)]
-    threshold = float(rng.normal())
-    found = Curve(real, generated).metrics(*counts, threshold)
+    found = Curve(real, generated).auc(*counts)
     for row in range(3):
         copies = np.repeat(real, counts[0][row]), np.repeat(generated, counts[1][row])
-        expected = measure(*copies, threshold)
-        for name in ("auc", "best_acc", "acc"):
-            assert found[name][row] == pytest.approx(getattr(expected, name), abs=1e-12)
+        assert found[row] == pytest.approx(measure(*copies).auc, abs=1e-12)
 
 
-def test_low_false_positive_rates_are_weighted_too() -> None:
+Draw = Callable[[np.random.Generator, int], np.ndarray]
+"""Images of one class, by the generator and how many."""
+
+
+def normal(gap: float, spread: float = 1.0) -> Draw:
+    return lambda rng, count: rng.normal(gap, spread, count)
+
+
+def mostly_apart(missed: float) -> Draw:
+    """Far above the reals, but for a share that is far below them."""
+    return lambda rng, count: np.where(rng.random(count) < missed, -50, 50) + rng.normal(0, 1, count)
+
+
+def gap(auc: float, spread: float = 1.0) -> float:
+    """Where the generated images' mean lies, of N(0, 1) against N(gap, spread^2)."""
+    return NormalDist().inv_cdf(auc) * (1 + spread**2) ** 0.5
+
+
+def covered(truth: float, interval: Callable[[np.random.Generator], tuple[float, float] | None], repeats: int) -> float:
+    """How often an interval holds the truth."""
+    found = [interval(np.random.default_rng([7, repeat])) for repeat in range(repeats)]
+    return float(np.mean([ends is not None and ends[0] <= truth <= ends[1] for ends in found]))
+
+
+@pytest.mark.parametrize(
+    ("auc", "reals", "fakes", "draw"),
+    [
+        *((auc, 2000, 20, normal(gap(auc))) for auc in (0.7, 0.9, 0.97)),  # the bootstrap: 0.885
+        *((auc, 500, 30, normal(gap(auc, 0.5), 0.5)) for auc in (0.97,)),
+        *((auc, 20, 20, normal(gap(auc, 2.0), 2.0)) for auc in (0.5, 0.9, 0.99)),
+        *((auc, 50, 50, normal(gap(auc))) for auc in (0.5, 0.99)),
+        *((auc, 100, 100, normal(gap(auc, 0.5), 0.5)) for auc in (0.7, 0.97, 0.998)),
+        *((1 - missed, 50, 50, mostly_apart(missed)) for missed in (0.01, 0.05)),
+        *((1 - missed, 500, 20, mostly_apart(missed)) for missed in (0.01, 0.05)),
+    ],
+)
+def test_the_interval_of_an_auc_covers_it(auc: float, reals: int, fakes: int, draw: Draw) -> None:
+    def interval(rng: np.random.Generator) -> tuple[float, float]:
+        return auc_interval(rng.normal(0, 1, reals), draw(rng, fakes))
+
+    assert covered(auc, interval, 300) >= 0.93
+
+
+@pytest.mark.parametrize(("reals", "fakes"), [(20, 20), (200, 40), (300, 300)])
+@pytest.mark.parametrize("spread", [0.8, 3.0])
+def test_the_interval_of_an_accuracy_covers_it(reals: int, fakes: int, spread: float) -> None:
+    """At a threshold in the middle, whether or not it hardly errs."""
+    truth = PHI(spread / 2)
+
+    def interval(rng: np.random.Generator) -> tuple[float, float]:
+        real, generated = rng.normal(0, 1, reals), rng.normal(spread, 1, fakes)
+        return auc_interval(real >= spread / 2, generated >= spread / 2, ends=(0, 1))
+
+    assert covered(truth, interval, 300) >= 0.93
+
+
+@pytest.mark.parametrize(("metric", "reals"), [("tpr_at_1", 400), ("tpr_at_1", 2000), ("tpr_at_01", 4000)])
+@pytest.mark.parametrize("auc", [0.7, 0.9, 0.99])
+def test_the_interval_of_a_tpr_covers_that_of_all_images(metric: str, reals: int, auc: float) -> None:
+    """The target is the TPR at the threshold that ALL reals pass at the budget, not the sample's own."""
+    budget = BUDGETS[metric]
+    truth = 1 - PHI(NormalDist().inv_cdf(1 - budget) - gap(auc))
+
+    def interval(rng: np.random.Generator) -> tuple[float, float] | None:
+        return tpr_interval(rng.normal(0, 1, reals), rng.normal(gap(auc), 1, 150), budget)
+
+    assert covered(truth, interval, 300) >= 0.93
+
+
+def test_a_threshold_that_the_reals_cannot_bound_gives_no_interval() -> None:
     rng = np.random.default_rng(0)
-    real, generated = scores(rng, 1200, 300)
-    counts = [rng.multinomial(n, np.full(n, 1 / n), 4) for n in (1200, 300)]
-    found = Curve(real, generated).metrics(*counts)
-    for row in range(4):
-        expected = measure(np.repeat(real, counts[0][row]), np.repeat(generated, counts[1][row]))
-        assert (found["tpr_at_1"][row], found["tpr_at_01"][row]) == (expected.tpr_at_1, expected.tpr_at_01)
+    real, generated = scores(rng, 2000, 200)
+    found = intervals(real, generated)  # two reals above the 0.1 % threshold, perhaps none
+    assert measure(real, generated).tpr_at_01 is not None
+    assert found["tpr_at_01"] is None
+    assert found["tpr_at_1"] is not None
+    assert intervals(real[:368], generated)["tpr_at_1"] is not None
+    assert intervals(real[:367], generated)["tpr_at_1"] is None  # 0.99 ** 367 > 0.025
 
 
-def test_intervals_cover_the_truth_as_often_as_they_say() -> None:
-    """Binormal scores one standard deviation apart: AUC = Phi(1 / sqrt 2), accuracy at the middle = Phi(1 / 2)."""
-    repeats, level = 150, 0.9
-    truth = {"auc": PHI(0.5**0.5), "acc": PHI(0.5)}
-    hits = dict.fromkeys(truth, 0)
-    for seed in range(repeats):
-        rng = np.random.default_rng(seed)
-        found = intervals(rng.normal(0, 1, 90), rng.normal(1, 1, 70), 0.5, resamples=200, level=level, seed=seed)
-        for name, value in truth.items():
+def test_classes_that_do_not_mix_are_no_certainty() -> None:
+    """About what the rule of three leaves open: 3 / 20 and 3 / 50 of the images may be missed."""
+    for count, open_ in ((20, 0.15), (50, 0.06), (2000, 0.0015)):
+        real, generated = np.arange(count, dtype=float), np.arange(count, dtype=float) + count
+        found = intervals(real, generated, count - 0.5)
+        for name in ("auc", "acc"):
             interval = found[name]
             assert interval is not None
-            hits[name] += interval[0] <= value <= interval[1]
-    tolerance = 3 * (level * (1 - level) / repeats) ** 0.5  # three standard deviations of the binomial share
-    for count in hits.values():
-        assert abs(count / repeats - level) <= tolerance
+            assert interval[1] == 1
+            assert 0.7 * open_ < 1 - interval[0] < 1.6 * open_
+        assert "best_acc" not in found  # the maximum of many has none
+
+
+def test_an_accuracy_is_the_auc_of_its_calls() -> None:
+    real, generated = scores(np.random.default_rng(1), 300, 200)
+    calls = [(part >= 0.5).astype(float) for part in (real, generated)]
+    assert measure(*calls).auc == pytest.approx(measure(real, generated, 0.5).acc)
+    assert intervals(real, generated, 0.5)["acc"] == auc_interval(*calls, ends=(0, 1))
+
+
+@pytest.mark.parametrize("count", [1, 7, 40])
+def test_the_interval_of_a_share_is_the_exact_one(count: int) -> None:
+    from scipy.stats import binomtest
+
+    for hits in range(count + 1):
+        expected = binomtest(hits, count).proportion_ci(0.95, method="exact")
+        assert share_interval(hits / count, count) == pytest.approx((expected.low, expected.high), abs=1e-6)
+
+
+def test_a_small_share_is_covered() -> None:
+    """Wilson's interval holds 0.0018 of 100 images in 84 % of the samples."""
+    rng, truth = np.random.default_rng(0), 0.0018
+    ends = np.array(share_interval(rng.binomial(100, truth, 2000) / 100, np.full(2000, 100)))
+    assert np.mean((ends[0] <= truth) & (truth <= ends[1])) >= 0.93
 
 
 def test_more_certainty_needs_wider_intervals_and_more_images_narrower_ones() -> None:
@@ -68,7 +166,7 @@ def test_more_certainty_needs_wider_intervals_and_more_images_narrower_ones() ->
     real, generated = scores(rng, 200, 150)
 
     def width(real: np.ndarray, generated: np.ndarray, level: float) -> float:
-        low, high = intervals(real, generated, resamples=300, level=level)["auc"] or (0, 0)
+        low, high = intervals(real, generated, level=level)["auc"] or (0, 0)
         return high - low
 
     assert width(real, generated, 0.5) < width(real, generated, 0.95)
@@ -79,20 +177,12 @@ def test_more_certainty_needs_wider_intervals_and_more_images_narrower_ones() ->
 
 def test_what_cannot_be_measured_has_no_interval() -> None:
     rng = np.random.default_rng(2)
-    found = intervals(*scores(rng, 300, 50), resamples=20)
+    found = intervals(*scores(rng, 400, 50))
     assert set(found) == set(METRICS)
     assert (found["acc"], found["tpr_at_01"]) == (None, None)
     assert found["tpr_at_1"] is not None
-    assert intervals(np.zeros(3), np.ones(2), 0.5, resamples=20) == {
-        "auc": (1, 1), "best_acc": (1, 1), "acc": (1, 1), "tpr_at_1": None, "tpr_at_01": None,
-    }  # fmt: skip
-    assert intervals(np.ones(4), np.ones(5), resamples=20)["auc"] == (0.5, 0.5)
-
-
-def test_the_seed_decides() -> None:
-    real, generated = scores(np.random.default_rng(3), 60, 60)
-    one, same, other = (intervals(real, generated, resamples=100, seed=seed) for seed in (4, 4, 5))
-    assert one == same != other
+    low, high = intervals(np.ones(4), np.ones(5))["auc"] or (0, 0)
+    assert low < 0.5 < high
 
 
 def literal_delong(scores: list[tuple[np.ndarray, np.ndarray]]) -> tuple[float, float]:
@@ -132,11 +222,12 @@ def correlated(rng: np.random.Generator, count: int) -> tuple[np.ndarray, ...]:
 
 
 def test_delong_agrees_with_the_bootstrap() -> None:
-    paired = correlated(np.random.default_rng(6), 300)
-    exact, drawn = delong(*paired), paired_bootstrap(*paired, resamples=1000)
-    assert exact.difference == pytest.approx(drawn.difference, abs=1e-12)
-    assert exact.high - exact.low == pytest.approx(drawn.high - drawn.low, rel=0.15)
-    assert exact.p_value == pytest.approx(drawn.p_value, abs=0.06)
+    real_a, generated_a, real_b, generated_b = paired = correlated(np.random.default_rng(6), 300)
+    exact, curves = delong(*paired), (Curve(real_a, generated_a), Curve(real_b, generated_b))
+    drawn = [[curve.auc(*counts) for curve in curves] for counts in bootstrap_counts(300, 300, 1000, 0)]
+    difference = np.concatenate([one - two for one, two in drawn])
+    assert exact.difference == pytest.approx(measure(*paired[:2]).auc - measure(*paired[2:]).auc, abs=1e-12)
+    assert exact.high - exact.low == pytest.approx(float(np.ptp(np.quantile(difference, (0.025, 0.975)))), rel=0.15)
 
 
 def test_equal_methods_are_told_apart_as_rarely_as_the_p_value_says() -> None:
@@ -150,7 +241,7 @@ def test_pairing_tells_what_separate_intervals_cannot() -> None:
     real, generated = rng.normal(0, 1, 800), rng.normal(1, 1, 800)
     worse = real + rng.normal(0, 0.5, 800), generated + rng.normal(0, 0.5, 800)
     assert delong(real, generated, *worse).p_value < 0.01
-    ours, theirs = (intervals(*one, resamples=200)["auc"] or (0, 0) for one in ((real, generated), worse))
+    ours, theirs = (intervals(*one)["auc"] or (0, 0) for one in ((real, generated), worse))
     assert ours[0] < theirs[1]
 
 
@@ -158,9 +249,9 @@ def test_pairing_tells_what_separate_intervals_cannot() -> None:
 def test_the_same_order_of_images_is_no_difference(levels: int) -> None:
     one = scores(np.random.default_rng(8), 50, 40, levels)
     for other in (one, tuple(np.exp(part) for part in one)):
-        for found in (delong(*one, *other), paired_bootstrap(*one, *other, resamples=50)):
-            assert (found.low, found.high, found.p_value) == (0, 0, 1)
-            assert found.difference == pytest.approx(0, abs=1e-15)
+        found = delong(*one, *other)
+        assert (found.low, found.high, found.p_value) == (0, 0, 1)
+        assert found.difference == pytest.approx(0, abs=1e-15)
 
 
 def test_a_perfect_method_against_its_inverse_is_certain() -> None:
@@ -169,8 +260,10 @@ def test_a_perfect_method_against_its_inverse_is_certain() -> None:
     assert delong(*apart, *apart[::-1]).difference == 1
 
 
-def test_midranks_share() -> None:
-    assert midranks(np.array([3.0, 1.0, 3.0, 2.0, 3.0])).tolist() == [4, 1, 4, 2, 4]
+def test_a_tie_is_half_a_win() -> None:
+    of_generated, of_real = placements(np.array([3.0, 1.0, 3.0]), np.array([3.0, 2.0]))
+    assert of_generated.tolist() == pytest.approx([2 / 3, 1 / 3])
+    assert of_real.tolist() == [0.25, 1, 0.25]
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
@@ -181,13 +274,9 @@ def test_what_cannot_be_compared_is_refused() -> None:
         delong(a[:1], b, a[:1], b)
     with pytest.raises(ValueError, match="not finite"):
         delong(a, b, a, b * np.nan)
-    with pytest.raises(ValueError, match="accepted: auc"):
-        paired_bootstrap(a, b, a, b, "acc")
-    with pytest.raises(ValueError, match="cannot resolve"):
-        paired_bootstrap(a, b, a, b, "tpr_at_1")
     with pytest.raises(ValueError, match="both classes"):
         intervals(a[:0], b)
     with pytest.raises(ValueError, match="level"):
         intervals(a, b, level=95)
     with pytest.raises(ValueError, match="resamples"):
-        intervals(a, b, resamples=1)
+        list(bootstrap_counts(5, 6, 1, 0))

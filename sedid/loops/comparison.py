@@ -1,7 +1,7 @@
 """What `loops.compare` writes: one row a method, tests between methods, the scores behind them."""
 
 import time
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from sedid.detectors import Detector
 from sedid.diffusion import EpsModel
 from sedid.loops.heads import Head
 from sedid.methods import THRESHOLD, Method, costs
-from sedid.metrics import measure
-from sedid.statistics import METRICS, delong, intervals
+from sedid.metrics import Metrics, measure
+from sedid.statistics import ABOUT, delong, intervals
 from sedid.storage import replacing, write_json
 
 EVERY = 3.0  # seconds between two writes of the unfinished results
@@ -25,7 +25,7 @@ MEANING = {
     "images_per_second": "test images over the seconds this run spent on the method: the evaluations it added, its own "
     "arithmetic and its head; of one process",
     "images_per_second_alone": "the same with all its own evaluations, at this run's mean time of one",
-    "intervals": "95 %, stratified bootstrap of the test images, 1,000 resamples; the detector is held fixed",
+    "intervals": ABOUT,
     "tests": "DeLong, paired; of a - b; the best method is the one of the highest AUC on these very images; the p-values "
     "are not corrected for their number",
 }
@@ -74,7 +74,8 @@ class Comparison:
     def row(self, number: int, real: np.ndarray, generated: np.ndarray, done: bool) -> dict[str, Any]:
         """One method's line; `real` and `generated` are its oriented scores so far, perhaps none."""
         method, head = self.methods[number], self.heads[number]
-        metrics: dict[str, Any] = dict.fromkeys(METRICS) | {"real": len(real), "generated": len(generated)}
+        metrics: dict[str, Any] = dict.fromkeys(part.name for part in fields(Metrics))
+        metrics |= {"real": len(real), "generated": len(generated)}
         paper = None
         if len(real) and len(generated):
             metrics = asdict(measure(real, generated, head.threshold))

@@ -31,6 +31,7 @@ from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.noisefloor import noise_floor
 from sedid.progress import Progress
+from sedid.statistics import ABOUT
 from sedid.storage import replacing, write_json
 
 CLASSES = ("real", "generated")
@@ -49,7 +50,7 @@ class PolarityConfig(Settings):
     side: Count = 24  # of the chain both classes pass through: resized to this side and back,
     quality: Annotated[int, Field(ge=1, le=95)] = 75  # then JPEG of this quality, 1 to 95
     noise_images: Whole = 4  # images of each class for the noise floor; 0 leaves it out (bf16 can be slow on a CPU)
-    seed: Seed = 0  # of the halves and of the bootstrap
+    seed: Seed = 0  # of the halves
     out: str = ""  # folder; "" is sedid/ in the bundle
     batch_size: Count = 32
     device: str = "auto"
@@ -101,12 +102,12 @@ def polarity_row(
     row: dict[str, Any] = {
         "k": pair[0],
         "t_sec": pair[1],
-        "auc": auc_of_smaller(real, generated, seed),
+        "auc": auc_of_smaller(real, generated),
         "relative_difference": relative_difference(real, generated),
         "correlations": {
             name: {kind: spearman(errors[kind], statistics[kind][name]) for kind in CLASSES} for name in STATISTICS
         },
-        "chain": auc_of_smaller(in_chain["real"], in_chain["generated"], seed),
+        "chain": auc_of_smaller(in_chain["real"], in_chain["generated"]),
         "held_equal": held_equal(real, generated, matrix(statistics["real"]), matrix(statistics["generated"]), seed),
     }
     labels = {name: label for name, (label, _) in STATISTICS.items()}
@@ -178,16 +179,13 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, dict[str, Any]
         noise = yield from noise_floor(folder, few, config.k, config.device)
 
     statistics = {name: image_statistics(values) for name, values in images.items()}
-    alone = {
-        name: auc_of_smaller(statistics["real"][name], statistics["generated"][name], config.seed)
-        for name in STATISTICS
-    }
+    alone = {name: auc_of_smaller(statistics["real"][name], statistics["generated"][name]) for name in STATISTICS}
     settings = asdict(config)
     result: dict[str, Any] = {
         "protocol": {
             "checkpoint_sha256": checkpoint_hash(folder),
             "polarity": "the paper's everywhere: a smaller value counts as generated",
-            "intervals": "95 %: bootstrap, 1,000 resamples (AUC); Bonett & Wright 2000 (rank correlations)",
+            "intervals": f"{ABOUT}. Rank correlations: Bonett & Wright 2000",
             "chain": f"both classes resized to {config.side}x{config.side} and back, then JPEG of quality {config.quality}",
             "held_equal": "log t-error regressed on the statistics and their squares within the classes on half of the "
             "images, measured on the other half",

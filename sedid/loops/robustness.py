@@ -35,7 +35,7 @@ from sedid.metrics import measure
 from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.progress import Meter, Progress
 from sedid.robusthtml import write_page
-from sedid.statistics import delong, intervals
+from sedid.statistics import auc_interval, delong
 from sedid.storage import replacing, write_json
 
 CLASSES = ("real", "generated")
@@ -168,7 +168,7 @@ def measured(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, 
         clean: of the images as they are; None if `verdicts` are these.
 
     Returns:
-        auc, auc_interval (95 %, bootstrap), acc, auc_paper_polarity (a smaller score means generated), what `changes`
+        auc, auc_interval (95 %), acc, auc_paper_polarity (a smaller score means generated), what `changes`
         counts and, against the clean images, auc_change (DeLong).
     """
     calibration = verdicts["real"][0].calibration
@@ -181,7 +181,7 @@ def measured(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, 
     found = measure(real, generated, sign * calibration.threshold)
     return {
         "auc": found.auc,
-        "auc_interval": intervals(real, generated)["auc"],
+        "auc_interval": auc_interval(real, generated),
         "auc_paper_polarity": found.auc if sign < 0 else 1 - found.auc,
         "acc": found.acc,
         **changes(verdicts, clean),
