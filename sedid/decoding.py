@@ -33,6 +33,7 @@ NAMES |= dict.fromkeys(("L", "LA", "La", "I", "F", "I;16", "I;16L", "I;16B", "I;
 DEEP = ("I", "F", "I;16", "I;16L", "I;16B", "I;16N")  # gray modes of more than 8 bits
 DARK = 16  # levels of 255: a picture of 12 bits in a file of 16 has none above
 SRGB_GAMMA = 0.45455
+RLE4 = 2  # a BMP's compression, of which Pillow before 13 misreads runs of an odd length
 
 # Pillow and libtiff speak to whoever writes programs. What matters of it becomes a note or an error here, and the console
 # is the user's.
@@ -92,6 +93,8 @@ def decode(image: Image.Image, data: bytes = b"") -> tuple[Image.Image, tuple[st
     notes, frame = [], image.tell()
     if isinstance(image, TiffImageFile) and (misread := mend_tiles(image)):
         raise Unreadable(f"is a TIFF of {misread}, which cannot be read here; please save it as PNG or JPEG")
+    if image.format in ("BMP", "DIB") and image.info.get("compression") == RLE4:
+        raise Unreadable("is a BMP of 4-bit run lengths, which cannot be read here; please save it as PNG or JPEG")
     stored = _stored(image, data)
     image.load()
     if isinstance(image, TiffImageFile):

@@ -229,6 +229,22 @@ def test_a_gamma_other_than_that_of_srgb_is_noted() -> None:
     assert notes(100_000, png_chunk(b"sRGB", b"\0")) == ()  # which goes before
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_bmp_run_lengths_are_read_at_8_bits_and_refused_at_4(packed: bool) -> None:
+    # Each row is an absolute run of three: at 4 bits an odd one, which Pillow before 13 misreads.
+    row = b"\0\3\x12\x30" if packed else b"\0\3\1\2\3\0"
+    body = (row + b"\0\0") * 2 + b"\0\1"
+    table = b"".join(bytes([level * 16] * 3 + [0]) for level in range(16))
+    header = struct.pack("<IiiHHIIiiII", 40, 3, 2, 1, 4 if packed else 8, 2 if packed else 1, len(body), 0, 0, 16, 0)
+    start = 14 + len(header) + len(table)
+    data = b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + header + table + body
+    if packed:
+        with pytest.raises(ImageError, match="is a BMP of 4-bit run lengths, which cannot be read here"):
+            read_image(data)
+        return
+    assert np.asarray(read_image(data).image)[..., 0].tolist() == [[16, 32, 48]] * 2
+
+
 REFUSED = {
     "a lossless JPEG": imagecodecs.ljpeg_encode(DEEP[..., 0]),
     "a JPEG of 12 bits a channel": imagecodecs.jpeg8_encode(DEEP[..., :3] >> 4, bitspersample=12),
