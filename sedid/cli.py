@@ -75,7 +75,7 @@ def plain_errors(on_stop: str = "nothing was written") -> Iterator[None]:
 def say(text: str, err: bool = False) -> None:
     """Print a line; of several processes only the main one does."""
     if processes.is_main():
-        typer.echo(text, err=err)
+        typer.echo(text.encode("utf-8", "backslashreplace").decode(), err=err)  # names of files need not be UTF-8
 
 
 def quiet() -> None:
@@ -376,7 +376,7 @@ def add_loop(name: str, about: str) -> None:
                 return
             from sedid.joblog import attached
 
-            with attached(run, records=name != "train-ddpm") as write:  # which keeps that file itself
+            with attached(run, recorded=name != "train-ddpm") as write:  # which keeps that file itself
                 run_loop(name, preset, config, setting or [], force, write)
 
 

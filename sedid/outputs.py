@@ -145,6 +145,8 @@ def check_loop(command: str, config: Any, force: bool = False) -> None:
             *filter(None, (getattr(config, name, "") for name in ("real", "heldout", "members"))),
         ]
         check_file(out, kind, [*inputs, config.generated], force)
+        if command == "evaluate":  # the scores go beside it
+            check_file(out.with_name(f"{out.stem}-scores.npz"), SCORES, [*inputs, config.generated], force)
     elif command in RUNS:
         check_folder(out, RUNS[command] | JOB, force)
     else:

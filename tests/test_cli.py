@@ -101,6 +101,10 @@ def test_what_a_run_passes_over_is_counted_and_named(image: Path, tmp_path: Path
     (tmp_path / "without-suffix").write_bytes(image.read_bytes())
     how = ("--detector", shared_bundle(), "--device", "cpu", "--out", tmp_path / "scores.csv")
     assert call("score", image, *how).stdout == f"1 image judged; {tmp_path / 'scores.csv'}\n"
+    odd = tmp_path / os.fsdecode(b"\xff.txt")  # not UTF-8
+    odd.write_text("?")
+    assert r"passed over: notes.txt, scores.csv, \udcff.txt." in call("score", tmp_path, *how).stdout
+    odd.unlink()
     assert call("score", tmp_path, *how).stdout.splitlines() == [
         f"2 images judged; {tmp_path / 'scores.csv'}",
         "2 files that are no pictures were passed over: notes.txt, scores.csv.",

@@ -304,6 +304,7 @@ def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> Non
           for command in ("sweep", "robustness", "polarity") for out in ("FOLDER",)),
         ["evaluate", "--set", "detector=x", "--set", "heldout=x", "--set", "generated=x", "--set", "out=notes.json"],
         ["evaluate", "--set", "detector=x", "--set", "heldout=x", "--set", "generated=x", "--set", "out=FOLDER"],
+        ["evaluate", "--set", "detector=x", "--set", "heldout=x", "--set", "generated=x", "--set", "out=taken.json"],
         ["gallery", "--set", "detector=x", "--set", "out=notes.npz"],
     ],
     ids=" ".join,
@@ -314,7 +315,7 @@ def test_no_command_writes_over_what_is_not_ours(
     monkeypatch.chdir(tmp_path)
     for name in ("other.png", "other.jpg"):
         Path(name).write_bytes(photo.read_bytes())
-    for name in ("other.txt", "notes.csv", "notes.html", "notes.json", "notes.npz"):
+    for name in ("other.txt", "notes.csv", "notes.html", "notes.json", "notes.npz", "taken-scores.npz"):
         Path(name).write_text("my notes")
     mine = ("README.md", "images.npz", "config.json", "unet/x", *STUDIES.values())
     for folder in ("mine", "bundle"):
