@@ -228,12 +228,12 @@ def load_classifier(folder: Path, input: str) -> nn.Module:
         load_torch_model(network, place, strict=True, safe=True)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ValueError(f"the classifier in {folder} cannot be loaded: {error}") from error
-    if not all_finite(network):
+    if not all_finite(network.float()):
         raise ValueError(
             f"the classifier in {folder} has weights that are not finite numbers (NaN or infinity): restore its files, "
             "or run `python -m sedid train-nn` again"
         )
-    return network.float().eval()
+    return network.eval()
 
 
 def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) -> Any:
