@@ -193,7 +193,7 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
     test = {name: images for name, (images, _) in read.items()}
     splits = check_images(folder, detector, calibration, test)
     training = TrainNNConfig(
-        *("", "", ""),
+        *(config.detector, config.real, config.generated),
         validation=config.validation,
         epochs=config.epochs,
         learning_rate=config.classifier_rate,
