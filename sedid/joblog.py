@@ -10,7 +10,6 @@ A job takes its turn by itself: it waits for the lock of its runs folder, first 
 system frees the lock of a dead process, so the queue moves on though nobody watches.
 """
 
-import json
 import os
 import shutil
 import signal
@@ -24,6 +23,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from sedid import records
 from sedid.storage import read_json, remove_litter, write_json
 
 ACTIVE = ("queued", "running")
@@ -114,11 +114,11 @@ def disk_trouble(runs: Path, limit_gb: float) -> str:
 
 
 @contextmanager
-def attached(folder: Path, records: bool = True) -> Iterator[Callable[[Any], None]]:
+def attached(folder: Path, recorded: bool = True) -> Iterator[Callable[[Any], None]]:
     """Be the job of this run folder: wait for the turn, keep job.json up to date, end where the disk fills up.
 
     Args:
-        records: whether records handed to the yielded function go to metrics.jsonl; off for a loop that keeps
+        recorded: whether records handed to the yielded function go to metrics.jsonl; off for a loop that keeps
             that very file itself.
 
     Raises:
@@ -136,7 +136,7 @@ def attached(folder: Path, records: bool = True) -> Iterator[Callable[[Any], Non
     signal.signal(signal.SIGTERM, interrupt)
     try:
         update(folder, state="queued", **identity(os.getpid()))
-        with turn(folder), (folder / "metrics.jsonl").open("a", encoding="utf-8") as log:
+        with turn(folder), records.appending(folder / records.FILE) as append:
             update(folder, state="running", began=time.time())
             remove_litter(folder)
 
@@ -146,9 +146,8 @@ def attached(folder: Path, records: bool = True) -> Iterator[Callable[[Any], Non
                     if trouble := disk_trouble(folder.parent, runs_limit()):
                         raise OSError(f"{trouble}; then resume: what was saved so far is kept")
                     looked = time.monotonic()
-                if records:
-                    log.write(json.dumps(asdict(record)) + "\n")
-                    log.flush()
+                if recorded:
+                    append(asdict(record))
 
             yield write
     except KeyboardInterrupt:
@@ -188,33 +187,18 @@ def ahead(folder: Path) -> bool:
 
 
 def read_records(folder: Path, limit: int = 4_000_000) -> list[dict[str, Any]]:
-    """The progress of a job, in the shape of `progress.Progress`; at most the last `limit` bytes of it.
-
-    Steps that were done again after a stop are counted once.
-    """
-    file = Path(folder) / "metrics.jsonl"
-    if not file.is_file():
-        return []
-    with file.open("rb") as log:
-        start = max(0, file.stat().st_size - limit)
-        log.seek(start)
-        lines = log.read().splitlines()[1 if start else 0 :]
-    records: list[dict[str, Any]] = []
-    for text in lines:
-        try:
-            record = as_progress(json.loads(text))
-        except (ValueError, KeyError, TypeError):  # a line cut by a kill
-            continue
-        while records and records[-1]["stage"] == record["stage"] and records[-1]["done"] >= record["done"]:
-            records.pop()
-        records.append(record)
-    return records
+    """The progress of a job (`records.read`), in the shape of `progress.Progress`; at most the last `limit` bytes of it."""
+    found = []
+    for record in records.read(Path(folder) / records.FILE, limit):
+        with suppress(KeyError, TypeError, AttributeError):  # a line of something else
+            found.append(as_progress(record))
+    return found
 
 
 def as_progress(record: dict[str, Any]) -> dict[str, Any]:
-    """A record of the DDPM training in the shape of the others; the others unchanged."""
+    """A record of any loop in the shape of `progress.Progress`, without what could not be measured."""
     if "stage" in record:
-        return record
+        return record | {"values": {name: value for name, value in record["values"].items() if value is not None}}
     values = {name: record[name] for name in ("loss", "learning_rate", "heldout_loss") if record.get(name) is not None}
     return {
         "stage": "training the DDPM",

@@ -186,7 +186,7 @@ def write_state(folder: Path, unet: Any) -> None:
     from sedid.loops.train_ddpm import TrainDDPMConfig
 
     weights = {name: value.clone() for name, value in unet.state_dict().items()}
-    save_state(TrainDDPMConfig(data="x", out="x"), folder, unet, weights, optimizer_of(unet), 1, 0.5)
+    save_state(folder, unet, weights, optimizer_of(unet), 1, 0.5)
 
 
 def write_best(folder: Path, unet: Any) -> None:

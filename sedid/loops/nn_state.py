@@ -49,6 +49,9 @@ def load_state(
 
     Returns:
         `best` and `progress` as they were saved; None if there is no state of this very run.
+
+    Raises:
+        ValueError: the state is damaged, or not finite.
     """
     if not file.is_file():
         return None
@@ -57,6 +60,8 @@ def load_state(
         if metadata["key"] != key:
             return None
         tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    if not all(bool(value.isfinite().all()) for value in tensors.values()):
+        raise ValueError(f"{file} holds numbers that are not finite, so nothing can be continued from it: delete it")
     for name, value in network.state_dict().items():
         value.copy_(tensors[f"weights.{name}"])
     for name, parameter in network.named_parameters():

@@ -14,7 +14,6 @@ test images alone. Nothing of the test split chooses anything.
     DETECTOR/sedid/examples/*.png    what Inspect opens with, where there is no sample (then: assets/)
 """
 
-import json
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from sedid import records
 from sedid.bundle import export_run, frame, update_info
 from sedid.card import write_card
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
@@ -168,12 +168,15 @@ def export(config: ShipConfig, bundle: Path) -> None:
     """`export_run`, the name of the data set, and the curve of the run's held-out loss (sedid/training.json)."""
     run = Path(config.run)
     training = export_run(run, bundle)["training"] | {"data": config.name or Path(config.data).name}
-    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    training |= {"hours": round(records[-1].get("hours", 0.0), 2), "before": config.before}
+    known = records.read(run / records.FILE)
+    hours = max((record.get("hours", 0.0) for record in known), default=0.0)
+    training |= {"hours": round(hours, 2), "before": config.before}
     update_info(bundle, training=training, center_crop=frame_of(config)[1])
-    # a resumed run repeats the records after its last checkpoint: the later ones count
-    measured = {record["step"]: record["heldout_loss"] for record in records if record["heldout_loss"] is not None}
-    curve = [{"step": step, "heldout_loss": loss} for step, loss in sorted(measured.items())]
+    curve = [
+        {"step": record["step"], "heldout_loss": record["heldout_loss"]}
+        for record in known
+        if record.get("heldout_loss") is not None
+    ]
     write_json(bundle / "sedid" / "training.json", {"settings": training, "heldout": curve})
 
 

@@ -7,7 +7,7 @@ gradients may be summed in another order after a resume, as the first step of a 
 
 The run folder:
 
-    config.json           the resolved configuration
+    config.json           the resolved configuration; `unet` names the network that is trained, wherever it came from
     splits.npz            prints of the images the network sees and is chosen by (`sedid.splits`)
     metrics.jsonl         one line per progress record
     state.safetensors     weights, EMA, Adam moments and step: what `resume` reads
@@ -15,11 +15,12 @@ The run folder:
     samples/*.png         a grid from fixed noise at each evaluation, EMA weights, DDIM in 20 steps
 """
 
-import json
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid.bundle import frame
+from sedid import records
+from sedid.bundle import checkpoint_hash, frame
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
 from sedid.data import as_model_input, crop_of, load_images
 from sedid.diffusion import NoiseSchedule
@@ -36,7 +38,7 @@ from sedid.loops.denoising import heldout_loss, loss_weights, noised
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
-from sedid.models import UNETS, Runtime, UNetName, architecture, load_unet, make_unet
+from sedid.models import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
 from sedid.splits import FILE as SPLITS
 from sedid.splits import TRAINING, VALIDATION, record_splits
 from sedid.storage import read_json, replacing, stored_tensors, write_json
@@ -51,15 +53,19 @@ class TrainDDPMConfig(Settings):
     heldout: str = ""  # data set for the held-out loss; "" keeps the last EMA instead of the best
     unet: UNetName = "paper"  # demo, small or paper
     start: str = ""  # pipeline folder whose weights to continue from; "" trains anew
-    center_crop: NotNegative = 0.0  # of photographs, as `images.crop_side`; 0: that of `start`, or what `data` brings by its name
+    center_crop: NotNegative = (
+        0.0  # of photographs, as `images.crop_side`; 0: that of `start`, or what `data` brings by its name
+    )
     steps: Count = 800_000
     batch_size: Count = 128  # over all processes
     learning_rate: Positive = 2e-4
     warmup_steps: Whole = 5_000  # the learning rate rises linearly
     cooldown_steps: Whole = 0  # it falls linearly to zero over the last so many
-    grad_clip: NotNegative = 1.0  # on the global norm
+    grad_clip: NotNegative = 1.0  # on the global norm; 0 clips nothing
     ema_decay: Decay = 0.9999  # reached through the ramp (1 + step) / (10 + step) if trained anew
-    min_snr_gamma: NotNegative = 0.0  # weight min(SNR_t, gamma) / SNR_t on the loss (Hang et al. 2023); 0: the plain loss
+    min_snr_gamma: NotNegative = (
+        0.0  # weight min(SNR_t, gamma) / SNR_t on the loss (Hang et al. 2023); 0: the plain loss
+    )
     flip: bool = True  # random horizontal flips
     eval_every: Count = 5_000  # steps between held-out losses, checkpoints of the best and sample grids
     save_every: Count = 1_000  # steps between resumable checkpoints
@@ -161,6 +167,7 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     Raises:
         ValueError: a setting does not fit (batch larger than the data, batch not divisible by the number of
             processes, a run folder holding another configuration, a tracker that cannot be used).
+        ValueError: a loss or a gradient is not finite; the last checkpoint before it is kept.
     """
     from accelerate import Accelerator
 
@@ -179,15 +186,17 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
             f"batch_size {config.batch_size} is not divisible by the {accelerator.num_processes} processes"
         )
     out = Path(config.out)
-    unet = load_unet(Path(config.start)) if config.start else seeded_unet(config)
+    unet: Any = load_unet(Path(config.start)) if config.start else seeded_unet(config)
     unet = runtime.place(unet).train()
     ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
     optimizer = torch.optim.Adam(unet.parameters(), lr=config.learning_rate)
-    step, best = resume(config, out, unet, ema, optimizer)
+    settings = asdict(config) | about_unet(unet.config)
+    settings |= {"start_sha256": checkpoint_hash(Path(config.start))} if config.start else {}
+    step, best = resume(settings, out, unet, ema, optimizer)
     spent = seconds_spent(out, step)
     weights = unet.state_dict(keep_vars=True)  # the parameters themselves: DDP exchanges their storage
     if accelerator.is_main_process:
-        write_json(out / "config.json", asdict(config))
+        write_json(out / "config.json", settings)
         sets = {TRAINING: images} | ({} if heldout is None else {VALIDATION: heldout})
         record_splits(out / SPLITS, sets)
     network, optimizer = accelerator.prepare(unet, optimizer)
@@ -196,10 +205,13 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     share = config.batch_size // accelerator.num_processes
     mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
 
-    losses: list[Tensor] = []
+    recent: list[Tensor] = []  # loss and gradient norm of the steps since the last record, (2,) each
     began, began_step = time.monotonic(), step
     drawn = batches(images, schedule, config, step, mine, runtime.device)
-    with tracking(config.trackers, "train-ddpm", out / "logs", runtime, step) as track:
+    with (
+        tracking(config.trackers, "train-ddpm", out / "logs", runtime, step) as track,
+        records.appending(out / records.FILE) if accelerator.is_main_process else nullcontext() as append,
+    ):
         for x_t, t, eps in drawn:
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(config, step)
@@ -210,27 +222,32 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
             loss = (loss_weights(t, schedule, config.min_snr_gamma) * errors).mean()
             optimizer.zero_grad(set_to_none=True)
             accelerator.backward(loss)
-            accelerator.clip_grad_norm_(unet.parameters(), config.grad_clip)
+            norm = accelerator.clip_grad_norm_(unet.parameters(), config.grad_clip or inf)
             optimizer.step()
             ramp = 1.0 if config.start else (1 + step) / (10 + step)
             update_ema(ema, weights, min(config.ema_decay, ramp))
-            losses.append(loss.detach())
+            recent.append(torch.stack([loss.detach(), norm]))
             step += 1
 
             last = step == config.steps
             measured = None
             evaluated = step % config.eval_every == 0 or last
+            saved = step % config.save_every == 0 or last
+            # decided alike in every process: `reduce` waits for all of them
+            recorded = step % config.log_every == 0 or last or (evaluated and heldout is not None)
+            if evaluated or saved or recorded:  # only here, so that a GPU is not waited for at every step
+                kept = [*unet.state_dict().values(), *ema.values()] if evaluated or saved else []
+                check_finite(config, out, torch.stack(recent), kept, step)
             if accelerator.is_main_process and evaluated:
-                measured, best = keep_best(out, unet, ema, heldout, schedule, runtime, config.min_snr_gamma, best, step)
+                measured, best = keep_best(config, out, unet, ema, heldout, schedule, runtime, best, step)
                 if config.samples:
                     with averaged(unet, ema):
                         write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
-            if accelerator.is_main_process and (step % config.save_every == 0 or last):
-                save_state(config, out, unet, ema, optimizer, step, best)
-            # decided alike in every process: `reduce` waits for all of them
-            if step % config.log_every == 0 or last or (evaluated and heldout is not None):
-                mean = accelerator.reduce(torch.stack(losses).mean(), "mean").item()
-                losses.clear()
+            if accelerator.is_main_process and saved:
+                save_state(out, unet, ema, optimizer, step, best)
+            if recorded:
+                mean = accelerator.reduce(torch.stack(recent)[:, 0].mean(), "mean").item()
+                recent.clear()
                 speed = (step - began_step) / (time.monotonic() - began)
                 record = TrainProgress(
                     step,
@@ -243,18 +260,46 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
                     (spent + time.monotonic() - began) / 3600,
                 )
                 values = asdict(record)
-                if accelerator.is_main_process:
-                    with (out / "metrics.jsonl").open("a", encoding="utf-8") as log:
-                        log.write(json.dumps(values) + "\n")
+                if append is not None:
+                    append(values)
                 track({name: values[name] for name in ("loss", "learning_rate", "heldout_loss")}, step)
                 yield record
 
 
 def seconds_spent(out: Path, step: int) -> float:
     """The wall time a run took up to a step, by its records: the checkpoints of equal runs are equal byte for byte."""
-    file = out / "metrics.jsonl"
-    records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.is_file() else []
-    return max((3600 * record.get("hours", 0.0) for record in records if record["step"] <= step), default=0.0)
+    known = records.read(out / records.FILE)
+    return max((3600 * record.get("hours", 0.0) for record in known if record.get("step", inf) <= step), default=0.0)
+
+
+def check_finite(config: TrainDDPMConfig, out: Path, recent: Tensor, weights: Iterable[Tensor], step: int) -> None:
+    """Refuse to go on, or to save anything, once a number of the training is not finite.
+
+    Args:
+        recent: loss and gradient norm of the last steps up to `step`, (N, 2).
+        weights: what is to be saved after it.
+
+    Raises:
+        ValueError: the text names the step, the checkpoint that is kept, and what to do.
+    """
+    fine = recent.isfinite().all(dim=1)
+    if not fine.all():
+        first = step - len(fine) + 1 + int((~fine).nonzero()[0])
+        raise diverged(config, out, f"the loss or gradient of step {first} is")
+    if not all(bool(value.isfinite().all()) for value in weights):
+        raise diverged(config, out, f"the network's weights after step {step} are")
+
+
+def diverged(config: TrainDDPMConfig, out: Path, what: str) -> ValueError:
+    """The sentence about a run that cannot go on; `what` is "the loss of step 3 is", for instance."""
+    state, kept = out / "state.safetensors", "nothing was saved"
+    if state.is_file():
+        with stored_tensors(state) as stored:
+            kept = f"the checkpoint of step {stored.metadata()['step']} is kept"
+    return ValueError(
+        f"{what} not finite: the training has diverged, and {kept}. Start another run with a "
+        f"learning_rate below {config.learning_rate:g}, anew or from a bundle of this one (`export`, then start=BUNDLE)"
+    )
 
 
 def seeded_unet(config: TrainDDPMConfig) -> nn.Module:
@@ -277,13 +322,13 @@ def update_ema(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float)
 
 
 def keep_best(
+    config: TrainDDPMConfig,
     out: Path,
     unet: Any,
     ema: dict[str, Tensor],
     heldout: np.ndarray | None,
     schedule: NoiseSchedule,
     runtime: Runtime,
-    gamma: float,
     best: float,
     step: int,
 ) -> tuple[float | None, float]:
@@ -297,7 +342,9 @@ def keep_best(
     measured = None
     if heldout is not None:
         with averaged(unet, ema):
-            measured = heldout_loss(unet, heldout, schedule, runtime, gamma)
+            measured = heldout_loss(unet, heldout, schedule, runtime, config.min_snr_gamma)
+        if not isfinite(measured):
+            raise diverged(config, out, f"the held-out loss of step {step} is")
     if measured is None or measured < best:
         with replacing(out / "best.safetensors") as temporary:
             save_file(
@@ -309,9 +356,7 @@ def keep_best(
     return measured, best
 
 
-def save_state(
-    config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: Any, step: int, best: float
-) -> None:
+def save_state(out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: Any, step: int, best: float) -> None:
     """Write everything `resume` needs, atomically."""
     from safetensors.torch import save_file
 
@@ -328,50 +373,43 @@ def save_state(
         )
 
 
-# Settings that may change when a run is continued; any other change would be another run.
 FREE_ON_RESUME = {
-    "out",
-    "steps",
-    "cooldown_steps",
-    "learning_rate",
-    "ema_decay",
-    "eval_every",
-    "save_every",
-    "log_every",
-    "samples",
-    "device",
-    "compile",
-    "trackers",
-    "start",
+    *("out", "device", "compile", "trackers", "eval_every", "save_every", "log_every", "samples"),
+    *("steps", "cooldown_steps"),  # how long it goes on
+    *("start", "unet", "parameters", "dropout"),  # told by start_sha256 and by the checkpoint's own architecture
 }
+"""Settings that may change when a run is continued; any other change would be another run."""
 
 
 def resume(
-    config: TrainDDPMConfig, out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
+    settings: dict[str, Any], out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
 ) -> tuple[int, float]:
     """Load the run's last checkpoint in place, if there is one.
+
+    Args:
+        settings: what config.json is to hold.
 
     Returns:
         The step to continue with and the best held-out loss so far.
 
     Raises:
-        ValueError: the folder holds a run with other settings, or of another architecture, or a damaged checkpoint.
+        ValueError: the folder holds a run with other settings, or of another architecture, or a damaged checkpoint, or
+            one that is not finite.
     """
     state = out / "state.safetensors"
     if not state.is_file():
-        return 0, float("inf")
-    before = read_json(out / "config.json")
-    changed = sorted(
-        name for name, value in asdict(config).items() if name not in FREE_ON_RESUME and before.get(name, value) != value
-    )  # an older version lacks some
-    if changed:
-        raise ValueError(
-            f"{out} holds a run with other settings ({', '.join(changed)}); choose another folder or the same settings"
-        )
+        return 0, inf
+    before = settings | read_json(out / "config.json")  # an earlier version wrote fewer
+    changed = sorted(name for name in settings.keys() - FREE_ON_RESUME if before[name] != settings[name])
     with stored_tensors(state) as stored:
         metadata = stored.metadata()
         if metadata.get("unet") != architecture(unet):  # which may have weights of the same names and shapes
             raise ValueError(f"{state} is a checkpoint of another architecture")
+        if changed:
+            raise ValueError(
+                f"{out} holds a run with other settings ({', '.join(changed)}); choose another folder or the same "
+                "settings. To go on from its weights under others, export it to a bundle and start from that"
+            )
         names = set(stored.keys())
         for prefix, target in (("weights.", unet.state_dict()), ("ema.", ema)):
             for name, value in target.items():
@@ -386,4 +424,11 @@ def resume(
                 key: stored.get_tensor(f"{key}.{name}").to(parameter.device) for key in ("exp_avg", "exp_avg_sq")
             }
             optimizer.state[parameter] = {"step": torch.tensor(float(step))} | moments
+        loaded = [*unet.state_dict().values(), *ema.values()]
+        loaded += [values for kept in optimizer.state.values() for values in kept.values()]
+        if not all(bool(value.isfinite().all()) for value in loaded):
+            raise ValueError(
+                f"{state} holds numbers that are not finite: this run had diverged by step {step} and cannot be continued. "
+                "Start another in a new folder with a lower learning_rate"
+            )
     return step, float(metadata["best"])

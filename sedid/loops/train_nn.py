@@ -10,7 +10,7 @@ sedid/nn-state.safetensors of the bundle. Several processes share the computing 
 import json
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
-from math import cos, pi
+from math import cos, isfinite, pi
 from pathlib import Path
 
 import numpy as np
@@ -114,7 +114,12 @@ def fit(
 
     Yields:
         (epoch, mean loss, learning rate) after each.
+
+    Raises:
+        ValueError: the inputs or a loss are not finite.
     """
+    if not np.isfinite(inputs).all():
+        raise ValueError("the classifier's inputs are not all finite: the network gives NaN or infinity for some image")
     for epoch in range(start, config.epochs):
         network.train()
         rate = config.learning_rate * ((1 + cos(pi * epoch / config.epochs)) / 2 if config.cosine else 1.0)
@@ -137,7 +142,17 @@ def fit(
             loss.backward()
             optimizer.step()
             losses.append(loss.item())
+            if not isfinite(losses[-1]):
+                raise diverged(f"loss in step {len(losses)}", epoch + 1, rate)
         yield epoch + 1, float(np.mean(losses)), rate
+
+
+def diverged(what: str, epoch: int, rate: float) -> ValueError:
+    """The sentence about a training that cannot go on."""
+    return ValueError(
+        f"the classifier's {what} of epoch {epoch} is not finite: its training has diverged, and what the detector held before "
+        f"is kept. Lower its learning rate (now {rate:g})"
+    )
 
 
 def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
@@ -212,6 +227,8 @@ def train(
         for epoch, loss, rate in epochs:
             logits = logits_of(network, x_validation, detector.runtime)
             validation_loss = float(F.binary_cross_entropy_with_logits(logits, labels))
+            if not isfinite(validation_loss):
+                raise diverged("validation loss", epoch, rate)
             scores = logits.numpy()
             row = {"loss": loss, "validation_loss": validation_loss}
             row["validation_auc"] = measure(scores[y_validation == 0], scores[y_validation == 1]).auc
@@ -225,8 +242,6 @@ def train(
                 save_state(state, key, network, optimizer, best, {"loss": best_loss, "history": history})
             track(row | {"learning_rate": rate}, epoch)
             yield meter.at(epoch, **row)
-    if not best:
-        raise ValueError("the classifier's loss was never finite; lower the learning rate")
     best_logits = best.pop("logits of validation")
     network.load_state_dict(best)
     temperature = fit_temperature(best_logits, labels)
