@@ -97,14 +97,14 @@ def decode(image: Image.Image, data: bytes = b"") -> tuple[Image.Image, tuple[st
         raise Unreadable("is a BMP of 4-bit run lengths, which cannot be read here; please save it as PNG or JPEG")
     stored = _stored(image, data)
     image.load()
-    if isinstance(image, TiffImageFile):
-        mend_palette(image)
     if getattr(image, "is_animated", False):
         # Counting the pages of a hostile TIFF takes minutes.
         frames = "several" if image.format == "TIFF" else getattr(image, "n_frames", "several")
         notes.append(f"frame {frame + 1} of {frames}" if frame else f"first frame of {frames}")
     if stored.orientation in UPRIGHT:
         notes.append("turned upright, as its orientation says")
+    if stored.tiff:
+        image = mend_palette(image, stored.tiff)
     colours, alpha, depth = _split(image, stored)
     if depth:
         notes.append(depth)

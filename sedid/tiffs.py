@@ -146,9 +146,11 @@ def mend_tiles(image: tiff.TiffImageFile) -> str:
     return ""
 
 
-def mend_palette(image: tiff.TiffImageFile) -> None:
+def mend_palette(image: Image.Image, kind: TiffKind) -> Image.Image:
     """A colour map holds 16-bit levels; one without any above 255 was written in 8 bits, as libtiff takes it too."""
-    levels = TiffKind(image.tag_v2).numbers(tiff.COLORMAP)
-    if image.mode in ("P", "PA") and levels and max(levels) < 256:
-        count = len(levels) // 3
-        image.putpalette(np.reshape(levels[: 3 * count], (3, count)).T.astype(np.uint8).tobytes())
+    levels = kind.numbers(tiff.COLORMAP)
+    if image.mode not in ("P", "PA") or not levels or max(levels) > 255:
+        return image
+    mended, count = image.copy(), len(levels) // 3
+    mended.putpalette(np.reshape(levels[: 3 * count], (3, count)).T.astype(np.uint8).tobytes())
+    return mended
