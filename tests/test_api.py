@@ -11,7 +11,9 @@ import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 from browsing import served
 from bundles import shared_bundle
@@ -170,6 +172,22 @@ def test_the_tools_are_the_endpoints_and_say_what_they_do(url: str) -> None:
     assert set(fields) == {"image", "k", "t_sec", "detector"}
     assert all(field["description"] for field in fields.values())
     assert tools["inspect"].inputSchema["required"] == ["image"]
+
+
+def test_a_tool_takes_the_address_of_a_file_that_was_uploaded(url: str, client: Any, photo: Path) -> None:
+    sent = {"files": ("a b.png", photo.read_bytes(), "image/png")}
+    [place] = httpx.post(f"{url}gradio_api/upload", files=sent, timeout=20).raise_for_status().json()
+
+    async def ask(session: Any) -> list[Any]:
+        addresses = (f"{url}gradio_api/file={quote(place)}", f"{url}gradio_api/file=/etc/hostname", f"{url}a.png")
+        return [await session.call_tool("inspect", {"image": address}) for address in addresses]
+
+    good, *others = talk(url, ask)
+    assert not good.isError
+    assert ast.literal_eval(good.content[0].text) == client.predict(file(photo), api_name="/inspect")
+    for other in others:
+        assert other.isError
+        assert "not fetched here" in other.content[0].text
 
 
 def test_a_tool_judges_an_image_and_refuses_in_words(url: str, client: Any, photo: Path) -> None:

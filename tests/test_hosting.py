@@ -182,3 +182,26 @@ def test_the_folder_named_for_uploads_need_not_be_there(tmp_path: Path, monkeypa
         ui.launch()
     assert served == [below]
     assert list(below.iterdir()) == []
+
+
+def test_the_app_starts_where_proxies_are_set(tmp_path: Path) -> None:
+    """Gradio asks its own server whether it runs; no proxy could tell."""
+    dead = {
+        "http_proxy": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+    }
+    own = {"SEDID_DETECTOR": "nowhere", "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    others = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    command = [sys.executable, "-m", "sedid", "app"]
+    with subprocess.Popen(
+        command, env=others | dead | own, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as started:
+        assert started.stdout is not None
+        lines: list[str] = []
+        for line in started.stdout:
+            lines.append(line)
+            if "Streamable HTTP URL" in line:  # the last thing it says
+                break
+        started.terminate()
+        assert "Streamable HTTP URL" in lines[-1], "".join(lines)

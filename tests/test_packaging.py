@@ -22,7 +22,10 @@ ELSEWHERE = {
     "playwright": "of the test extra, which `python -m sedid.ui.screenshots` asks for in a sentence",
 }
 """Imported by the package though no requirement: why."""
-UNSEEN = {"gdown": "torchvision downloads CelebA with it"}
+UNSEEN = {
+    "gdown": "torchvision downloads CelebA with it",
+    "socksio": "Gradio and the Hub's client go through SOCKS proxies with it",
+}
 """Required though the package does not import it: why."""
 
 

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 TABS = ("inspect", "gallery", "learn", "train", "evaluate", "compare", "sweep", "guide")
 """In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
 
+LOCAL = ("localhost", "127.0.0.1", "::1")
+
 ABOUT = """# SeDID Explorer
 A diffusion model noises an image step by step and tries to walk back. How far it misses, the *t-error*, hints at whether
 the model itself made the image. Look at every step of it here ([the paper](https://arxiv.org/abs/2307.06272))."""
 
 
 def quiet() -> None:
-    """Keep Gradio and huggingface_hub from calling home; must run before Gradio is imported."""
+    """Keep Gradio and huggingface_hub from calling home, and Gradio's question whether its own server runs from any proxy;
+    must run before Gradio is imported."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), os.environ.get("GRADIO_SERVER_NAME"), *LOCAL]
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(filter(None, direct)))
 
 
 def make_context(detector: str | Path | None = None) -> "Context":

@@ -65,7 +65,9 @@ class Api:
             upload = read_upload(opened, image)
             step, at = opened.pair(step_size(opened, k), whole("t_sec", t_sec) or None)
             trace = self.context.walk(upload.seen, step, source=detector)
-            return as_dict(upload.name, Inspection(trace, opened.judge(trace, at), upload.notes), opened)
+            found = as_dict(upload.name, Inspection(trace, opened.judge(trace, at), upload.notes), opened)
+            # Gradio's client would take a dict with a path for a file, and ask for it
+            return {name: value for name, value in found.items() if name != "path"}
 
     def score_batch(self, files: Any, detector: str = DEFAULT) -> dict[str, Any]:
         """Judge up to 500 images at once, at the pair of k and T_SEC the detector was calibrated for.

@@ -9,6 +9,7 @@ import threading
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
@@ -111,14 +112,26 @@ def waiting(app: Any, address: str) -> int:
 
 
 def fetch_nothing() -> None:
-    """Make Gradio refuse the addresses of files in a request's data."""
+    """Make Gradio refuse the addresses of files in a request's data, but those of files that were uploaded to it: a tool's
+    caller has no other name for them."""
     import gradio as gr
     from gradio import processing_utils
 
-    async def refuse(url: str, cache_dir: str) -> str:
-        raise gr.Error(NO_ADDRESSES, print_exception=False)
+    async def find(url: str, cache_dir: str) -> str:
+        file = uploaded(url, Path(cache_dir))
+        if file is None:
+            raise gr.Error(NO_ADDRESSES, print_exception=False)
+        return str(file)
 
-    processing_utils.async_ssrf_protected_download = refuse
+    processing_utils.async_ssrf_protected_download = find
+
+
+def uploaded(url: str, folder: Path) -> Path | None:
+    """The file of an upload folder that an address stands for, whichever name this server has in it; None if there is
+    none. Who knows its path may name it without the address as well."""
+    _, told, path = urlsplit(url).path.partition("/gradio_api/file=")
+    file = Path(unquote(path)).resolve()
+    return file if told and file.is_relative_to(folder.resolve()) and file.is_file() else None
 
 
 def forget_uploads(folder: Path, every: float = 600.0, kept: float = KEPT) -> None:
