@@ -7,7 +7,7 @@ All resampling is by weights of the images: a bootstrap resample is a row of cou
 The pairs are then told apart on the same resamples.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,9 +53,10 @@ class Choice:
     Attributes:
         chosen: what won; `candidates` are all, the cheapest first.
         penalty: AUC an evaluation.
-        auc_interval: 95 % percentile bootstrap of the chosen pair's `auc`, the pair and polarity held fixed.
-        polarity_share: share of resamples in which the chosen pair keeps its polarity.
+        polarity_share: share of resamples whose own choice of a pair has this polarity.
         nested_auc: mean AUC of outer folds, each at the pair and polarity that the images outside it choose.
+        nested_interval: its 95 % interval: each resample chooses pair and polarity, and is measured on the images it
+            did not draw (Efron 1983). These are about a third of all, so that it is rather too wide than too narrow.
         optimism: the chosen pair's AUC on those outer folds minus nested_auc: what it owes to having been picked
             with them in sight. Near 0 when the choice is easy; noise can make it negative.
         nested_pairs: what was chosen without each outer fold.
@@ -66,9 +67,9 @@ class Choice:
     penalty: float
     folds: int
     resamples: int
-    auc_interval: tuple[float, float]
     polarity_share: float
     nested_auc: float
+    nested_interval: tuple[float, float]
     optimism: float
     nested_pairs: tuple[Pair, ...]
 
@@ -162,8 +163,9 @@ def choose_pair(
     without, outer = outer_folds(reals, fakes, folds, rng)
     everything = (np.ones((1, reals), int), np.ones((1, fakes), int))
     drawn = list(bootstrap_counts(reals, fakes, resamples, seed))
+    left_out = [((of_real == 0).astype(int), (of_generated == 0).astype(int)) for of_real, of_generated in drawn]
 
-    cv, cv_drawn, cv_without, auc, auc_without, auc_outer = ([] for _ in range(6))
+    cv, cv_drawn, cv_without, auc, auc_drawn, auc_left_out, auc_without, auc_outer = ([] for _ in range(8))
     meter = Meter("choosing k and T_SEC", len(pairs), "pairs")
     for done, pair in enumerate(pairs, 1):
         errors = (real[pair], generated[pair])
@@ -171,17 +173,19 @@ def choose_pair(
         cv_drawn.append(np.concatenate([cross_validated_auc(errors, parts, counts) for counts in drawn]))
         cv_without.append(cross_validated_auc(errors, parts, without))
         auc.append(weighted_auc(errors, everything)[0])
+        auc_drawn.append(np.concatenate([weighted_auc(errors, counts) for counts in drawn]))
+        auc_left_out.append(np.concatenate([weighted_auc(errors, counts) for counts in left_out]))
         auc_without.append(weighted_auc(errors, without))
         auc_outer.append(weighted_auc(errors, outer))
         yield meter.at(done)
 
     cost = np.array([evaluations(pair) for pair in pairs])
     best = pick(np.array(cv)[:, None], cost, penalty)[0]
-    shares = np.bincount(pick(np.array(cv_drawn), cost, penalty), minlength=len(pairs)) / resamples
+    redrawn = pick(np.array(cv_drawn), cost, penalty)
+    redrawn_smaller, unseen = in_own_polarity(redrawn, auc_drawn, auc_left_out)
+    shares = np.bincount(redrawn, minlength=len(pairs)) / resamples
     picked = pick(np.array(cv_without), cost, penalty)
-    rows = np.arange(len(picked))
-    smaller = np.array(auc_without) >= 0.5
-    held = np.where(smaller, auc_outer, 1 - np.array(auc_outer))[picked, rows]
+    _, held = in_own_polarity(picked, auc_without, auc_outer)
     ours = np.array(auc_outer[best]) if auc[best] >= 0.5 else 1 - np.array(auc_outer[best])
     candidates = tuple(
         Candidate(
@@ -195,21 +199,36 @@ def choose_pair(
         )
         for i, pair in enumerate(pairs)
     )
-    of_best = np.concatenate([weighted_auc((real[pairs[best]], generated[pairs[best]]), counts) for counts in drawn])
-    oriented = of_best if auc[best] >= 0.5 else 1 - of_best
-    low, high = np.quantile(oriented, (0.025, 0.975))
+    low, high = np.nanquantile(unseen, (0.025, 0.975))  # a resample may have drawn every image of a small class
     return Choice(
         chosen=candidates[best],
         candidates=candidates,
         penalty=penalty,
         folds=folds,
         resamples=resamples,
-        auc_interval=(float(low), float(high)),
-        polarity_share=float(np.mean(oriented >= 0.5)),
+        polarity_share=float(np.mean(redrawn_smaller == (auc[best] >= 0.5))),
         nested_auc=float(held.mean()),
+        nested_interval=(float(low), float(high)),
         optimism=float((ours - held).mean()),
         nested_pairs=tuple(pairs[i] for i in picked),
     )
+
+
+def in_own_polarity(
+    picked: np.ndarray, seen: Sequence[np.ndarray], unseen: Sequence[np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What choices come to on images they did not see.
+
+    Args:
+        picked: the pair each choice picked, (choices,).
+        seen, unseen: AUC in the paper's polarity on the images behind each choice, and on others, (choices,) a pair.
+
+    Returns:
+        Whether each choice's polarity is "smaller", and the AUC on the unseen images in its polarity, (choices,) both.
+    """
+    rows = np.arange(len(picked))
+    smaller, found = (np.array(seen) >= 0.5)[picked, rows], np.array(unseen)[picked, rows]
+    return smaller, np.where(smaller, found, 1 - found)
 
 
 def pick(cv: np.ndarray, cost: np.ndarray, penalty: float) -> np.ndarray:

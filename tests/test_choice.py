@@ -1,5 +1,7 @@
 """The choice against a literal transcription, and what it says about itself on data with a known answer."""
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 
@@ -60,7 +62,7 @@ def test_a_clear_winner_is_chosen_every_time() -> None:
     assert found.polarity_share == 1.0
     assert found.optimism == 0
     assert set(found.nested_pairs) == {(330, 330)}
-    assert found.auc_interval[0] < best.auc < found.auc_interval[1]
+    assert found.nested_interval[0] < found.nested_auc < found.nested_interval[1]
     assert sum(candidate.chosen_share for candidate in found.candidates) == pytest.approx(1)
 
 
@@ -73,7 +75,7 @@ def test_the_polarity_is_chosen_too() -> None:
     assert (straight.chosen.polarity, turned.chosen.polarity) == ("smaller", "larger")
     assert turned.chosen.auc == pytest.approx(straight.chosen.auc)
     assert turned.chosen.cv_auc == pytest.approx(straight.chosen.cv_auc)
-    assert turned.auc_interval == pytest.approx(straight.auc_interval)
+    assert turned.nested_interval == pytest.approx(straight.nested_interval)
 
 
 def test_a_penalty_buys_fewer_evaluations() -> None:
@@ -100,6 +102,20 @@ def test_picking_the_best_of_noise_is_unmasked() -> None:
     assert abs(np.mean([choice.nested_auc for choice in found]) - 0.5) < 0.03
     assert np.mean([choice.optimism for choice in found]) > 0.03
     assert max(choice.chosen.chosen_share for choice in found) < 1
+    # the interval of the chosen pair, held fixed, lay above one half in two of three such choices
+    assert all(choice.nested_interval[0] <= 0.5 <= choice.nested_interval[1] for choice in found)
+    assert np.mean([choice.polarity_share for choice in found]) < 0.85  # held fixed, it was 0.98
+
+
+def test_the_interval_of_the_choice_covers_what_the_choice_is_worth() -> None:
+    """Two pairs of AUC 0.76 among four: the truth is the mean of what the outer folds chose."""
+    gaps = {(80, 80): 0.0, (80, 160): 1.0, (80, 240): 0.0, (80, 320): 1.0}
+    hits, repeats = 0, 60
+    for seed in range(repeats):
+        found = chosen(*grid(gaps, 40, seed), resamples=80)
+        truth = np.mean([NormalDist().cdf(gaps[pair] / 2**0.5) for pair in found.nested_pairs])
+        hits += found.nested_interval[0] <= truth <= found.nested_interval[1]
+    assert hits / repeats >= 0.93
 
 
 def test_the_seed_decides_and_progress_counts_pairs() -> None:

@@ -12,6 +12,7 @@ from fakes import make_detector
 
 from sedid import choicehtml
 from sedid.bundle import load_detector
+from sedid.escaping import Html
 from sedid.jobs import COMMANDS
 from sedid.loops import choose as module
 from sedid.loops.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
@@ -151,6 +152,18 @@ def test_the_classifiers_own_training_images_calibrate_no_verdict(scored: Scored
     alone = make_choice(Scored(scored.errors, {}), resamples=2)
     assert alone["reliability"].keys() == {"stat_platt", "stat_isotonic"}
     assert alone["conformal"].keys() == {"stat"}
+
+
+def test_the_interval_shown_is_that_of_a_choice_made_anew(made: dict) -> None:
+    words = choicehtml.stability(Html(made))
+    low, high = made["choice"]["nested_interval"]
+    assert f"nested AUC is {low:.3f} to {high:.3f}" in words
+    older = made["choice"] | {"auc_interval": [0.71, 0.72]}  # of one pair, held fixed
+    del older["nested_interval"]
+    words = choicehtml.stability(Html({"choice": older}))
+    assert "0.71" not in words
+    assert "of the same polarity" not in words
+    assert "costs AUC" in choicehtml.stopping(Html(made))
 
 
 def test_the_test_images_have_no_say(scored: Scored, made: dict) -> None:

@@ -27,6 +27,7 @@ from sedid.config import Count, ErrorRate, NotNegative, Precision, Seed, Setting
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.diffusion import check_step
+from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration, check_unused
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
@@ -129,7 +130,7 @@ def oriented(scored: Scored, pair: Candidate, log: bool = False) -> tuple[Classe
     return (real, generated), (test_real, test_generated)
 
 
-def tested(scored: Scored, choice: Choice, seed: int) -> dict[str, Any]:
+def tested(scored: Scored, choice: Choice) -> dict[str, Any]:
     """The chosen pair on the test images, and what the penalty cost there: against the pair of the highest CV AUC."""
     chosen = choice.chosen
     best = max(choice.candidates, key=lambda candidate: candidate.cv_auc)
@@ -140,7 +141,7 @@ def tested(scored: Scored, choice: Choice, seed: int) -> dict[str, Any]:
         "threshold": threshold if chosen.polarity == "larger" else -threshold,
         "threshold_from": "calibration images",
         **asdict(measure(*test, threshold)),
-        "intervals": intervals(*test, threshold, seed=seed),
+        "intervals": intervals(*test, threshold),
         "without_penalty": {
             "k": best.k,
             "t_sec": best.t_sec,
@@ -216,7 +217,7 @@ def conclude(scored: Scored, config: ChooseConfig, nn_refusal: str) -> Generator
     reliable, abstaining = judged(scored, choice.chosen, config, nn_refusal)
     return {
         "choice": asdict(choice),
-        "test": tested(scored, choice, config.seed),
+        "test": tested(scored, choice),
         "sequential": sequential(scored, choice.chosen, config),
         "reliability": reliable,
         "conformal": abstaining,
@@ -266,7 +267,7 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
     out = Path(config.out) if config.out else folder / "sedid"
     prints = {name: fingerprint(values) for name, values in images.items()}
     classifier = detector.info.get("nn", {}).get("calibration")
-    key = json.dumps([checkpoint_hash(folder), *prints.values(), classifier])
+    key = json.dumps([Identity.recorded(detector.info).model, *prints.values(), classifier])
     scored = yield from score_all(detector, images, ks, config.batch_size, out / "choice", key)
 
     result: dict[str, Any] = {}
