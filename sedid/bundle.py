@@ -24,7 +24,7 @@ from typing import Any
 
 from torch import nn
 
-from sedid import hub
+from sedid import hub, trained
 from sedid.detectors import INPUT_CHANNELS, Calibration, Detector, NNCalibration
 from sedid.diffusion import NoiseSchedule, check_step
 from sedid.identity import Identity, changed
@@ -87,7 +87,8 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
 
     config = read_json(Path(run) / "config.json")
     best = Path(run) / "best.safetensors"
-    unet: Any = UNet2DModel(**trained_architecture(best))
+    made_of = trained_architecture(best)
+    unet: Any = UNet2DModel(**made_of)
     with stored_tensors(best) as stored:
         metadata = stored.metadata()
         unet.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
@@ -98,6 +99,7 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
     training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
     measured = metadata["heldout_loss"]
     training |= {"step": int(metadata["step"]), "heldout_loss": None if measured == "None" else float(measured)}
+    training = trained.named(training, made_of, Path(folder).resolve().name)
     return update_info(folder, training=training, center_crop=config.get("center_crop") or None)
 
 

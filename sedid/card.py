@@ -4,7 +4,7 @@ import re
 from math import prod
 from pathlib import Path
 
-from sedid import paper
+from sedid import paper, trained
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.models import unet_weights
 from sedid.paths import ASSETS
@@ -126,7 +126,7 @@ def _card(folder: Path, info: Markdown) -> str:
         "",
         "## Training",
         "",
-        *[f"- {name}: {value}" for name, value in training.items() if value not in ("", [], 0)],  # what was not used
+        *[f"- {line}" for line in trained.in_words(training)],
         "",
         "## Calibration",
         "",

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sedid import paper
+from sedid import paper, trained
 from sedid.detectors import Call
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.judging import known_shares
@@ -103,7 +103,7 @@ def setup_table(results: Markdown, training: Markdown, parameters: int, data_set
     images, made = results["protocol"]["images"], results["protocol"]["generated_by"]
     steps, batch = training.get("step", training.get("steps")), training.get("batch_size")
     seen = f"{steps:,} of {batch}" if steps and batch else "see Training"
-    seen += f", after {training['before']}" if training.get("before") else ""
+    seen += f", after {before}" if (before := trained.after(training)) else ""
     theirs = paper.SETUP
     rows = [
         ["parameters of the U-Net", f"{parameters / 1e6:.1f} M", theirs["parameters"]],
@@ -312,14 +312,17 @@ def training_table(found: Markdown) -> str:
     Args:
         found: what `loops.ship` wrote.
     """
-    curve = found["heldout"]
+    curve, settings = found["heldout"], found.get("settings", {})
+    if not curve:
+        return "No held-out images were measured in this run."
     best = min(range(len(curve)), key=lambda place: curve[place]["heldout_loss"])
     shown = sorted({0, best, len(curve) - 1, *range(0, len(curve), max(1, len(curve) // 7))})
     rows = [
         [f"{curve[place]['step']:,}" + (", best" if place == best else ""), f"{curve[place]['heldout_loss']:.5f}"]
         for place in shown
     ]
-    return _table(["step", "held-out loss"], rows)
+    whose = f"Steps of this run alone, which came after {before}.\n\n" if (before := trained.after(settings)) else ""
+    return whose + _table(["step", "held-out loss"], rows)
 
 
 def trials_table(found: Markdown) -> str:

@@ -1,8 +1,9 @@
 """Bring a bundle of an earlier version up to date.
 
 detector.json of format 1 said of which weights its calibration is, and nothing of the noise schedule, the preprocessing
-and the classifier it depends on as well; its results files counted verdicts without the range check (`loops.renew`). And
-a bundle could hold photographs that may not be passed on (`licences`).
+and the classifier it depends on as well; its results files counted verdicts without the range check (`loops.renew`), and
+did not say with which variance the ancestral sampler had drawn; its training named a preset that was never used
+(`trained`). And a bundle could hold photographs that may not be passed on (`licences`).
 """
 
 from dataclasses import asdict
@@ -11,16 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from sedid.bundle import FORMAT, detector_file, load_classifier, own_folder, read_calibrations
+from sedid.bundle import FORMAT, checkpoint_hash, detector_file, load_classifier, own_folder, read_calibrations
 from sedid.evaluation import REALS
 from sedid.identity import Identity
 from sedid.images import check_crop, preprocessing
 from sedid.licences import closed
 from sedid.loops.evaluate import scores_file
+from sedid.loops.generate import in_full
 from sedid.loops.renew import renew_verdicts
 from sedid.models import load_schedule, load_unet
 from sedid.sample import write_photographs
-from sedid.storage import read_object, replacing, write_json
+from sedid.storage import read_json, read_object, replacing, write_json
+from sedid.trained import correct_training
 
 
 def upgrade(source: str | Path, copy: str | Path = "") -> Path:
@@ -51,10 +54,30 @@ def upgrade(source: str | Path, copy: str | Path = "") -> Path:
         write_json(file, _checked(folder, info))
     elif info.get("format") != FORMAT:
         raise ValueError(f"{file} has format {info.get('format')!r:.60}; this version knows 1 to {FORMAT}")
+    correct_training(folder)
+    _name_variances(folder)
     renew_verdicts(folder)
     if closed(folder.resolve().name, str(info.get("training"))):
         _withhold(folder)
     return folder
+
+
+def _name_variances(folder: Path) -> None:
+    """Say in every results file of which variance the sampler of this model's images was (`generate.in_full`)."""
+    checkpoint = checkpoint_hash(folder)
+
+    def full(value: Any) -> Any:
+        if isinstance(value, list):
+            return [full(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        of_ours = value.get("checkpoint_sha256") == checkpoint and value.get("sampler") == "ddpm"
+        return in_full(value, folder) if of_ours else {name: full(one) for name, one in value.items()}
+
+    for file in sorted((folder / "sedid").glob("*.json")):
+        found = read_json(file)
+        if (right := full(found)) != found:
+            write_json(file, right)
 
 
 def _withhold(folder: Path) -> None:

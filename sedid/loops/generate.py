@@ -149,7 +149,8 @@ def make_sampler(name: str, trained_on: Any, steps: int, variance: str = "") -> 
     timesteps = (np.round(np.arange(1, steps + 1) * whole / steps) - 1).astype(int)
     alpha_bar = trained_on.alphas_cumprod[timesteps]
     betas = 1 - alpha_bar.double() / torch.cat([torch.ones(1), alpha_bar[:-1]]).double()
-    own = {"ddpm": {"variance_type": variance}, "ddim": {"set_alpha_to_one": True}}.get(name, {})
+    own: dict[str, Any] = {"variance_type": variance} if name == "ddpm" else {}
+    own |= {"set_alpha_to_one": True} if name == "ddim" else {}
     respaced = {"trained_betas": betas.tolist(), "num_train_timesteps": steps, "rescale_betas_zero_snr": False}
     scheduler = kinds[name].from_config(trained_on.config, **respaced, **own, timestep_spacing="trailing")
     scheduler.alphas_cumprod = alpha_bar  # as they were, not multiplied anew in another rounding

@@ -1,0 +1,62 @@
+"""What a detector says of its network's training: which network it is, and whose the steps and hours are."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sedid.models import about_unet, pipeline_part
+from sedid.storage import read_object, write_json
+
+RUN = {"steps": "steps of this run", "step": "weights of its step", "hours": "hours of this run"}
+"""Entries that are of the last run alone -> what a card calls them."""
+
+
+def named(training: Mapping[str, Any], unet: Mapping[str, Any], detector: str) -> dict[str, Any]:
+    """Settings of a training with the network named that was trained (`models.about_unet`).
+
+    A run that starts from other weights has their architecture, whatever preset its settings name. And weights that the
+    detector's own name stands for are an earlier state of it.
+
+    Args:
+        training: the settings.
+        unet: the network's configuration.
+        detector: the name of the bundle's folder.
+    """
+    found = dict(training) | about_unet(unet)
+    return found | {"start": f"an earlier {detector}"} if found.get("start") == detector else found
+
+
+def correct_training(folder: Path) -> None:
+    """Write `named` into the detector.json and training.json of a bundle of an earlier version.
+
+    Raises:
+        FileNotFoundError, ValueError: there are none, or they cannot be read.
+    """
+    unet = read_object(pipeline_part(folder, "unet") / "config.json")
+    for name, section in (("detector", "training"), ("training", "settings")):
+        file = folder / "sedid" / f"{name}.json"
+        found = read_object(file) if file.is_file() else {}
+        if found.get(section):
+            right = named(found[section], unet, folder.resolve().name)
+            if right != found[section]:
+                write_json(file, found | {section: right})
+
+
+def in_words(training: Mapping[str, Any]) -> list[str]:
+    """The training of a detector.json, an entry a line; what was not used is left out."""
+    words = {name: value for name, value in training.items() if value not in ("", [], 0)}
+    if "parameters" in words:
+        words["unet"] = (
+            f"{words.get('unet', '?')}, {words.pop('parameters'):,} parameters, dropout {training.get('dropout', 0):g}"
+        )
+        words.pop("dropout", None)
+    if "start" in words:
+        hash = f", sha256 {str(words.pop('start_sha256'))[:12]}" if "start_sha256" in words else ""
+        words["started from"] = f"{words.pop('start')}{hash}"
+        words["trained before this run"] = words.pop("before", "not recorded")
+    return [f"{RUN.get(name, name)}: {value}" for name, value in words.items()]
+
+
+def after(training: Mapping[str, Any]) -> str:
+    """What came before the run that a training's steps and hours are of; "" if nothing did."""
+    return str(training.get("before") or (f"the training of {training['start']}" if training.get("start") else ""))
