@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sedid import processes
 from sedid.diffusion import EpsModel, NoiseSchedule
+from sedid.errors import first_line
 from sedid.storage import read_json, read_object, stored_tensors
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class Runtime:
 def make_unet(name: str) -> "UNet2DModel":
     """A freshly initialised U-Net by preset name: demo, small or paper.
 
+    The paper's starts its last layers at zero (`start_at_zero`); everything else starts as PyTorch has it.
+
     Raises:
         ValueError: unknown name.
     """
@@ -114,7 +117,25 @@ def make_unet(name: str) -> "UNet2DModel":
 
     if name not in UNETS:
         raise ValueError(f"unknown U-Net {name!r}; accepted: {', '.join(UNETS)}")
-    return UNet2DModel(**UNETS[name])
+    unet = UNet2DModel(**UNETS[name])
+    if name == "paper":
+        start_at_zero(unet)
+    return unet
+
+
+@torch.no_grad()
+def start_at_zero(unet: nn.Module) -> None:
+    """Let every residual block and every attention begin as the identity, and the whole U-Net as 0, as Ho et al. 2020 do:
+    the second convolution of each block, the projection that leaves each attention, and the last convolution are zero."""
+    from diffusers.models.attention_processor import Attention
+    from diffusers.models.resnet import ResnetBlock2D
+
+    last: list[Any] = [unet.conv_out]
+    last += [layer.conv2 for layer in unet.modules() if isinstance(layer, ResnetBlock2D)]
+    last += [layer.to_out[0] for layer in unet.modules() if isinstance(layer, Attention)]
+    for layer in last:
+        layer.weight.zero_()
+        layer.bias.zero_()
 
 
 def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -277,8 +298,8 @@ def load_unet(folder: Path) -> "UNet2DModel":
             unet, found = UNet2DModel.from_pretrained(
                 part, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
-    except (ArithmeticError, LookupError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
-        reason = _why_not(config, files) or f"cannot be loaded: {error}"
+    except Exception as error:  # diffusers raises nearly anything
+        reason = _why_not(config, files) or f"cannot be loaded: {first_line(error)}"
         raise ValueError(f"the U-Net in {folder} {reason}") from error
     if found["missing_keys"]:  # diffusers fills them with random numbers and only warns
         raise ValueError(
@@ -389,8 +410,8 @@ def load_scheduler(folder: Path) -> Any:
         predicts = config.get("prediction_type", "epsilon")
         predicts = "sample" if config.get("predict_epsilon") is False else predicts  # its name in old files
         scheduler = DDPMScheduler.from_config(config)
-    except (AttributeError, NotImplementedError, OSError, RuntimeError, TypeError, ValueError) as error:
-        raise ValueError(f"the scheduler in {folder} cannot be loaded: {error}") from error
+    except Exception as error:  # diffusers raises nearly anything
+        raise ValueError(f"the scheduler in {folder} cannot be loaded: {first_line(error)}") from error
     if predicts != "epsilon":
         raise ValueError(
             f"the model in {folder} predicts {predicts!r:.60}; SeDID needs 'epsilon', the noise: choose a checkpoint that was "

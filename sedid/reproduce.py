@@ -3,6 +3,9 @@
 A cost is counted in network evaluations of the U-Net, one image each. An image of a training step counts as three:
 the forward pass, and the backward pass, which is about two of them. Hours come from a short benchmark of that very
 U-Net on that very device. Reading data, the leak audits and writing files come on top.
+
+Two things are not as Ho et al. 2020 have them: layers that do not start at zero (`models.start_at_zero`) start as PyTorch
+has them, and the average of the weights comes to its decay of 0.9999 by a ramp (`train_ddpm`).
 """
 
 import time

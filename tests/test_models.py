@@ -47,6 +47,34 @@ def test_presets_have_the_stated_size(name: str, millions: float) -> None:
     assert sum(p.numel() for p in unet.parameters()) / 1e6 == pytest.approx(millions, abs=0.06)
 
 
+def test_the_papers_network_begins_as_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Ho et al. 2020 begin it; the other presets, and the other layers, begin as PyTorch has them."""
+    from diffusers import UNet2DModel
+
+    narrow = UNETS["paper"] | {"block_out_channels": (8, 8, 8, 8), "norm_num_groups": 4, "layers_per_block": 1}
+    monkeypatch.setitem(UNETS, "paper", narrow)
+    for name in UNETS:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            unet = make_unet(name)
+            torch.manual_seed(0)
+            plain = UNet2DModel(**UNETS[name]).state_dict()
+        last = {key for key in plain if ".conv2." in key or ".to_out.0." in key or key.startswith("conv_out.")}
+        assert len(last) == 2 * (14 + 4 + 1)
+        changed = {key for key, value in unet.state_dict().items() if not torch.equal(value, plain[key])}
+        assert changed == (last if name == "paper" else set())
+        assert name != "paper" or not any(unet.state_dict()[key].any() for key in last)
+    unet = make_unet("paper").train()
+    x, eps = torch.randn(2, 3, 32, 32), torch.randn(2, 3, 32, 32)
+    assert not unet(x, torch.tensor([5, 900])).sample.any()
+    optimizer = torch.optim.Adam(unet.parameters(), 1e-3)
+    for _ in range(3):
+        optimizer.zero_grad()
+        (unet(x, torch.tensor([5, 900])).sample - eps).square().mean().backward()
+        optimizer.step()
+    assert all(value.any() for value in unet.state_dict().values())  # nothing stays where it began
+
+
 def test_demo_preset_maps_images_to_noise() -> None:
     eps = eps_model(make_unet("demo").eval(), CPU)(torch.zeros(2, 3, 32, 32), 990)
     assert eps.shape == (2, 3, 32, 32)
