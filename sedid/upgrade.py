@@ -22,7 +22,7 @@ from sedid.loops.generate import in_full
 from sedid.loops.renew import renew_verdicts
 from sedid.models import load_schedule, load_unet
 from sedid.sample import write_photographs
-from sedid.storage import read_json, read_object, replacing, write_json
+from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
 from sedid.trained import correct_training
 
 
@@ -84,13 +84,11 @@ def _withhold(folder: Path) -> None:
     """Take the real photographs out of a bundle: the mistaken ones leave their places behind, free ones stand in for the
     examples."""
     scores = scores_file(folder / "sedid" / "results.json")
-    if scores.is_file():
-        with np.load(scores, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        kept = {name: values for name, values in arrays.items() if name.removeprefix("mistakes_") not in REALS}
-        if len(kept) < len(arrays):
-            with replacing(scores) as temporary:
-                np.savez_compressed(temporary, **kept)
+    arrays = read_arrays(scores)
+    kept = {name: values for name, values in arrays.items() if name.removeprefix("mistakes_") not in REALS}
+    if len(kept) < len(arrays):
+        with replacing(scores) as temporary:
+            np.savez_compressed(temporary, **kept)
     examples = folder / "sedid" / "examples"
     if real := [*examples.glob("real-*.png")]:
         for file in real:
