@@ -154,9 +154,10 @@ def current_info(folder: Path) -> dict[str, Any]:
     """
     info = read_info(folder)
     if info.get("format") == 1:
+        command = "upgrade USER/REPO --out FOLDER" if hub.in_cache(folder) else f"upgrade {folder}"
         raise ValueError(
             f"{detector_file(folder)} was written by an earlier version, which did not record all that a calibration "
-            f"depends on: `python -m sedid upgrade {folder}` brings it up to date"
+            f"depends on: `python -m sedid {command}` brings it up to date"
         )
     return info
 
@@ -462,6 +463,9 @@ def read_calibrations(
     for section in (info.get("stat", {}), info.get("nn", {})):
         for made in _check(section.get("data", {}), dict, "data").values():
             _check(_check(made, dict, "an entry of data").get("sha256"), str, "sha256 of data")
+    for part, kind in (("stat", list), ("nn", dict), ("existing", dict)):
+        for measured in _check(info.get("metrics", {}).get(part, {}), dict, f"metrics of {part}").values():
+            _check(measured, kind, f"metrics of {part}")
     section = info.get("stat", {}) if "stat" in parts else {}
     _check(section.get("generated_by", {}), dict, "generated_by")
     listed = _check(section.get("calibrations", []), list, "calibrations")

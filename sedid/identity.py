@@ -84,14 +84,14 @@ def changed(recorded: Identity, found: Identity) -> str:
     if not differing:
         return ""
     before, now = recorded.preprocessing or {}, found.preprocessing
-    other = [f"{name} {now[name]}, then {before.get(name)}" for name in now if before.get(name) != now[name]]
+    other = [f"{name} {now[name]}, was {before.get(name)}" for name in now if before.get(name) != now[name]]
     words = {
         "checkpoint_sha256": "the weights of the U-Net (in unet/)",
         "architecture_sha256": "the configuration of the U-Net (unet/config.json)",
         "schedule_sha256": "the noise schedule (scheduler/scheduler_config.json)",
-        "preprocessing": f"the preprocessing (now {'; '.join(other)})",
+        "preprocessing": f"the preprocessing ({'; '.join(other)})",
         "classifier_sha256": "the weights of the classifier (in sedid/classifier/)",
-        "engine": f"the version of the engine (now {found.engine}, then {recorded.engine})",
+        "engine": f"the version of the engine ({found.engine}, was {recorded.engine})",
     }
     commands = ["train-nn"] if recorded.classifier_sha256 else []
     commands = commands if differing == ["classifier_sha256"] else ["calibrate", *commands]

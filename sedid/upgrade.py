@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from sedid.bundle import FORMAT, checkpoint_hash, detector_file, load_classifier, own_folder, read_calibrations
+from sedid import hub
+from sedid.bundle import FORMAT, checkpoint_hash, detector_file, load_classifier, own_folder, read_calibrations, resolve
 from sedid.evaluation import REALS
 from sedid.identity import Identity
 from sedid.images import check_crop, preprocessing
@@ -43,8 +44,13 @@ def upgrade(source: str | Path, copy: str | Path = "") -> Path:
 
     Raises:
         FileNotFoundError: it is no bundle.
-        ValueError: it does not hold what it was calibrated for, or something in it is damaged.
+        ValueError: it does not hold what it was calibrated for, something in it is damaged, or it lies in the Hub's cache
+            and is not to be copied.
     """
+    if not copy and hub.in_cache(resolve(source)):
+        raise ValueError(
+            f"{source} lies in the Hub's cache, which is left as it is: name a folder for a copy with --out"
+        )
     folder = own_folder(source, copy)
     file = detector_file(folder)
     if not file.is_file():
@@ -113,6 +119,6 @@ def _checked(folder: Path, info: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"{file} was made for other weights than those in unet/: restore them, or {anew}")
     now = preprocessing(network.config["sample_size"], None)
     then = info.get("preprocessing", now)  # a pipeline of diffusers had none recorded
-    if other := [f"{name} {then.get(name)}, now {now[name]}" for name in now if then.get(name) != now[name]]:
+    if other := [f"{name} {now[name]}, was {then.get(name)}" for name in now if then.get(name) != now[name]]:
         raise ValueError(f"{file} was calibrated with another preprocessing ({'; '.join(other)}): {anew}")
     return info | {"format": FORMAT} | asdict(found)

@@ -137,6 +137,11 @@ def edits() -> dict[str, tuple[Callable[[dict], Any], str]]:
         "a pair twice": (lambda info: info["stat"]["calibrations"].append(first(info)), "of the same k and T_SEC"),
         "a section of text": (lambda info: info.update(stat="x"), "stat must be an object .*, not 'x'"),
         "a section of nothing": (lambda info: info.update(training=None), "training must be an object .*, not None"),
+        "metrics in a list": (lambda info: info.update(metrics={"stat": ["x"]}), "metrics of stat must be an object"),
+        "metrics of text": (
+            lambda info: info.update(metrics={"nn": {"heldout": 5}}),
+            "metrics of nn must be an object",
+        ),
         "data in a list": (lambda info: info["stat"].update(data=["x"]), "data must be an object"),
         "data without fingerprint": (
             lambda info: info["nn"].update(data={"real": {}}),

@@ -92,16 +92,16 @@ CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "other betas": (scheduler(beta_end=0.019), SCHEDULE),
     "trained betas": (scheduler(trained_betas=[0.01] * 1000), SCHEDULE),
     "architecture": (unet(norm_eps=1e-3), "the configuration of the U-Net (unet/config.json) changed since"),
-    "size": (unet(sample_size=64), "and the preprocessing (now size 64, then 32) changed since it was calibrated"),
+    "size": (unet(sample_size=64), "and the preprocessing (size 64, was 32) changed since it was calibrated"),
     "another size stated": (
         info(preprocessing=PREPROCESSING | {"size": 64, "resize": "nearest"}),
-        "the preprocessing (now size 32, then 64; resize bilinear, antialiased, then nearest) changed",
+        "the preprocessing (size 32, was 64; resize bilinear, antialiased, was nearest) changed",
     ),
     "crop": (
         info(center_crop=140),
-        "the preprocessing (now crop centre square, 140 pixels, then centre square) changed",
+        "the preprocessing (crop centre square, 140 pixels, was centre square) changed",
     ),
-    "an older engine": (info(engine=0), "the version of the engine (now 1, then 0) changed since it was calibrated"),
+    "an older engine": (info(engine=0), "the version of the engine (1, was 0) changed since it was calibrated"),
     "flipped classifier": (
         classifier(damaged(0.5)),
         "the weights of the classifier (in sedid/classifier/) changed since it was calibrated: restore what was there, or "
@@ -216,7 +216,7 @@ def test_a_bundle_of_an_earlier_version_is_upgraded(copy: Path) -> None:
         (other_weights, "was made for other weights than those in unet/: restore them, or move this file away and run"),
         (
             info(preprocessing=PREPROCESSING | {"size": 64}),
-            "another preprocessing (size 64, now 32): move this file away",
+            "another preprocessing (size 32, was 64): move this file away",
         ),
         (info(preprocessing=5), "preprocessing must be an object"),
         (classifier(damaged(float("nan"))), "not finite numbers"),
@@ -236,6 +236,22 @@ def test_an_upgrade_checks_what_can_be_checked(copy: Path, change: Callable[[Pat
 def test_what_cannot_be_upgraded_is_named(tiny_bundle: Path) -> None:
     assert "has no sedid/detector.json, so there is nothing to bring up to date" in upgraded(tiny_bundle)
     assert "no detector at nowhere" in upgraded(Path("nowhere"))
+
+
+def test_a_bundle_in_the_hubs_cache_is_copied(copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    as_format_1(copy)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    before = detector_file(copy).read_bytes()
+    with pytest.raises(ValueError, match="`python -m sedid upgrade USER/REPO --out FOLDER` brings it up to date"):
+        load_detector(copy, device="cpu")
+    assert "lies in the Hub's cache, which is left as it is: name a folder for a copy with --out" in upgraded(copy)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(copy.parent / "bundle"))
+    made = tmp_path / "made"
+    assert CliRunner().invoke(app, ["upgrade", str(copy), "--out", str(made)]).exit_code == 0
+    assert load_detector(made, device="cpu").chosen == CHOSEN
+    assert detector_file(copy).read_bytes() == before
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:

@@ -6,6 +6,7 @@ k = 165, its polarity and its threshold.
 
 from collections.abc import Generator, Sequence
 from dataclasses import asdict
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -109,6 +110,7 @@ def read_existing(info: dict[str, Any]) -> dict[str, Any]:
             and section["noises"] >= 1
             and section["polarity"] in ("smaller", "larger")
             and type(section["threshold"]) in (int, float)
+            and isfinite(section["threshold"])
             and isinstance(section["chosen_by"], str)
         )
     except (KeyError, TypeError):
