@@ -41,8 +41,8 @@ def config(tmp_path: Path) -> ShipConfig:
     )
 
 
-def test_the_splits_share_no_image(config: ShipConfig, tmp_path: Path) -> None:
-    write_splits(config, tmp_path)
+def test_the_splits_share_no_image(config: ShipConfig, tmp_path: Path, tiny_bundle: Path) -> None:
+    write_splits(replace(config, run="", detector=str(tiny_bundle)), tmp_path)
     kept = {
         name: load_images(str(tmp_path / "splits" / f"{name}.npz"), 32, None) for name in (*sizes(config), "members")
     }
