@@ -154,7 +154,7 @@ def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
 
     same = [name for name, preset in UNETS.items() if whole(preset) == whole(config)]
     with torch.device("meta"):  # shapes alone
-        unet: Any = UNet2DModel(**{name: config[name] for name in config if not name.startswith("_")})
+        unet: Any = UNet2DModel(**{name: config.get(name, default) for name, default in defaults.items()})
     count = sum(parameter.numel() for parameter in unet.parameters())
     return {"unet": same[0] if same else "own", "parameters": count, "dropout": config.get("dropout", 0.0)}
 

@@ -15,6 +15,7 @@ from sedid import records
 from sedid.joblog import read_records
 from sedid.loops import train_ddpm as loop
 from sedid.loops.nn_state import load_state, save_state
+from sedid.loops.ship import ShipConfig, export
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, fit, train_nn
 from sedid.models import Runtime, make_resnet18
@@ -158,6 +159,17 @@ def test_a_cut_line_costs_itself_alone(config: TrainDDPMConfig) -> None:
     assert [record.step for record in train_ddpm(replace(config, steps=5))] == [4, 5]
     assert [record["step"] for record in records.read(file)] == [1, 2, 4, 5]
     assert [record["done"] for record in read_records(Path(config.out))] == [1, 2, 4, 5]
+
+
+def test_a_cut_line_does_not_stop_an_export(config: TrainDDPMConfig, images_npz: Path, tmp_path: Path) -> None:
+    config = replace(config, heldout=str(images_npz), steps=2, eval_every=1)
+    found = list(train_ddpm(config))
+    with (Path(config.out) / "metrics.jsonl").open("a") as log:
+        log.write('{"step": 3, "hea')
+    bundle = tmp_path / "bundle"
+    export(ShipConfig(str(bundle), str(tmp_path), config.data, config.heldout, run=config.out), bundle)
+    curve = json.loads((bundle / "sedid" / "training.json").read_text())["heldout"]
+    assert curve == [{"step": record.step, "heldout_loss": record.heldout_loss} for record in found]
 
 
 def test_what_is_no_number_becomes_null_and_is_left_out(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from bundles import tiny_bundle
 from PIL import Image
 from safetensors.torch import load_file
 
@@ -19,6 +20,7 @@ from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models import UNETS
 from sedid.presets import PRESETS, resolve_loop
 from sedid.progress import Progress, finish
+from sedid.storage import read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -159,6 +161,17 @@ def test_what_does_not_fit_is_refused_before_the_training(config: LoopConfig, ch
 def test_presets_pass_the_check(preset: str) -> None:
     _, config = resolve_loop("loop", preset, None, ["out=x"])
     module.check(config)
+
+
+def test_the_loop_names_the_network_that_it_trains(config: LoopConfig, tmp_path: Path) -> None:
+    """`start` brings it, whatever the preset."""
+    demo = tiny_bundle(tmp_path / "demo", calibrated=False)
+    config = replace(config, start=str(demo), unet="paper")
+    running = loop(config)
+    assert [next(running).stage[:7] for _ in range(2)] == ["stage 1", "stage 2"]  # the splits are done
+    running.close()
+    assert read_json(Path(config.out) / "config.json").items() >= {"unet": "demo", "parameters": 665_907}.items()
+    assert next(loop(config)).stage.startswith("stage 2")  # the same settings again
 
 
 def test_sample_grids_leave_the_training_as_it_was(

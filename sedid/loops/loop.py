@@ -36,7 +36,7 @@ from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.tracking import check_trackers
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
-from sedid.models import Runtime, UNetName
+from sedid.models import Runtime, UNetName, about_unet, check_pipeline
 from sedid.progress import Progress
 from sedid.storage import replacing, write_json
 
@@ -51,7 +51,9 @@ class LoopConfig(Settings):
     out: Text  # the run folder
     data: Text = "sample:real"  # reals
     name: str = ""  # what the data set is called in card and report; "" takes it from `data`
-    center_crop: NotNegative = 0  # of photographs, as `images.crop_side`; 0: that of `start`, or what `data` brings by its name
+    center_crop: NotNegative = (
+        0  # of photographs, as `images.crop_side`; 0: that of `start`, or what `data` brings by its name
+    )
     heldout: str = ""  # reals the DDPM never sees; "" takes the test part of a named data set, else some of `data`
     validation: Count = 500  # reals for the held-out loss of the DDPM
     calibration: Annotated[int, Field(ge=10)] = 2_000  # of each class, as the next two
@@ -211,6 +213,8 @@ def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
     """
     check(config)
     out = Path(config.out)
-    settings = check_settings(config, out, FREE_ON_RESUME)
+    settings = check_settings(config, out, (*FREE_ON_RESUME, *(["unet"] if config.start else [])))
+    if config.start:  # the network that is trained, whatever preset there would be without
+        settings |= about_unet(check_pipeline(Path(config.start)))
     yield from run_stages(stages(config, out), out, settings)
     return out / "report.html"

@@ -25,7 +25,7 @@ from sedid.diffusion import NoiseSchedule
 from sedid.loops.denoising import heldout_errors, loss_weights
 from sedid.loops.stages import as_progress
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
-from sedid.models import Runtime, UNetName, load_unet
+from sedid.models import Runtime, UNetName, about_unet, check_pipeline, load_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, write_json
 
@@ -41,7 +41,10 @@ class TrialsConfig(Settings):
     heldout: Text  # images none of the variants sees
     out: Text
     start: str = ""  # pipeline folder all variants start from; "" trains each anew
-    variants: Annotated[tuple[str, ...], Field(min_length=1)] = ("min_snr_gamma=0", "min_snr_gamma=5")  # settings of train-ddpm, "key=value key=value"
+    variants: Annotated[tuple[str, ...], Field(min_length=1)] = (
+        "min_snr_gamma=0",
+        "min_snr_gamma=5",
+    )  # settings of train-ddpm, "key=value key=value"
     images: Count = 6_400  # every variant is trained on so many
     unet: UNetName = "small"
     batch_size: Count = 32
@@ -97,6 +100,7 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
     runs = [training_of(config, number) for number in range(len(config.variants))]
     out, where = Path(config.out) / "trials.json", ("data", "heldout", "out", "start")
     settings = asdict(config) | {name: Path(getattr(config, name)).name for name in where}
+    settings |= about_unet(check_pipeline(Path(config.start))) if config.start else {}
     about: dict[str, Any] = {
         "settings": settings | {"variants": list(config.variants)},
         "start_sha256": checkpoint_hash(Path(config.start)) if config.start else "",
