@@ -173,7 +173,9 @@ def _sentence(key: str, hint: Any, error: Any) -> str:
     found, value = error["type"], error["input"]
     kind, optional, element = _parts(hint)
     if found == "literal_error":
-        return f"unknown {key} {value!r}; accepted: {', '.join(get_args(element or kind))}"
+        return (
+            f"unknown {key} {value!r}; accepted: {', '.join(each or 'nothing' for each in get_args(element or kind))}"
+        )
     if found == "string_too_short":
         return f"{key} must not be empty"
     if found == "too_short":

@@ -140,6 +140,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
     [
         ({"unet": "huge"}, "unknown unet 'huge'; accepted: demo, small, paper"),
         ({"sampler": "magic"}, "unknown sampler 'magic'"),
+        ({"sampler_steps": 1001}, "steps must be between 1 and 1000, not 1001"),
         ({"input": "triple"}, "unknown input 'triple'"),
         ({"ks": (2000,)}, "k must be between 1 and 999"),
         ({"ks": ()}, "ks must name at least one"),

@@ -31,12 +31,12 @@ from sedid.diffusion import NoiseSchedule, check_step
 from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.generate import GenerateConfig, SamplerName, generate
+from sedid.loops.generate import GenerateConfig, SamplerName, generate, make_sampler
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.tracking import check_trackers
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
-from sedid.models import Runtime, UNetName, about_unet, check_pipeline
+from sedid.models import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
 from sedid.progress import Progress
 from sedid.storage import replacing, write_json
 
@@ -102,6 +102,7 @@ def check(config: LoopConfig) -> None:
         raise ValueError(f"count must be 0 or at least {needed} (calibration, classifier and test), not {config.count}")
     for k in config.ks:
         check_step(NoiseSchedule.linear(), k, k)
+    make_sampler(config.sampler, make_scheduler(), config.sampler_steps)
     check_trackers(config.trackers)
     Runtime.choose(config.device, config.precision)
 
