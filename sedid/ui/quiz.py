@@ -115,7 +115,7 @@ class Sample:
 
 
 @cache
-def load_sample(size: int, center_crop: float | None = None, known: tuple[bytes, ...] = ()) -> Sample:
+def load_sample(size: int, center_crop: float | None, known: tuple[bytes, ...] = ()) -> Sample:
     """The embedded sample as a detector sees it, without images that the page shows with their class elsewhere.
 
     Args:
