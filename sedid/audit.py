@@ -2,8 +2,14 @@
 
 A detector trained on reals that passed through JPEG and on generated images that did not learns the file format. The
 probe here sees only trivial features, in groups; a group that separates the classes by itself is reported. *Format*
-groups hold traces of how the pixels were stored and must not separate. *Content* groups hold level statistics, which
-may differ honestly when a generator has not learned them yet; they are reported in other words.
+groups hold traces of how the pixels were stored and must not separate. *High-pass* groups hold the finest noise and
+sharpness, which storing, resizing and denoising change, and which samplers leave in other amounts than cameras.
+*Content* groups hold level statistics, which may differ honestly when a generator has not learned them yet. Each kind
+is reported in its own words.
+
+The probe finds what its groups measure and nothing else: no warning is no proof that there is no trace. It cannot see
+which way round images were mirrored (photographs have no left and right on the whole), a random pattern in the lowest
+bits, or anything that is in a few images of a class only.
 """
 
 from collections.abc import Sequence
@@ -13,10 +19,13 @@ import numpy as np
 
 from sedid.sources import FileFacts
 
-CONTENT, FORMAT, EVERYTHING = "content statistics", "format traces", "everything"
+VERSION = 2
+"""Of the groups; 1 (results without a number) had neither the high-pass group nor parity and orientation."""
+
+CONTENT, FORMAT, HIGH_PASS, EVERYTHING = "content statistics", "format traces", "high-pass traces", "everything"
 # A group is flagged if its AUC minus three standard errors exceeds this. True format traces come close to 1; an
 # undertrained generator with no trace at all was seen to reach 0.61 through its content.
-FLAG_ABOVE = {CONTENT: 0.6, FORMAT: 0.65, EVERYTHING: 0.65}
+FLAG_ABOVE = {CONTENT: 0.6, FORMAT: 0.65, HIGH_PASS: 0.65, EVERYTHING: 0.65}
 AT_LEAST, AT_MOST = 20, 5_000  # images a class: fewer prove nothing, more add nothing
 FOLDS = 5
 
@@ -26,7 +35,7 @@ class Probe:
     """How well one group of features separates the classes, cross-validated."""
 
     group: str
-    kind: str  # CONTENT, FORMAT or, for all groups together, EVERYTHING
+    kind: str  # CONTENT, FORMAT, HIGH_PASS or, for all groups together, EVERYTHING
     auc: float  # of out-of-fold scores; about 0.5 where there is nothing to find, below it by chance only
     standard_error: float  # Hanley and McNeil 1982
 
@@ -45,6 +54,7 @@ class Audit:
     real: int  # images looked at
     generated: int
     warning: str
+    version: int = VERSION
 
 
 def audit(
@@ -85,6 +95,9 @@ def audit(
     groups = {
         ("brightness and contrast", CONTENT): level_features(images),
         ("saturated pixels", CONTENT): saturation_features(images),
+        ("orientation", CONTENT): orientation_features(images),
+        ("finest detail", HIGH_PASS): detail_features(images),
+        ("neighbouring parity", FORMAT): parity_features(images),
         ("border", FORMAT): border_features(images),
         ("level histogram", FORMAT): histogram_features(images),
         ("JPEG blocks", FORMAT): block_features(images),
@@ -109,11 +122,80 @@ def level_features(images: np.ndarray) -> np.ndarray:
 
 
 def saturation_features(images: np.ndarray) -> np.ndarray:
-    """Shares of the two lowest and two highest levels, (N, 6). Truncating instead of rounding empties level 255."""
+    """Shares of the two lowest and two highest levels and their ratios, (N, 6), square roots.
+
+    Truncating instead of rounding empties level 255. It is content all the same: a flatter generator does so, too.
+    """
     flat = images.reshape(len(images), -1)
     lowest, low, high, highest = (np.mean(flat == level, axis=1) for level in (0, 1, 254, 255))
     tops, bottoms = highest / (high + highest + 1e-9), lowest / (low + lowest + 1e-9)
     return np.sqrt(np.stack([lowest, low, high, highest, tops, bottoms], axis=1))
+
+
+def orientation_features(images: np.ndarray) -> np.ndarray:
+    """Upper against lower half and left against right one, in brightness and detail, and the detail along either axis,
+    (N, 5): skies are above and bright. Turned images differ here; mirrored ones do not."""
+    y = _luma_and_chromas(images)[0]
+    middle = (y.shape[1] // 2, y.shape[2] // 2)
+    down, across = np.abs(np.diff(y, axis=1)), np.abs(np.diff(y, axis=2))
+    return np.stack(
+        [
+            _mean(y[:, : middle[0]]) - _mean(y[:, middle[0] :]),
+            _mean(y[:, :, : middle[1]]) - _mean(y[:, :, middle[1] :]),
+            _log_ratio(_mean(across[:, : middle[0]]), _mean(across[:, middle[0] :])),
+            _log_ratio(_mean(down[:, :, : middle[1]]), _mean(down[:, :, middle[1] :])),
+            _log_ratio(_mean(across), _mean(down)),
+        ],
+        axis=1,
+    )
+
+
+def detail_features(images: np.ndarray) -> np.ndarray:
+    """The finest noise and sharpness, (N, 24).
+
+    Of luma and both chromas: diagonal detail (the Haar wavelet's) on the whole, at the median and in the smoothest
+    parts, in relation to the steps between neighbours; those steps in relation to steps over two pixels; and even
+    steps against odd ones along either axis, which tells a plane that was kept at half size. Of the channels: the
+    shares of neighbours that are equal, or one or two levels apart.
+    """
+    features = []
+    for plane in _luma_and_chromas(images):
+        diagonal = np.abs(plane[:, :-1, :-1] - plane[:, 1:, :-1] - plane[:, :-1, 1:] + plane[:, 1:, 1:]) / 2
+        rows, columns = (length // 4 for length in diagonal.shape[1:])
+        parts = diagonal[:, : 4 * rows, : 4 * columns].reshape(len(plane), rows, 4, columns, 4).mean(axis=(2, 4))
+        steps = [np.abs(np.diff(plane, axis=axis)) for axis in (1, 2)]
+        near = _mean(steps[0]) + _mean(steps[1])
+        far = _mean(np.abs(plane[:, 2:] - plane[:, :-2])) + _mean(np.abs(plane[:, :, 2:] - plane[:, :, :-2]))
+        features += [
+            np.log(_mean(diagonal) + 0.25),
+            np.log(np.median(diagonal, axis=(1, 2)) + 0.25),
+            np.log(np.quantile(parts.reshape(len(plane), -1), 0.1, axis=1) + 0.25),
+            _log_ratio(2 * _mean(diagonal), near),
+            _log_ratio(near, far),
+            _log_ratio(_mean(steps[0][:, ::2]), _mean(steps[0][:, 1::2])),
+            _log_ratio(_mean(steps[1][:, :, ::2]), _mean(steps[1][:, :, 1::2])),
+        ]
+    apart = np.abs(np.diff(images.astype(np.int16), axis=2))
+    features += [np.sqrt(np.mean(apart <= levels, axis=(1, 2, 3))) for levels in (0, 1, 2)]
+    return np.stack(features, axis=1)
+
+
+def parity_features(images: np.ndarray) -> np.ndarray:
+    """Whether the lowest bits of neighbours agree, down, across, diagonally and between channels, and whether they
+    follow rows, columns or a checkerboard, (N, 21): the histogram cannot see where a level lies."""
+    bits = (images & 1).astype(np.int8) * 2 - 1
+    row, column = (np.where(np.arange(length) % 2, -1, 1).astype(np.int8) for length in images.shape[1:3])
+    row, column = row[:, None, None], column[None, :, None]
+    products = (
+        bits[:, 1:] * bits[:, :-1],
+        bits[:, :, 1:] * bits[:, :, :-1],
+        bits[:, 1:, 1:] * bits[:, :-1, :-1],
+        bits * np.roll(bits, 1, axis=3),
+        bits * row,
+        bits * column,
+        bits * (row * column),
+    )
+    return np.concatenate([product.mean(axis=(1, 2)) for product in products], axis=1)
 
 
 def border_features(images: np.ndarray) -> np.ndarray:
@@ -158,11 +240,9 @@ def block_features(images: np.ndarray) -> np.ndarray:
     from scipy.fft import dctn
 
     height, width = (length // 8 * 8 for length in images.shape[1:3])
-    red, green, blue = np.moveaxis(images[:, :height, :width].astype(np.float32), 3, 0)
-    luma = 0.299 * red + 0.587 * green + 0.114 * blue
     weights = np.outer(_overlaps(height // 8), _overlaps(width // 8))
     features = []
-    for plane in (luma, 0.564 * (blue - luma), 0.713 * (red - luma)):
+    for plane in _luma_and_chromas(images[:, :height, :width]):
         on, off = (np.abs(dctn(_blocks(plane, shift), axes=(3, 4), norm="ortho")) for shift in (0, 4))
         for bound in (0.75, 3.0):
             shares = np.mean(on < bound, axis=(3, 4)), np.mean(off < bound, axis=(3, 4))
@@ -182,6 +262,18 @@ def file_features(files: Sequence[FileFacts]) -> np.ndarray:
     ]
     columns += [[np.log(facts.width) for facts in files], [np.log(facts.height) for facts in files]]
     return np.array(columns, dtype=np.float64).T
+
+
+def _luma_and_chromas(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Y, Cb and Cr without offset (ITU-R BT.601), float32 (N, H, W) each."""
+    red, green, blue = np.moveaxis(images.astype(np.float32), 3, 0)
+    luma = 0.299 * red + 0.587 * green + 0.114 * blue
+    return luma, 0.564 * (blue - luma), 0.713 * (red - luma)
+
+
+def _mean(plane: np.ndarray) -> np.ndarray:
+    """Of every image, (N,)."""
+    return plane.mean(axis=(1, 2))
 
 
 def _inset(pixels: np.ndarray, depth: int) -> np.ndarray:
@@ -221,7 +313,7 @@ def _scaled(features: np.ndarray, squares: bool) -> np.ndarray:
     """Standardised and clipped, with the squares beside.
 
     Format features are signed contrasts with mean zero where there is no trace, and go without: their squares would
-    measure how busy the images are.
+    measure how busy the images are. High-pass features are logarithms, and go without as well.
     """
     scaled = ((features - features.mean(axis=0)) / (features.std(axis=0) + 1e-9)).clip(-5, 5)
     return np.hstack([scaled, scaled**2]) if squares else scaled
@@ -248,7 +340,9 @@ def _probe(group: str, kind: str, features: np.ndarray, labels: np.ndarray, seed
 def _warning(probes: Sequence[Probe]) -> str:
     meaning = {
         FORMAT: "A detector trained on these files would learn how they were stored; give both classes the same file type, size and cropping.",
-        CONTENT: "Either the generator does not match the reals' levels yet, or one class was scaled or rounded differently; "
+        HIGH_PASS: "Either the sampler leaves more or less of the finest noise than photographs have, or one class was blurred, "
+        "denoised, resized or compressed; a score on these files measures that too.",
+        CONTENT: "Either the generator does not match the reals' levels yet, or one class was scaled, turned or rounded differently; "
         "a score on these files measures that too.",
     }
     sentences = []

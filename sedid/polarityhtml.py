@@ -12,6 +12,7 @@ from sedid.imagestats import STATISTICS
 from sedid.resulthtml import facts, leaks, made_by, picture, splits, table
 from sedid.storage import read_arrays
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart, round_ticks, svg
+from sedid.tables import leak_line
 
 STYLE = """
 .res-dots path { stroke-width: 4.5; stroke-linecap: round; stroke-opacity: .5; }
@@ -231,7 +232,7 @@ def lesson(result: Html, arrays: dict[str, np.ndarray]) -> str:
         for row in found["methods"]
     ]
     said = [
-        f"<p><b>{words}:</b> {audit.get('skipped') or audit['warning'] or 'no trivial feature was found that tells the classes apart.'}</p>"
+        f"<p>{leak_line({'audit': audit}, words)}</p>"
         for words, audit in (
             ("Leak audit without the frame", found["audit_plain"]),
             ("Leak audit with the frame", found["audit_framed"]),

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from sedid import paper, trained
+from sedid.audit import VERSION
 from sedid.detectors import Call
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.judging import known_shares
 
+OLDER_AUDIT = "an earlier version of the audit, without fine noise, neighbouring parity and orientation"
 REALS = {"heldout": "held-out", "members": "member"}
 METRICS = {
     "heldout": {"auc": "AUC", "acc": "ACC", "tpr_at_1": "TPR@1 %", "tpr_at_01": "TPR@0.1 %"},
@@ -134,16 +136,25 @@ def counts_line(results: dict[str, Any]) -> str:
     )
 
 
-def leak_line(results: dict[str, Any]) -> str:
-    """What the leak audit of the test images found, in a sentence; empty if it was never run."""
+def leak_line(results: dict[str, Any], name: str = "Leak audit") -> str:
+    """What the leak audit of the test images found, in sentences; empty if it was never run.
+
+    Args:
+        name: what this audit is called.
+    """
     found = results.get("audit")
     if found is None:
         return ""
     if found.get("skipped"):
-        return f"Leak audit: not run, {found['skipped']}."
+        return f"{name}: not run, {found['skipped']}."
+    older = "" if found.get("version", 1) >= VERSION else f" This is {OLDER_AUDIT}; measured again, it has them."
     if found["warning"]:
-        return f"Leak audit: WARNING. {found['warning']}"
-    return "Leak audit: no trivial feature was found that tells the classes apart."
+        return f"{name}: WARNING. {found['warning']}{older}"
+    groups = f"{len(found['groups'])} " if found.get("groups") else ""
+    return (
+        f"{name}: none of the {groups}groups of trivial features that it looks at tells the classes apart; a trace of "
+        f"another kind may remain.{older}"
+    )
 
 
 def splits_line(results: dict[str, Any]) -> str:

@@ -1,13 +1,17 @@
 """The leak audit: every planted trace is found and named, and honest data raises no alarm."""
 
+from collections.abc import Callable
+from dataclasses import asdict
 from io import BytesIO
 
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
-from sedid.audit import CONTENT, FORMAT, Audit, Probe, audit
+from sedid.audit import CONTENT, FORMAT, HIGH_PASS, VERSION, Audit, Probe, audit
 from sedid.sources import FileFacts
+from sedid.tables import leak_line
 
 
 def photographs(count: int, seed: int, contrast: float = 45) -> np.ndarray:
@@ -90,6 +94,91 @@ def test_truncating_instead_of_rounding_is_flagged_with_its_possible_reason() ->
     result = audit(rounded(real), np.floor(generated.clip(0, 255) - 1e-9).clip(0).astype(np.uint8))
     assert "saturated pixels" in flagged(result, CONTENT)
     assert "rounded differently" in result.warning
+
+
+def with_lowest_bits(images: np.ndarray, pattern: np.ndarray) -> np.ndarray:
+    return (images & 254) | pattern[None, :, :, None].astype(np.uint8)
+
+
+PLACES = np.add.outer(np.arange(32), np.zeros(32, int)), np.add.outer(np.arange(32), np.arange(32))
+
+
+@pytest.mark.parametrize("pattern", PLACES, ids=["rows", "checkerboard"])
+def test_a_pattern_in_the_lowest_bits_is_format(pattern: np.ndarray) -> None:
+    """Half of the levels are odd, as without it: the histogram sees nothing."""
+    result = audit(rounded(REAL), with_lowest_bits(rounded(OTHER), pattern % 2))
+    assert "neighbouring parity" in flagged(result, FORMAT)
+    assert "level histogram" not in flagged(result, FORMAT)
+    assert "Format traces alone tell real from generated: neighbouring parity (AUC 1.00" in result.warning
+
+
+def halved_chroma(images: np.ndarray) -> np.ndarray:
+    """Chroma kept at half size and enlarged again, without JPEG's blocks."""
+    out = []
+    for image in images:
+        planes = [Image.fromarray(image).convert("YCbCr").getchannel(name) for name in ("Y", "Cb", "Cr")]
+        small = [
+            plane.resize((16, 16), Image.Resampling.BOX).resize((32, 32), Image.Resampling.BILINEAR)
+            for plane in planes[1:]
+        ]
+        out.append(np.asarray(Image.merge("YCbCr", [planes[0], *small]).convert("RGB")))
+    return np.stack(out)
+
+
+def blurred(images: np.ndarray) -> np.ndarray:
+    return rounded(gaussian_filter(images.astype(float), (0, 0.5, 0.5, 0)))
+
+
+def noisy(deviation: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda images: rounded(images + np.random.default_rng(9).normal(0, deviation, images.shape))
+
+
+def enlarged_and_back(images: np.ndarray) -> np.ndarray:
+    sizes = ((64, 64), (32, 32))
+    out = [Image.fromarray(image) for image in images]
+    for size in sizes:
+        out = [image.resize(size, Image.Resampling.BICUBIC) for image in out]
+    return np.stack([np.asarray(image) for image in out])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [noisy(1), noisy(3), halved_chroma, blurred, enlarged_and_back],
+    ids=["noise 1", "noise 3", "halved chroma", "blur", "64 px and back"],
+)
+def test_other_noise_or_sharpness_is_high_pass(change: Callable[[np.ndarray], np.ndarray]) -> None:
+    real, generated = noisy(2)(REAL), noisy(2)(OTHER)  # a camera's, or rounding would be all the noise there is
+    assert audit(real, generated).warning == ""
+    result = audit(real, change(generated))
+    assert flagged(result, HIGH_PASS) == {"finest detail"}
+    assert "High-pass traces alone tell real from generated: finest detail (AUC" in result.warning
+    assert "blurred, denoised, resized or compressed" in result.warning
+
+
+def test_turned_images_are_content() -> None:
+    sky = np.linspace(30, -30, 32)[None, :, None, None]  # brighter above
+    real, generated = rounded(REAL + sky), rounded(OTHER + sky)
+    assert audit(real, generated).warning == ""
+    for turned in (np.rot90(generated, 1, (1, 2)), np.rot90(generated, 2, (1, 2))):
+        result = audit(real, turned)
+        assert flagged(result, CONTENT) == {"orientation"}
+        assert "turned" in result.warning
+    assert audit(real, generated[:, :, ::-1]).warning == ""  # photographs have no left and right on the whole
+
+
+def test_an_audit_says_which_it_is() -> None:
+    result = audit(rounded(REAL), rounded(OTHER))
+    assert result.version == VERSION == 2
+    assert leak_line({"audit": asdict(result)}) == (
+        "Leak audit: none of the 8 groups of trivial features that it looks at tells the classes apart; a trace of another "
+        "kind may remain."
+    )
+    older = {"audit": {"warning": "", "groups": [{}] * 5, "real": 20}}
+    assert "an earlier version of the audit, without fine noise, neighbouring parity and orientation" in leak_line(
+        older
+    )
+    warned = {"audit": {"warning": "Format traces alone ...", "groups": [{}] * 5}}
+    assert "earlier version" in leak_line(warned)
 
 
 def test_a_flatter_generator_is_content_and_not_format() -> None:
