@@ -119,7 +119,9 @@ class Api:
             trace = self.context.walk(upload.seen, step, source=detector)
             judged = [opened.judge(trace, t_sec) for t_sec in trace.t_secs]
         kept = ("t_sec", "t_error", "weight", "change")
-        rows = [{**{name: plain(getattr(one, name)) for name in kept}, "stat": verdict_dict(one.stat)} for one in judged]
+        rows = [
+            {**{name: plain(getattr(one, name)) for name in kept}, "stat": verdict_dict(one.stat)} for one in judged
+        ]
         return {"detector": opened.name, "k": step, "rows": rows, "notes": list(upload.notes)}
 
     def detectors(self) -> list[dict[str, Any]]:
