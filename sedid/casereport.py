@@ -358,8 +358,8 @@ def patches_dict(found: PatchMap) -> dict[str, Any]:
         "k": found.k,
         "t_sec": found.t_sec,
         "grid": found.grid.words,
-        "median_t_error": spread.median,
-        "quartiles": [spread.low, spread.high],
+        "median_t_error": plain(spread.median),
+        "quartiles": [plain(spread.low), plain(spread.high)],
         "share_generated": {method: found.share_generated(method) for method in METHODS if found.has(method)},
         "tiles": [
             {"column": left, "row": top, **_judged(one)}

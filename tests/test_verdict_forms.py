@@ -467,8 +467,10 @@ def test_a_score_that_is_no_number_is_said_to_be_none_and_breaks_no_form(case: C
     finish(score_files(detector, [str(file)], tmp_path / "out.csv"))
     [row] = csv.DictReader((tmp_path / "out.csv").open(encoding="utf-8"))
     assert row[f"{name}_verdict"] == "cannot tell"
-    evidence.stability_part(check(detector, case.images[0]))
-    evidence.patch_part(score_patches(detector, case.images[0]), "")
+    checked, tiles = check(detector, case.images[0]), score_patches(detector, case.images[0])
+    json.dumps([stability_dict(checked), patches_dict(tiles)], allow_nan=False)
+    evidence.stability_part(checked)
+    evidence.patch_part(tiles, "")
 
 
 @pytest.mark.parametrize(("document", "marker"), [("README.md", ".judgement.stat"), ("docs/quickstart.md", ".judgement.stat")])  # fmt: skip
