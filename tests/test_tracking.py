@@ -78,12 +78,12 @@ def test_tensorboard_has_what_the_training_of_a_classifier_measured(tmp_path: Pa
 
 
 def test_trackers_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = TrainDDPMConfig(data="", out=str(tmp_path / "run"), trackers=("tensorbord",))
+    config = TrainDDPMConfig(data="x", out=str(tmp_path / "run"), trackers=("tensorbord",))
     with pytest.raises(ValueError, match="unknown tracker 'tensorbord'; accepted: tensorboard, trackio"):
         next(train_ddpm(config))
     monkeypatch.setattr(tracking, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="the tracker trackio is not installed"):
         next(train_ddpm(replace(config, trackers=("trackio",))))
     with pytest.raises(ValueError, match="the tracker tensorboard is not installed"):
-        finish(train_nn(TrainNNConfig("", "", "", trackers=("tensorboard",))))
+        finish(train_nn(TrainNNConfig("x", "x", "x", trackers=("tensorboard",))))
     assert list(tmp_path.iterdir()) == []
