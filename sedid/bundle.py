@@ -97,8 +97,9 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
     take_splits(Path(run) / SPLITS, folder)
     named = ("data", "heldout", "start")  # paths of one machine: only their last part belongs in a bundle
     training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
-    measured = metadata["heldout_loss"]
-    training |= {"step": int(metadata["step"]), "heldout_loss": None if measured == "None" else float(measured)}
+    measured = {name: metadata.get(name, "None") for name in ("heldout_loss", "heldout_plain")}
+    training |= {"step": int(metadata["step"])}
+    training |= {name: None if loss == "None" else float(loss) for name, loss in measured.items()}
     training = trained.named(training, made_of, Path(folder).resolve().name)
     return update_info(folder, training=training, center_crop=config.get("center_crop") or None)
 

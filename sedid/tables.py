@@ -328,12 +328,16 @@ def training_table(found: Markdown) -> str:
         return "No held-out images were measured in this run."
     best = min(range(len(curve)), key=lambda place: curve[place]["heldout_loss"])
     shown = sorted({0, best, len(curve) - 1, *range(0, len(curve), max(1, len(curve) // 7))})
+    columns = {"heldout_loss": trained.loss_name(settings)}
+    if settings.get("min_snr_gamma"):
+        columns["heldout_plain"] = trained.PLAIN
     rows = [
-        [f"{curve[place]['step']:,}" + (", best" if place == best else ""), f"{curve[place]['heldout_loss']:.5f}"]
-        for place in shown
+        [f"{point['step']:,}" + (", best" if place == best else "")]
+        + [f"{point[name]:.5f}" if point.get(name) is not None else "not measured" for name in columns]
+        for place, point in ((place, curve[place]) for place in shown)
     ]
     whose = f"Steps of this run alone, which came after {before}.\n\n" if (before := trained.after(settings)) else ""
-    return whose + _table(["step", "held-out loss"], rows)
+    return whose + _table(["step", *columns.values()], rows)
 
 
 def trials_table(found: Markdown) -> str:

@@ -10,6 +10,8 @@ from sedid.storage import read_object, write_json
 RUN = {"steps": "steps of this run", "step": "weights of its step", "hours": "hours of this run"}
 """Entries that are of the last run alone -> what a card calls them."""
 
+PLAIN = "held-out loss, plain"
+
 
 def named(training: Mapping[str, Any], unet: Mapping[str, Any], detector: str) -> dict[str, Any]:
     """Settings of a training with the network named that was trained (`models.about_unet`).
@@ -54,7 +56,16 @@ def in_words(training: Mapping[str, Any]) -> list[str]:
         hash = f", sha256 {str(words.pop('start_sha256'))[:12]}" if "start_sha256" in words else ""
         words["started from"] = f"{words.pop('start')}{hash}"
         words["trained before this run"] = words.pop("before", "not recorded")
-    return [f"{RUN.get(name, name)}: {value}" for name, value in words.items()]
+    if not training.get("min_snr_gamma"):
+        words.pop("heldout_plain", None)  # the same figure once more
+    said = RUN | {"heldout_loss": loss_name(training), "heldout_plain": PLAIN}
+    return [f"{said.get(name, name)}: {value}" for name, value in words.items()]
+
+
+def loss_name(training: Mapping[str, Any]) -> str:
+    """What the held-out loss of a training is: that which chose its weights is weighted as the training was."""
+    gamma = training.get("min_snr_gamma")
+    return f"held-out loss, min-SNR weighted (gamma {gamma:g})" if gamma else PLAIN
 
 
 def after(training: Mapping[str, Any]) -> str:

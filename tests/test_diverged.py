@@ -14,6 +14,7 @@ from safetensors.torch import load_file, safe_open, save_file
 from sedid import records
 from sedid.joblog import read_records
 from sedid.loops import train_ddpm as loop
+from sedid.loops.denoising import HeldoutLoss
 from sedid.loops.nn_state import load_state, save_state
 from sedid.loops.ship import ShipConfig, export
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
@@ -95,7 +96,7 @@ def test_a_gradient_that_is_not_finite_counts_though_the_loss_is(
 def test_a_heldout_loss_that_is_not_finite_saves_nothing(
     config: TrainDDPMConfig, images_npz: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "heldout_loss", lambda *_: float("nan"))
+    monkeypatch.setattr(loop, "heldout_loss", lambda *_: HeldoutLoss(float("nan"), 1.0))
     config = replace(config, heldout=str(images_npz), eval_every=2)
     with pytest.raises(ValueError, match=r"held-out loss of step 2 is not finite: .* checkpoint of step 1 is kept"):
         list(train_ddpm(config))
@@ -169,7 +170,8 @@ def test_a_cut_line_does_not_stop_an_export(config: TrainDDPMConfig, images_npz:
     bundle = tmp_path / "bundle"
     export(ShipConfig(str(bundle), str(tmp_path), config.data, config.heldout, run=config.out), bundle)
     curve = json.loads((bundle / "sedid" / "training.json").read_text())["heldout"]
-    assert curve == [{"step": record.step, "heldout_loss": record.heldout_loss} for record in found]
+    names = ("step", "heldout_loss", "heldout_plain")
+    assert curve == [{name: getattr(record, name) for name in names} for record in found]
 
 
 def test_what_is_no_number_becomes_null_and_is_left_out(tmp_path: Path) -> None:

@@ -17,10 +17,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sedid.bundle import export_run
 from sedid.data import load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops import train_ddpm as loop
-from sedid.loops.denoising import heldout_errors, heldout_loss, loss_weights, noised
+from sedid.loops.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -274,7 +275,9 @@ def test_loss_weights_are_min_snr_over_snr() -> None:
     assert loss_weights(t, SCHEDULE, 0.0).tolist() == [1.0] * 4
 
 
-def test_min_snr_weighs_the_training_and_the_heldout_loss(config: TrainDDPMConfig, images_npz: Path) -> None:
+def test_min_snr_weighs_the_training_and_the_heldout_loss(
+    config: TrainDDPMConfig, images_npz: Path, tmp_path: Path
+) -> None:
     config = replace(config, heldout=str(images_npz), steps=1, batch_size=24)
     (plain,) = train_ddpm(config)
     (weighted,) = train_ddpm(replace(config, out=config.out + "-weighted", min_snr_gamma=5.0))
@@ -282,6 +285,11 @@ def test_min_snr_weighs_the_training_and_the_heldout_loss(config: TrainDDPMConfi
     assert plain.heldout_loss is not None
     assert weighted.heldout_loss is not None
     assert weighted.heldout_loss < 0.95 * plain.heldout_loss
+    assert plain.heldout_plain == plain.heldout_loss
+    assert weighted.heldout_plain is not None
+    assert weighted.heldout_plain > weighted.heldout_loss / 0.95  # beside the weighted one, of the same weights
+    training = export_run(Path(config.out + "-weighted"), tmp_path / "bundle")["training"]
+    assert (training["heldout_loss"], training["heldout_plain"]) == (weighted.heldout_loss, weighted.heldout_plain)
 
 
 def test_best_weights_are_those_of_the_lowest_heldout_loss(
@@ -289,9 +297,9 @@ def test_best_weights_are_those_of_the_lowest_heldout_loss(
 ) -> None:
     losses, seen = iter([0.5, 0.3, 0.4, 0.3]), []
 
-    def measure(unet: torch.nn.Module, *_args: object) -> float:
+    def measure(unet: torch.nn.Module, *_args: object) -> HeldoutLoss:
         seen.append({name: value.clone() for name, value in unet.state_dict().items()})
-        return next(losses)
+        return HeldoutLoss(next(losses), 1.0)
 
     monkeypatch.setattr(loop, "heldout_loss", measure)
     config = replace(config, heldout=str(images_npz), steps=4, eval_every=1, save_every=4)
@@ -302,7 +310,7 @@ def test_best_weights_are_those_of_the_lowest_heldout_loss(
     assert_identical({name[4:]: value for name, value in state.items() if name.startswith("ema.")}, seen[3])
     assert not torch.equal(state["weights.conv_in.weight"], state["ema.conv_in.weight"])
     # the best loss survives a resume: 0.35 is worse than it
-    monkeypatch.setattr(loop, "heldout_loss", lambda *_args: 0.35)
+    monkeypatch.setattr(loop, "heldout_loss", lambda *_args: HeldoutLoss(0.35, 0.1))
     list(train_ddpm(replace(config, steps=5)))
     assert_identical(load_file(Path(config.out) / "best.safetensors"), seen[1])
 
@@ -329,8 +337,8 @@ def test_heldout_errors_do_not_depend_on_the_batch(images_npz: Path, tiny_unet) 
     errors = [heldout_errors(unet, images, SCHEDULE, Runtime.choose("cpu"), size)[1] for size in (24, 7, 1)]
     assert all(torch.allclose(each, errors[0], rtol=1e-4) for each in errors)
     mean = heldout_loss(unet, images, SCHEDULE, Runtime.choose("cpu"))
-    assert 0.5 < mean < 5
-    assert mean == pytest.approx(errors[0].mean().item())
+    assert 0.5 < mean.plain < 5
+    assert mean.plain == mean.weighted == pytest.approx(errors[0].mean().item())
 
 
 @pytest.mark.parametrize("change", [{"batch_size": 8}, {"seed": 1}, {"flip": False}, {"grad_clip": 0.5}])

@@ -76,6 +76,24 @@ def test_tables_say_whose_the_steps_are() -> None:
     assert "| 750 of 32, after 6,921 steps of 64 |" in setup_table(results, for_markdown(RUN), 9_394_131, "CIFAR-10")
 
 
+def test_a_heldout_loss_says_how_it_is_weighted() -> None:
+    weighted = RUN | {"min_snr_gamma": 5.0, "heldout_loss": 0.0155, "heldout_plain": 0.0353}
+    curve: list[dict[str, Any]] = [
+        {"step": 1, "heldout_loss": 0.02},
+        {"step": 2, "heldout_loss": 0.0155, "heldout_plain": 0.0353},
+    ]
+    text = training_table(for_markdown({"settings": weighted, "heldout": curve}))
+    assert "| step | held-out loss, min-SNR weighted (gamma 5) | held-out loss, plain |" in text
+    assert "| 1 | 0.02000 | not measured |" in text  # an older run
+    assert "| 2, best | 0.01550 | 0.03530 |" in text
+    lines = in_words(weighted)
+    assert "held-out loss, min-SNR weighted (gamma 5): 0.0155" in lines
+    assert "held-out loss, plain: 0.0353" in lines
+    plain = weighted | {"min_snr_gamma": 0.0, "heldout_plain": 0.0155}
+    assert "| step | held-out loss, plain |" in training_table(for_markdown({"settings": plain, "heldout": curve}))
+    assert [line for line in in_words(plain) if "loss" in line] == ["held-out loss, plain: 0.0155"]
+
+
 def test_a_bundle_of_an_earlier_version_is_corrected(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "faces", calibrated=False)
     made = {"checkpoint_sha256": "", "sampler": "ddpm", "steps": 1000, "seed": 0}

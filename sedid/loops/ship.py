@@ -173,7 +173,7 @@ def export(config: ShipConfig, bundle: Path) -> None:
     training |= {"hours": round(hours, 2), "before": config.before}
     update_info(bundle, training=training, center_crop=frame_of(config)[1])
     curve = [
-        {"step": record["step"], "heldout_loss": record["heldout_loss"]}
+        {name: record.get(name) for name in ("step", "heldout_loss", "heldout_plain")}
         for record in known
         if record.get("heldout_loss") is not None
     ]

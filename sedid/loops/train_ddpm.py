@@ -34,7 +34,7 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data import as_model_input, crop_of, load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.images import check_crop
-from sedid.loops.denoising import heldout_loss, loss_weights, noised
+from sedid.loops.denoising import HeldoutLoss, heldout_loss, loss_weights, noised
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
@@ -80,8 +80,8 @@ class TrainDDPMConfig(Settings):
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """One record of a training run; `heldout_loss` only where it was just measured, `hours` of wall time so far, over
-    all the sessions the run was continued in."""
+    """One record of a training run; `heldout_loss`, weighted as the training weighs it, and `heldout_plain` only where
+    they were just measured, `hours` of wall time so far, over all the sessions the run was continued in."""
 
     step: int
     steps: int
@@ -91,6 +91,7 @@ class TrainProgress:
     eta_seconds: float
     heldout_loss: float | None = None
     hours: float = 0.0
+    heldout_plain: float | None = None
 
 
 def learning_rate(config: TrainDDPMConfig, step: int) -> float:
@@ -256,8 +257,9 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
                     learning_rate(config, step - 1),
                     speed * config.batch_size,
                     (config.steps - step) / speed,
-                    measured,
+                    measured and measured.weighted,
                     (spent + time.monotonic() - began) / 3600,
+                    measured and measured.plain,
                 )
                 values = asdict(record)
                 if append is not None:
@@ -331,11 +333,11 @@ def keep_best(
     runtime: Runtime,
     best: float,
     step: int,
-) -> tuple[float | None, float]:
+) -> tuple[HeldoutLoss | None, float]:
     """Measure the EMA weights on the held-out images and save them if they are the best so far.
 
     Returns:
-        The held-out loss (None without held-out images) and the best one up to now.
+        The held-out loss (None without held-out images) and the best weighted one up to now.
     """
     from safetensors.torch import save_file
 
@@ -343,16 +345,17 @@ def keep_best(
     if heldout is not None:
         with averaged(unet, ema):
             measured = heldout_loss(unet, heldout, schedule, runtime, config.min_snr_gamma)
-        if not isfinite(measured):
+        if not isfinite(measured.weighted):
             raise diverged(config, out, f"the held-out loss of step {step} is")
-    if measured is None or measured < best:
+    if measured is None or measured.weighted < best:
+        losses = {"heldout_loss": measured and measured.weighted, "heldout_plain": measured and measured.plain}
         with replacing(out / "best.safetensors") as temporary:
             save_file(
                 {name: value.contiguous() for name, value in ema.items()},
                 temporary,
-                {"step": str(step), "heldout_loss": str(measured), "unet": architecture(unet)},
+                {"step": str(step), "unet": architecture(unet)} | {name: str(loss) for name, loss in losses.items()},
             )
-        best = best if measured is None else measured
+        best = best if measured is None else measured.weighted
     return measured, best
 
 

@@ -56,7 +56,7 @@ EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p>Choose a stage and
 is closed, and is found again when it is opened.</p></div>"""
 WORDS = {
     "learning_rate": "learning rate",
-    "heldout_loss": "held-out loss",
+    "heldout_loss": "held-out loss, weighted as in training",
     "validation_loss": "validation loss",
     "validation_auc": "validation AUC",
     "validation_accuracy": "validation accuracy",
