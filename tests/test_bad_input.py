@@ -22,7 +22,7 @@ from sedid.cli import app
 from sedid.loops.evaluate import scores_file
 from sedid.loops.generate import GenerateConfig, generate
 from sedid.loops.nn_state import save_state as save_nn_state
-from sedid.loops.train_ddpm import keep_best, save_state
+from sedid.loops.train_ddpm import TrainDDPMConfig, keep_best, save_state
 from sedid.progress import finish
 from sedid.scorefile import COLUMNS, score_files
 from sedid.storage import replacing, write_json
@@ -183,14 +183,14 @@ def optimizer_of(network: torch.nn.Module) -> torch.optim.Optimizer:
 
 
 def write_state(folder: Path, unet: Any) -> None:
-    from sedid.loops.train_ddpm import TrainDDPMConfig
 
     weights = {name: value.clone() for name, value in unet.state_dict().items()}
     save_state(folder, unet, weights, optimizer_of(unet), 1, 0.5)
 
 
 def write_best(folder: Path, unet: Any) -> None:
-    keep_best(folder, unet, unet.state_dict(), None, None, None, 0.0, 9.0, 1)  # type: ignore[arg-type]
+    config = TrainDDPMConfig(data="x", out=str(folder))
+    keep_best(config, folder, unet, unet.state_dict(), None, None, None, 9.0, 1)  # type: ignore[arg-type]
 
 
 def write_arrays(folder: Path, unet: Any) -> None:

@@ -49,12 +49,12 @@ class GenerateConfig(Settings):
     count: Count = 50_000
     sampler: SamplerName = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++
     steps: Count = 1000
-    variance: Literal["", "fixed_large", "fixed_small"] = ""  # of ddpm: beta or beta-tilde; "" is the scheduler's own
     batch_size: Count = 128
     seed: Seed = 0
     device: str = "auto"
     precision: Precision = "fp32"
     compile: bool = False
+    variance: Literal["", "fixed_large", "fixed_small"] = ""  # of ddpm: beta or beta-tilde; "" is the scheduler's own
 
 
 def provenance(spec: str, detector: Path) -> dict[str, Any]:
