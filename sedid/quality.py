@@ -7,6 +7,8 @@ that of 16 shapes, colours and contrast. One change: both clouds are standardise
 in each colour, not each by its own, so that wrong colours and contrast count.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,6 +19,31 @@ PATCHES = 64  # of each image and level
 DIRECTIONS = 512
 SMALLEST = 16
 """The side at which the pyramid ends."""
+DRAWS = 5
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean and range of a few draws."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What real images come to that are as few as the images of a set.
+
+    Attributes:
+        draws: how often so many were drawn.
+        swd: side of a level in pixels -> their distance from the same reference.
+        contrast: theirs.
+    """
+
+    draws: int
+    swd: dict[int, Spread]
+    contrast: Spread
 
 
 def pyramid(x: Tensor) -> list[Tensor]:
@@ -42,7 +69,7 @@ def patches(level: Tensor, generator: torch.Generator) -> Tensor:
 def sliced_wasserstein(reference: np.ndarray, images: np.ndarray, seed: int = 0) -> dict[int, float]:
     """Distance of two sets of images by level, side in pixels -> 1,000 times the distance; 0 for equal sets.
 
-    Two halves of one set of real images are not 0 either: measure that as well, to know what is chance.
+    Two halves of one set of real images are not 0 either, and the fewer they are, the farther from it: see `chance`.
 
     Args:
         reference, images: uint8 (N, H, W, 3), N alike: the distance of small sets is larger by chance.
@@ -69,6 +96,29 @@ def sliced_wasserstein(reference: np.ndarray, images: np.ndarray, seed: int = 0)
         ]
         found[one.shape[-1]] = 1000 * float(np.mean(differences))
     return found
+
+
+def chance(reference: np.ndarray, reals: np.ndarray, seed: int = 0, draws: int = DRAWS) -> Chance:
+    """How far real images are from real images, for sets of one size.
+
+    Args:
+        reference: uint8 (N, H, W, 3), what a set of N images was compared with.
+        reals: other real images, at least N; N of them are drawn each time.
+
+    Raises:
+        ValueError: there are too few, or as `sliced_wasserstein`.
+    """
+    if len(reals) < len(reference):
+        raise ValueError(f"{len(reals)} real images are too few to draw {len(reference)} of them")
+    rng = np.random.default_rng(seed)
+    sets = [reals[rng.permutation(len(reals))[: len(reference)]] for _ in range(draws)]
+    distances = [sliced_wasserstein(reference, one, seed) for one in sets]
+
+    def spread(values: list[float]) -> Spread:
+        return Spread(float(np.mean(values)), min(values), max(values))
+
+    by_level = {level: spread([found[level] for found in distances]) for level in distances[0]}
+    return Chance(draws, by_level, spread([contrast(one) for one in sets]))
 
 
 def contrast(images: np.ndarray) -> float:

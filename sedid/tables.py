@@ -388,16 +388,33 @@ def quality_table(found: Markdown) -> str:
         found: what `loops.ship` wrote.
     """
     levels = list(found["rows"][0]["swd"])
-    head = ["images", "count", *(f"SWD at {level} px" for level in levels), "contrast"]
-    rows = [
-        [row["set"], f"{row['count']:,}", *(f"{row['swd'][level]:.1f}" for level in levels), f"{row['contrast']:.1f}"]
-        for row in found["rows"]
-    ]
+    head = ["images", "count"]
+    for name in (*(f"SWD at {level} px" for level in levels), "contrast"):
+        head += [name, "reals, by chance"]
+
+    def spread(row: dict[str, Any], *path: str) -> str:
+        """What chance does to real images, mean and range."""
+        values: Any = row.get("chance")
+        if values is None:
+            return "not measured"
+        for name in path:
+            values = values[name]
+        return f"{values['mean']:.1f} ({values['low']:.1f} to {values['high']:.1f})"
+
+    rows = []
+    for row in found["rows"]:
+        cells = [row["set"], f"{row['count']:,}"]
+        for level in levels:
+            cells += [f"{row['swd'][level]:.1f}", spread(row, "swd", level)]
+        rows.append([*cells, f"{row['contrast']:.1f}", spread(row, "contrast")])
     reference = found["reference"]
+    draws = next((row["chance"]["draws"] for row in found["rows"] if row.get("chance")), 0)
+    by_chance = f"as many real training images against the same test reals, mean and range of {draws} draws"
     return (
-        f"SWD: {found['method']} (Karras et al. 2018), against {reference['count']:,} test reals, whose contrast (mean standard "
-        f"deviation of an image's 8-bit values) is {reference['contrast']:.1f}. Lower is better; the row of member reals is "
-        f"what chance leaves.\n\n{_table(head, rows)}"
+        f"SWD: {found['method']} (Karras et al. 2018), each set against as many of the {reference['count']:,} test reals, whose "
+        f"contrast (mean standard deviation of an image's 8-bit values) is {reference['contrast']:.1f}. Lower is better. The SWD of "
+        "few images is larger by chance: compare a figure with what stands beside it, not with one of another count"
+        f"{f' (by chance: {by_chance})' if draws else ''}.\n\n{_table(head, rows)}"
     )
 
 

@@ -1,11 +1,16 @@
 """The image-quality figure: zero for equal sets, grows with what is wrong, and tells detail from contrast."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
 
 from sedid.data import load_images
-from sedid.quality import contrast, patches, pyramid, sliced_wasserstein
+from sedid.escaping import for_markdown
+from sedid.quality import chance, contrast, patches, pyramid, sliced_wasserstein
+from sedid.tables import quality_table
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +59,37 @@ def test_contrast_is_the_spread_of_values() -> None:
 def test_sets_of_different_sizes_are_refused(halves: tuple[np.ndarray, np.ndarray]) -> None:
     with pytest.raises(ValueError, match="one shape"):
         sliced_wasserstein(halves[0], halves[1][:10])
+
+
+def test_few_images_are_farther_from_reals_by_chance(halves: tuple[np.ndarray, np.ndarray]) -> None:
+    """Real images, cut to 10 and to 80: only the level of their own count says that they are real."""
+    reference, others = halves
+    few, many = (chance(reference[:count], others, draws=3) for count in (10, 80))
+    assert few.draws == 3
+    for level in (32, 16):
+        assert few.swd[level].low > 1.5 * many.swd[level].high
+        for found in (few, many):
+            assert found.swd[level].low <= found.swd[level].mean <= found.swd[level].high
+    assert few.contrast.high - few.contrast.low > many.contrast.high - many.contrast.low == 0  # all of them, each time
+    with pytest.raises(ValueError, match="80 real images are too few to draw 81"):
+        chance(np.concatenate([reference, reference[:1]]), others)
+
+
+def test_the_table_sets_every_row_beside_its_own_chance(halves: tuple[np.ndarray, np.ndarray]) -> None:
+    reference, others = halves
+    rows = []
+    for count in (10, 40):
+        swd = {str(level): value for level, value in sliced_wasserstein(reference[:count], others[:count]).items()}
+        level = asdict(chance(reference[:count], others, draws=2))
+        rows.append({"set": f"set of {count}", "count": count, "swd": swd, "contrast": 50.0, "chance": level})
+    found = {"method": "SWD", "reference": {"count": 80, "contrast": contrast(reference)}, "rows": rows}
+    text = quality_table(for_markdown(json.loads(json.dumps(found))))
+    levels = [row["chance"]["swd"][32] for row in rows]
+    for row, level in zip(rows, levels, strict=True):
+        assert (
+            f"| {row['count']} | {row['swd']['32']:.1f} | {level['mean']:.1f} ({level['low']:.1f} to {level['high']:.1f}) |"
+            in text
+        )
+    assert "mean and range of 2 draws" in text
+    del rows[1]["chance"]  # an older file
+    assert "| not measured |" in quality_table(for_markdown(json.loads(json.dumps(found))))

@@ -1,17 +1,22 @@
 """One command from a training run to a measured detector: its splits are disjoint, its files belong together."""
 
-from dataclasses import replace
+import json
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sedid.bundle import checkpoint_hash, load_detector
+from sedid.bundle import checkpoint_hash, frame, load_detector, update_info
 from sedid.data import load_images
+from sedid.loops.denoising import heldout_loss
 from sedid.loops.ship import ShipConfig, samplers, ship, sizes, write_splits
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.models import Runtime, load_schedule, load_unet
 from sedid.progress import finish
-from sedid.storage import read_json
+from sedid.quality import chance, contrast
+from sedid.storage import read_json, write_json
 
 RESULTS = ("training", "quality", "results", "compare", "generalise", "sweep", "choice", "robustness", "polarity")
 
@@ -77,6 +82,55 @@ def test_samplers_that_are_none_are_refused(config: ShipConfig, given: tuple[str
     assert not Path(config.out).exists()
 
 
+def test_a_stage_can_be_run_alone(config: ShipConfig, tmp_path: Path, tiny_bundle: Path) -> None:
+    """The plain held-out loss of weights whose run recorded the weighted one alone."""
+    bundle, runtime = shutil.copytree(tiny_bundle, tmp_path / "bundle"), Runtime.choose("cpu")
+    images = load_images("sample:real[60:70]", *frame(bundle))
+    loss = heldout_loss(runtime.place(load_unet(bundle)), images, load_schedule(bundle), runtime, 5.0)
+    assert loss.weighted < 0.95 * loss.plain
+    settings = {"step": 2, "heldout_loss": loss.weighted, "min_snr_gamma": 5.0}
+    curve = [{"step": step, "heldout_loss": loss.weighted} for step in (1, 2)]
+    write_json(bundle / "sedid" / "training.json", {"settings": settings, "heldout": curve})
+    update_info(bundle, training=settings)
+    alone = replace(config, run="", chosen_on="sample:real[60:70]", only=("losses",))
+    finish(ship(alone))
+    found, info = (read_json(bundle / "sedid" / f"{name}.json") for name in ("training", "detector"))
+    assert [point.get("heldout_plain") for point in found["heldout"]] == [None, pytest.approx(loss.plain)]
+    assert found["settings"] == info["training"] == settings | {"heldout_plain": found["heldout"][1]["heldout_plain"]}
+    assert not Path(config.out).exists()  # nothing else was begun
+    write_json(
+        bundle / "sedid" / "training.json", found | {"settings": settings | {"heldout_loss": 0.5 * loss.weighted}}
+    )
+    with pytest.raises(ValueError, match="other images chose the weights"):
+        finish(ship(alone))
+    with pytest.raises(
+        ValueError, match=r"only names loses; the stages are splits, ddim-2, .*, quality, chance, losses"
+    ):
+        finish(ship(replace(alone, only=("loses",))))
+
+
+def test_chance_stands_beside_rows_of_the_same_reals_alone(
+    config: ShipConfig, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    some = replace(config, run="", test=20, only=("splits", "chance"))
+    write_splits(some, tmp_path)
+    reference = load_images(str(tmp_path / "splits" / "test.npz"), *frame(bundle))
+    rows = [
+        {"set": name, "count": 16, "made_by": made} for name, made in (("ddim", {"sampler": "ddim"}), ("reals", {}))
+    ]
+    found = {"reference": {"count": 20, "contrast": contrast(reference)}, "rows": rows}
+    file = bundle / "sedid" / "quality.json"
+    write_json(file, found)
+    finish(ship(some))
+    [row] = read_json(file)["rows"]  # the row of real images, another count's, is gone
+    others = load_images(config.data, *frame(bundle))
+    assert row["chance"] == json.loads(json.dumps(asdict(chance(reference[:16], others))))
+    write_json(file, found | {"reference": {"count": 20, "contrast": 1.0}})
+    with pytest.raises(ValueError, match="with other test reals"):
+        finish(ship(some))
+
+
 @pytest.mark.slow
 def test_a_run_becomes_a_detector_with_every_results_file(config: ShipConfig, tmp_path: Path) -> None:
     training = TrainDDPMConfig(
@@ -96,8 +150,10 @@ def test_a_run_becomes_a_detector_with_every_results_file(config: ShipConfig, tm
     curve = read_json(bundle / "sedid" / "training.json")["heldout"]
     assert [point["step"] for point in curve] == [1, 2]
     quality = read_json(bundle / "sedid" / "quality.json")["rows"]
-    assert [row["set"] for row in quality] == ["ddim, 2 steps", "dpm-solver++, 2 steps", "member reals"]
-    assert quality[-1]["swd"]["16"] < min(row["swd"]["16"] for row in quality[:-1])  # noise looks less real than reals
+    assert [row["set"] for row in quality] == ["ddim, 2 steps", "dpm-solver++, 2 steps"]
+    assert all(
+        row["chance"]["swd"]["16"]["high"] < row["swd"]["16"] for row in quality
+    )  # noise looks less real than reals
     pixels = load_images(bundle / "sedid" / "examples", 32, None)
     assert (
         pixels[6:] == load_images(tmp_path / "work" / "splits" / "test.npz", 32, None)[:6]

@@ -16,6 +16,7 @@ test images alone. Nothing of the test split chooses anything.
 
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass
+from math import isclose
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +32,7 @@ from sedid.licences import closed
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.choose import ChooseConfig, choose
 from sedid.loops.compare import CompareConfig, compare
+from sedid.loops.denoising import heldout_loss
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.gallery import GalleryConfig, gallery
 from sedid.loops.generalise import GeneraliseConfig, generalise
@@ -41,11 +43,12 @@ from sedid.loops.samples import grid_of
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.sweep import SweepConfig, sweep
 from sedid.loops.train_nn import TrainNNConfig, train_nn
+from sedid.models import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
-from sedid.quality import contrast, sliced_wasserstein
+from sedid.quality import chance, contrast, sliced_wasserstein
 from sedid.sample import write_examples, write_sample
 from sedid.spec import Spec
-from sedid.storage import replacing, write_json
+from sedid.storage import read_json, replacing, write_json
 
 SPLITS = ("calibration", "classifier", "test", "sample")
 GRID = 64
@@ -65,6 +68,10 @@ class ShipConfig(Settings):
     center_crop: NotNegative = (
         0  # of photographs, as `images.crop_side`; 0: that of `run`, or what `data` brings by its name
     )
+    chosen_on: str = (
+        ""  # the images whose held-out loss chose the weights: it is measured again, unless `run` recorded it
+    )
+    only: tuple[str, ...] = ()  # run these stages, finished or not, and no others
     samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
     calibration: Count = 500  # of each class, as the next three
     classifier: Count = 1_000
@@ -181,19 +188,15 @@ def export(config: ShipConfig, bundle: Path) -> None:
 
 
 def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: dict[str, str]) -> None:
-    """quality.json, every sampler's test images against the test reals, and the sample grid of the main one.
-
-    The row "member reals" says what two sets of real photographs come to.
-    """
-    sets = made | {"member reals": real["members"]}
+    """quality.json, every sampler's test images against as many test reals, and the sample grid of the main one."""
     seen = frame(bundle)
     reference, rows = load_images(real["test"], *seen), []
-    for name, spec in sets.items():
+    for name, spec in made.items():
         images = load_images(spec, *seen)
         count = min(len(images), len(reference))
         found = sliced_wasserstein(reference[:count], images[:count], config.seed)
         distances = {str(level): value for level, value in found.items()}
-        origin = {} if name == "member reals" else provenance(spec, bundle)
+        origin = provenance(spec, bundle)
         rows.append({"set": name, "count": count, "swd": distances, "contrast": contrast(images), "made_by": origin})
     write_json(
         bundle / "sedid" / "quality.json",
@@ -207,6 +210,45 @@ def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: 
 
     with replacing(bundle / "sedid" / "samples.png") as temporary:
         Image.fromarray(grid_of(load_images(next(iter(made.values())), *seen)[:GRID])).save(temporary)
+
+
+def write_chance(config: ShipConfig, bundle: Path, real: dict[str, str]) -> None:
+    """Beside every row of quality.json, what as many training images come to against the same test reals.
+
+    Raises:
+        ValueError: the test reals are not those of quality.json.
+    """
+    file, seen = bundle / "sedid" / "quality.json", frame(bundle)
+    found, reference, others = read_json(file), load_images(real["test"], *seen), load_images(config.data, *seen)
+    if not isclose(found["reference"]["contrast"], contrast(reference), rel_tol=1e-9):
+        raise ValueError(f"{file} was measured with other test reals than these settings give")
+    rows = [row for row in found["rows"] if row["made_by"]]  # older files have one of real images, for all the others
+    counts = {row["count"] for row in rows if row["count"] <= len(others)}
+    levels = {count: asdict(chance(reference[:count], others, config.seed)) for count in counts}
+    write_json(file, found | {"rows": [row | {"chance": levels.get(row["count"])} for row in rows]})
+
+
+def write_losses(config: ShipConfig, bundle: Path) -> None:
+    """The plain held-out loss of the weights, where their run recorded the weighted one alone.
+
+    Raises:
+        ValueError: the images are not those that chose the weights.
+    """
+    place = bundle / "sedid"
+    found, info = read_json(place / "training.json"), read_json(place / "detector.json")
+    settings, runtime = found["settings"], Runtime.choose(config.device, "fp32")
+    images = load_images(config.chosen_on, *frame(bundle))
+    network = runtime.place(load_unet(bundle))
+    loss = heldout_loss(network, images, load_schedule(bundle), runtime, settings["min_snr_gamma"])
+    if not isclose(loss.weighted, settings["heldout_loss"], rel_tol=0.01):  # the run may have measured with bf16
+        raise ValueError(
+            f"chosen_on gives a held-out loss of {loss.weighted:.5f}, not {settings['heldout_loss']:.5f} as the run: "
+            "other images chose the weights"
+        )
+    plain = {"heldout_plain": loss.plain}
+    curve = [point | (plain if point["step"] == settings["step"] else {}) for point in found["heldout"]]
+    write_json(place / "training.json", {"settings": settings | plain, "heldout": curve})
+    update_info(bundle, training=info["training"] | plain)
 
 
 def stages(config: ShipConfig) -> Iterator[Stage]:
@@ -247,6 +289,9 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     made = {f"{main.sampler}, {main.steps} steps": generated["test"]}
     made |= {f"{one.sampler}, {one.steps} steps": images(one) for one in others}
     yield "quality", quick(write_quality, config, bundle, real, made)
+    yield "chance", quick(write_chance, config, bundle, real)
+    if config.chosen_on and not config.run:  # whose records have it
+        yield "losses", quick(write_losses, config, bundle)
     calibration: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
     yield "calibrate", calibrate(CalibrateConfig(**calibration, ks=config.ks, **scoring))
     training = TrainNNConfig(
@@ -302,6 +347,14 @@ def ship(config: ShipConfig) -> Generator[Progress, None, Path]:
         raise ValueError(f"sample must be 0: it is to be passed on, and the photographs of {closed_set} may not be")
     everything = list(stages(config))  # refuses samplers that are none, before anything is written
     out = Path(config.out)
-    settings = check_settings(config, out, ("out", "run", "device", "score_batch"))
-    yield from run_stages(everything, out, settings)
+    settings = check_settings(config, out, ("out", "run", "device", "score_batch", "only"))
+    if config.only:
+        names = [name for name, _ in everything]
+        if unknown := [name for name in config.only if name not in names]:
+            raise ValueError(f"only names {', '.join(unknown)}; the stages are {', '.join(names)}")
+        for name, stage in everything:
+            if name in config.only:
+                yield from stage
+    else:
+        yield from run_stages(everything, out, settings)
     return Path(config.detector)

@@ -257,9 +257,9 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
                     learning_rate(config, step - 1),
                     speed * config.batch_size,
                     (config.steps - step) / speed,
-                    measured and measured.weighted,
+                    measured.weighted if measured else None,
                     (spent + time.monotonic() - began) / 3600,
-                    measured and measured.plain,
+                    measured.plain if measured else None,
                 )
                 values = asdict(record)
                 if append is not None:
