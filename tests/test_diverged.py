@@ -16,9 +16,10 @@ from sedid.joblog import read_records
 from sedid.loops import train_ddpm as loop
 from sedid.loops.denoising import HeldoutLoss
 from sedid.loops.nn_state import load_state, save_state
+from sedid.loops.resnet import Recipe, fit
 from sedid.loops.ship import ShipConfig, export
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.loops.train_nn import TrainNNConfig, fit, train_nn
+from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models import Runtime, make_resnet18
 from sedid.progress import finish
 
@@ -196,7 +197,7 @@ def test_lines_of_anything_else_are_passed_over(line: bytes, tmp_path: Path) -> 
 
 
 def test_the_classifiers_training_stops_at_the_step(tmp_path: Path) -> None:
-    config = TrainNNConfig("x", "x", "x", batch_size=4, learning_rate=1e30, device="cpu")
+    config = Recipe(batch_size=4, learning_rate=1e30)
     network = make_resnet18(3)
     inputs, labels = np.random.default_rng(0).normal(size=(12, 3, 8, 8)).astype(np.float16), np.arange(12) % 2
     optimizer = torch.optim.SGD(network.parameters(), config.learning_rate)
