@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sedid import processes
+from sedid.errors import sentence
 
 if TYPE_CHECKING:
     from sedid.detectors import Detector
@@ -60,11 +61,10 @@ def plain_errors(on_stop: str = "nothing was written") -> Iterator[None]:
     """Turn errors that teach into one sentence on stderr, without a traceback."""
     try:
         yield
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
         where = "" if processes.is_main() else f" in process {processes.index()}"
-        said: object = error
-        if isinstance(error, OSError) and error.strerror and error.filename is not None:  # not "[Errno 2] ..."
-            said = f"{error.filename}: {error.strerror}"
+        if not (said := sentence(error)):
+            raise
         typer.echo(f"error{where}: {said}", err=True)
         raise typer.Exit(1) from error
     except KeyboardInterrupt as error:
@@ -211,9 +211,10 @@ def export(
         check_folder(bundle, BUNDLE, force)
 
         from sedid.bundle import export_run
+        from sedid.trained import loss_name
 
         training = export_run(run, bundle)["training"]
-    typer.echo(f"{bundle}: step {training['step']}, held-out loss {training['heldout_loss']}")
+    typer.echo(f"{bundle}: step {training['step']}, {loss_name(training)}: {training['heldout_loss']}")
 
 
 @app.command()

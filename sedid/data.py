@@ -32,6 +32,7 @@ from filelock import FileLock
 from torch import Tensor
 
 from sedid import processes
+from sedid.errors import first_line
 from sedid.images import ImageError
 from sedid.paths import ASSETS, only_in_a_checkout
 from sedid.sources import (
@@ -355,8 +356,7 @@ def _fetched(spec: str, by_hand: Path, fetch: Callable[[], T]) -> T:
         with FileLock(folder / ".lock") if turns else nullcontext():
             return fetch()
     except Exception as error:  # torchvision raises RuntimeError, OSError, ImportError and more
-        why = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise ImageError(
-            f"The data set {spec} could not be downloaded ({why}): put {by_hand.name} into {by_hand.parent} by hand, "
+            f"The data set {spec} could not be downloaded ({first_line(error)}): put {by_hand.name} into {by_hand.parent} by hand, "
             "or use a folder, a .zip or a .npz of images instead."
         ) from error

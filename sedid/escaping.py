@@ -49,9 +49,9 @@ def markdown(text: str) -> str:
 
 def _every_text(value: Any, made: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return made(value)
+        return made(value.encode("utf-8", "replace").decode())  # JSON may hold halves of characters
     if isinstance(value, dict):
-        return {made(name): _every_text(of_name, made) for name, of_name in value.items()}
+        return {_every_text(name, made): _every_text(of_name, made) for name, of_name in value.items()}
     return [_every_text(one, made) for one in value] if isinstance(value, list) else value
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sedid.models import WEIGHTS, check_pipeline, unet_weights, without_weights
-from sedid.storage import read_json
+from sedid.storage import read_object
 
 HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
 DESCRIPTIONS = (
@@ -183,7 +183,8 @@ def publish(bundle: Path, repo: str, private: bool = False, dry_run: bool = Fals
     if not results.is_file():
         raise FileNotFoundError(f"{bundle} was not evaluated, so its card could state no figures; first run {evaluate}")
     load_detector(bundle, device="cpu")  # what does not open here opens nowhere
-    if read_json(results).get("protocol", {}).get("checkpoint_sha256") != checkpoint_hash(bundle):
+    protocol = read_object(results).get("protocol")
+    if not isinstance(protocol, dict) or protocol.get("checkpoint_sha256") != checkpoint_hash(bundle):
         raise ValueError(f"{results} was measured with other weights than those in {bundle}; run {evaluate} again")
     if not card.is_file():
         raise FileNotFoundError(f"{bundle} has no model card; write it with `python -m sedid card {bundle}`")

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sedid.decoding import FORMATS, Unreadable, decode, open_file
+from sedid.errors import first_line
 from sedid.filekinds import unsupported
 
 MAX_BYTES = 20_000_000
@@ -242,7 +243,7 @@ def _file(source: Any, name: str | None) -> tuple[bytes, str]:
             source.seek(0)
         data = source.read(MAX_BYTES + 1)
     except (OSError, ValueError) as error:  # ValueError: it was closed, or holds text that is none
-        raise ImageError(f"{name} cannot be read ({_first_line(error)}).") from error
+        raise ImageError(f"{name} cannot be read ({first_line(error)}).") from error
     if not isinstance(data, bytes):
         raise ImageError(f"{name} is open as text; please open it in binary mode ('rb').")
     return data, name
@@ -288,7 +289,7 @@ def _in_words(source: Any) -> str:
 
 def _why_not(data: bytes, opened: bool, error: Exception) -> str:
     """Why a file could not be decoded, a sentence without its subject."""
-    reason = _first_line(error)
+    reason = first_line(error)
     if kind := unsupported(data, opened, reason):
         return f"is {kind}, which cannot be read here; please save it as PNG or JPEG."
     if isinstance(error, UnidentifiedImageError):
@@ -298,7 +299,3 @@ def _why_not(data: bytes, opened: bool, error: Exception) -> str:
 
 def _too_heavy(name: str) -> str:
     return f"{name} is over {MAX_BYTES // 1_000_000} MB; please make it smaller first."
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")[:160]

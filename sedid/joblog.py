@@ -24,6 +24,7 @@ import psutil
 from filelock import FileLock, Timeout
 
 from sedid import records
+from sedid.errors import sentence
 from sedid.storage import read_json, remove_litter, write_json
 
 ACTIVE = ("queued", "running")
@@ -154,7 +155,7 @@ def attached(folder: Path, recorded: bool = True) -> Iterator[Callable[[Any], No
         ended("stopped", 130)
         raise
     except BaseException as error:
-        ended("failed", 1, f"{error}" or type(error).__name__)
+        ended("failed", 1, sentence(error) or f"{error}" or type(error).__name__)
         raise
     ended("done", 0)
 

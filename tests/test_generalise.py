@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict, replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sedid import generalisehtml, loops, polarityhtml
 from sedid.bundle import checkpoint_hash, load_detector, update_info
 from sedid.confounds import auc_of_smaller, finding
 from sedid.detectors import Call
+from sedid.escaping import for_html
 from sedid.imagestats import STATISTICS, image_statistics
 from sedid.loops.celeba_frame import framed
 from sedid.loops.evaluate import EvaluateConfig, evaluate, evaluated
@@ -238,7 +240,7 @@ def test_the_table_as_html(measured: Path, tmp_path: Path) -> None:
     result = generalisehtml.load_generalise(file)
     result["rows"][0]["set"] = "<b>evil"
     result["rows"][1]["audit"] = {"warning": "Format traces."}
-    table = generalisehtml.results(result)
+    table = generalisehtml.results(for_html(result))
     assert "<b>evil" not in table
     assert "Format traces." in table
     for row in result["rows"]:
@@ -246,7 +248,7 @@ def test_the_table_as_html(measured: Path, tmp_path: Path) -> None:
         assert row["finding"] in table
     assert generalisehtml.along_t_sec(result).count("<path") == len(result["rows"])
     assert "k = 165, T_SEC = 495" in generalisehtml.protocol(result)
-    assert table in generalisehtml.whole(result)
+    assert table in generalisehtml.whole(for_html(result))
     write_json(tmp_path / "x.json", {"rows": []})
     with pytest.raises(ValueError, match="not a results file"):
         generalisehtml.load_generalise(tmp_path / "x.json")
@@ -286,11 +288,12 @@ def polarity_file(folder: Path) -> Path:
 
 def test_the_polarity_as_html(tmp_path: Path) -> None:
     result, arrays = polarityhtml.load_polarity(polarity_file(tmp_path))
+    raw, result = result, for_html(result)
     labels = {name: label for name, (label, _) in STATISTICS.items()}
     said = polarityhtml.findings(result)
     for row in result["rows"]:
         alone = {name: found["auc"] for name, found in result["statistics"].items()}
-        assert row["finding"] == finding(row, labels, alone)
+        assert unescape(row["finding"]) == finding(raw["rows"][result["rows"].index(row)], labels, alone)
         assert f"<b>T_SEC {row['t_sec']}:</b>" in said
         assert f"{row['auc']['value']:.3f} [" in polarityhtml.separation(result)
     table = polarityhtml.correlations(result)

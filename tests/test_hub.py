@@ -321,7 +321,13 @@ def test_the_hubs_cache_is_never_written_to(hub: FakeHub, images_npz: Path, old_
     assert code == 0, said
     assert (tmp_path / "sweep" / "sweep.json").is_file()
     shutil.copytree(tmp_path / "out", hub.folder("me/calibrated"))
-    test = ["detector=me/calibrated", f"heldout={images_npz}[:12]", f"generated={images_npz}[12:]", "device=cpu"]
+    for name, seed in (("heldout", 1), ("generated", 2)):
+        np.savez(tmp_path / f"{name}.npz", images=pictures(12, seed))
+    test = [
+        "detector=me/calibrated",
+        *(f"{name}={tmp_path}/{name}.npz" for name in ("heldout", "generated")),
+        "device=cpu",
+    ]
     arguments = [part for setting in test for part in ("--set", setting)]
     code, said = run("evaluate", *arguments)
     assert code == 1

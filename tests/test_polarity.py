@@ -302,7 +302,7 @@ def test_a_classifier_is_measured_at_its_own_k(tmp_path: Path) -> None:
 def test_what_cannot_be_analysed_is_refused(tmp_path: Path) -> None:
     bundle, out = str(shared_bundle()), str(tmp_path / "out")
     for wrong, words in (
-        ({"quality": 96}, "quality must be between 1 and 95"),
+        ({"quality": 96}, "quality must be at most 95"),
         ({"side": 33}, "side must be between 1 and 32"),
         ({"k": 1000}, "k must be between"),
     ):

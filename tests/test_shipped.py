@@ -15,6 +15,7 @@ from sedid.detectors import Detector
 from sedid.loops.generate import in_full, provenance
 from sedid.loops.ship import ShipConfig
 from sedid.sample import ASSETS
+from sedid.splits import overlap, read_splits, splits_file
 from sedid.storage import read_json
 from sedid.tables import STUDIES, studies
 from sedid.ui.context import bundle_examples, list_examples
@@ -144,3 +145,16 @@ def test_diffusers_opens_the_bundle() -> None:
 
     pipeline = DDPMPipeline.from_pretrained(SHIPPED, local_files_only=True)
     assert pipeline.unet.config.sample_size == 32
+
+
+@every_bundle
+def test_a_shipped_detector_knows_the_photographs_it_has_seen(bundle: Path) -> None:
+    """Of generated images, which are not kept, the sets alone are known."""
+    info = read_json(bundle / "sedid" / "detector.json")
+    seen = read_splits(splits_file(bundle), info)
+    assert seen.keys() == {"training", "validation", "calibration_real", "classifier_real"}
+    assert len(seen["calibration_real"]) == info["stat"]["data"]["real"]["count"]
+    assert len(seen["classifier_real"]) == info["nn"]["data"]["real"]["count"]
+    for name, prints in seen.items():
+        for other in seen.keys() - {name}:
+            assert overlap(prints, seen[other]).same == 0

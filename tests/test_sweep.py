@@ -100,7 +100,7 @@ def test_what_cannot_be_swept_is_refused(tmp_path: Path) -> None:
         finish(sweep(SweepConfig(str(bundle), one, one, test_real=one)))
     with pytest.raises(ValueError, match="at least one"):
         finish(sweep(SweepConfig(str(bundle), one, one, ks=())))
-    with pytest.raises(ValueError, match="calibration images"):
+    with pytest.raises(ValueError, match=r"test_real images are also calibration \(real\) images"):
         finish(sweep(SweepConfig(str(bundle), one, one, one, one, ks=(495,))))
     assert not (bundle / "sedid").exists()
 
