@@ -10,22 +10,30 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
 from math import isfinite
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sedid.data import as_model_input
-from sedid.diffusion import EpsModel, NoiseSchedule, Point, TError, check_step, ddim_step, t_error, trajectory
+from sedid.diffusion import (
+    EpsModel,
+    NoiseSchedule,
+    Point,
+    TError,
+    check_step,
+    ddim_step,
+    nn_input,
+    t_error,
+    trajectory,
+)
 from sedid.metrics import percentile
 from sedid.models import Runtime
 from sedid.progress import finish
 
 GENERATED, REAL = "generated", "real"
 """What an image is, where that is known. What a detector says of it is a `Call`."""
-NNInput = Literal["pair", "error", "both"]
-INPUT_CHANNELS: dict[str, int] = {"pair": 6, "error": 3, "both": 9}
 
 MARGIN = 1e-4
 """Share of a score by which the calibrated range reaches beyond its ends, which are t-errors and so never negative."""
@@ -202,26 +210,6 @@ class Judgement:
     change: float
     stat: Verdict | None
     nn: Verdict | None
-
-
-def nn_input(schedule: NoiseSchedule, near: Point, far: Point, mode: str) -> Tensor:
-    """The classifier's input at T_SEC = far.t: both intermediates at the SAME timestep T_SEC - k.
-
-    Args:
-        mode: "pair" (x~ and its round trip, 6 channels: the paper), "error" (squared difference on the [-1, 1]
-            scale, 3 channels: the reference code), "both" (9 channels).
-
-    Returns:
-        (B, channels, H, W) float32.
-
-    Raises:
-        ValueError: unknown mode.
-    """
-    if mode not in INPUT_CHANNELS:
-        raise ValueError(f"unknown classifier input {mode!r}; accepted: {', '.join(INPUT_CHANNELS)}")
-    denoised = ddim_step(schedule, far.x, far.eps, far.t, near.t)
-    pair, error = (near.x, denoised), (denoised - near.x).square()
-    return {"pair": torch.cat(pair, 1), "error": error, "both": torch.cat((*pair, error), 1)}[mode]
 
 
 @dataclass(frozen=True)

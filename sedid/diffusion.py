@@ -30,12 +30,16 @@ Pure tensor code: no files, no device choice.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 EpsModel = Callable[[Tensor, int], Tensor]
 """eps_theta: images (B, C, H, W) in [-1, 1] at integer timestep t -> predicted noise, same shape and dtype."""
+NNInput = Literal["pair", "error", "both"]
+INPUT_CHANNELS: dict[str, int] = {"pair": 6, "error": 3, "both": 9}
+"""What the classifier looks at (`nn_input`), and how many channels that has."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +171,26 @@ def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, 
     for far in points:
         yield t_error(schedule, near, far)
         near = far
+
+
+def nn_input(schedule: NoiseSchedule, near: Point, far: Point, mode: str) -> Tensor:
+    """The classifier's input at T_SEC = far.t: both intermediates at the SAME timestep T_SEC - k.
+
+    Args:
+        mode: "pair" (x~ and its round trip, 6 channels: the paper), "error" (squared difference on the [-1, 1]
+            scale, 3 channels: the reference code), "both" (9 channels).
+
+    Returns:
+        (B, channels, H, W) float32.
+
+    Raises:
+        ValueError: unknown mode.
+    """
+    if mode not in INPUT_CHANNELS:
+        raise ValueError(f"unknown classifier input {mode!r}; accepted: {', '.join(INPUT_CHANNELS)}")
+    denoised = ddim_step(schedule, far.x, far.eps, far.t, near.t)
+    pair, error = (near.x, denoised), (denoised - near.x).square()
+    return {"pair": torch.cat(pair, 1), "error": error, "both": torch.cat((*pair, error), 1)}[mode]
 
 
 def noised(schedule: NoiseSchedule, x_0: Tensor, eps: Tensor, t: int) -> Tensor:

@@ -19,8 +19,7 @@ import torch
 from torch import Tensor
 
 from sedid.config import known
-from sedid.detectors import nn_input
-from sedid.diffusion import NoiseSchedule, check_step, ddim_step, t_error
+from sedid.diffusion import NoiseSchedule, check_step, ddim_step, nn_input, t_error
 from sedid.ledger import Ledger, reconstruction_path, rehearsal, reverse_path
 
 SEDID = "Ma et al. 2023, arXiv 2307.06272"
@@ -40,7 +39,7 @@ def stat(ledger: Ledger, k: int, t_sec: int) -> Tensor:
 
 
 def intermediates(ledger: Ledger, k: int, t_sec: int, mode: str) -> Tensor:
-    """The classifier's input of SeDID_NNs, (B, 3, 6 or 9, H, W): `detectors.nn_input`."""
+    """The classifier's input of SeDID_NNs, (B, 3, 6 or 9, H, W): `diffusion.nn_input`."""
     return nn_input(ledger.schedule, *ledger.step(k, t_sec), mode)
 
 

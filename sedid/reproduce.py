@@ -21,7 +21,7 @@ import torch
 from sedid import processes
 from sedid.console import duration
 from sedid.data import CELEBA_CROP, as_model_input
-from sedid.detectors import INPUT_CHANNELS
+from sedid.diffusion import INPUT_CHANNELS
 from sedid.loops.existing import TIMESTEPS
 from sedid.loops.loop import LoopConfig, check
 from sedid.loops.samples import STEPS as GRID_STEPS

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from sedid import detectors
 from sedid.data import as_model_input
-from sedid.detectors import nn_input
-from sedid.diffusion import NoiseSchedule, Point, TError, t_error
+from sedid.diffusion import NoiseSchedule, Point, TError, nn_input, t_error
 from sedid.judging import judge_in_batches
 from sedid.progress import finish
 

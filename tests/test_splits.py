@@ -193,7 +193,9 @@ def test_from_calibration_to_results_file(tmp_path: Path) -> None:
     record_splits(splits_file(bundle), {"classifier_real": sets["made"]})
     with pytest.raises(ValueError, match=r"9 of 9 heldout images are also the detector's calibration \(real\) images"):
         finish(evaluate(EvaluateConfig(generated=at["made"], heldout=at["real"] + "[3:12]", **common)))
-    with pytest.raises(ValueError, match=r"12 of 12 generated images are also the detector's classifier \(real\) images"):
+    with pytest.raises(
+        ValueError, match=r"12 of 12 generated images are also the detector's classifier \(real\) images"
+    ):
         finish(evaluate(EvaluateConfig(generated=at["made"], heldout=at["heldout"], **common)))
     np.savez(tmp_path / "made.npz", images=np.concatenate([pictures(8, 5), sets["heldout"][:2]]))
     result = finish(evaluate(EvaluateConfig(generated=at["made"], heldout=at["heldout"], **common)))
@@ -205,7 +207,9 @@ def test_from_calibration_to_results_file(tmp_path: Path) -> None:
 
 
 def test_the_check_is_plain_values() -> None:
-    assert json.dumps(asdict(SplitCheck({}, (), (), ""))) == '{"against": {}, "by_set": [], "overlaps": [], "warning": ""}'
+    assert (
+        json.dumps(asdict(SplitCheck({}, (), (), ""))) == '{"against": {}, "by_set": [], "overlaps": [], "warning": ""}'
+    )
 
 
 def test_a_run_hands_its_prints_to_the_bundle(tmp_path: Path, one_thread: None) -> None:

@@ -26,8 +26,7 @@ from sedid.bundle import export_run, update_info
 from sedid.card import write_card
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data import describe_split, load_images, make_splits
-from sedid.detectors import NNInput
-from sedid.diffusion import NoiseSchedule, check_step
+from sedid.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate

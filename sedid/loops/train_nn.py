@@ -17,7 +17,8 @@ from sedid import processes
 from sedid.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.config import ErrorRate, Precision, Text, Whole
 from sedid.data import fingerprint, load_images
-from sedid.detectors import INPUT_CHANNELS, Detector, NNCalibration, NNInput
+from sedid.detectors import Detector, NNCalibration
+from sedid.diffusion import INPUT_CHANNELS, NNInput
 from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.resnet import Recipe, split_rows, train_resnet

@@ -108,7 +108,7 @@ STEPS = (
         "can use anything in them, also what has little to do with diffusion.</p>",
         learn_verdicts.versus_step,
         (learn_math.STAT, learn_math.NN),
-        (detectors.Calibration.side, detectors.nn_input, detectors.Detector.probabilities),
+        (detectors.Calibration.side, diffusion.nn_input, detectors.Detector.probabilities),
         "Find an example on which the two disagree, or on which STAT cannot tell.",
     ),
     Step(
