@@ -15,8 +15,8 @@ import numpy as np
 from sedid.bundle import checkpoint_hash, frame
 from sedid.data import fingerprint, load_images
 from sedid.licences import PHOTOGRAPHS, closed
-from sedid.loops.generate import provenance
 from sedid.paths import ASSETS
+from sedid.provenance import provenance
 from sedid.storage import replacing, write_json
 
 EXAMPLES = 6

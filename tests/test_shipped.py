@@ -12,8 +12,8 @@ from sedid.card import fill, measured
 from sedid.config import load_config
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
-from sedid.loops.generate import in_full, provenance
 from sedid.loops.ship import ShipConfig
+from sedid.provenance import in_full, provenance
 from sedid.sample import ASSETS
 from sedid.splits import overlap, read_splits, splits_file
 from sedid.storage import read_json

@@ -29,10 +29,10 @@ from sedid.detectors import Detector
 from sedid.diffusion import check_step
 from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration, check_unused
-from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.metrics import best_threshold, measure, sign_of
 from sedid.progress import Progress
+from sedid.provenance import provenance
 from sedid.reliability import Classes, conformal, isotonic, platt, reliability
 from sedid.sequential import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 from sedid.splits import record_splits, splits_file

@@ -36,11 +36,11 @@ from sedid.ledger import Ledger
 from sedid.loops.checked import SplitCheck, audited, check_unused
 from sedid.loops.comparison import Comparison
 from sedid.loops.existing import noise_of, read_existing
-from sedid.loops.generate import provenance
 from sedid.loops.heads import LEAST, Head, fit_head, kept, own_head
 from sedid.loops.resnet import Recipe
 from sedid.methods import METHODS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
+from sedid.provenance import provenance
 from sedid.storage import read_kept, write_kept
 
 CALIBRATION = ("real", "generated")

@@ -27,10 +27,10 @@ from sedid.diffusion import check_step
 from sedid.imagestats import STATISTICS, image_statistics
 from sedid.loops.celeba_frame import framed, lesson
 from sedid.loops.checked import audited, check_unused
-from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
 from sedid.noisefloor import noise_floor
 from sedid.progress import Progress
+from sedid.provenance import provenance
 from sedid.statistics import ABOUT
 from sedid.storage import replacing, write_json
 

@@ -28,12 +28,12 @@ from sedid.detectors import Call, Detector, Verdict
 from sedid.diffusion import Point
 from sedid.judging import shares
 from sedid.loops.checked import audited, check_unused
-from sedid.loops.generate import provenance
 from sedid.loops.score import counted
 from sedid.loops.seeds import seed_of
 from sedid.metrics import measure, sign_of
 from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.progress import Meter, Progress
+from sedid.provenance import provenance
 from sedid.robusthtml import write_page
 from sedid.statistics import auc_interval, delong
 from sedid.storage import replacing, write_json

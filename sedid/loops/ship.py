@@ -36,7 +36,7 @@ from sedid.loops.denoising import heldout_loss
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.gallery import GalleryConfig, gallery
 from sedid.loops.generalise import GeneraliseConfig, generalise
-from sedid.loops.generate import SAMPLERS, GenerateConfig, SamplerName, generate, provenance
+from sedid.loops.generate import SAMPLERS, GenerateConfig, SamplerName, generate
 from sedid.loops.polarity import PolarityConfig, polarity
 from sedid.loops.robustness import RobustnessConfig, robustness
 from sedid.loops.samples import grid_of
@@ -45,6 +45,7 @@ from sedid.loops.sweep import SweepConfig, sweep
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
+from sedid.provenance import provenance
 from sedid.quality import chance, contrast, sliced_wasserstein
 from sedid.sample import write_examples, write_sample
 from sedid.spec import Spec
