@@ -21,18 +21,10 @@ def quick(function: Callable[..., Any], *arguments: Any) -> Generator[Progress, 
     return processes.on_main(function, *arguments)
 
 
-def as_progress(record: TrainProgress, stage: str) -> Progress:
-    """A record of `train_ddpm` as other loops have them."""
-    measured = {name: getattr(record, name) for name in ("loss", "learning_rate", "heldout_loss")}
-    values = {name: value for name, value in measured.items() if value is not None}
-    speed, left = record.images_per_second, record.eta_seconds
-    return Progress(stage, record.step, record.steps, "images", speed, left, values)
-
-
 def in_stage(record: Progress | TrainProgress, place: str) -> Progress:
     """A record of a stage as one of the whole, which say which stage of how many they belong to."""
     if isinstance(record, TrainProgress):
-        record = as_progress(record, "training the DDPM")
+        record = record.as_progress("training the DDPM")
     return replace(record, stage=f"{place}, {record.stage}")
 
 

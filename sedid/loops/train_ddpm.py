@@ -39,6 +39,7 @@ from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
 from sedid.models import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
+from sedid.progress import Progress
 from sedid.splits import FILE as SPLITS
 from sedid.splits import TRAINING, VALIDATION, record_splits
 from sedid.storage import read_json, replacing, stored_tensors, write_json
@@ -92,6 +93,12 @@ class TrainProgress:
     heldout_loss: float | None = None
     hours: float = 0.0
     heldout_plain: float | None = None
+
+    def as_progress(self, stage: str) -> Progress:
+        """The same as other loops have it."""
+        measured = {name: getattr(self, name) for name in ("loss", "learning_rate", "heldout_loss")}
+        values = {name: value for name, value in measured.items() if value is not None}
+        return Progress(stage, self.step, self.steps, "images", self.images_per_second, self.eta_seconds, values)
 
 
 def learning_rate(config: TrainDDPMConfig, step: int) -> float:

@@ -23,7 +23,6 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data import fingerprint, load_images
 from sedid.diffusion import NoiseSchedule
 from sedid.loops.denoising import heldout_errors, loss_weights
-from sedid.loops.stages import as_progress
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.models import Runtime, UNetName, about_unet, check_pipeline, load_unet
 from sedid.progress import Progress
@@ -112,7 +111,7 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
     for number in range(len(found["trials"]), len(runs)):
         stage = f"trial {number + 1} of {len(runs)}, {config.variants[number]}"
         for record in train_ddpm(runs[number]):
-            yield as_progress(record, stage)
+            yield record.as_progress(stage)
         bundle = Path(runs[number].out) / "bundle"
         export_run(Path(runs[number].out), bundle)
         found["trials"].append({"changes": config.variants[number], **measured(config, bundle)})
