@@ -3,14 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from sedid import resulthtml, svg
 from sedid.detectors import Call
-from sedid.escaping import Html, for_html, read_results
-from sedid.htmlreport import page
+from sedid.escaping import Html, read_results
 from sedid.judging import known_shares
 from sedid.perturb import FAMILIES
 from sedid.resulthtml import facts, leaks, made_by, splits, table
-from sedid.storage import replacing
 from sedid.svg import Axis, Line, line_chart, round_ticks
 from sedid.tables import cell
 
@@ -223,16 +220,3 @@ def rates(found: Html) -> str:
 def parts(found: Html) -> str:
     """All of it, for a page that brings the styles."""
     return warning(found) + curves(found) + flips(found) + rates(found) + protocol(found)
-
-
-def write_page(found: dict[str, Any], out: Path) -> None:
-    """Write a measurement, as `load_robustness` reads it, as one HTML file that needs nothing else.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    title = f"SeDID: {found['protocol'].get('config', {}).get('detector', '?')} under perturbations"
-    with replacing(out) as temporary:
-        temporary.write_text(
-            page(title, parts(for_html(found)), svg.STYLE + resulthtml.STYLE + STYLE), encoding="utf-8"
-        )

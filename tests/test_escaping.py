@@ -22,7 +22,6 @@ from sedid.detectors import Detector
 from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
 from sedid.htmlreport import write_report
 from sedid.jobs import Job
-from sedid.robusthtml import load_robustness, write_page
 from sedid.storage import read_json, write_json
 from sedid.tables import studies
 from sedid.ui import bench, evaluate_tab, gallery_view, inspect_view, learn_steps, sweep_tab, train_view
@@ -109,7 +108,6 @@ def test_pages_show_evil_texts_as_texts(evil: Path) -> None:
 
 def test_reports_show_evil_texts_as_texts(evil: Path, tmp_path: Path) -> None:
     write_report(evil, tmp_path / "report.html")
-    write_page(load_robustness(evil / "sedid" / "robustness.json"), tmp_path / "robustness.html")
     job = tmp_path / "job" / "bundle"
     job.mkdir(parents=True)
     (job / "sedid").symlink_to(evil / "sedid")

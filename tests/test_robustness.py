@@ -11,6 +11,7 @@ from bundles import pictures, shared_bundle, shared_detector, tiny_bundle
 from fakes import make_apart, make_detector
 
 from sedid.detectors import Calibration, Call, Detector, Verdict
+from sedid.escaping import for_html
 from sedid.loops.robustness import (
     RobustnessConfig,
     evaluations,
@@ -25,7 +26,7 @@ from sedid.loops.score import score
 from sedid.metrics import measure
 from sedid.perturb import NONE, named, perturb_all, perturbation
 from sedid.progress import Meter, Progress, finish
-from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning, write_page
+from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning
 from sedid.storage import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -135,7 +136,6 @@ def test_the_clean_row_stands_first_and_once(images: dict, tmp_path: Path) -> No
     assert load_robustness(tmp_path / "robustness.json") == read_json(tmp_path / "robustness.json")
     assert result["rows"][1]["label"] == "JPEG, quality 95"
     assert result["protocol"]["images"]["real"]["count"] == 5
-    assert "under perturbations" in (tmp_path / "robustness.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("applied", ["real", "generated"])
@@ -186,10 +186,9 @@ def test_a_bundle_is_measured_and_names_no_path_of_this_machine(tmp_path: Path) 
     sets = (str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
     how = {"perturbations": ("flip",), "count": 2, "batch_size": 2, "device": "cpu"}
     result = finish(robustness(RobustnessConfig(str(shared_bundle()), *sets, out=str(tmp_path / "out"), **how)))
-    for name in ("robustness.json", "robustness.html"):
-        text = (tmp_path / "out" / name).read_text(encoding="utf-8")
-        assert str(tmp_path) not in text
-        assert str(shared_bundle().parent) not in text
+    text = (tmp_path / "out" / "robustness.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in text
+    assert str(shared_bundle().parent) not in text
     assert result["protocol"]["images"]["generated"]["count"] == 2
     clean = result["rows"][0]
     direct, _ = finish(score(shared_detector(), pictures(3, 1)[:2], [165]))
@@ -238,9 +237,8 @@ def test_one_class_alone_is_called_a_leak(found: dict) -> None:
     assert "Only the generated images were changed" in warning(alone)
 
 
-def test_the_page_stands_alone_and_escapes_names(found: dict, tmp_path: Path) -> None:
-    write_page(found, tmp_path / "page.html")
-    text = (tmp_path / "page.html").read_text(encoding="utf-8")
+def test_the_parts_stand_alone_and_escape_names(found: dict) -> None:
+    text = parts(for_html(found))
     assert not re.findall(r"https?://|<script|<link|@import|url\(", text)
     assert "&lt;r&gt;.npz" in text
     assert "<r>" not in text

@@ -7,7 +7,6 @@ robustness but a leak: where only the generated images were re-saved, a detector
 
     robustness.json         the measurements, rewritten after each perturbation
     robustness-scores.npz   the scores behind them; what is in there is not scored again
-    robustness.html         the same as a page of curves and tables
 """
 
 import hashlib
@@ -34,7 +33,6 @@ from sedid.metrics import measure, sign_of
 from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.progress import Meter, Progress
 from sedid.provenance import provenance
-from sedid.robusthtml import write_page
 from sedid.statistics import auc_interval, delong
 from sedid.storage import replacing, write_json
 
@@ -287,7 +285,6 @@ def robustness_of(
         clean = None if one == NONE else kept[NONE.key]
         result["rows"].append(row_of(detector, one, kept[one.key], clean))
         processes.on_main(write_json, out / "robustness.json", result)
-    processes.on_main(write_page, result, out / "robustness.html")
     return result
 
 
