@@ -16,6 +16,7 @@ import numpy as np
 
 from sedid import __version__
 from sedid.bundle import versions
+from sedid.curve import curve
 from sedid.detectors import Calibration, Detector, Inspection, Judgement, NNCalibration
 from sedid.filefacts import NOTE, FileFacts, file_facts
 from sedid.htmlreport import page
@@ -26,7 +27,6 @@ from sedid.report import as_dict, own_t_sec, plain, where, why
 from sedid.stability import Stability, check, in_words
 from sedid.storage import replacing
 from sedid.ui import evidence, filmstrip, style
-from sedid.ui.inspect_view import curve
 from sedid.ui.pictures import data_uri, text
 from sedid.ui.verdict import factors, verdict_cards
 

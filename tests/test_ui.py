@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from sedid.curve import reference_bands
 from sedid.detectors import Calibration, Inspection, Trace
 from sedid.diffusion import NoiseSchedule
 from sedid.progress import finish
@@ -23,7 +24,7 @@ from sedid.report import as_dict
 from sedid.ui import filmstrip, pictures
 from sedid.ui.charts import Curve, Scale, curve_chart, density, histogram
 from sedid.ui.context import Context, Stopped, TraceCache, Turns, list_examples, size_of
-from sedid.ui.inspect_view import reference_bands, sections, snap
+from sedid.ui.inspect_view import sections, snap
 from sedid.ui.verdict import card, verdict_cards
 
 

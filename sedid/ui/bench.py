@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sedid.curve import reference_bands
 from sedid.detectors import Detector, Judgement, Trace
 from sedid.report import own_t_sec
 from sedid.ui.charts import Curve, curve_chart
 from sedid.ui.context import Example
 from sedid.ui.filmstrip import brightest, colour_bar, error_maps, over_image
-from sedid.ui.inspect_view import reference_bands
 from sedid.ui.pictures import data_uri, number, text
 from sedid.ui.verdict import headline
 
