@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sedid import processes
+from sedid.commands import COMMANDS, Command
 from sedid.errors import sentence
 
 if TYPE_CHECKING:
@@ -314,26 +315,6 @@ def page() -> None:
     launch()
 
 
-# Each loop is the function of this name in `sedid.loops`, with its config dataclass as the only parameter.
-LOOPS = {
-    "train-ddpm": "Train a DDPM, or continue a run that was stopped.",
-    "trials": "Train briefly with each of some settings and compare the held-out losses, before hours are spent.",
-    "generate": "Generate images with a detector's diffusion model, or finish a set.",
-    "calibrate": "Give every (k, T_SEC) its polarity, threshold and references.",
-    "train-nn": "Train the classifier of a calibrated detector.",
-    "evaluate": "Measure a detector on images that chose nothing.",
-    "sweep": "Measure every (k, T_SEC) of a grid.",
-    "compare": "Measure every step-error method on the same detector, images and network evaluations.",
-    "robustness": "Measure both verdicts on images re-saved, resized, blurred, cropped: curves and changed verdicts.",
-    "choose": "Choose k, T_SEC and polarity at a cost; how sure that is, when to stop early, when to give no verdict.",
-    "polarity": "Show when and why the polarity flips: t-errors against image statistics, a black frame, precision.",
-    "generalise": "Measure a calibrated detector on other samplers, another checkpoint and its own training images.",
-    "gallery": "Score the embedded sample for the Gallery tab, so that the page need not.",
-    "ship": "From a training run to a detector and every figure published with it.",
-    "loop": "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle and a report.",
-}
-
-
 @app.command()
 def reproduce(
     recipe: Annotated[str, typer.Argument(help="cifar10, tiny-imagenet or celeba.")],
@@ -360,10 +341,11 @@ def reproduce(
             run_loop("loop", "", None, settings)
 
 
-def add_loop(name: str, about: str) -> None:
+def add_loop(loop: Command) -> None:
     """Register the command of one loop."""
+    name = loop.name
 
-    @app.command(name, help=about)
+    @app.command(name, help=loop.about)
     def command(
         preset: Annotated[str, typer.Option(help="demo, small or paper.")] = "",
         config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
@@ -392,9 +374,9 @@ def run_loop(
     """Resolve the settings, print them and run the loop to its end with a progress line."""
     from dataclasses import asdict
 
+    from sedid.commands import resolve_loop
     from sedid.console import ProgressLine
     from sedid.outputs import check_loop
-    from sedid.presets import resolve_loop
     from sedid.progress import finish
 
     loop, config = resolve_loop(name, preset, file, settings)
@@ -416,8 +398,8 @@ def run_loop(
         say(f"done: {place}")
 
 
-for _name, _about in LOOPS.items():
-    add_loop(_name, _about)
+for _command in COMMANDS.values():
+    add_loop(_command)
 
 
 def main(prog_name: str = "sedid") -> None:

@@ -20,26 +20,13 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
+from sedid.commands import COMMANDS, resolve_loop
 from sedid.joblog import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, runs_limit, tail, update
 from sedid.paths import ROOT
-from sedid.presets import resolve_loop
 from sedid.storage import read_json, replacing
 
 GRACE = 10.0  # seconds a job has to stop by itself
 FRESH = 5.0  # seconds for which the size of the runs folder is remembered
-IN_PLACE = ("calibrate", "train-nn", "evaluate")  # loops that change the detector they are given
-COMMANDS = (
-    "loop",
-    "train-ddpm",
-    "generate",
-    *IN_PLACE,
-    "sweep",
-    "compare",
-    "choose",
-    "polarity",
-    "generalise",
-    "robustness",
-)
 
 
 @dataclass(frozen=True)
@@ -125,7 +112,7 @@ class JobStore:
         """Check the settings and start a job, which waits for its turn.
 
         Args:
-            command: one of COMMANDS.
+            command: one of COMMANDS that may be a job.
             settings: "key=value" texts; `out` is set to the job's folder. A `detector` may also be the folder of a
                 `train-ddpm` job. Loops that change their detector work on a copy in the job's folder.
             preset: its preset, or "".
@@ -134,11 +121,12 @@ class JobStore:
             ValueError, FileNotFoundError: a setting does not fit, or the runs folder is full.
         """
         settings = list(settings)
-        if command not in COMMANDS:
-            raise ValueError(f"unknown command {command!r}; accepted: {', '.join(COMMANDS)}")
+        offered = [name for name, one in COMMANDS.items() if one.job]
+        if command not in offered:
+            raise ValueError(f"unknown command {command!r}; accepted: {', '.join(offered)}")
         if any(setting.partition("=")[0].strip() == "out" for setting in settings):
             raise ValueError("out is the job's own folder; leave it away")
-        here = [] if command in IN_PLACE else ["out=."]
+        here = [] if COMMANDS[command].in_place else ["out=."]
         _, config = resolve_loop(command, preset, None, [*settings, *here])
         self._check_disk()
         with self._guard():
@@ -249,7 +237,7 @@ class JobStore:
 
         if hasattr(config, "detector"):
             config = replace(config, detector=str(bundle_of(config.detector)))
-        if command in IN_PLACE:
+        if COMMANDS[command].in_place:
             config = replace(config, detector=str(adopt(Path(config.detector), folder / "bundle")))
         else:
             config = replace(config, out=str(folder))

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from sedid import processes
+from sedid.commands import resolve_loop
 from sedid.console import duration
 from sedid.data import CELEBA_CROP, as_model_input
 from sedid.diffusion import INPUT_CHANNELS
@@ -29,7 +30,6 @@ from sedid.loops.stages import finished_stages
 from sedid.loops.train_ddpm import TrainDDPMConfig
 from sedid.loops.train_nn import TrainNNConfig
 from sedid.models import Runtime, eps_model, make_resnet18, make_unet
-from sedid.presets import resolve_loop
 from sedid.storage import write_json
 
 TRAINING_STEPS = {"cifar10": 800_000, "tiny-imagenet": 1_200_000, "celeba": 1_200_000}

@@ -12,12 +12,11 @@ from fakes import make_detector
 
 from sedid import choicehtml
 from sedid.bundle import load_detector
+from sedid.commands import COMMANDS, resolve_loop
 from sedid.escaping import Html
-from sedid.jobs import COMMANDS
 from sedid.loops import choose as module
 from sedid.loops.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
 from sedid.metrics import best_threshold, measure
-from sedid.presets import resolve_loop
 from sedid.progress import finish
 from sedid.storage import read_json, write_json
 
@@ -225,7 +224,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_loop_is_a_command_and_a_job() -> None:
-    assert "choose" in COMMANDS
+    assert COMMANDS["choose"].job
     loop, settings = resolve_loop("choose", "demo", None, [*(f"{name}=x" for name in ("detector", *SETS)), "penalty=0"])
     assert loop is choose
     assert (settings.ks, settings.penalty) == ((165, 330, 495), 0.0)

@@ -18,10 +18,11 @@ from image_files import encoded
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from sedid.cli import LOOPS, app, main
+from sedid.cli import app
+from sedid.cli import main
+from sedid.commands import COMMANDS
 from sedid.console import ProgressLine, duration, line
 from sedid.loops.train_ddpm import TrainProgress
-from sedid.presets import PRESETS
 from sedid.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -214,7 +215,7 @@ def test_help_needs_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0
-    assert all(name in done.stdout for name in ("inspect", "score", "bench", "app", *LOOPS))
+    assert all(name in done.stdout for name in ("inspect", "score", "bench", "app", *COMMANDS))
 
 
 def test_inspect_in_words(image: Path) -> None:
@@ -303,18 +304,15 @@ def test_a_loop_refuses_settings_in_one_sentence(arguments: list[str], said: str
     assert "error: " in done.stderr
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if command.presets])
 def test_presets_name_settings_that_exist(name: str) -> None:
     from dataclasses import MISSING, fields
-    from importlib import import_module
-    from typing import get_type_hints
 
     from sedid.config import load_config
 
-    stem = name.replace("-", "_")
-    config = get_type_hints(getattr(import_module(f"sedid.loops.{stem}"), stem))["config"]
+    config = COMMANDS[name].settings
     required = [field.name for field in fields(config) if field.default is MISSING]
-    for preset in PRESETS[name].values():
+    for preset in COMMANDS[name].presets.values():
         load_config(config, preset, settings=[f"{key}=x" for key in required if key not in preset])
 
 

@@ -2,24 +2,15 @@
 
 import dataclasses
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal
 
 import pytest
 
 from sedid import config as settings_of
-from sedid.cli import LOOPS
+from sedid.commands import COMMANDS, resolve_loop
 from sedid.config import Count, Decay, Positive, Seed, StepSizes, Text, load_config
-from sedid.presets import resolve_loop
-
-
-def resolve(command: str) -> Callable[..., Any]:
-    """The loop of a command."""
-    stem = command.replace("-", "_")
-    return getattr(import_module(f"sedid.loops.{stem}"), stem)
 
 
 @dataclass(frozen=True)
@@ -148,9 +139,9 @@ def test_a_range_is_kept_however_the_settings_are_made(name: str, value: object,
             load_config(Bounded, good, settings=[f"{name}={value}"])
 
 
-@pytest.mark.parametrize("command", LOOPS)
+@pytest.mark.parametrize("command", COMMANDS)
 def test_no_command_takes_a_negative_number_or_an_empty_name(command: str) -> None:
-    cls = get_type_hints(resolve(command))["config"]
+    cls = COMMANDS[command].settings
     fields = dataclasses.fields(cls)
     required: dict[str, Any] = {field.name: "x" for field in fields if field.default is dataclasses.MISSING}
     required |= {name: ("x",) for name in required if "tuple" in str(cls.__annotations__[name])}

@@ -16,9 +16,10 @@ from unittest.mock import patch
 import pytest
 import typer
 
-from sedid.cli import LOOPS, app
+from sedid import commands as registry
+from sedid.cli import app
+from sedid.commands import resolve_loop
 from sedid.methods import METHODS
-from sedid.presets import resolve_loop
 from sedid.reproduce import settings_of
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +84,7 @@ def test_commands_and_their_settings_exist(file: Path) -> None:
         settings, preset = settings_in(words, "--set"), settings_in(words, "--preset")
         if "..." in words or not (settings or preset):
             continue
-        if name in LOOPS:
+        if name in registry.COMMANDS:
             recipes = [ROOT / recipe for recipe in settings_in(words, "--config")]
             # raises, naming what is unknown or missing
             resolve_loop(name, *(preset or [""]), *recipes, settings=settings)
@@ -94,10 +95,8 @@ def test_commands_and_their_settings_exist(file: Path) -> None:
 @every_file
 def test_settings_named_in_passing_belong_to_a_loop(file: Path) -> None:
     known = {"key"}
-    for name in LOOPS:
-        stem = name.replace("-", "_")
-        loop = getattr(__import__(f"sedid.loops.{stem}", fromlist=[stem]), stem)
-        known |= set(get_type_hints(get_type_hints(loop)["config"]))
+    for command in registry.COMMANDS.values():
+        known |= set(get_type_hints(command.settings))
     text = file.read_text(encoding="utf-8")
     assert set(re.findall(r"--set [\"']?(\w+)=", text)) <= known
 

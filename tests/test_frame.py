@@ -13,6 +13,7 @@ from PIL import Image
 
 from sedid import data, load_detector
 from sedid.bundle import detector_file, export_run, frame, save_pipeline, update_info
+from sedid.commands import resolve_loop
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Call
 from sedid.images import prepare
@@ -22,7 +23,6 @@ from sedid.loops.generate import GenerateConfig, generate
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models import make_scheduler
-from sedid.presets import resolve_loop
 from sedid.progress import finish
 from sedid.sample import write_examples, write_sample
 

@@ -14,6 +14,7 @@ from results import GAPS, made_up, write_evaluation
 
 from sedid import generalisehtml, loops, polarityhtml
 from sedid.bundle import checkpoint_hash, load_detector, update_info
+from sedid.commands import resolve_loop
 from sedid.confounds import auc_of_smaller, finding
 from sedid.detectors import Call
 from sedid.escaping import for_html
@@ -36,7 +37,6 @@ from sedid.loops.generalise import finding as in_words
 from sedid.loops.polarity import polarity_row, save_scores
 from sedid.loops.score import score
 from sedid.metrics import measure
-from sedid.presets import resolve_loop
 from sedid.progress import finish
 from sedid.storage import read_json, write_json
 

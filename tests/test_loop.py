@@ -13,12 +13,12 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from sedid.bundle import load_detector
+from sedid.commands import COMMANDS, resolve_loop
 from sedid.data import load_images
 from sedid.loops import loop as module
 from sedid.loops.loop import SCORED, LoopConfig, loop, write_splits
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models import UNETS
-from sedid.presets import PRESETS, resolve_loop
 from sedid.progress import Progress, finish
 from sedid.storage import read_json
 
@@ -158,7 +158,7 @@ def test_what_does_not_fit_is_refused_before_the_training(config: LoopConfig, ch
     assert not (Path(config.out) / "config.json").exists()  # the folder is still free for the corrected settings
 
 
-@pytest.mark.parametrize("preset", PRESETS["loop"])
+@pytest.mark.parametrize("preset", COMMANDS["loop"].presets)
 def test_presets_pass_the_check(preset: str) -> None:
     _, config = resolve_loop("loop", preset, None, ["out=x"])
     module.check(config)

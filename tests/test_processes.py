@@ -30,7 +30,7 @@ import json, os, signal, sys, torch
 from pathlib import Path
 from sedid import processes
 from sedid.cli import app
-from sedid.presets import resolve_loop
+from sedid.commands import resolve_loop
 torch.set_num_threads(1)
 rank = os.environ.get("RANK", "0")
 answers = []

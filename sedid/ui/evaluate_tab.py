@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from sedid import paper, resulthtml
+from sedid.commands import COMMANDS
 from sedid.evaluation import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.figures import histogram_figure, roc_figure, save_figure
 from sedid.htmlreport import report
@@ -65,7 +66,7 @@ def this_tab() -> gr.Tab:
 
 def choices(own: Own, label: str | None) -> Any:
     """The evaluations there are; the one selected stays so."""
-    found = list(find_results(own, "results.json"))
+    found = list(find_results(own, COMMANDS["evaluate"].results))
     return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
 
 
@@ -75,7 +76,7 @@ def evaluation_of(own: Own, label: str | None) -> Evaluation | None:
     Raises:
         gr.Error: its files cannot be read.
     """
-    file = find_results(own, "results.json").get(label or "")
+    file = find_results(own, COMMANDS["evaluate"].results).get(label or "")
     try:
         return None if file is None else load_evaluation(file)
     except (OSError, ValueError) as error:

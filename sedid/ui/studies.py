@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sedid import choicehtml, comparehtml, generalisehtml, polarityhtml, robusthtml
+from sedid.commands import COMMANDS
 from sedid.escaping import for_html, written_by
 from sedid.evaluation import REALS
 from sedid.spec import Spec
@@ -44,7 +45,6 @@ class Study:
     Attributes:
         title: what the page calls it.
         command: the loop.
-        file: its results, in a bundle or a job's folder.
         about: what it answers, a sentence or two.
         load: reads a results file.
         draw: what was loaded -> HTML.
@@ -53,11 +53,15 @@ class Study:
 
     title: str
     command: str
-    file: str
     about: str
     load: Callable[[Path], Any]
     draw: Callable[[Any, View], str]
     settings: Callable[[Asked], list[str]]
+
+    @property
+    def file(self) -> str:
+        """Its results, in a bundle or a job's folder."""
+        return COMMANDS[self.command].results
 
     def html(self, file: Path, view: View) -> str:
         """A results file as HTML.
@@ -138,7 +142,6 @@ STUDIES = (
     Study(
         "Methods",
         "compare",
-        "compare.json",
         "SeDID and its peers on the same detector, the same images and one shared set of network evaluations. Half of the "
         "images calibrate every method, the other half are measured.",
         comparehtml.load_comparison,
@@ -148,7 +151,6 @@ STUDIES = (
     Study(
         "T_SEC, k and certainty",
         "choose",
-        "choice.json",
         "Which step to measure, chosen by cross-validation; how often a trajectory can stop early; whether a stated "
         "probability holds; and when to say cannot tell. Half of the images choose, the other half are measured.",
         choicehtml.load_choice,
@@ -158,7 +160,6 @@ STUDIES = (
     Study(
         "Robustness",
         "robustness",
-        "robustness.json",
         "Both verdicts after JPEG, resizing, blur, noise, cropping, brightness and flips.",
         robusthtml.load_robustness,
         lambda found, _: robusthtml.parts(for_html(found)),
@@ -167,7 +168,6 @@ STUDIES = (
     Study(
         "Polarity",
         "polarity",
-        "polarity.json",
         "When and why larger errors mean generated: t-errors against what the images look like, a lesson on cropping, and "
         "where number precision matters.",
         polarityhtml.load_polarity,
@@ -177,7 +177,6 @@ STUDIES = (
     Study(
         "Other samplers",
         "generalise",
-        "generalise.json",
         "A detector calibrated on one sampler's images, measured on those of others, of other checkpoints, and on the "
         "generator's own training images.",
         generalisehtml.load_generalise,

@@ -8,6 +8,7 @@ import gradio as gr
 import numpy as np
 
 from sedid import paper, sweephtml
+from sedid.commands import COMMANDS
 from sedid.data import NAMES
 from sedid.escaping import for_html
 from sedid.figures import save_figure, sweep_heatmap
@@ -126,13 +127,13 @@ class Page(Watch):
 
 def choices(own: Own, label: str | None) -> Any:
     """The sweeps there are; the one selected stays so."""
-    found = list(find_results(own, "sweep.json"))
+    found = list(find_results(own, COMMANDS["sweep"].results))
     return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
 
 
 def of_job(own: Own, id: str) -> Any:
     """The sweeps there are, that of this job selected."""
-    found = list(find_results(own, "sweep.json"))
+    found = list(find_results(own, COMMANDS["sweep"].results))
     return gr.Dropdown(choices=found, value=id) if id in found else gr.skip()
 
 
@@ -142,7 +143,7 @@ def sweep_of(own: Own, label: str | None) -> tuple[dict[str, Any], Path] | None:
     Raises:
         gr.Error: it cannot be read.
     """
-    file = find_results(own, "sweep.json").get(label or "")
+    file = find_results(own, COMMANDS["sweep"].results).get(label or "")
     try:
         return None if file is None else (sweephtml.load_sweep(file), file)
     except (OSError, ValueError) as error:

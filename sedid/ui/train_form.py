@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sedid.bundle import SHIPPED
+from sedid.commands import COMMANDS
 from sedid.jobs import Job
 
 STAGES = {
@@ -36,7 +37,7 @@ FIELDS = {
 REALS = {"calibrate": "real", "train-nn": "real", "evaluate": "heldout"}
 """Stage -> what it calls the field `data`."""
 PRESETS = {"demo": "demo (minutes)", "small": "small (hours)", "paper": "paper (a GPU and days)"}
-WITH_PRESETS = ("loop", "train-ddpm", "generate")
+WITH_PRESETS = tuple(name for name in STAGES if COMMANDS[name].presets)
 
 
 def to_settings(stage: str, fields: dict[str, str], lines: str) -> list[str]:

@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
+from sedid.commands import COMMANDS
 from sedid.data import NAMES
 from sedid.joblog import read_records
 from sedid.jobs import Job, JobStore
-from sedid.presets import PRESETS
 from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view
@@ -106,7 +106,11 @@ class Page(Actions):
 
     def data_of(self, stage: str, preset: str) -> Any:
         """The photographs a preset of the whole loop is meant for."""
-        return gr.update(value=PRESETS["loop"][preset].get("data", "sample:real")) if stage == "loop" else gr.skip()
+        return (
+            gr.update(value=COMMANDS["loop"].presets[preset].get("data", "sample:real"))
+            if stage == "loop"
+            else gr.skip()
+        )
 
     def start(self, stage: str, preset: str, lines: str, *values: str) -> Any:
         """Start a job and show it."""
