@@ -31,7 +31,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from sedid import processes
+from sedid import processes, settings
 from sedid.errors import first_line
 from sedid.images import ImageError
 from sedid.paths import ASSETS, only_in_a_checkout
@@ -270,7 +270,7 @@ def crop_of(spec: str) -> int | None:
 
 def cache_folder() -> Path:
     """Where named data sets are kept: $SEDID_DATA, or ~/.cache/sedid."""
-    return Path(os.environ.get("SEDID_DATA") or Path.home() / ".cache" / "sedid")
+    return settings.read().data.expanduser()
 
 
 def _open_source(spec: str, size: int, crop: float | None) -> Source:

@@ -23,7 +23,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from sedid import records
+from sedid import records, settings
 from sedid.errors import sentence
 from sedid.storage import read_json, remove_litter, write_json
 
@@ -65,26 +65,6 @@ def identity(pid: int) -> dict[str, Any]:
         return {}
 
 
-def gigabytes(variable: str, default: float) -> float:
-    """A size from an environment variable.
-
-    Raises:
-        ValueError: it is no number, or negative.
-    """
-    text = os.environ.get(variable) or str(default)
-    try:
-        if not 0 <= float(text) < float("inf"):
-            raise ValueError
-        return float(text)
-    except ValueError:
-        raise ValueError(f"{variable} must be a number of GB, not {text!r}") from None
-
-
-def runs_limit() -> float:
-    """How many GB a runs folder may hold: $SEDID_RUNS_MAX_GB, or 5."""
-    return gigabytes("SEDID_RUNS_MAX_GB", 5)
-
-
 def disk_used(folder: Path) -> int:
     """Bytes in a folder and all below it."""
     total = 0
@@ -100,7 +80,7 @@ def disk_trouble(runs: Path, limit_gb: float) -> str:
 
     $SEDID_DISK_FREE_GB, or 1, is what must stay free on its disk.
     """
-    used, free, least = disk_used(runs) / 1e9, shutil.disk_usage(runs).free / 1e9, gigabytes("SEDID_DISK_FREE_GB", 1)
+    used, free, least = disk_used(runs) / 1e9, shutil.disk_usage(runs).free / 1e9, settings.read().disk_free_gb
     if used > limit_gb:
         return (
             f"the runs folder holds {used:.2f} GB, more than its limit of {limit_gb:g} GB: delete old jobs, or raise "
@@ -144,7 +124,7 @@ def attached(folder: Path, recorded: bool = True) -> Iterator[Callable[[Any], No
             def write(record: Any) -> None:
                 nonlocal looked
                 if not looked or time.monotonic() > looked + WATCH:
-                    if trouble := disk_trouble(folder.parent, runs_limit()):
+                    if trouble := disk_trouble(folder.parent, settings.read().runs_max_gb):
                         raise OSError(f"{trouble}; then resume: what was saved so far is kept")
                     looked = time.monotonic()
                 if recorded:

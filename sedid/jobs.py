@@ -20,8 +20,9 @@ from typing import Any
 import psutil
 from filelock import FileLock
 
+from sedid import settings
 from sedid.commands import COMMANDS, resolve_loop
-from sedid.joblog import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, runs_limit, tail, update
+from sedid.joblog import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, tail, update
 from sedid.paths import ROOT
 from sedid.storage import read_json, replacing
 
@@ -69,8 +70,8 @@ class JobStore:
     """
 
     def __init__(self, folder: Path | None = None, limit_gb: float | None = None) -> None:
-        self.folder = Path(folder or os.environ.get("SEDID_RUNS") or "runs").absolute()
-        self.limit_gb = runs_limit() if limit_gb is None else limit_gb
+        self.folder = Path(folder or settings.read().runs).absolute()
+        self.limit_gb = settings.read().runs_max_gb if limit_gb is None else limit_gb
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._used = (0, -FRESH)  # bytes, and when they were counted
 

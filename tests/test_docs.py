@@ -25,7 +25,7 @@ from sedid.reproduce import settings_of
 ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 CARDS = sorted(ROOT.glob("checkpoints/*/README.md"))
-FILES = [ROOT / "README.md", *DOCS, *CARDS]
+FILES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")), *DOCS, *CARDS]
 NAMES = [file.relative_to(ROOT).as_posix() for file in FILES]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")

@@ -183,7 +183,7 @@ def test_a_disk_that_is_nearly_full_starts_nothing(store: LightStore, monkeypatc
     with pytest.raises(ValueError, match=r"GB left, less than the 1e\+09 GB .* lower SEDID_DISK_FREE_GB"):
         start(store)
     monkeypatch.setenv("SEDID_DISK_FREE_GB", "much")
-    with pytest.raises(ValueError, match="SEDID_DISK_FREE_GB must be a number of GB, not 'much'"):
+    with pytest.raises(ValueError, match="SEDID_DISK_FREE_GB is 'much': input should be a valid number"):
         start(store)
     assert store.jobs() == []
 

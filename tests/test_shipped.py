@@ -79,12 +79,15 @@ def test_the_card_says_what_the_results_files_say(bundle: Path) -> None:
 
 
 @every_bundle
-def test_the_readme_is_as_the_command_fills_it(bundle: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "README.md"
-    copy.write_text((ROOT / "README.md").read_text(encoding="utf-8"), encoding="utf-8")
-    filled = fill(copy, bundle)
-    assert {f"{bundle.name}/results", f"{bundle.name}/generalise", "all/summary", "all/speed"} <= set(filled)
-    assert copy.read_text(encoding="utf-8") == (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_documents_are_as_the_command_fills_them(bundle: Path, tmp_path: Path) -> None:
+    filled = []
+    for name in ("README.md", "docs/results.md", "docs/training.md"):
+        copy = tmp_path / Path(name).name
+        copy.write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
+        filled += fill(copy, bundle)
+        assert copy.read_text(encoding="utf-8") == (ROOT / name).read_text(encoding="utf-8")
+    blocks = {f"{bundle.name}/results", f"{bundle.name}/generalise", f"{bundle.name}/training"}
+    assert {*blocks, "all/summary", "all/speed", "all/trials"} <= set(filled)
 
 
 @every_bundle

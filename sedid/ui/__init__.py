@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sedid import settings
+
 if TYPE_CHECKING:
     import gradio as gr
 
@@ -27,7 +29,7 @@ def quiet() -> None:
     must run before Gradio is imported."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), os.environ.get("GRADIO_SERVER_NAME"), *LOCAL]
+    direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), settings.read().server_name, *LOCAL]
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(filter(None, direct)))
 
 
@@ -42,7 +44,7 @@ def make_context(detector: str | Path | None = None) -> "Context":
     from sedid.ui.context import Context, bundle_examples, list_examples
     from sedid.ui.menu import Menu
 
-    source = detector or os.environ.get("SEDID_DETECTOR") or SHIPPED
+    source = detector or settings.read().detector or SHIPPED
     return Context(lambda: gpu.load(source), bundle_examples(Path(source)) or list_examples(), Menu(source))
 
 
@@ -79,10 +81,10 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
         options: for `gradio.Blocks.launch`, over the ones set here.
     """
     quiet()
-    if os.environ.get("SPACE_ID"):  # only the Space's own proxy reaches the app there, and it names the visitor
+    if settings.read().space:  # only the Space's own proxy reaches the app there, and it names the visitor
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go with the app
-    below = os.environ.get("GRADIO_TEMP_DIR")
+    below = settings.read().temp
     if below:
         Path(below).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sedid-", dir=below) as uploads:
@@ -107,7 +109,7 @@ def launch_options() -> dict[str, Any]:
     from sedid.ui.theme import SedidTheme
 
     return {
-        "server_name": os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"),
+        "server_name": settings.read().server_name,
         "share": False,
         "show_error": False,
         "ssr_mode": False,

@@ -7,13 +7,14 @@ network evaluations a minute. Handlers ask here, so that the API is held to the 
 
 import hashlib
 import hmac
-import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from math import ceil
 from typing import Any
+
+from sedid import settings
 
 MINUTE = 60.0
 PAGE_EVALUATIONS = 600  # a minute, of one page: 85 inspections at k = 165, or 3 at k = 5
@@ -68,14 +69,13 @@ tries, all_tries = Allowance(ATTEMPTS, ATTEMPTS_TIME), Allowance(ALL_ATTEMPTS, A
 
 
 def is_public() -> bool:
-    """Whether strangers are expected: SEDID_PUBLIC=1 or 0 says so, else whether this is a Space."""
-    said = os.environ.get("SEDID_PUBLIC", "")
-    return said == "1" if said else bool(os.environ.get("SPACE_ID"))
+    """Whether strangers are expected: SEDID_PUBLIC says so, else whether this is a Space."""
+    return settings.read().is_public
 
 
 def password() -> str:
     """The host's password; empty: there is none, and nothing can be unlocked."""
-    return os.environ.get("SEDID_ADMIN_PASSWORD", "")
+    return settings.read().admin_password
 
 
 def visitor() -> Visitor | None:

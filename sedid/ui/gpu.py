@@ -6,7 +6,6 @@ pickled on the way, and nothing that changes there is seen here; the other proce
 once, and the caches stay on this side. Anywhere else this module does nothing.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sedid import settings
 from sedid.bundle import load_detector
 from sedid.detectors import Detector
 from sedid.diffusion import Point
@@ -26,7 +26,7 @@ KEPT = 4  # detectors it keeps
 
 def lender() -> Any | None:
     """The package `spaces` of a ZeroGPU Space, where it is always installed; None anywhere else."""
-    if os.environ.get("SPACES_ZERO_GPU", "").lower() not in ("1", "t", "true"):
+    if not settings.read().zero_gpu:
         return None
     try:
         import spaces

@@ -13,7 +13,7 @@ from sedid.paths import CHECKPOINTS, DOCS
 from sedid.ui.pictures import text
 
 ORDER = (
-    *("quickstart", "verdict", "limits", "faq", "method", "hosting", "api"),
+    *("quickstart", "verdict", "glossary", "limits", "faq", "method", "results", "training", "settings", "hosting", "api"),
     *("add-detector", "add-dataset", "architecture"),
 )
 """Names of the documents in reading order; others follow by name."""

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sedid import choicehtml, comparehtml, polarityhtml, resulthtml, robusthtml, svg, sweephtml
+from sedid import choicehtml, comparehtml, polarityhtml, resulthtml, robusthtml, settings, svg, sweephtml
 from sedid.bundle import SHIPPED
 from sedid.escaping import written_by
 from sedid.storage import replacing
@@ -27,7 +26,7 @@ BELOW_A_RUN = ("", "sedid", "bundle/sedid")
 
 def runs_folder() -> Path:
     """Where jobs keep their runs."""
-    return Path(os.environ.get("SEDID_RUNS") or "runs").absolute()
+    return settings.read().runs.absolute()
 
 
 def find_results(own: Own, name: str, runs: Path | None = None) -> dict[str, Path]:
@@ -95,7 +94,7 @@ def exports() -> tempfile.TemporaryDirectory:
 
 def write_texts(files: Mapping[str, str]) -> list[Path]:
     """Write texts by file name into a new folder, from where Gradio takes them; it lives as long as uploads do."""
-    folder = Path(tempfile.mkdtemp(dir=os.environ.get("GRADIO_TEMP_DIR") or exports().name))
+    folder = Path(tempfile.mkdtemp(dir=settings.read().temp or exports().name))
     for name, content in files.items():
         with replacing(folder / name) as temporary:
             temporary.write_text(content, encoding="utf-8")
