@@ -18,16 +18,15 @@ from image_files import encoded
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from sedid.cli import app
-from sedid.cli import main
+from sedid.cli import app, main
 from sedid.commands import COMMANDS
 from sedid.console import ProgressLine, duration, line
 from sedid.loops.train_ddpm import TrainProgress
+from sedid.paths import ROOT
 from sedid.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ROOT = Path(__file__).parents[1]
 ONE_THREAD = os.environ | {"OMP_NUM_THREADS": "1"}  # see conftest.one_thread
 
 

@@ -20,9 +20,9 @@ from sedid import commands as registry
 from sedid.cli import app
 from sedid.commands import resolve_loop
 from sedid.methods import METHODS
+from sedid.paths import ROOT
 from sedid.reproduce import settings_of
 
-ROOT = Path(__file__).parents[1]
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 CARDS = sorted(ROOT.glob("checkpoints/*/README.md"))
 FILES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")), *DOCS, *CARDS]

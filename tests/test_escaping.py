@@ -22,6 +22,7 @@ from sedid.detectors import Detector
 from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
 from sedid.htmlreport import write_report
 from sedid.jobs import Job
+from sedid.paths import ROOT
 from sedid.storage import read_json, write_json
 from sedid.tables import studies
 from sedid.ui import bench, evaluate_tab, gallery_view, inspect_view, learn_steps, sweep_tab, train_view
@@ -33,7 +34,7 @@ from sedid.ui.verdict import verdict_cards
 
 EVIL = "a<img src=x onerror=1>|b`c\"d'e\" onerror='1'\n| --- |"
 LOOKED_UP = ("key", "name", "method", "a", "b", "head")  # texts that something else is found by
-SHIPPED = Path(__file__).parents[1] / "checkpoints" / "celeba"
+SHIPPED = ROOT / "checkpoints" / "celeba"
 
 
 def poisoned(value: Any, kept: tuple[str, ...] = (), name: str = "") -> Any:

@@ -18,6 +18,7 @@ from sedid.figures import (
     save_figure,
     sweep_heatmap,
 )
+from sedid.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -105,4 +106,4 @@ def test_a_sweep_frames_the_marked_cell_and_leaves_gaps_empty() -> None:
 
 def test_pyplot_stays_out() -> None:
     code = "import sys, sedid.figures as f; f.roc_figure({'a': ([0, 1], [0, 1])}); sys.exit('matplotlib.pyplot' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -12,11 +12,11 @@ from fakes import make_detector
 from PIL import Image
 
 from sedid import ui
+from sedid.paths import ROOT
 from sedid.ui import guide_tab, screenshots
 from sedid.ui.context import Context, list_examples
 from sedid.ui.guide_pages import Page, contents, in_app, list_pages
 
-ROOT = Path(__file__).parents[1]
 TABS = ui.TABS  # before the app of this module makes do with two
 
 

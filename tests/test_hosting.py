@@ -20,12 +20,12 @@ from fakes import make_detector, make_image
 
 from sedid.detectors import Detector
 from sedid.identity import Identity
+from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.ui import access, gpu
 from sedid.ui.context import Context
 from sedid.ui.menu import Menu
 
-ROOT = Path(__file__).parents[1]
 KEYS = {
     *("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "app_port"),
     *("base_path", "fullWidth", "header", "short_description", "models", "datasets", "tags", "thumbnail", "pinned"),

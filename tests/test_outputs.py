@@ -37,6 +37,7 @@ from sedid.outputs import (
     check_file,
     check_folder,
 )
+from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.reproduce import Speed
 from sedid.scorefile import COLUMNS
@@ -44,7 +45,7 @@ from sedid.storage import is_stream, replacing, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-SHIPPED = Path(__file__).parents[1] / "checkpoints"
+SHIPPED = ROOT / "checkpoints"
 
 
 def call(*arguments: object) -> Result:
@@ -238,9 +239,7 @@ def test_where_this_processs_output_goes_is_not_replaced(tmp_path: Path) -> None
     )
     out = tmp_path / "out.txt"
     with out.open("w") as stdout:
-        subprocess.run(
-            [sys.executable, "-c", code], stdout=stdout, check=True, cwd=Path(__file__).parents[1], timeout=60
-        )
+        subprocess.run([sys.executable, "-c", code], stdout=stdout, check=True, cwd=ROOT, timeout=60)
     assert out.read_text() == "before\n1\nafter\n"
 
 

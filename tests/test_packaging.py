@@ -14,9 +14,9 @@ import pytest
 from fakes import make_detector, make_image
 from PIL import Image
 
+from sedid.paths import ROOT
 from sedid.ui.context import Context, list_examples
 
-ROOT = Path(__file__).parents[1]
 ELSEWHERE = {
     "spaces": "comes with the ZeroGPU Spaces it is for",
     "playwright": "of the test extra, which `python -m sedid.ui.screenshots` asks for in a sentence",

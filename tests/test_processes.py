@@ -20,11 +20,11 @@ from sedid.console import ProgressLine
 from sedid.data import load_images
 from sedid.images import ImageError
 from sedid.models import Runtime
+from sedid.paths import ROOT
 from sedid.progress import Meter
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ROOT = Path(__file__).parents[1]
 RUN = r"""
 import json, os, signal, sys, torch
 from pathlib import Path

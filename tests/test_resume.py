@@ -13,9 +13,9 @@ import pytest
 from bundles import pictures, tiny_bundle
 from conftest import save_tiny_bundle
 
+from sedid.paths import ROOT
 from sedid.storage import remove_litter
 
-ROOT = Path(__file__).parents[1]
 # Imports once and forks for every run. Nothing here computes, so no thread is lost in a fork.
 RUNNER = r"""
 import json, os, signal, sys, traceback

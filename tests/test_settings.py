@@ -33,7 +33,12 @@ def test_what_is_set_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("SEDID_RUNS_MAX_GB", "much"), ("SEDID_RUNS_MAX_GB", "-1"), ("SEDID_DISK_FREE_GB", "nan"), ("SEDID_PUBLIC", "perhaps")],
+    [
+        ("SEDID_RUNS_MAX_GB", "much"),
+        ("SEDID_RUNS_MAX_GB", "-1"),
+        ("SEDID_DISK_FREE_GB", "nan"),
+        ("SEDID_PUBLIC", "perhaps"),
+    ],
 )
 def test_a_value_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)

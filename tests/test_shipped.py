@@ -13,6 +13,7 @@ from sedid.config import load_config
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.loops.ship import ShipConfig
+from sedid.paths import ROOT
 from sedid.provenance import in_full, provenance
 from sedid.sample import ASSETS
 from sedid.splits import overlap, read_splits, splits_file
@@ -20,7 +21,6 @@ from sedid.storage import read_json
 from sedid.tables import STUDIES, studies
 from sedid.ui.context import bundle_examples, list_examples
 
-ROOT = Path(__file__).parents[1]
 BUNDLES = sorted(file.parents[1] for file in SHIPPED.parent.glob("*/sedid/results.json"))
 
 every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bundle.name)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from sedid.paths import ROOT
 from sedid.storage import read_json, replacing, write_json
 
 
@@ -60,7 +61,7 @@ def test_a_process_killed_half_way_leaves_the_old_file(tmp_path: Path) -> None:
         "with replacing(pathlib.Path(sys.argv[1])) as temporary:\n"
         "    temporary.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    ended = subprocess.run([sys.executable, "-c", code, str(path)], cwd=Path(__file__).parents[1], check=False)
+    ended = subprocess.run([sys.executable, "-c", code, str(path)], cwd=ROOT, check=False)
     assert ended.returncode == -9
     assert read_json(path) == "old"
 

@@ -23,10 +23,10 @@ from sedid.diffusion import NoiseSchedule
 from sedid.loops import train_ddpm as loop
 from sedid.loops.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
+from sedid.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-ROOT = Path(__file__).parents[1]
 SCHEDULE = NoiseSchedule.linear()
 
 

@@ -13,12 +13,13 @@ from sedid.bundle import export_run
 from sedid.escaping import for_markdown
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models import UNETS, about_unet, make_unet
+from sedid.paths import ROOT
 from sedid.storage import read_json, write_json
 from sedid.tables import setup_table, training_table
 from sedid.trained import after, in_words
 from sedid.upgrade import upgrade
 
-SHIPPED = sorted((Path(__file__).parents[1] / "checkpoints").glob("*/unet/config.json"))
+SHIPPED = sorted((ROOT / "checkpoints").glob("*/unet/config.json"))
 RUN = {"start": "cifar10", "steps": 800, "step": 750, "hours": 0.45, "batch_size": 32, "before": "6,921 steps of 64"}
 
 

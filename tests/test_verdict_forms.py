@@ -32,6 +32,7 @@ from sedid.loops.generalise import table_row
 from sedid.loops.robustness import robustness_of
 from sedid.loops.score import Scores, score
 from sedid.patches import PatchMap, score_patches
+from sedid.paths import ROOT
 from sedid.perturb import perturbation
 from sedid.progress import finish
 from sedid.report import as_dict
@@ -43,7 +44,6 @@ from sedid.ui.batch_view import batch_html
 from sedid.ui.context import Context
 from sedid.ui.inspect_view import sections
 
-ROOT = Path(__file__).parents[1]
 COUNT = 24
 K, STAT, NN = 165, (165, 330), (165, 495)
 SAID = {

@@ -15,7 +15,18 @@ if TYPE_CHECKING:
     from sedid.ui.context import Context
 
 TABS = ("inspect", "gallery", "learn", "train", "evaluate", "compare", "sweep", "guide")
-"""In this order: each names a module `sedid.ui.<name>_tab` with a TITLE and a `build(context)`."""
+"""In this order."""
+MODULES = {
+    "inspect": "sedid.ui.inspect_tab",
+    "gallery": "sedid.ui.gallery_tab",
+    "learn": "sedid.ui.learn_tab",
+    "train": "sedid.ui.train_tab",
+    "evaluate": "sedid.ui.evaluate_tab",
+    "compare": "sedid.ui.compare_tab",
+    "sweep": "sedid.ui.sweep_tab",
+    "guide": "sedid.ui.guide_tab",
+}
+"""Where each tab is built: a module with a TITLE and a `build(context)`."""
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -65,7 +76,7 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
         gr.Markdown(ABOUT, elem_id="sed-title")
         with gr.Tabs() as tabs:
             for name in TABS:
-                tab = import_module(f"sedid.ui.{name}_tab")
+                tab = import_module(MODULES[name])
                 with gr.Tab(tab.TITLE, id=name) as item:
                     item.select(None, None, None, js=follow(name, name == TABS[0]), api_visibility="private")
                     tab.build(context)

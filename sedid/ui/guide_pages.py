@@ -13,7 +13,19 @@ from sedid.paths import CHECKPOINTS, DOCS
 from sedid.ui.pictures import text
 
 ORDER = (
-    *("quickstart", "verdict", "glossary", "limits", "faq", "method", "results", "training", "settings", "hosting", "api"),
+    *(
+        "quickstart",
+        "verdict",
+        "glossary",
+        "limits",
+        "faq",
+        "method",
+        "results",
+        "training",
+        "settings",
+        "hosting",
+        "api",
+    ),
     *("add-detector", "add-dataset", "architecture"),
 )
 """Names of the documents in reading order; others follow by name."""
