@@ -53,8 +53,14 @@ def test_any_part_in_any_order_is_found(data: st.DataObject) -> None:
 
 @pytest.mark.parametrize(
     ("format", "quality", "side", "least"),
-    [("JPEG", 90, 32, 1.0), ("JPEG", 75, 32, 1.0), ("JPEG", 50, 32, 0.99), ("WEBP", 80, 32, 0.99)]
-    + [("JPEG", 75, 64, 0.99), ("PNG", 0, 100, 0.99)],
+    [
+        ("JPEG", 90, 32, 1.0),
+        ("JPEG", 75, 32, 1.0),
+        ("JPEG", 50, 32, 0.99),
+        ("WEBP", 80, 32, 0.99),
+        ("JPEG", 75, 64, 0.99),
+        ("PNG", 0, 100, 0.99),
+    ],
 )
 def test_a_picture_that_was_saved_again_is_a_near_copy(
     photographs: np.ndarray, format: str, quality: int, side: int, least: float

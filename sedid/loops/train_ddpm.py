@@ -355,7 +355,7 @@ def keep_best(
         if not isfinite(measured.weighted):
             raise diverged(config, out, f"the held-out loss of step {step} is")
     if measured is None or measured.weighted < best:
-        losses = {"heldout_loss": measured and measured.weighted, "heldout_plain": measured and measured.plain}
+        losses = {"heldout_loss": measured.weighted if measured else None, "heldout_plain": measured and measured.plain}
         with replacing(out / "best.safetensors") as temporary:
             save_file(
                 {name: value.contiguous() for name, value in ema.items()},
