@@ -12,7 +12,7 @@ DEADLINE = 90  # seconds; an upper bound, nothing waits this long when all is we
 STAND_IN = """
 import signal, sys, time
 from pathlib import Path
-from sedid import joblog
+import sedid.joblog as joblog
 from sedid.joblog import attached
 from sedid.progress import Progress
 folder, joblog.WATCH = Path(sys.argv[1]), 0.05

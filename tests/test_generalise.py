@@ -12,13 +12,14 @@ from bundles import CHOSEN, K, pictures, tiny_bundle
 from bundles import shared_detector as detector
 from results import GAPS, made_up, write_evaluation
 
-from sedid import generalisehtml, loops, polarityhtml
+from sedid import generalisehtml, polarityhtml
 from sedid.bundle import checkpoint_hash, load_detector, update_info
 from sedid.commands import resolve_loop
 from sedid.confounds import auc_of_smaller, finding
 from sedid.detectors import Call
 from sedid.escaping import for_html
 from sedid.imagestats import STATISTICS, image_statistics
+from sedid.loops import generalise as module
 from sedid.loops.celeba_frame import framed
 from sedid.loops.evaluate import EvaluateConfig, evaluate, evaluated
 from sedid.loops.generalise import (
@@ -69,13 +70,13 @@ def test_what_was_evaluated_is_not_scored_again(
     _, config = measured_bundle
     taken = finish(generalise(config))
     walked = []
-    monkeypatch.setattr(loops.generalise, "evaluated", lambda *_: {})
-    monkeypatch.setattr(loops.generalise, "score", lambda *given: walked.append(given[1]) or score(*given))
+    monkeypatch.setattr(module, "evaluated", lambda *_: {})
+    monkeypatch.setattr(module, "score", lambda *given: walked.append(given[1]) or score(*given))
     again = finish(generalise(config))
     assert len(walked) == 3
     assert taken["rows"] == again["rows"]
     monkeypatch.undo()
-    monkeypatch.setattr(loops.generalise, "score", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr(module, "score", lambda *_: pytest.fail("scored again"))
     assert finish(generalise(config))["rows"] == taken["rows"]
 
 

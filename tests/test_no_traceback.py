@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from bundles import pictures, shared_bundle
 from PIL import Image
+from sedid.presets import resolve_loop
 from typer.testing import CliRunner, Result
 
 from sedid.cli import LOOPS, app
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.presets import resolve_loop
 from sedid.progress import finish
 from sedid.ui.menu import Menu
 
