@@ -30,10 +30,10 @@ from torch import Tensor, nn
 from sedid.bundle import load_detector
 from sedid.data import SAMPLE, as_model_input, load_images
 from sedid.detectors import Detector
-from sedid.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.loops.evaluate import EvaluateConfig
 from sedid.loops.score import score
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
+from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.metrics import measure
 from sedid.models import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
 from sedid.progress import Meter, Progress

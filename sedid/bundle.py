@@ -26,10 +26,10 @@ from torch import nn
 
 from sedid import hub, trained
 from sedid.detectors import Calibration, Detector, NNCalibration
-from sedid.diffusion import INPUT_CHANNELS, NoiseSchedule, check_step
 from sedid.identity import Identity, changed
 from sedid.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
 from sedid.images import check_crop
+from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, check_step
 from sedid.models import (
     WEIGHTS,
     Runtime,

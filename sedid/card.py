@@ -4,8 +4,9 @@ import re
 from math import prod
 from pathlib import Path
 
-from sedid import paper, trained
+from sedid import trained
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
+from sedid.method import paper
 from sedid.models import unet_weights
 from sedid.paths import ASSETS
 from sedid.storage import replacing, stored_tensors

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from sedid.escaping import Html, read_results
 from sedid.evaluation import REALS
-from sedid.methods import differences
+from sedid.method.methods import differences
 from sedid.metrics import roc
 from sedid.resulthtml import RESOLUTION, crossed, facts, leaks, made_by, splits, table
 from sedid.storage import read_arrays

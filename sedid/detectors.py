@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from sedid.data import as_model_input
-from sedid.diffusion import (
+from sedid.method.diffusion import (
     EpsModel,
     NoiseSchedule,
     Point,

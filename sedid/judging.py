@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from sedid.detectors import Call, Detector, Judgement, Verdict
-from sedid.diffusion import Point, check_step
+from sedid.method.diffusion import Point, check_step
 
 BATCH = 32
 METHODS = ("STAT", "NN")

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from sedid import processes
-from sedid.diffusion import EpsModel, NoiseSchedule
 from sedid.errors import first_line
+from sedid.method.diffusion import EpsModel, NoiseSchedule
 from sedid.storage import read_json, read_object, stored_tensors
 
 if TYPE_CHECKING:

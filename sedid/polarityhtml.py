@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from sedid import paper
 from sedid.confounds import figures
 from sedid.escaping import Html, read_results
 from sedid.imagestats import STATISTICS
+from sedid.method import paper
 from sedid.resulthtml import facts, leaks, made_by, picture, splits, table
 from sedid.storage import read_arrays
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart, round_ticks, svg

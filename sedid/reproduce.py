@@ -22,13 +22,13 @@ from sedid import processes
 from sedid.commands import resolve_loop
 from sedid.console import duration
 from sedid.data import CELEBA_CROP, as_model_input
-from sedid.diffusion import INPUT_CHANNELS
 from sedid.loops.existing import TIMESTEPS
 from sedid.loops.loop import LoopConfig, check
 from sedid.loops.samples import STEPS as GRID_STEPS
 from sedid.loops.stages import finished_stages
 from sedid.loops.train_ddpm import TrainDDPMConfig
 from sedid.loops.train_nn import TrainNNConfig
+from sedid.method.diffusion import INPUT_CHANNELS
 from sedid.models import Runtime, eps_model, make_resnet18, make_unet
 from sedid.storage import write_json
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from sedid import paper
 from sedid.escaping import Html, read_results
+from sedid.method import paper
 from sedid.resulthtml import facts, leaks, made_by, splits
 from sedid.svg import Axis, Line, line_chart, round_ticks
 from sedid.tables import cell

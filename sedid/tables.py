@@ -4,12 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sedid import paper, trained
+from sedid import trained
 from sedid.audit import VERSION
 from sedid.detectors import Call
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.judging import known_shares
-from sedid.methods import RESNET, differences
+from sedid.method import paper
+from sedid.method.methods import RESNET, differences
 
 OLDER_AUDIT = "an earlier version of the audit, without fine noise, neighbouring parity and orientation"
 REALS = {"heldout": "held-out", "members": "member"}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sedid.detectors import GENERATED, REAL, Calibration, Call, Detector, NNCalibration, Verdict
-from sedid.diffusion import NoiseSchedule
+from sedid.method.diffusion import NoiseSchedule
 from sedid.models import Runtime
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sedid import bench as module
 from sedid.bench import Row, bench, engine_sweep, fastest, literal_sweep, table
-from sedid.diffusion import NoiseSchedule
+from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import Progress, finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")

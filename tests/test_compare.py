@@ -20,14 +20,14 @@ from sedid.bundle import load_detector, update_info
 from sedid.data import fingerprint
 from sedid.detectors import Detector
 from sedid.escaping import for_html, for_markdown
-from sedid.ledger import Ledger
 from sedid.loops import compare as module
 from sedid.loops import comparison, resnet, train_nn
 from sedid.loops.compare import CompareConfig, compare, methods_for
 from sedid.loops.heads import Head, fit_head, fit_threshold
 from sedid.loops.resnet import Recipe
 from sedid.loops.score import features, score
-from sedid.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
+from sedid.method.ledger import Ledger
+from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
 from sedid.metrics import best_threshold, measure
 from sedid.models import Runtime, make_resnet18
 from sedid.progress import Progress, finish

@@ -13,7 +13,7 @@ from light_jobs import LightStore, wait_for
 from sedid import comparehtml, ui
 from sedid.loops.comparison import Comparison
 from sedid.loops.heads import fit_threshold
-from sedid.methods import method_of
+from sedid.method.methods import method_of
 from sedid.ui import compare_tab, results
 from sedid.ui.context import Context
 from sedid.ui.studies import STUDIES, Asked, View, study_of

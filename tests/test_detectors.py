@@ -14,8 +14,8 @@ from torch import Tensor
 
 from sedid import detectors
 from sedid.data import as_model_input
-from sedid.diffusion import NoiseSchedule, Point, TError, nn_input, t_error
 from sedid.judging import judge_in_batches
+from sedid.method.diffusion import NoiseSchedule, Point, TError, nn_input, t_error
 from sedid.progress import finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")

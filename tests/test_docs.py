@@ -19,7 +19,7 @@ import typer
 from sedid import commands as registry
 from sedid.cli import app
 from sedid.commands import resolve_loop
-from sedid.methods import METHODS
+from sedid.method.methods import METHODS
 from sedid.paths import ROOT
 from sedid.reproduce import settings_of
 

@@ -16,11 +16,11 @@ from torch import Tensor
 from sedid import resulthtml
 from sedid.bundle import detector_file
 from sedid.data import as_model_input
-from sedid.diffusion import NoiseSchedule, training_loss
 from sedid.evaluation import load_evaluation
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.existing import calibrate_existing, noise_of, read_existing, training_losses
+from sedid.method.diffusion import NoiseSchedule, training_loss
 from sedid.metrics import measure
 from sedid.progress import finish
 from sedid.tables import results_table

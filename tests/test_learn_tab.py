@@ -18,7 +18,7 @@ from fakes import calling, make_apart, make_detector, make_image
 
 from sedid import ui
 from sedid.detectors import Call
-from sedid.diffusion import NoiseSchedule, ddim_step, noised
+from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
 from sedid.progress import finish
 from sedid.ui import learn_noise, learn_steps, learn_verdicts, sheet
 from sedid.ui.context import Context, list_examples

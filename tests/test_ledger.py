@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sedid.diffusion import NoiseSchedule, trajectory
-from sedid.ledger import Ledger, reconstruction_path, rehearsal, reverse_path
+from sedid.method.diffusion import NoiseSchedule, trajectory
+from sedid.method.ledger import Ledger, reconstruction_path, rehearsal, reverse_path
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,10 +12,10 @@ from fakes import make_detector
 from torch import Tensor
 
 from sedid.data import as_model_input
-from sedid.diffusion import NoiseSchedule
-from sedid.ledger import Ledger
 from sedid.loops.existing import noise_of, training_losses
-from sedid.methods import HEADS, METHODS, RESNET, THRESHOLD, costs, method_of
+from sedid.method.diffusion import NoiseSchedule
+from sedid.method.ledger import Ledger
+from sedid.method.methods import HEADS, METHODS, RESNET, THRESHOLD, costs, method_of
 from sedid.progress import finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from diffusers import DDPMScheduler
 
-from sedid.diffusion import NoiseSchedule
+from sedid.method.diffusion import NoiseSchedule
 from sedid.models import (
     FOLD_FROM,
     UNETS,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from sedid import patches
 from sedid.detectors import Call, Detector
-from sedid.diffusion import NoiseSchedule
 from sedid.judging import judge_in_batches
+from sedid.method.diffusion import NoiseSchedule
 from sedid.models import Runtime, eps_model
 from sedid.patches import MAX_EVALUATIONS, MAX_TILES, Grid, PatchMap, cut, plan, score_patches
 from sedid.ui import evidence

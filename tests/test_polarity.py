@@ -17,12 +17,12 @@ from sedid.bundle import load_detector
 from sedid.confounds import LEAST, auc_of_smaller, finding, halves, held_equal, spearman, verdict_on
 from sedid.data import as_model_input, fingerprint
 from sedid.imagestats import STATISTICS
-from sedid.ledger import Ledger
 from sedid.loops.celeba_frame import PEERS, framed, lesson
 from sedid.loops.existing import training_losses
 from sedid.loops.polarity import PolarityConfig, chain, polarity
 from sedid.loops.score import score
-from sedid.methods import proximal
+from sedid.method.ledger import Ledger
+from sedid.method.methods import proximal
 from sedid.metrics import measure
 from sedid.models import load_unet
 from sedid.noisefloor import noise_floor

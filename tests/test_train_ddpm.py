@@ -19,10 +19,10 @@ from torch import Tensor
 
 from sedid.bundle import export_run
 from sedid.data import load_images
-from sedid.diffusion import NoiseSchedule
 from sedid.loops import train_ddpm as loop
 from sedid.loops.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
+from sedid.method.diffusion import NoiseSchedule
 from sedid.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")

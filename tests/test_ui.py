@@ -18,7 +18,7 @@ from PIL import Image
 
 from sedid.curve import reference_bands
 from sedid.detectors import Calibration, Inspection, Trace
-from sedid.diffusion import NoiseSchedule
+from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import finish
 from sedid.report import as_dict
 from sedid.ui import filmstrip, pictures

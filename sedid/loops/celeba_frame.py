@@ -18,7 +18,7 @@ from sedid.loops.checked import audited
 from sedid.loops.compare import measure_set
 from sedid.loops.existing import read_existing, training_losses
 from sedid.loops.score import Scores, score
-from sedid.methods import METHODS, THRESHOLD
+from sedid.method.methods import METHODS, THRESHOLD
 from sedid.progress import Progress
 
 PEERS = [method for name, method in METHODS.items() if method.head == THRESHOLD and name not in ("sedid-stat", "loss")]

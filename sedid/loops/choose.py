@@ -26,10 +26,10 @@ from sedid.choice import Candidate, Choice, check_choice, choose_pair, evaluatio
 from sedid.config import Count, ErrorRate, NotNegative, Precision, Seed, Settings, StepSizes, Text
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
-from sedid.diffusion import check_step
 from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration, check_unused
 from sedid.loops.score import Scores, score
+from sedid.method.diffusion import check_step
 from sedid.metrics import best_threshold, measure, sign_of
 from sedid.progress import Progress
 from sedid.provenance import provenance

@@ -30,15 +30,15 @@ from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, ve
 from sedid.config import Count, NotNegative, Precision, Seed, Settings, Text, Whole
 from sedid.data import as_model_input, fingerprint, load_images, load_with_files
 from sedid.detectors import Detector
-from sedid.diffusion import EpsModel
 from sedid.identity import Identity
-from sedid.ledger import Ledger
 from sedid.loops.checked import SplitCheck, audited, check_unused
 from sedid.loops.comparison import Comparison
 from sedid.loops.existing import noise_of, read_existing
 from sedid.loops.heads import LEAST, Head, fit_head, kept, own_head
 from sedid.loops.resnet import Recipe
-from sedid.methods import METHODS, RESNET, SECMI, Method, costs, method_of
+from sedid.method.diffusion import EpsModel
+from sedid.method.ledger import Ledger
+from sedid.method.methods import METHODS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
 from sedid.provenance import provenance
 from sedid.storage import read_kept, write_kept

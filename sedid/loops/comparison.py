@@ -11,9 +11,9 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.detectors import Detector
-from sedid.diffusion import EpsModel
 from sedid.loops.heads import Head
-from sedid.methods import THRESHOLD, Method, costs
+from sedid.method.diffusion import EpsModel
+from sedid.method.methods import THRESHOLD, Method, costs
 from sedid.metrics import Metrics, measure
 from sedid.statistics import ABOUT, delong, intervals
 from sedid.storage import replacing, write_json

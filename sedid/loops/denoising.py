@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from sedid.data import as_model_input
-from sedid.diffusion import NoiseSchedule
+from sedid.method.diffusion import NoiseSchedule
 from sedid.models import Runtime
 
 

@@ -16,8 +16,8 @@ from torch import Tensor
 from sedid import processes
 from sedid.data import as_model_input
 from sedid.detectors import Detector
-from sedid.diffusion import training_loss
 from sedid.loops.seeds import seed_of
+from sedid.method.diffusion import training_loss
 from sedid.metrics import fit_cut, measure, sign_of
 from sedid.progress import Meter, Progress
 

@@ -21,12 +21,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from sedid import paper
 from sedid.bundle import export_run, update_info
 from sedid.card import write_card
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data import describe_split, load_images, make_splits
-from sedid.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
@@ -35,6 +33,8 @@ from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.tracking import check_trackers
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
+from sedid.method import paper
+from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.models import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
 from sedid.progress import Progress
 from sedid.storage import replacing, write_json

@@ -23,11 +23,11 @@ from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, ve
 from sedid.config import Count, Seed, Settings, Text, Whole
 from sedid.confounds import auc_of_smaller, finding, held_equal, spearman
 from sedid.data import fingerprint, load_with_files
-from sedid.diffusion import check_step
 from sedid.imagestats import STATISTICS, image_statistics
 from sedid.loops.celeba_frame import framed, lesson
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import Scores, score
+from sedid.method.diffusion import check_step
 from sedid.noisefloor import noise_floor
 from sedid.progress import Progress
 from sedid.provenance import provenance

@@ -24,11 +24,11 @@ from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, ve
 from sedid.config import Count, Precision, Seed, Settings, Text, Whole
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Call, Detector, Verdict
-from sedid.diffusion import Point
 from sedid.judging import shares
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import counted
 from sedid.loops.seeds import seed_of
+from sedid.method.diffusion import Point
 from sedid.metrics import measure, sign_of
 from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.progress import Meter, Progress

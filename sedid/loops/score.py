@@ -8,7 +8,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.detectors import Detector
-from sedid.diffusion import Point, check_step, nn_input, t_error
+from sedid.method.diffusion import Point, check_step, nn_input, t_error
 from sedid.progress import Meter, Progress
 
 Scores = dict[tuple[int, int], np.ndarray]

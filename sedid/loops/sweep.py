@@ -18,11 +18,11 @@ from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, ve
 from sedid.config import Count, Precision, Settings, StepSizes, Text
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
-from sedid.diffusion import check_step
 from sedid.identity import Identity
 from sedid.loops.calibrate import calibrate_pair
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import Scores, score
+from sedid.method.diffusion import check_step
 from sedid.metrics import measure, sign_of
 from sedid.progress import Progress
 from sedid.provenance import provenance

@@ -32,12 +32,12 @@ from sedid import records
 from sedid.bundle import checkpoint_hash, frame
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
 from sedid.data import as_model_input, crop_of, load_images
-from sedid.diffusion import NoiseSchedule
 from sedid.images import check_crop
 from sedid.loops.denoising import HeldoutLoss, heldout_loss, loss_weights, noised
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
+from sedid.method.diffusion import NoiseSchedule
 from sedid.models import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
 from sedid.progress import Progress
 from sedid.splits import FILE as SPLITS

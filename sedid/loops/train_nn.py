@@ -18,12 +18,12 @@ from sedid.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.config import ErrorRate, Precision, Text, Whole
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector, NNCalibration
-from sedid.diffusion import INPUT_CHANNELS, NNInput
 from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.resnet import Recipe, split_rows, train_resnet
 from sedid.loops.score import features
 from sedid.loops.tracking import check_trackers, tracking
+from sedid.method.diffusion import INPUT_CHANNELS, NNInput
 from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.progress import Progress
 from sedid.splits import record_splits, splits_file

@@ -21,9 +21,9 @@ from pydantic import Field
 from sedid.bundle import checkpoint_hash, export_run, frame
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, load_config
 from sedid.data import fingerprint, load_images
-from sedid.diffusion import NoiseSchedule
 from sedid.loops.denoising import heldout_errors, loss_weights
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
+from sedid.method.diffusion import NoiseSchedule
 from sedid.models import Runtime, UNetName, about_unet, check_pipeline, load_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, write_json

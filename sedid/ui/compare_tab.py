@@ -11,7 +11,7 @@ from sedid.data import NAMES
 from sedid.figures import roc_figure, save_figure
 from sedid.htmlreport import page as html_page
 from sedid.jobs import Job, JobStore
-from sedid.methods import METHODS
+from sedid.method.methods import METHODS
 from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui.context import Context

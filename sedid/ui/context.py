@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from sedid import paper
 from sedid.detectors import Detector, Judgement, Trace, as_seen
 from sedid.judging import judge_in_batches
 from sedid.loops.score import Scores, score
+from sedid.method import paper
 from sedid.paths import ASSETS
 from sedid.progress import finish
 from sedid.ui import access

@@ -16,8 +16,8 @@ import numpy as np
 from sedid import settings
 from sedid.bundle import load_detector
 from sedid.detectors import Detector
-from sedid.diffusion import Point
 from sedid.identity import Identity
+from sedid.method.diffusion import Point
 from sedid.ui import access
 
 DEVICE = "cuda"  # of the GPU's process

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sedid.data import as_model_input
-from sedid.diffusion import NoiseSchedule, noised
+from sedid.method.diffusion import NoiseSchedule, noised
 from sedid.svg import Axis, Line, frame, keys, line_path, svg
 from sedid.ui.filmstrip import picture
 from sedid.ui.learn_frames import Frame, moving_line, scrubber

@@ -7,13 +7,14 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from sedid import paper, sweephtml
+from sedid import sweephtml
 from sedid.commands import COMMANDS
 from sedid.data import NAMES
 from sedid.escaping import for_html
 from sedid.figures import save_figure, sweep_heatmap
 from sedid.jobs import JobStore
 from sedid.loops.sweep import SweepConfig
+from sedid.method import paper
 from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui.context import Context

@@ -20,7 +20,7 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
-from sedid.diffusion import EpsModel, NoiseSchedule, Point, check_step, ddim_step, noised
+from sedid.method.diffusion import EpsModel, NoiseSchedule, Point, check_step, ddim_step, noised
 
 Path = tuple[int, ...]
 Noise = Callable[[int], Tensor]

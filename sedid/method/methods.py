@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from sedid.config import known
-from sedid.diffusion import NoiseSchedule, check_step, ddim_step, nn_input, t_error
-from sedid.ledger import Ledger, reconstruction_path, rehearsal, reverse_path
+from sedid.method.diffusion import NoiseSchedule, check_step, ddim_step, nn_input, t_error
+from sedid.method.ledger import Ledger, reconstruction_path, rehearsal, reverse_path
 
 SEDID = "Ma et al. 2023, arXiv 2307.06272"
 MATSUMOTO = "Matsumoto et al. 2023, arXiv 2302.03262"
