@@ -28,9 +28,9 @@ from sedid.method.diffusion import (
     t_error,
     trajectory,
 )
-from sedid.metrics import percentile
 from sedid.models import Runtime
 from sedid.progress import finish
+from sedid.stats.metrics import percentile
 
 GENERATED, REAL = "generated", "real"
 """What an image is, where that is known. What a detector says of it is a `Call`."""

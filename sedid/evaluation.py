@@ -9,7 +9,7 @@ import numpy as np
 from sedid.escaping import Html, for_html, read_results
 from sedid.licences import closed
 from sedid.method import paper
-from sedid.metrics import best_threshold, sign_of
+from sedid.stats.metrics import best_threshold, sign_of
 from sedid.storage import read_arrays
 
 REALS = {"heldout": "held-out reals", "members": "member reals"}

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from sedid.confounds import figures
 from sedid.escaping import Html, read_results
 from sedid.imagestats import STATISTICS
 from sedid.method import paper
 from sedid.resulthtml import facts, leaks, made_by, picture, splits, table
+from sedid.stats.confounds import figures
 from sedid.storage import read_arrays
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart, round_ticks, svg
 from sedid.tables import leak_line

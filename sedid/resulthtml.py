@@ -13,7 +13,7 @@ from sedid.escaping import Html
 from sedid.evaluation import REALS, Evaluation, Mistake, Pair, Shown
 from sedid.judging import known_shares
 from sedid.method import paper
-from sedid.metrics import roc
+from sedid.stats.metrics import roc
 from sedid.svg import SHARES, Axis, Line, histogram, line_chart
 from sedid.tables import cell, leak_line, sampler_words, splits_line
 

@@ -5,9 +5,9 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from sedid.choice import Choice, choose_pair, cross_validated_auc, evaluations, fold_numbers, weighted_auc
-from sedid.metrics import measure
 from sedid.progress import finish
+from sedid.stats.choice import Choice, choose_pair, cross_validated_auc, evaluations, fold_numbers, weighted_auc
+from sedid.stats.metrics import measure
 
 Scores = dict[tuple[int, int], np.ndarray]
 

@@ -16,8 +16,8 @@ from sedid.commands import COMMANDS, resolve_loop
 from sedid.escaping import Html
 from sedid.loops import choose as module
 from sedid.loops.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
-from sedid.metrics import best_threshold, measure
 from sedid.progress import finish
+from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")

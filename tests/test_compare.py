@@ -28,10 +28,10 @@ from sedid.loops.resnet import Recipe
 from sedid.loops.score import features, score
 from sedid.method.ledger import Ledger
 from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
-from sedid.metrics import best_threshold, measure
 from sedid.models import Runtime, make_resnet18
 from sedid.progress import Progress, finish
-from sedid.statistics import delong, intervals
+from sedid.stats.intervals import delong, intervals
+from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
 from sedid.tables import methods_table
 

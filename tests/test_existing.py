@@ -21,8 +21,8 @@ from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.existing import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.method.diffusion import NoiseSchedule, training_loss
-from sedid.metrics import measure
 from sedid.progress import finish
+from sedid.stats.metrics import measure
 from sedid.tables import results_table
 from sedid.ui.evaluate_tab import write_files
 

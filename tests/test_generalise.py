@@ -15,7 +15,6 @@ from results import GAPS, made_up, write_evaluation
 from sedid import generalisehtml, polarityhtml
 from sedid.bundle import checkpoint_hash, load_detector, update_info
 from sedid.commands import resolve_loop
-from sedid.confounds import auc_of_smaller, finding
 from sedid.detectors import Call
 from sedid.escaping import for_html
 from sedid.imagestats import STATISTICS, image_statistics
@@ -37,8 +36,9 @@ from sedid.loops.generalise import (
 from sedid.loops.generalise import finding as in_words
 from sedid.loops.polarity import polarity_row, save_scores
 from sedid.loops.score import score
-from sedid.metrics import measure
 from sedid.progress import finish
+from sedid.stats.confounds import auc_of_smaller, finding
+from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")

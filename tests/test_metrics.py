@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 
 from sedid.detectors import GENERATED, REAL, Calibration, Call, Verdict
 from sedid.loops.calibrate import calibrate_pair
-from sedid.metrics import balanced_accuracy, best_threshold, measure, percentile, quantiles, tpr_at, undecided_band
+from sedid.stats.metrics import (
+    balanced_accuracy,
+    best_threshold,
+    measure,
+    percentile,
+    quantiles,
+    tpr_at,
+    undecided_band,
+)
 
 A = np.array
 scores = st.lists(st.integers(0, 20), min_size=1, max_size=60).map(lambda values: A(values, dtype=float))

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedid.bundle import load_detector
-from sedid.confounds import LEAST, auc_of_smaller, finding, halves, held_equal, spearman, verdict_on
 from sedid.data import as_model_input, fingerprint
 from sedid.imagestats import STATISTICS
 from sedid.loops.celeba_frame import PEERS, framed, lesson
@@ -23,10 +22,11 @@ from sedid.loops.polarity import PolarityConfig, chain, polarity
 from sedid.loops.score import score
 from sedid.method.ledger import Ledger
 from sedid.method.methods import proximal
-from sedid.metrics import measure
 from sedid.models import load_unet
 from sedid.noisefloor import noise_floor
 from sedid.progress import Progress, finish
+from sedid.stats.confounds import LEAST, auc_of_smaller, finding, halves, held_equal, spearman, verdict_on
+from sedid.stats.metrics import measure
 from sedid.storage import read_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedid.loops.resnet import fit_temperature
-from sedid.reliability import (
+from sedid.stats.reliability import (
     BINS,
     binned,
     conformal,
@@ -80,7 +80,7 @@ def test_the_diagram_and_the_scores_are_their_definitions(seed: int, reals: int,
 
 
 def test_perfect_probabilities_pass_and_overconfident_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sedid.reliability.SIMULATIONS", 100)
+    monkeypatch.setattr("sedid.stats.reliability.SIMULATIONS", 100)
     repeats, passed = 60, dict.fromkeys(((300, 300), (500, 150)), 0)
     for counts in passed:
         for seed in range(repeats):
@@ -101,7 +101,7 @@ def test_the_error_of_perfect_probabilities_is_drawn_with_the_class_counts_of_th
     """Who always says one half is never wrong about the classes, which weigh the same: no draw may show an error."""
     found = reliability(np.full(30, 0.5), np.full(20, 0.5))
     assert (found.ece, found.ece_expected, found.ece_limit) == pytest.approx((0, 0, 0), abs=1e-12)
-    monkeypatch.setattr("sedid.reliability.SIMULATIONS", 100)
+    monkeypatch.setattr("sedid.stats.reliability.SIMULATIONS", 100)
     repeats, ranks = 100, []
     for seed in range(repeats):
         real, generated = (sigmoid(1.5 * part) for part in binormal(np.random.default_rng(seed), 40, 120))

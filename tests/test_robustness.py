@@ -23,10 +23,10 @@ from sedid.loops.robustness import (
     score_set,
 )
 from sedid.loops.score import score
-from sedid.metrics import measure
 from sedid.perturb import NONE, named, perturb_all, perturbation
 from sedid.progress import Meter, Progress, finish
 from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning
+from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")

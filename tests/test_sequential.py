@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.choice import fold_numbers
-from sedid.metrics import measure
-from sedid.reliability import Classes
-from sedid.sequential import LogOdds, Rule, boundary, fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
+from sedid.stats.choice import fold_numbers
+from sedid.stats.metrics import measure
+from sedid.stats.reliability import Classes
+from sedid.stats.stopping import LogOdds, Rule, boundary, fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 
 
 def walks(rng: np.random.Generator, count: int, shift: float, steps: int = 5) -> np.ndarray:

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.metrics import measure
-from sedid.statistics import (
+from sedid.stats.intervals import (
     BUDGETS,
     METRICS,
     Curve,
@@ -22,6 +21,7 @@ from sedid.statistics import (
     share_interval,
     tpr_interval,
 )
+from sedid.stats.metrics import measure
 
 PHI = NormalDist().cdf
 seeds = st.integers(0, 2**32 - 1)

@@ -12,8 +12,8 @@ from fakes import make_detector
 from sedid.loops.checked import audited
 from sedid.loops.score import score
 from sedid.loops.sweep import SweepConfig, measure_pair, sweep, sweep_images
-from sedid.metrics import best_threshold, measure
 from sedid.progress import finish
+from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
 
 PROTOCOL = {"checkpoint_sha256": "abc"}

@@ -19,11 +19,11 @@ from sedid.images import check_crop
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.score import Scores, score
-from sedid.metrics import fit_cut, quantiles, undecided_band
 from sedid.models import Runtime
 from sedid.progress import Progress
 from sedid.provenance import provenance
 from sedid.splits import record_splits, splits_file
+from sedid.stats.metrics import fit_cut, quantiles, undecided_band
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from sedid.confounds import auc_of_smaller
 from sedid.data import CELEBA_CROP
 from sedid.detectors import Detector
 from sedid.loops.checked import audited
@@ -20,6 +19,7 @@ from sedid.loops.existing import read_existing, training_losses
 from sedid.loops.score import Scores, score
 from sedid.method.methods import METHODS, THRESHOLD
 from sedid.progress import Progress
+from sedid.stats.confounds import auc_of_smaller
 
 PEERS = [method for name, method in METHODS.items() if method.head == THRESHOLD and name not in ("sedid-stat", "loss")]
 """The statistics of other papers, at their defaults."""

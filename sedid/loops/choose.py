@@ -22,7 +22,6 @@ from pydantic import Field
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
-from sedid.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
 from sedid.config import Count, ErrorRate, NotNegative, Precision, Seed, Settings, StepSizes, Text
 from sedid.data import fingerprint, load_images
 from sedid.detectors import Detector
@@ -30,13 +29,14 @@ from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration, check_unused
 from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
-from sedid.metrics import best_threshold, measure, sign_of
 from sedid.progress import Progress
 from sedid.provenance import provenance
-from sedid.reliability import Classes, conformal, isotonic, platt, reliability
-from sedid.sequential import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 from sedid.splits import record_splits, splits_file
-from sedid.statistics import delong, intervals
+from sedid.stats.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
+from sedid.stats.intervals import delong, intervals
+from sedid.stats.metrics import best_threshold, measure, sign_of
+from sedid.stats.reliability import Classes, conformal, isotonic, platt, reliability
+from sedid.stats.stopping import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 from sedid.storage import read_json, read_kept, write_json, write_kept
 
 SETS = ("real", "generated", "test_real", "test_generated")

@@ -14,8 +14,8 @@ from sedid.detectors import Detector
 from sedid.loops.heads import Head
 from sedid.method.diffusion import EpsModel
 from sedid.method.methods import THRESHOLD, Method, costs
-from sedid.metrics import Metrics, measure
-from sedid.statistics import ABOUT, delong, intervals
+from sedid.stats.intervals import ABOUT, delong, intervals
+from sedid.stats.metrics import Metrics, measure
 from sedid.storage import replacing, write_json
 
 EVERY = 3.0  # seconds between two writes of the unfinished results

@@ -22,9 +22,9 @@ from sedid.licences import closed
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.existing import existing_row, read_existing, training_losses
 from sedid.loops.score import Scores, score
-from sedid.metrics import measure
 from sedid.progress import Progress
 from sedid.provenance import provenance
+from sedid.stats.metrics import measure
 from sedid.storage import read_json, replacing, write_json
 
 MISTAKES = 12

@@ -18,8 +18,8 @@ from sedid.data import as_model_input
 from sedid.detectors import Detector
 from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import training_loss
-from sedid.metrics import fit_cut, measure, sign_of
 from sedid.progress import Meter, Progress
+from sedid.stats.metrics import fit_cut, measure, sign_of
 
 TIMESTEPS = (20, 100, 200, 350, 500, 700)
 """Candidates the calibration split chooses among."""

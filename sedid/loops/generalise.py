@@ -20,10 +20,10 @@ from sedid.detectors import Detector
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.evaluate import evaluated, stat_rows, verdict_shares
 from sedid.loops.score import Scores, score
-from sedid.metrics import measure, sign_of
 from sedid.progress import Progress
 from sedid.provenance import in_full, provenance
-from sedid.statistics import ABOUT, intervals
+from sedid.stats.intervals import ABOUT, intervals
+from sedid.stats.metrics import measure, sign_of
 from sedid.storage import write_json
 
 HELDOUT, MEMBERS = "held-out reals", "member reals"

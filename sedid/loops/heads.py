@@ -20,9 +20,9 @@ from torch import nn
 from sedid.detectors import Detector
 from sedid.loops.resnet import Recipe, logits_of, train_resnet
 from sedid.method.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, Method
-from sedid.metrics import best_threshold, fit_cut, measure, sign_of
 from sedid.models import Runtime
 from sedid.progress import Meter, Progress
+from sedid.stats.metrics import best_threshold, fit_cut, measure, sign_of
 
 OUTER, INNER = 5, 3
 """Folds of the nested cross-validation."""

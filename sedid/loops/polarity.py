@@ -21,7 +21,6 @@ from pydantic import Field
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Seed, Settings, Text, Whole
-from sedid.confounds import auc_of_smaller, finding, held_equal, spearman
 from sedid.data import fingerprint, load_with_files
 from sedid.imagestats import STATISTICS, image_statistics
 from sedid.loops.celeba_frame import framed, lesson
@@ -31,7 +30,8 @@ from sedid.method.diffusion import check_step
 from sedid.noisefloor import noise_floor
 from sedid.progress import Progress
 from sedid.provenance import provenance
-from sedid.statistics import ABOUT
+from sedid.stats.confounds import auc_of_smaller, finding, held_equal, spearman
+from sedid.stats.intervals import ABOUT
 from sedid.storage import replacing, write_json
 
 CLASSES = ("real", "generated")

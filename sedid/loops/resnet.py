@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from sedid.config import Count, Decay, NotNegative, Positive, Seed, Settings, Share
 from sedid.loops.nn_state import load_state, save_state
-from sedid.metrics import measure
 from sedid.models import Runtime, make_resnet18
 from sedid.progress import Meter, Progress
+from sedid.stats.metrics import measure
 
 Track = Callable[[Mapping[str, float | None], int], None]
 """Takes the measurements of an epoch, and its number."""

@@ -29,11 +29,11 @@ from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import counted
 from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import Point
-from sedid.metrics import measure, sign_of
 from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.progress import Meter, Progress
 from sedid.provenance import provenance
-from sedid.statistics import auc_interval, delong
+from sedid.stats.intervals import auc_interval, delong
+from sedid.stats.metrics import measure, sign_of
 from sedid.storage import replacing, write_json
 
 CLASSES = ("real", "generated")

@@ -23,9 +23,9 @@ from sedid.loops.calibrate import calibrate_pair
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
-from sedid.metrics import measure, sign_of
 from sedid.progress import Progress
 from sedid.provenance import provenance
+from sedid.stats.metrics import measure, sign_of
 from sedid.storage import read_kept, write_json, write_kept
 
 SETS = ("real", "generated", "test_real", "test_generated")

@@ -24,9 +24,9 @@ from sedid.loops.resnet import Recipe, split_rows, train_resnet
 from sedid.loops.score import features
 from sedid.loops.tracking import check_trackers, tracking
 from sedid.method.diffusion import INPUT_CHANNELS, NNInput
-from sedid.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.progress import Progress
 from sedid.splits import record_splits, splits_file
+from sedid.stats.metrics import best_threshold, measure, quantiles, undecided_band
 
 
 @dataclass(frozen=True)

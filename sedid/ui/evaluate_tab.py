@@ -12,7 +12,7 @@ from sedid.evaluation import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.figures import histogram_figure, roc_figure, save_figure
 from sedid.htmlreport import report
 from sedid.method import paper
-from sedid.metrics import roc
+from sedid.stats.metrics import roc
 from sedid.ui.context import Context
 from sedid.ui.results import Own, as_csv, find_results, readable, write_texts
 from sedid.ui.upload import refusal

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from sedid.metrics import measure
-from sedid.statistics import auc_interval
+from sedid.stats.intervals import auc_interval
+from sedid.stats.metrics import measure
 
 LEAST = 40  # images a class to fit on half of them and measure on the other
 Estimate = dict[str, float]

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from sedid.metrics import measure
+from sedid.stats.metrics import measure
 
 METRICS = ("auc", "acc", "tpr_at_1", "tpr_at_01")
 """Fields of `metrics.Metrics` that have an interval."""

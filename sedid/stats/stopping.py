@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from sedid.choice import Scores
-from sedid.metrics import balanced_accuracy, best_threshold, measure
-from sedid.reliability import Classes
-from sedid.statistics import delong, share_interval
+from sedid.stats.choice import Scores
+from sedid.stats.intervals import delong, share_interval
+from sedid.stats.metrics import balanced_accuracy, best_threshold, measure
+from sedid.stats.reliability import Classes
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sedid.statistics import share_interval
+from sedid.stats.intervals import share_interval
 
 BINS = 10
 SIMULATIONS = 500

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sedid.progress import Meter, Progress
-from sedid.statistics import Curve, bootstrap_counts
+from sedid.stats.intervals import Curve, bootstrap_counts
 
 Pair = tuple[int, int]
 Scores = dict[Pair, np.ndarray]

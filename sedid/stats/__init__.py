@@ -1,0 +1,1 @@
+"""What a number is worth: metrics, intervals, calibrated probabilities, early stopping, the choice of a pair."""
