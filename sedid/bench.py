@@ -34,7 +34,7 @@ from sedid.loops.evaluate import EvaluateConfig
 from sedid.loops.score import score
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
-from sedid.models import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
+from sedid.models.networks import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import measure
 from sedid.storage import write_json

@@ -30,7 +30,7 @@ from sedid.identity import Identity, changed
 from sedid.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
 from sedid.images import check_crop
 from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, check_step
-from sedid.models import (
+from sedid.models.networks import (
     WEIGHTS,
     Runtime,
     all_finite,

@@ -7,7 +7,7 @@ from pathlib import Path
 from sedid import trained
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.method import paper
-from sedid.models import unet_weights
+from sedid.models.networks import unet_weights
 from sedid.paths import ASSETS
 from sedid.storage import replacing, stored_tensors
 from sedid.tables import (

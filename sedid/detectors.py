@@ -28,7 +28,7 @@ from sedid.method.diffusion import (
     t_error,
     trajectory,
 )
-from sedid.models import Runtime
+from sedid.models.networks import Runtime
 from sedid.progress import finish
 from sedid.stats.metrics import percentile
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid.images import preprocessing
-from sedid.models import check_pipeline, load_scheduler, unet_weights
+from sedid.models.networks import check_pipeline, load_scheduler, unet_weights
 
 ENGINE = 1
 """Version of the arithmetic from a picture to its scores; raised by every change that changes numbers."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from sedid.data import SAMPLE
 from sedid.identity import checkpoint_hash
-from sedid.models import load_scheduler
+from sedid.models.networks import load_scheduler
 from sedid.storage import read_json
 
 

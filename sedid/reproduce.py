@@ -29,7 +29,7 @@ from sedid.loops.stages import finished_stages
 from sedid.loops.train_ddpm import TrainDDPMConfig
 from sedid.loops.train_nn import TrainNNConfig
 from sedid.method.diffusion import INPUT_CHANNELS
-from sedid.models import Runtime, eps_model, make_resnet18, make_unet
+from sedid.models.networks import Runtime, eps_model, make_resnet18, make_unet
 from sedid.storage import write_json
 
 TRAINING_STEPS = {"cifar10": 800_000, "tiny-imagenet": 1_200_000, "celeba": 1_200_000}

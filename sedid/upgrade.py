@@ -21,7 +21,7 @@ from sedid.licences import closed
 from sedid.loops.evaluate import scores_file
 from sedid.loops.generate import in_full
 from sedid.loops.renew import renew_verdicts
-from sedid.models import load_schedule, load_unet
+from sedid.models.networks import load_schedule, load_unet
 from sedid.sample import write_photographs
 from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
 from sedid.trained import correct_training

@@ -22,7 +22,7 @@ def tiny_bundle(folder: Path, seed: int = 0, calibrated: bool = True) -> Path:
     from sedid.bundle import save_classifier, save_pipeline, update_info
     from sedid.detectors import NNCalibration
     from sedid.loops.calibrate import calibrate_all
-    from sedid.models import make_resnet18, make_unet
+    from sedid.models.networks import make_resnet18, make_unet
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

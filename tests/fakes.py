@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sedid.detectors import GENERATED, REAL, Calibration, Call, Detector, NNCalibration, Verdict
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models import Runtime
+from sedid.models.networks import Runtime
 
 
 class CountingModel:

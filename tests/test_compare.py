@@ -28,7 +28,7 @@ from sedid.loops.resnet import Recipe
 from sedid.loops.score import features, score
 from sedid.method.ledger import Ledger
 from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
-from sedid.models import Runtime, make_resnet18
+from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import Progress, finish
 from sedid.stats.intervals import delong, intervals
 from sedid.stats.metrics import best_threshold, measure

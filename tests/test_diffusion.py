@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from sedid.method.diffusion import NoiseSchedule, check_step, ddim_step, t_error, t_errors, trajectory
-from sedid.models import Runtime, eps_model
+from sedid.models.networks import Runtime, eps_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

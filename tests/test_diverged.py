@@ -20,7 +20,7 @@ from sedid.loops.resnet import Recipe, fit
 from sedid.loops.ship import ShipConfig, export
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
-from sedid.models import Runtime, make_resnet18
+from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -22,7 +22,7 @@ from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generate import GenerateConfig, generate
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
-from sedid.models import make_scheduler
+from sedid.models.networks import make_scheduler
 from sedid.progress import finish
 from sedid.sample import write_examples, write_sample
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sedid.data import load_images
 from sedid.loops.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
-from sedid.models import make_scheduler
+from sedid.models.networks import make_scheduler
 from sedid.progress import finish
 from sedid.provenance import provenance
 from sedid.tables import sampler_words

@@ -20,7 +20,7 @@ from sedid.identity import Identity, changed
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models import make_unet
+from sedid.models.networks import make_unet
 from sedid.progress import finish
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,7 +18,7 @@ from sedid.data import load_images
 from sedid.loops import loop as module
 from sedid.loops.loop import SCORED, LoopConfig, loop, write_splits
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.models import UNETS
+from sedid.models.networks import UNETS
 from sedid.progress import Progress, finish
 from sedid.storage import read_json
 

@@ -12,7 +12,7 @@ import torch
 from diffusers import DDPMScheduler
 
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models import (
+from sedid.models.networks import (
     FOLD_FROM,
     UNETS,
     Runtime,

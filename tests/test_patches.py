@@ -11,7 +11,7 @@ from sedid import patches
 from sedid.detectors import Call, Detector
 from sedid.judging import judge_in_batches
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models import Runtime, eps_model
+from sedid.models.networks import Runtime, eps_model
 from sedid.patches import MAX_EVALUATIONS, MAX_TILES, Grid, PatchMap, cut, plan, score_patches
 from sedid.ui import evidence
 

@@ -22,7 +22,7 @@ from sedid.loops.polarity import PolarityConfig, chain, polarity
 from sedid.loops.score import score
 from sedid.method.ledger import Ledger
 from sedid.method.methods import proximal
-from sedid.models import load_unet
+from sedid.models.networks import load_unet
 from sedid.noisefloor import noise_floor
 from sedid.progress import Progress, finish
 from sedid.stats.confounds import LEAST, auc_of_smaller, finding, halves, held_equal, spearman, verdict_on

@@ -19,7 +19,7 @@ from sedid import processes
 from sedid.console import ProgressLine
 from sedid.data import load_images
 from sedid.images import ImageError
-from sedid.models import Runtime
+from sedid.models.networks import Runtime
 from sedid.paths import ROOT
 from sedid.progress import Meter
 

@@ -15,7 +15,7 @@ from sedid.cli import app
 from sedid.commands import resolve_loop
 from sedid.loops import evaluate
 from sedid.loops.loop import LoopConfig, check, loop
-from sedid.models import UNETS
+from sedid.models.networks import UNETS
 from sedid.progress import Progress, finish
 from sedid.reproduce import Cost, Plan, Speed, changes, costs, in_words, make_plan, rate, recipe, settings_of
 

@@ -13,7 +13,7 @@ from sedid.data import load_images
 from sedid.loops.denoising import heldout_loss
 from sedid.loops.ship import ShipConfig, samplers, ship, sizes, write_splits
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.models import Runtime, load_schedule, load_unet
+from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import finish
 from sedid.quality import chance, contrast
 from sedid.storage import read_json, write_json

@@ -9,7 +9,7 @@ from results import write_evaluation
 from sedid.bundle import update_info
 from sedid.card import fill, measured, parameters_of
 from sedid.method import paper
-from sedid.models import load_unet
+from sedid.models.networks import load_unet
 from sedid.storage import read_json, write_json
 from sedid.tables import results_table, speed_table, summary_table, t_secs_table, trials_table
 

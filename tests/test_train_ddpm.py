@@ -106,7 +106,7 @@ def test_hours_count_every_session_of_a_run(config: TrainDDPMConfig, monkeypatch
 def test_dropout_and_random_initial_weights_resume_too(
     config: TrainDDPMConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sedid.models import UNETS
+    from sedid.models.networks import UNETS
 
     small = {"block_out_channels": (8, 8, 8, 8), "layers_per_block": 1, "norm_num_groups": 4, "dropout": 0.5}
     monkeypatch.setitem(UNETS, "demo", UNETS["demo"] | small)
@@ -187,7 +187,7 @@ def test_two_processes_train_as_one(config: TrainDDPMConfig, tmp_path: Path, ima
 def test_averaged_weights_follow_the_ramp(
     config: TrainDDPMConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sedid.models import UNETS
+    from sedid.models.networks import UNETS
 
     decays, update = [], loop.update_ema
     monkeypatch.setattr(loop, "update_ema", lambda ema, live, decay: (decays.append(decay), update(ema, live, decay)))
@@ -331,7 +331,7 @@ def test_measuring_does_not_change_the_training(config: TrainDDPMConfig, tmp_pat
 
 
 def test_heldout_errors_do_not_depend_on_the_batch(images_npz: Path, tiny_unet) -> None:  # type: ignore[no-untyped-def]
-    from sedid.models import Runtime
+    from sedid.models.networks import Runtime
 
     unet, images = tiny_unet(sample_size=32), load_images(str(images_npz), 32, None)
     errors = [heldout_errors(unet, images, SCHEDULE, Runtime.choose("cpu"), size)[1] for size in (24, 7, 1)]
@@ -361,7 +361,7 @@ def test_attention_heads_survive_resume_and_export(config: TrainDDPMConfig, tmp_
     from diffusers import UNet2DModel
 
     from sedid.bundle import export_run
-    from sedid.models import load_unet
+    from sedid.models.networks import load_unet
 
     heads = {"block_out_channels": (16, 16), "norm_num_groups": 4, "attention_head_dim": 4}
     blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}

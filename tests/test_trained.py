@@ -12,7 +12,7 @@ from bundles import tiny_bundle
 from sedid.bundle import export_run
 from sedid.escaping import for_markdown
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.models import UNETS, about_unet, make_unet
+from sedid.models.networks import UNETS, about_unet, make_unet
 from sedid.paths import ROOT
 from sedid.storage import read_json, write_json
 from sedid.tables import setup_table, training_table

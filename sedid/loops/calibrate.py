@@ -19,7 +19,7 @@ from sedid.images import check_crop
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.score import Scores, score
-from sedid.models import Runtime
+from sedid.models.networks import Runtime
 from sedid.progress import Progress
 from sedid.provenance import provenance
 from sedid.splits import record_splits, splits_file

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from sedid.data import as_model_input
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models import Runtime
+from sedid.models.networks import Runtime
 
 
 def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:

@@ -29,7 +29,7 @@ from sedid.bundle import checkpoint_hash, resolve
 from sedid.config import Count, Precision, Seed, Settings, Text
 from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import EpsModel
-from sedid.models import Runtime, eps_model, load_scheduler, load_unet
+from sedid.models.networks import Runtime, eps_model, load_scheduler, load_unet
 from sedid.progress import Meter, Progress
 from sedid.provenance import in_full
 from sedid.storage import read_json, replacing, write_json

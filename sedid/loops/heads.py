@@ -20,7 +20,7 @@ from torch import nn
 from sedid.detectors import Detector
 from sedid.loops.resnet import Recipe, logits_of, train_resnet
 from sedid.method.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, Method
-from sedid.models import Runtime
+from sedid.models.networks import Runtime
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import best_threshold, fit_cut, measure, sign_of
 

@@ -35,7 +35,7 @@ from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
-from sedid.models import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
+from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
 from sedid.progress import Progress
 from sedid.storage import replacing, write_json
 

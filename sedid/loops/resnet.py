@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from sedid.config import Count, Decay, NotNegative, Positive, Seed, Settings, Share
 from sedid.loops.nn_state import load_state, save_state
-from sedid.models import Runtime, make_resnet18
+from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import measure
 

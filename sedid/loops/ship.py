@@ -43,7 +43,7 @@ from sedid.loops.samples import grid_of
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.sweep import SweepConfig, sweep
 from sedid.loops.train_nn import TrainNNConfig, train_nn
-from sedid.models import Runtime, load_schedule, load_unet
+from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
 from sedid.provenance import provenance
 from sedid.quality import chance, contrast, sliced_wasserstein

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid import processes
-from sedid.models import Runtime
+from sedid.models.networks import Runtime
 
 TRACKERS = ("tensorboard", "trackio")
 

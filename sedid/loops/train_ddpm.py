@@ -38,7 +38,7 @@ from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
 from sedid.loops.tracking import check_trackers, tracking
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
+from sedid.models.networks import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
 from sedid.progress import Progress
 from sedid.splits import FILE as SPLITS
 from sedid.splits import TRAINING, VALIDATION, record_splits

@@ -24,7 +24,7 @@ from sedid.data import fingerprint, load_images
 from sedid.loops.denoising import heldout_errors, loss_weights
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models import Runtime, UNetName, about_unet, check_pipeline, load_unet
+from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, load_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, write_json
 
