@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from sedid.bundle import load_detector
-from sedid.data import SAMPLE, as_model_input, load_images
+from sedid.data.datasets import SAMPLE, as_model_input, load_images
 from sedid.detectors import Detector
 from sedid.loops.evaluate import EvaluateConfig
 from sedid.loops.score import score

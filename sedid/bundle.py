@@ -3,7 +3,7 @@
     model_index.json, scheduler/, unet/     `DDPMPipeline.from_pretrained` opens the folder as it is
     sedid/detector.json                     calibrations, splits, seeds, measurements, versions, commands
     sedid/classifier/                       the ResNet-18, sharded safetensors
-    sedid/splits.npz                        prints of the pictures it has seen (`sedid.splits`)
+    sedid/splits.npz                        prints of the pictures it has seen (`sedid.data.splits`)
     README.md                               the model card
 
 Weights are half-precision safetensors in shards under 9 MB, so that a plain `git push` to a Space works. Any
@@ -25,10 +25,12 @@ from typing import Any
 from torch import nn
 
 from sedid import hub, trained
+from sedid.data.images import check_crop
+from sedid.data.splits import FILE as SPLITS
+from sedid.data.splits import take_splits
 from sedid.detectors import Calibration, Detector, NNCalibration
 from sedid.identity import Identity, changed
 from sedid.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
-from sedid.images import check_crop
 from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, check_step
 from sedid.models.networks import (
     WEIGHTS,
@@ -45,8 +47,6 @@ from sedid.models.networks import (
     unet_weights,
 )
 from sedid.paths import CHECKPOINTS, only_in_a_checkout
-from sedid.splits import FILE as SPLITS
-from sedid.splits import take_splits
 from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json
 
 FORMAT = 2

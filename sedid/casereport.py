@@ -17,10 +17,10 @@ import numpy as np
 from sedid import __version__
 from sedid.bundle import versions
 from sedid.curve import curve
+from sedid.data.file_facts import NOTE, FileFacts, file_facts
+from sedid.data.images import preprocessing, read_image
 from sedid.detectors import Calibration, Detector, Inspection, Judgement, NNCalibration
-from sedid.filefacts import NOTE, FileFacts, file_facts
 from sedid.htmlreport import page
-from sedid.images import preprocessing, read_image
 from sedid.judging import METHODS
 from sedid.patches import CAVEAT, PatchMap, score_patches
 from sedid.report import as_dict, own_t_sec, plain, where, why

@@ -111,8 +111,8 @@ def inspect(
 ) -> None:
     """Judge one image: verdicts, scores and where they fall among the references."""
     with plain_errors():
-        from sedid.outputs import FIGURE, PAGE, check_file
-        from sedid.spec import local_path
+        from sedid.data.outputs import FIGURE, PAGE, check_file
+        from sedid.data.spec import local_path
 
         local_path(image)
         for file, kind in ((figure, FIGURE), (case, PAGE)):
@@ -155,7 +155,7 @@ def score(
 ) -> None:
     """Judge many images into a CSV file; exit code 1 if some could not be read."""
     with plain_errors():
-        from sedid.outputs import TABLE, check_file
+        from sedid.data.outputs import TABLE, check_file
         from sedid.storage import is_stream
 
         check_file(out, TABLE, paths, force)
@@ -183,7 +183,7 @@ def bench(
 ) -> None:
     """Measure speed, as ratios beside the bar each is held to."""
     with plain_errors():
-        from sedid.outputs import SPEED, check_file
+        from sedid.data.outputs import SPEED, check_file
 
         check_file(out, SPEED, force=force)
 
@@ -207,7 +207,7 @@ def export(
 ) -> None:
     """Turn a training run's best weights into a bundle, ready to generate and calibrate."""
     with plain_errors():
-        from sedid.outputs import BUNDLE, check_folder
+        from sedid.data.outputs import BUNDLE, check_folder
 
         check_folder(bundle, BUNDLE, force)
 
@@ -242,7 +242,7 @@ def card(
 ) -> None:
     """Write a bundle's model card from its results and print what was measured."""
     with plain_errors():
-        from sedid.outputs import CARD, check_file
+        from sedid.data.outputs import CARD, check_file
 
         check_file(bundle / "README.md", CARD, force=force)
         if readme is not None and not readme.is_file():
@@ -284,7 +284,7 @@ def report(
 ) -> None:
     """Write an evaluation as one HTML page: tables beside the paper's, curves, mistakes. It loads nothing."""
     with plain_errors():
-        from sedid.outputs import PAGE, check_file
+        from sedid.data.outputs import PAGE, check_file
 
         check_file(out, PAGE, [results], force)
 
@@ -329,7 +329,7 @@ def reproduce(
     """The paper's recipe, from training to report. Says what each stage costs, then runs; run again to resume."""
     with plain_errors("the same command goes on from there"):
         from sedid import reproduce as recipes
-        from sedid.outputs import check_loop
+        from sedid.data.outputs import check_loop
 
         quiet()
         settings = recipes.settings_of(recipe, scale, out, data, heldout, setting or [])
@@ -376,7 +376,7 @@ def run_loop(
 
     from sedid.commands import resolve_loop
     from sedid.console import ProgressLine
-    from sedid.outputs import check_loop
+    from sedid.data.outputs import check_loop
     from sedid.progress import finish
 
     loop, config = resolve_loop(name, preset, file, settings)

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid.data import as_model_input
+from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import (
     EpsModel,
     NoiseSchedule,
@@ -240,7 +240,7 @@ class Detector:
 
     def prepare(self, picture: Any) -> np.ndarray:
         """A PIL image -> what the detector sees, uint8 (size, size, 3)."""
-        from sedid.images import prepare
+        from sedid.data.images import prepare
 
         return prepare(picture, self.size, self.center_crop)
 
@@ -398,7 +398,7 @@ class Inspection:
 
 def as_seen(detector: Detector, image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Whatever `read_image` takes -> (uint8 (size, size, 3) as the detector sees it, notes on what was done to it)."""
-    from sedid.images import describe, read_image
+    from sedid.data.images import describe, read_image
 
     picture = read_image(image)
     return detector.prepare(picture.image), describe(picture, detector.size, detector.center_crop)

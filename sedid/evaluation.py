@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from sedid.data.licences import closed
 from sedid.escaping import Html, for_html, read_results
-from sedid.licences import closed
 from sedid.method import paper
 from sedid.stats.metrics import best_threshold, sign_of
 from sedid.storage import read_arrays

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from sedid.images import preprocessing
+from sedid.data.images import preprocessing
 from sedid.models.networks import check_pipeline, load_scheduler, unet_weights
 
 ENGINE = 1

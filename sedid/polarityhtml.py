@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from sedid.data.image_statistics import STATISTICS
 from sedid.escaping import Html, read_results
-from sedid.imagestats import STATISTICS
 from sedid.method import paper
 from sedid.resulthtml import facts, leaks, made_by, picture, splits, table
 from sedid.stats.confounds import figures

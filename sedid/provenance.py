@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from sedid.data import SAMPLE
+from sedid.data.datasets import SAMPLE
 from sedid.identity import checkpoint_hash
 from sedid.models.networks import load_scheduler
 from sedid.storage import read_json

@@ -21,7 +21,7 @@ import torch
 from sedid import processes
 from sedid.commands import resolve_loop
 from sedid.console import duration
-from sedid.data import CELEBA_CROP, as_model_input
+from sedid.data.datasets import CELEBA_CROP, as_model_input
 from sedid.loops.existing import TIMESTEPS
 from sedid.loops.loop import LoopConfig, check
 from sedid.loops.samples import STEPS as GRID_STEPS
@@ -231,7 +231,7 @@ def settings_of(name: str, scale: float, out: str, data: str, heldout: str, more
 
     Args:
         out: the run folder; "" names one after recipe and scale.
-        data, heldout: data sets (`sedid.data`) in place of the named one and its test part; "" leaves them.
+        data, heldout: data sets (`sedid.data.datasets`) in place of the named one and its test part; "" leaves them.
 
     Raises:
         ValueError: as `recipe`.

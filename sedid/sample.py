@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from sedid.bundle import checkpoint_hash, frame
-from sedid.data import fingerprint, load_images
-from sedid.licences import PHOTOGRAPHS, closed
+from sedid.data.datasets import fingerprint, load_images
+from sedid.data.licences import PHOTOGRAPHS, closed
 from sedid.paths import ASSETS
 from sedid.provenance import provenance
 from sedid.storage import replacing, write_json

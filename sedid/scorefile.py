@@ -16,13 +16,13 @@ from typing import Any, TextIO
 import numpy as np
 
 from sedid import processes
-from sedid.data import iter_items, open_sets
+from sedid.data.datasets import iter_items, open_sets
+from sedid.data.images import ImageError
+from sedid.data.outputs import TABLE, UNFINISHED, check_file
+from sedid.data.sources import Item, passed_over
 from sedid.detectors import Detector, Judgement
-from sedid.images import ImageError
 from sedid.judging import judge_in_batches
-from sedid.outputs import TABLE, UNFINISHED, check_file
 from sedid.progress import Meter, Progress
-from sedid.sources import Item, passed_over
 from sedid.storage import behind_links, is_stream, space_for, stream
 
 COLUMNS = (
@@ -96,7 +96,7 @@ def score_files(
     batch_size: int = 32,
     force: bool = False,
 ) -> Generator[Progress, None, ScoreSummary]:
-    """Judge every image of the data sets (`sedid.data`) and write one row each, in their order.
+    """Judge every image of the data sets (`sedid.data.datasets`) and write one row each, in their order.
 
     Rows go to `out` + ".part" as they come; the file takes its name when the run is complete. Into a pipe or a device they
     go at once. An image that cannot be read becomes a row with its error. Verdicts are empty where (k, T_SEC) is not

@@ -13,9 +13,9 @@ from io import BytesIO
 import numpy as np
 from PIL import Image, features
 
+from sedid.data.perturb import perturb, perturbation
 from sedid.detectors import Call, Detector, Judgement
 from sedid.judging import Report, calls, judge_in_batches, verdict_of
-from sedid.perturb import perturb, perturbation
 
 MILD = (
     *(("jpeg", quality) for quality in (95.0, 90.0, 75.0)),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid import trained
-from sedid.audit import VERSION
+from sedid.data.audit import VERSION
 from sedid.detectors import Call
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.judging import known_shares

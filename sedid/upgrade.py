@@ -14,10 +14,10 @@ import numpy as np
 
 from sedid import hub
 from sedid.bundle import FORMAT, checkpoint_hash, detector_file, load_classifier, own_folder, read_calibrations, resolve
+from sedid.data.images import check_crop, preprocessing
+from sedid.data.licences import closed
 from sedid.evaluation import REALS
 from sedid.identity import Identity
-from sedid.images import check_crop, preprocessing
-from sedid.licences import closed
 from sedid.loops.evaluate import scores_file
 from sedid.loops.generate import in_full
 from sedid.loops.renew import renew_verdicts

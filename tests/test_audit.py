@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from sedid.audit import CONTENT, FORMAT, HIGH_PASS, VERSION, Audit, Probe, audit
-from sedid.sources import FileFacts
+from sedid.data.audit import CONTENT, FORMAT, HIGH_PASS, VERSION, Audit, Probe, audit
+from sedid.data.sources import FileFacts
 from sedid.tables import leak_line
 
 
@@ -212,7 +212,7 @@ def test_the_same_seed_gives_the_same_audit() -> None:
 
 
 def test_large_sets_are_sampled_and_files_with_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sedid.audit.AT_MOST", 40)
+    monkeypatch.setattr("sedid.data.audit.AT_MOST", 40)
     result = audit(rounded(REAL), rounded(OTHER), files=(facts(300, 1), facts(300, 2, kind="JPEG")))
     assert (result.real, result.generated) == (40, 40)
     assert flagged(result, FORMAT) == {"file type and size"}

@@ -134,7 +134,7 @@ def test_data_that_do_not_suffice_are_named(
 
 
 def test_images_of_mixed_sizes_are_made_one_size(images: dict[str, Path]) -> None:
-    from sedid.data import load_images
+    from sedid.data.datasets import load_images
 
     assert load_images(images["mixed"], 32, None).shape == (3, 32, 32, 3)
 

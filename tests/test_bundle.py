@@ -12,7 +12,7 @@ from bundles import CHOSEN, pictures, shared_bundle, tiny_bundle
 
 from sedid import load_detector
 from sedid.bundle import checkpoint_hash, detector_file, save_pipeline
-from sedid.data import as_model_input
+from sedid.data.datasets import as_model_input
 from sedid.models.networks import make_unet
 
 pytestmark = pytest.mark.usefixtures("one_thread")

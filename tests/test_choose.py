@@ -132,7 +132,7 @@ def test_settings_that_do_not_fit_score_nothing(
 
 def test_test_images_that_chose_something_are_refused(data: dict[str, str], tmp_path: Path) -> None:
     from sedid.bundle import update_info
-    from sedid.data import fingerprint, load_images
+    from sedid.data.datasets import fingerprint, load_images
 
     own = tiny_bundle(tmp_path / "tiny")
     with pytest.raises(ValueError, match="test_real images are also calibration"):

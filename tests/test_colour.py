@@ -9,8 +9,8 @@ import pytest
 from image_files import lab_to_srgb, linear_to_srgb, srgb_to_linear
 from PIL import Image, ImageCms
 
-from sedid.colour import IGNORED
-from sedid.images import read_image
+from sedid.data.colour import IGNORED
+from sedid.data.images import read_image
 
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 ADOBE = imagecodecs.cms_profile("adobergb")

@@ -17,7 +17,7 @@ from torch import nn
 
 from sedid import comparehtml
 from sedid.bundle import load_detector, update_info
-from sedid.data import fingerprint
+from sedid.data.datasets import fingerprint
 from sedid.detectors import Detector
 from sedid.escaping import for_html, for_markdown
 from sedid.loops import compare as module

@@ -11,8 +11,8 @@ import torch
 from image_files import encoded, pixels, zipped
 from PIL import Image
 
-import sedid.data as data
-from sedid.data import (
+import sedid.data.datasets as data
+from sedid.data.datasets import (
     as_model_input,
     crop_of,
     describe_split,
@@ -22,7 +22,7 @@ from sedid.data import (
     make_splits,
     open_sets,
 )
-from sedid.images import ImageError, prepare
+from sedid.data.images import ImageError, prepare
 
 
 @pytest.fixture

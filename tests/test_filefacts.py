@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from image_files import encoded
 from PIL import Image, PngImagePlugin, TiffImagePlugin
 
-from sedid import fileblocks, filefacts
-from sedid.fileblocks import BOX_C2PA, BOX_XMP, PNG
-from sedid.filefacts import C2PA, CLIP, clipped, file_facts, rows
-from sedid.images import MAX_BYTES, ImageError
+from sedid.data import file_blocks
+from sedid.data import file_facts as file_facts_data
+from sedid.data.file_blocks import BOX_C2PA, BOX_XMP, PNG
+from sedid.data.file_facts import C2PA, CLIP, clipped, file_facts, rows
+from sedid.data.images import MAX_BYTES, ImageError
 
 
 def saved(kind: str, image: np.ndarray | None = None, **options: Any) -> bytes:
@@ -324,7 +325,7 @@ def test_a_bomb_in_a_text_chunk_is_expanded_no_further_than_it_is_shown(monkeypa
             expanded.append(limit)
             return self.inner.decompress(data, limit)
 
-    monkeypatch.setattr(fileblocks.zlib, "decompressobj", Watched)
+    monkeypatch.setattr(file_blocks.zlib, "decompressobj", Watched)
     bomb = zlib.compress(b"a" * 5_000_000)
     facts = file_facts(with_chunks(chunk(b"zTXt", b"parameters\0\0" + bomb)))
     assert facts.texts == (("parameters", "a" * (CLIP - 1) + "…"),)
@@ -333,8 +334,8 @@ def test_a_bomb_in_a_text_chunk_is_expanded_no_further_than_it_is_shown(monkeypa
 
 def test_counts_and_lengths_are_bounded() -> None:
     many = file_facts(with_chunks(*[chunk(b"tEXt", b"k%d\0v" % n) for n in range(200)]))
-    assert len(many.texts) == filefacts.MAX_TEXTS
-    huge = file_facts(with_chunks(chunk(b"eXIf", b"MM\0*" + bytes(filefacts.MAX_EXIF))))
+    assert len(many.texts) == file_facts_data.MAX_TEXTS
+    huge = file_facts(with_chunks(chunk(b"eXIf", b"MM\0*" + bytes(file_facts_data.MAX_EXIF))))
     assert "too much to be read" in dict(rows(huge))["EXIF"]
     assert len(file_facts(b"x", "n" * 1000).name) == 120
     with pytest.raises(ImageError, match="over 20 MB"):

@@ -11,12 +11,13 @@ from conftest import make_tiny_unet
 from image_files import encoded
 from PIL import Image
 
-from sedid import data, load_detector
+from sedid import load_detector
 from sedid.bundle import detector_file, export_run, frame, save_pipeline, update_info
 from sedid.commands import resolve_loop
-from sedid.data import fingerprint, load_images
+from sedid.data import datasets
+from sedid.data.datasets import fingerprint, load_images
+from sedid.data.images import prepare
 from sedid.detectors import Call
-from sedid.images import prepare
 from sedid.loops.calibrate import CalibrateConfig, calibrate, calibrate_all
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generate import GenerateConfig, generate
@@ -157,7 +158,7 @@ def test_each_loop_reads_as_the_detector_sees(
         pixels = np.random.default_rng(number).integers(0, 256, (12, 150, 130, 3), dtype=np.uint8)
         np.savez(tmp_path / f"{key}.npz", images=pixels)
         given[key] = tmp_path / f"{key}.npz"
-    seen, opened = {}, data.open_data
+    seen, opened = {}, datasets.open_data
 
     def open_data(spec: Any, size: int, center_crop: float | None) -> Any:
         seen[Path(spec).stem] = (size, center_crop)
@@ -165,7 +166,7 @@ def test_each_loop_reads_as_the_detector_sees(
             raise Stop
         return opened(spec, size, center_crop)
 
-    monkeypatch.setattr(data, "open_data", open_data)
+    monkeypatch.setattr(datasets, "open_data", open_data)
     loop, config = resolve_loop(name, "", None, [f"{key}={value}" for key, value in given.items()])
     with pytest.raises(Stop):
         finish(loop(config))

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sedid.bundle import SHIPPED
-from sedid.data import load_images
+from sedid.data.datasets import load_images
 from sedid.detectors import GENERATED, REAL, Call, Detector
 from sedid.loops.gallery import (
     FILE,

@@ -15,9 +15,9 @@ from results import GAPS, made_up, write_evaluation
 from sedid import generalisehtml, polarityhtml
 from sedid.bundle import checkpoint_hash, load_detector, update_info
 from sedid.commands import resolve_loop
+from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.detectors import Call
 from sedid.escaping import for_html
-from sedid.imagestats import STATISTICS, image_statistics
 from sedid.loops import generalise as module
 from sedid.loops.celeba_frame import framed
 from sedid.loops.evaluate import EvaluateConfig, evaluate, evaluated
@@ -202,7 +202,7 @@ def test_what_cannot_be_measured_is_refused(measured: Path, tmp_path: Path) -> N
 
 
 def test_calibration_images_are_no_test(tmp_path: Path) -> None:
-    from sedid.data import fingerprint
+    from sedid.data.datasets import fingerprint
 
     bundle = tiny_bundle(tmp_path / "tiny")
     info = read_json(bundle / "sedid" / "detector.json")

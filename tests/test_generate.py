@@ -10,7 +10,7 @@ import torch
 from bundles import tiny_bundle
 from torch import Tensor
 
-from sedid.data import load_images
+from sedid.data.datasets import load_images
 from sedid.loops.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish

@@ -13,7 +13,7 @@ import pytest
 from image_files import bare_png, png_chunk
 from PIL import Image
 
-from sedid.images import ImageError, read_image
+from sedid.data.images import ImageError, read_image
 
 DEEP = np.random.default_rng(3).integers(0, 65536, (6, 8, 4), dtype=np.uint16)
 DEEP[0, 0, :3] = 65535

@@ -15,8 +15,8 @@ import torch
 from fakes import make_detector
 from PIL import Image
 
+from sedid.data.images import MAX_BYTES, ImageError, read_image
 from sedid.detectors import as_seen
-from sedid.images import MAX_BYTES, ImageError, read_image
 
 PIXELS = np.random.default_rng(8).integers(0, 256, (40, 30, 3), dtype=np.uint8)
 
@@ -259,7 +259,7 @@ def test_nothing_of_the_libraries_reaches_the_console(tmp_path: Path) -> None:
     )
     (tmp_path / "large.bmp").write_bytes(b"BM" + bytes(12) + (40).to_bytes(4, "little") + b"\0\0\1\0" * 2 + bytes(28))
     code = (
-        "import sys, pathlib\nfrom sedid.images import ImageError, read_image\n"
+        "import sys, pathlib\nfrom sedid.data.images import ImageError, read_image\n"
         "for path in sorted(pathlib.Path(sys.argv[1]).iterdir()):\n"
         "    try:\n        read_image(path)\n    except ImageError as error:\n        print(error)\n"
     )

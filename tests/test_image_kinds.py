@@ -14,7 +14,7 @@ import pytest
 import tifffile
 from image_files import lab_to_srgb
 
-from sedid.images import ImageError, read_image
+from sedid.data.images import ImageError, read_image
 
 HEIGHT, WIDTH = 24, 32
 

@@ -11,9 +11,9 @@ import pytest
 from image_files import bare_png
 from PIL import Image
 
-import sedid.images as images
-from sedid.decoding import ORIENTATION
-from sedid.images import ImageError, crop_side, describe, prepare, read_image
+import sedid.data.images as images
+from sedid.data.decoding import ORIENTATION
+from sedid.data.images import ImageError, crop_side, describe, prepare, read_image
 
 
 def noise(height: int = 20, width: int = 30, channels: int = 3) -> np.ndarray:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageFilter
 
-from sedid.imagestats import STATISTICS, blockiness, high_frequency, image_statistics, luma, resize_blur
+from sedid.data.image_statistics import STATISTICS, blockiness, high_frequency, image_statistics, luma, resize_blur
 
 
 def noisy(count: int, seed: int = 0, side: int = 32) -> np.ndarray:

@@ -16,7 +16,7 @@ from fakes import calling, make_detector, make_image
 from PIL import Image
 
 from sedid.casereport import pixel_hash
-from sedid.filefacts import file_facts
+from sedid.data.file_facts import file_facts
 from sedid.patches import plan, score_patches
 from sedid.stability import check
 from sedid.ui import access, evidence, facts_panel, patch_panel, stability_panel

@@ -16,9 +16,9 @@ from typer.testing import CliRunner
 from sedid import resulthtml
 from sedid.bundle import SHIPPED, frame
 from sedid.cli import app
-from sedid.data import load_images
+from sedid.data.datasets import load_images
+from sedid.data.licences import PHOTOGRAPHS, closed
 from sedid.evaluation import Evaluation, load_evaluation
-from sedid.licences import PHOTOGRAPHS, closed
 from sedid.loops import ship as shipping
 from sedid.loops.evaluate import EvaluateConfig, evaluate, scores_file
 from sedid.paths import ASSETS

@@ -11,7 +11,7 @@ import torch
 from fakes import make_detector
 from torch import Tensor
 
-from sedid.data import as_model_input
+from sedid.data.datasets import as_model_input
 from sedid.loops.existing import noise_of, training_losses
 from sedid.method.diffusion import NoiseSchedule
 from sedid.method.ledger import Ledger

@@ -16,13 +16,10 @@ from bundles import pictures, shared_bundle
 from image_files import encoded
 from typer.testing import CliRunner, Result
 
-from sedid import outputs, storage
+from sedid import storage
 from sedid.cli import app
-from sedid.figures import new_figure, save_figure
-from sedid.htmlreport import page
-from sedid.loops.gallery import FILE as GALLERY
-from sedid.loops.generate import GenerateConfig, generate
-from sedid.outputs import (
+from sedid.data import outputs
+from sedid.data.outputs import (
     BUNDLE,
     CARD,
     FIGURE,
@@ -37,6 +34,10 @@ from sedid.outputs import (
     check_file,
     check_folder,
 )
+from sedid.figures import new_figure, save_figure
+from sedid.htmlreport import page
+from sedid.loops.gallery import FILE as GALLERY
+from sedid.loops.generate import GenerateConfig, generate
 from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.reproduce import Speed

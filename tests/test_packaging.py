@@ -132,12 +132,12 @@ def test_without_the_sample_gallery_and_quiz_say_so(
 ) -> None:
     import gradio as gr
 
-    from sedid import data
+    from sedid.data import datasets
     from sedid.ui.gallery_reference import Library
     from sedid.ui.gallery_tab import Page
     from sedid.ui.learn_tab import Teacher
 
-    monkeypatch.setattr(data, "SAMPLE", tmp_path / "sample.npz")
+    monkeypatch.setattr(datasets, "SAMPLE", tmp_path / "sample.npz")
     context = Context(make_detector, list_examples(examples))
     missing = "The embedded sample does not come with the installed package"
     assert missing in Page(Library(context)).look("label", False, "", "", "inspect")[0]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sedid.perturb import FAMILIES, NONE, named, perturb, perturb_all, perturbation
+from sedid.data.perturb import FAMILIES, NONE, named, perturb, perturb_all, perturbation
 
 EVERY = [one for name in FAMILIES for one in named(name)]
 RANDOM = np.random.default_rng(3).integers(0, 256, (24, 40, 3), np.uint8)

@@ -13,8 +13,8 @@ from browsing import score, wait_for_t_sec
 from fakes import calling, make_detector, make_image
 from PIL import Image
 
+from sedid.data.perturb import FAMILIES, NONE, perturb, perturbation
 from sedid.detectors import Call, Detector
-from sedid.perturb import FAMILIES, NONE, perturb, perturbation
 from sedid.progress import finish
 from sedid.ui.context import Context
 from sedid.ui.inspect_events import Inspector, Parts, Visit

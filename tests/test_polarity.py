@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedid.bundle import load_detector
-from sedid.data import as_model_input, fingerprint
-from sedid.imagestats import STATISTICS
+from sedid.data.datasets import as_model_input, fingerprint
+from sedid.data.image_statistics import STATISTICS
 from sedid.loops.celeba_frame import PEERS, framed, lesson
 from sedid.loops.existing import training_losses
 from sedid.loops.polarity import PolarityConfig, chain, polarity

@@ -17,8 +17,8 @@ from safetensors import safe_open
 
 from sedid import processes
 from sedid.console import ProgressLine
-from sedid.data import load_images
-from sedid.images import ImageError
+from sedid.data.datasets import load_images
+from sedid.data.images import ImageError
 from sedid.models.networks import Runtime
 from sedid.paths import ROOT
 from sedid.progress import Meter

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from sedid.data import load_images
+from sedid.data.datasets import load_images
+from sedid.data.quality import chance, contrast, patches, pyramid, sliced_wasserstein
 from sedid.escaping import for_markdown
-from sedid.quality import chance, contrast, patches, pyramid, sliced_wasserstein
 from sedid.tables import quality_table
 
 

@@ -10,6 +10,7 @@ import torch
 from bundles import pictures, shared_bundle, shared_detector, tiny_bundle
 from fakes import make_apart, make_detector
 
+from sedid.data.perturb import NONE, named, perturb_all, perturbation
 from sedid.detectors import Calibration, Call, Detector, Verdict
 from sedid.escaping import for_html
 from sedid.loops.robustness import (
@@ -23,7 +24,6 @@ from sedid.loops.robustness import (
     score_set,
 )
 from sedid.loops.score import score
-from sedid.perturb import NONE, named, perturb_all, perturbation
 from sedid.progress import Meter, Progress, finish
 from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning
 from sedid.stats.metrics import measure

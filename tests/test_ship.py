@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from sedid.bundle import checkpoint_hash, frame, load_detector, update_info
-from sedid.data import load_images
+from sedid.data.datasets import load_images
+from sedid.data.quality import chance, contrast
 from sedid.loops.denoising import heldout_loss
 from sedid.loops.ship import ShipConfig, samplers, ship, sizes, write_splits
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import finish
-from sedid.quality import chance, contrast
 from sedid.storage import read_json, write_json
 
 RESULTS = ("training", "quality", "results", "compare", "generalise", "sweep", "choice", "robustness", "polarity")

@@ -14,10 +14,10 @@ import pytest
 from image_files import encoded, pixels, zipped
 from PIL import Image
 
-import sedid.sources as sources
-from sedid.data import iter_items, load_images, load_with_files, open_data, open_sets
-from sedid.images import FORMATS, MAX_BYTES, SIZE, ImageError, prepare
-from sedid.sources import FileFacts, begins_as_image
+import sedid.data.sources as sources
+from sedid.data.datasets import iter_items, load_images, load_with_files, open_data, open_sets
+from sedid.data.images import FORMATS, MAX_BYTES, SIZE, ImageError, prepare
+from sedid.data.sources import FileFacts, begins_as_image
 
 # Arrays
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from sedid.images import ImageError
-from sedid.spec import Spec, local_path
+from sedid.data.images import ImageError
+from sedid.data.spec import Spec, local_path
 
 
 @pytest.mark.parametrize(

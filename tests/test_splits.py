@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sedid.bundle import update_info
-from sedid.data import fingerprint, load_images
+from sedid.data.datasets import fingerprint, load_images
+from sedid.data.splits import overlap, prints_of, read_splits, record_splits, splits_file
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.checked import SplitCheck, check_calibration, check_unused
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.progress import finish
-from sedid.splits import overlap, prints_of, read_splits, record_splits, splits_file
 from sedid.storage import read_json
 
 

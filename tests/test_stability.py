@@ -7,8 +7,8 @@ import pytest
 from fakes import calling as saying
 from fakes import make_apart, make_detector, make_image
 
+from sedid.data.perturb import perturb, perturbation
 from sedid.detectors import Call
-from sedid.perturb import perturb, perturbation
 from sedid.stability import MILD, Stability, check, in_words, versions
 from sedid.ui import evidence
 

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sedid.bundle import export_run
-from sedid.data import load_images
+from sedid.data.datasets import load_images
 from sedid.loops import train_ddpm as loop
 from sedid.loops.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm

@@ -25,6 +25,7 @@ from typer.testing import CliRunner
 import sedid
 from sedid import cli, ui
 from sedid.casereport import case_report, examine, patches_dict, stability_dict
+from sedid.data.perturb import perturbation
 from sedid.detectors import Call, Detector, Inspection, Judgement
 from sedid.loops.evaluate import verdict_shares
 from sedid.loops.gallery import Gallery, judged, stated_by
@@ -33,7 +34,6 @@ from sedid.loops.robustness import robustness_of
 from sedid.loops.score import Scores, score
 from sedid.patches import PatchMap, score_patches
 from sedid.paths import ROOT
-from sedid.perturb import perturbation
 from sedid.progress import finish
 from sedid.report import as_dict
 from sedid.scorefile import score_files

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sedid.data import CELEBA_CROP
+from sedid.data.datasets import CELEBA_CROP
 from sedid.detectors import Detector
 from sedid.loops.checked import audited
 from sedid.loops.compare import measure_set

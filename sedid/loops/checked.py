@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from sedid.audit import audit
-from sedid.data import fingerprint
-from sedid.sources import FileFacts
-from sedid.splits import (
+from sedid.data.audit import audit
+from sedid.data.datasets import fingerprint
+from sedid.data.sources import FileFacts
+from sedid.data.splits import (
     PLACES,
     SECTIONS,
     TRAINING,

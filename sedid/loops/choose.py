@@ -23,7 +23,8 @@ from pydantic import Field
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.config import Count, ErrorRate, NotNegative, Precision, Seed, Settings, StepSizes, Text
-from sedid.data import fingerprint, load_images
+from sedid.data.datasets import fingerprint, load_images
+from sedid.data.splits import record_splits, splits_file
 from sedid.detectors import Detector
 from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration, check_unused
@@ -31,7 +32,6 @@ from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
 from sedid.provenance import provenance
-from sedid.splits import record_splits, splits_file
 from sedid.stats.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
 from sedid.stats.intervals import delong, intervals
 from sedid.stats.metrics import best_threshold, measure, sign_of

@@ -28,7 +28,7 @@ from torch import Tensor
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, NotNegative, Precision, Seed, Settings, Text, Whole
-from sedid.data import as_model_input, fingerprint, load_images, load_with_files
+from sedid.data.datasets import as_model_input, fingerprint, load_images, load_with_files
 from sedid.detectors import Detector
 from sedid.identity import Identity
 from sedid.loops.checked import SplitCheck, audited, check_unused

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid.data import as_model_input
+from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import Runtime
 

@@ -15,10 +15,10 @@ import numpy as np
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.config import Count, Precision, Settings, Text
-from sedid.data import fingerprint, load_with_files
+from sedid.data.datasets import fingerprint, load_with_files
+from sedid.data.licences import closed
 from sedid.detectors import Detector
 from sedid.judging import shares
-from sedid.licences import closed
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.existing import existing_row, read_existing, training_losses
 from sedid.loops.score import Scores, score

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sedid import processes
-from sedid.data import as_model_input
+from sedid.data.datasets import as_model_input
 from sedid.detectors import Detector
 from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import training_loss

@@ -22,7 +22,7 @@ import numpy as np
 from sedid import processes
 from sedid.bundle import load_detector, own_folder, resolve, versions
 from sedid.config import Count, Precision, Settings, Text
-from sedid.data import fingerprint, load_images
+from sedid.data.datasets import fingerprint, load_images
 from sedid.detectors import GENERATED, REAL, Call, Detector, Verdict
 from sedid.loops.score import Scores, score
 from sedid.progress import Progress

@@ -15,7 +15,7 @@ import numpy as np
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Precision, Settings, Text
-from sedid.data import fingerprint, load_with_files
+from sedid.data.datasets import fingerprint, load_with_files
 from sedid.detectors import Detector
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.evaluate import evaluated, stat_rows, verdict_shares

@@ -24,7 +24,7 @@ from pydantic import Field
 from sedid.bundle import export_run, update_info
 from sedid.card import write_card
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
-from sedid.data import describe_split, load_images, make_splits
+from sedid.data.datasets import describe_split, load_images, make_splits
 from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate

@@ -21,8 +21,8 @@ from pydantic import Field
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Seed, Settings, Text, Whole
-from sedid.data import fingerprint, load_with_files
-from sedid.imagestats import STATISTICS, image_statistics
+from sedid.data.datasets import fingerprint, load_with_files
+from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.loops.celeba_frame import framed, lesson
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import Scores, score

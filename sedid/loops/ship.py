@@ -26,9 +26,11 @@ from sedid import records
 from sedid.bundle import export_run, frame, update_info
 from sedid.card import write_card
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
-from sedid.data import crop_of, describe_split, load_images, make_splits
-from sedid.images import check_crop
-from sedid.licences import closed
+from sedid.data.datasets import crop_of, describe_split, load_images, make_splits
+from sedid.data.images import check_crop
+from sedid.data.licences import closed
+from sedid.data.quality import chance, contrast, sliced_wasserstein
+from sedid.data.spec import Spec
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.choose import ChooseConfig, choose
 from sedid.loops.compare import CompareConfig, compare
@@ -46,9 +48,7 @@ from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
 from sedid.provenance import provenance
-from sedid.quality import chance, contrast, sliced_wasserstein
 from sedid.sample import write_examples, write_sample
-from sedid.spec import Spec
 from sedid.storage import read_json, replacing, write_json
 
 SPLITS = ("calibration", "classifier", "test", "sample")

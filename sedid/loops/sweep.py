@@ -16,7 +16,7 @@ import numpy as np
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Precision, Settings, StepSizes, Text
-from sedid.data import fingerprint, load_images
+from sedid.data.datasets import fingerprint, load_images
 from sedid.detectors import Detector
 from sedid.identity import Identity
 from sedid.loops.calibrate import calibrate_pair

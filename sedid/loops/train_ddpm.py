@@ -8,7 +8,7 @@ gradients may be summed in another order after a resume, as the first step of a 
 The run folder:
 
     config.json           the resolved configuration; `unet` names the network that is trained, wherever it came from
-    splits.npz            prints of the images the network sees and is chosen by (`sedid.splits`)
+    splits.npz            prints of the images the network sees and is chosen by (`sedid.data.splits`)
     metrics.jsonl         one line per progress record
     state.safetensors     weights, EMA, Adam moments and step: what `resume` reads
     best.safetensors      the EMA weights with the lowest held-out loss so far, and their architecture
@@ -31,8 +31,10 @@ from torch import Tensor, nn
 from sedid import records
 from sedid.bundle import checkpoint_hash, frame
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
-from sedid.data import as_model_input, crop_of, load_images
-from sedid.images import check_crop
+from sedid.data.datasets import as_model_input, crop_of, load_images
+from sedid.data.images import check_crop
+from sedid.data.splits import FILE as SPLITS
+from sedid.data.splits import TRAINING, VALIDATION, record_splits
 from sedid.loops.denoising import HeldoutLoss, heldout_loss, loss_weights, noised
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of
@@ -40,8 +42,6 @@ from sedid.loops.tracking import check_trackers, tracking
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
 from sedid.progress import Progress
-from sedid.splits import FILE as SPLITS
-from sedid.splits import TRAINING, VALIDATION, record_splits
 from sedid.storage import read_json, replacing, stored_tensors, write_json
 
 

@@ -16,7 +16,8 @@ import numpy as np
 from sedid import processes
 from sedid.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.config import ErrorRate, Precision, Text, Whole
-from sedid.data import fingerprint, load_images
+from sedid.data.datasets import fingerprint, load_images
+from sedid.data.splits import record_splits, splits_file
 from sedid.detectors import Detector, NNCalibration
 from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration
@@ -25,7 +26,6 @@ from sedid.loops.score import features
 from sedid.loops.tracking import check_trackers, tracking
 from sedid.method.diffusion import INPUT_CHANNELS, NNInput
 from sedid.progress import Progress
-from sedid.splits import record_splits, splits_file
 from sedid.stats.metrics import best_threshold, measure, quantiles, undecided_band
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 
+from sedid.data.images import ImageError
+from sedid.data.sources import Row, Source, open_zip, read_files
 from sedid.detectors import Call, Detector, Judgement
-from sedid.images import ImageError
 from sedid.judging import METHODS, calls, verdict_of
 from sedid.progress import Progress
 from sedid.scorefile import COLUMNS, safe_cell, table_row
-from sedid.sources import Row, Source, open_zip, read_files
 from sedid.ui.gallery_reference import next_slice, opposite
 from sedid.ui.pictures import data_uri
 

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from sedid import comparehtml
-from sedid.data import NAMES
+from sedid.data.datasets import NAMES
 from sedid.figures import roc_figure, save_figure
 from sedid.htmlreport import page as html_page
 from sedid.jobs import Job, JobStore

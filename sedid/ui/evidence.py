@@ -9,8 +9,8 @@ from io import BytesIO
 
 from PIL import Image
 
+from sedid.data.file_facts import NOTE, FileFacts, rows
 from sedid.detectors import Call, Judgement
-from sedid.filefacts import NOTE, FileFacts, rows
 from sedid.judging import METHODS, verdict_of
 from sedid.patches import CAVEAT, PatchMap
 from sedid.report import where

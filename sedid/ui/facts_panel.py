@@ -5,7 +5,7 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.filefacts import FileFacts, file_facts
+from sedid.data.file_facts import FileFacts, file_facts
 from sedid.ui import evidence
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
 from sedid.ui.inspect_view import Shown

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from sedid.data import load_images
+from sedid.data.datasets import load_images
 from sedid.detectors import GENERATED, REAL, Call, Detector
 from sedid.loops.gallery import (
     FILE,

@@ -6,9 +6,9 @@ from typing import Any
 
 import gradio as gr
 
+from sedid.data.spec import Spec
 from sedid.joblog import ACTIVE, read_records
 from sedid.jobs import Job, JobStore
-from sedid.spec import Spec
 from sedid.ui import access
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view

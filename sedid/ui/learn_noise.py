@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sedid.data import as_model_input
+from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import NoiseSchedule, noised
 from sedid.svg import Axis, Line, frame, keys, line_path, svg
 from sedid.ui.filmstrip import picture

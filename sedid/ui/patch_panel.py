@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from sedid.images import read_image
+from sedid.data.images import read_image
 from sedid.patches import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
 from sedid.ui import access, evidence
 from sedid.ui.context import Stopped

@@ -1,6 +1,6 @@
 """The panel "Re-save this image" of the Inspect tab: would the verdict be the same, had the picture been re-saved?
 
-It perturbs what the detector sees (`sedid.perturb`) and shows both versions beside each other at the present k and
+It perturbs what the detector sees (`sedid.data.perturb`) and shows both versions beside each other at the present k and
 T_SEC. The inspection stays as it is until the visitor takes the other version over.
 """
 
@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
+from sedid.data.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
 from sedid.detectors import Call, Detector, Judgement, Trace, Verdict
-from sedid.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
 from sedid.report import where
 from sedid.ui.context import Stopped, Turns
 from sedid.ui.filmstrip import picture

@@ -9,9 +9,9 @@ import numpy as np
 
 from sedid import choicehtml, comparehtml, generalisehtml, polarityhtml, robusthtml
 from sedid.commands import COMMANDS
+from sedid.data.spec import Spec
 from sedid.escaping import for_html, written_by
 from sedid.evaluation import REALS
-from sedid.spec import Spec
 from sedid.ui.job_card import halves
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from sedid import sweephtml
 from sedid.commands import COMMANDS
-from sedid.data import NAMES
+from sedid.data.datasets import NAMES
 from sedid.escaping import for_html
 from sedid.figures import save_figure, sweep_heatmap
 from sedid.jobs import JobStore

@@ -5,7 +5,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.commands import COMMANDS
-from sedid.data import NAMES
+from sedid.data.datasets import NAMES
 from sedid.joblog import read_records
 from sedid.jobs import Job, JobStore
 from sedid.ui import access, gate

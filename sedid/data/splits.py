@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from sedid.data import fingerprint
+from sedid.data.datasets import fingerprint
 from sedid.storage import read_arrays, replacing
 
 FILE = "splits.npz"

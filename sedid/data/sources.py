@@ -20,7 +20,7 @@ from typing import IO
 import numpy as np
 from PIL import Image
 
-from sedid.images import MAX_BYTES, MAX_PIXELS, ImageError, describe, framing, prepare, read_image
+from sedid.data.images import MAX_BYTES, MAX_PIXELS, ImageError, describe, framing, prepare, read_image
 
 SUFFIXES = {".apng", ".avif", ".avifs", ".bmp", ".dib", ".gif", ".heic", ".heics", ".heif", ".heifs", ".hif", ".j2k"}
 SUFFIXES |= {".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jxl", ".mpo", ".pbm", ".pfm", ".pgm", ".png", ".pnm", ".ppm"}

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image, _imaging
 from PIL.TiffImagePlugin import TiffImageFile
 
-from sedid.colour import IGNORED, lab_to_rgb, to_srgb
-from sedid.filekinds import avif_bits, avif_head, declared_colours
-from sedid.tiffs import SIGNED, UNSIGNED, WHITE_IS_ZERO, TiffKind, mend_palette, mend_tiles
+from sedid.data.colour import IGNORED, lab_to_rgb, to_srgb
+from sedid.data.file_kinds import avif_bits, avif_head, declared_colours
+from sedid.data.tiffs import SIGNED, UNSIGNED, WHITE_IS_ZERO, TiffKind, mend_palette, mend_tiles
 
 # Raster formats only: Pillow would also hand PostScript and the like to outside programs.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")

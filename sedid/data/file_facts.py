@@ -16,8 +16,8 @@ from typing import Any
 
 from PIL import Image
 
-from sedid.fileblocks import MAX_XMP, Blocks, blocks_of, itxt, unpacked
-from sedid.images import FORMATS, MAX_BYTES, ImageError, read_bytes
+from sedid.data.file_blocks import MAX_XMP, Blocks, blocks_of, itxt, unpacked
+from sedid.data.images import FORMATS, MAX_BYTES, ImageError, read_bytes
 
 NOTE = "These facts are easy to forge or to strip, and they do not enter the verdict."
 CLIP = 400  # characters of a text that are passed on

@@ -2,7 +2,7 @@
 
 import struct
 
-from sedid.tiffs import MAGIC, TiffKind
+from sedid.data.tiffs import MAGIC, TiffKind
 
 PNG = b"\x89PNG\r\n\x1a\n"
 # JPEG start-of-frame markers that libjpeg has no decoder for

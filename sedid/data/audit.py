@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sedid.sources import FileFacts
+from sedid.data.sources import FileFacts
 
 VERSION = 2
 """Of the groups; 1 (results without a number) had neither the high-pass group nor parity and orientation."""

@@ -14,8 +14,8 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
 
-from sedid.images import ImageError
-from sedid.spec import Spec
+from sedid.data.images import ImageError
+from sedid.data.spec import Spec
 from sedid.storage import behind_links, is_stream
 
 TOLD = 4096  # bytes at either end of a file, among which its mark stands
@@ -69,7 +69,7 @@ def check_file(file: Path, kind: Kind, inputs: Iterable[str | Path] = (), force:
 
     Args:
         file: what is to be written; a pipe or a device will do for any kind.
-        inputs: data sets and files that will be read (`sedid.spec`).
+        inputs: data sets and files that will be read (`sedid.data.spec`).
         force: write over what this program did not write. Inputs are never written over.
 
     Raises:

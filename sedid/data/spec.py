@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sedid.images import ImageError
+from sedid.data.images import ImageError
 
 SLICE = re.compile(r"(?P<source>.+)\[(?P<start>\d*):(?P<stop>\d*)\]", re.DOTALL)
 NEARLY = re.compile(r".+\[[-+\d:,. ]*\]", re.DOTALL)  # a slice that was meant and misspelt: "[v2]" is part of a name

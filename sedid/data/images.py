@@ -13,9 +13,9 @@ from typing import IO, Any
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sedid.decoding import FORMATS, Unreadable, decode, open_file
+from sedid.data.decoding import FORMATS, Unreadable, decode, open_file
+from sedid.data.file_kinds import unsupported
 from sedid.errors import first_line
-from sedid.filekinds import unsupported
 
 MAX_BYTES = 20_000_000
 MAX_PIXELS = 50_000_000

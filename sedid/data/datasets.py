@@ -7,7 +7,7 @@ A data set is named by a string, its *spec*:
     tiny-imagenet, tiny-imagenet:val            the public zip
     sample:real, sample:generated               the small sample that ships with the project
     PATH                                        a folder of images, a .zip of images, a .npz, or one image
-    any of them followed by [start:stop]        a slice (`sedid.spec`); either end may be left out
+    any of them followed by [start:stop]        a slice (`sedid.data.spec`); either end may be left out
 
 Folders and zips with a subfolder for each class are read class by class in turn, so that a slice of any length
 holds every class. The cache folder is $SEDID_DATA, or ~/.cache/sedid.
@@ -32,10 +32,8 @@ from filelock import FileLock
 from torch import Tensor
 
 from sedid import processes, settings
-from sedid.errors import first_line
-from sedid.images import ImageError
-from sedid.paths import ASSETS, only_in_a_checkout
-from sedid.sources import (
+from sedid.data.images import ImageError
+from sedid.data.sources import (
     FileFacts,
     Item,
     Row,
@@ -48,7 +46,9 @@ from sedid.sources import (
     read_files,
     read_rows,
 )
-from sedid.spec import Spec, local_path
+from sedid.data.spec import Spec, local_path
+from sedid.errors import first_line
+from sedid.paths import ASSETS, only_in_a_checkout
 from sedid.storage import replacing
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""From a file to the pixels a network sees, and what may be wrong with them."""
