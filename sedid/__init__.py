@@ -10,7 +10,7 @@ if found.judgement.stat:                              # None where nothing is ca
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sedid.bundle import load_detector
+    from sedid.detector.bundle import load_detector
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "load_detector"]
@@ -18,7 +18,7 @@ __all__ = ["__version__", "load_detector"]
 
 def __getattr__(name: str) -> Any:
     if name == "load_detector":  # torch takes seconds to import: `--help` does without it
-        from sedid.bundle import load_detector
+        from sedid.detector.bundle import load_detector
 
         return load_detector
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

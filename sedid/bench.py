@@ -27,9 +27,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid.bundle import load_detector
 from sedid.data.datasets import SAMPLE, as_model_input, load_images
-from sedid.detectors import Detector
+from sedid.detector.bundle import load_detector
+from sedid.detector.detector import Detector
 from sedid.loops.evaluate import EvaluateConfig
 from sedid.loops.score import score
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm

@@ -4,7 +4,7 @@ import re
 from math import prod
 from pathlib import Path
 
-from sedid import trained
+from sedid.detector import trained
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.method import paper
 from sedid.models.networks import unet_weights

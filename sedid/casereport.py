@@ -15,16 +15,16 @@ from typing import Any
 import numpy as np
 
 from sedid import __version__
-from sedid.bundle import versions
 from sedid.curve import curve
 from sedid.data.file_facts import NOTE, FileFacts, file_facts
 from sedid.data.images import preprocessing, read_image
-from sedid.detectors import Calibration, Detector, Inspection, Judgement, NNCalibration
+from sedid.detector.batches import METHODS
+from sedid.detector.bundle import versions
+from sedid.detector.detector import Calibration, Detector, Inspection, Judgement, NNCalibration
+from sedid.detector.stability import Stability, check, in_words
+from sedid.detector.tiles import CAVEAT, PatchMap, score_patches
+from sedid.detector.words import as_dict, own_t_sec, plain, where, why
 from sedid.htmlreport import page
-from sedid.judging import METHODS
-from sedid.patches import CAVEAT, PatchMap, score_patches
-from sedid.report import as_dict, own_t_sec, plain, where, why
-from sedid.stability import Stability, check, in_words
 from sedid.storage import replacing
 from sedid.ui import evidence, filmstrip, style
 from sedid.ui.pictures import data_uri, text

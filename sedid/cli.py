@@ -20,7 +20,7 @@ from sedid.commands import COMMANDS, Command
 from sedid.errors import sentence
 
 if TYPE_CHECKING:
-    from sedid.detectors import Detector
+    from sedid.detector.detector import Detector
 
 app = typer.Typer(
     help="Step-wise error detection of diffusion-generated images (SeDID, arXiv 2307.06272).",
@@ -88,7 +88,7 @@ def quiet() -> None:
 
 def open_detector(source: str, device: str, precision: str) -> "Detector":
     """`load_detector`, the shipped one by default."""
-    from sedid.bundle import SHIPPED, load_detector
+    from sedid.detector.bundle import SHIPPED, load_detector
 
     quiet()
     return load_detector(source or SHIPPED, device, precision)
@@ -119,7 +119,7 @@ def inspect(
             if file is not None:
                 check_file(file, kind, [image], force)
 
-        from sedid.report import as_dict, as_lines
+        from sedid.detector.words import as_dict, as_lines
 
         opened = open_detector(detector, device, precision)
         found = opened.inspect(image, t_sec=t_sec, k=k)
@@ -162,8 +162,8 @@ def score(
         streamed = is_stream(out)
     with plain_errors("the rows so far are written" if streamed else f"the rows so far are in {out}.part"):
         from sedid.console import ProgressLine
+        from sedid.detector.csv_file import score_files
         from sedid.progress import finish
-        from sedid.scorefile import score_files
 
         opened = open_detector(detector, device, precision)
         with ProgressLine() as progress:
@@ -188,8 +188,8 @@ def bench(
         check_file(out, SPEED, force=force)
 
         from sedid import bench as measuring
-        from sedid.bundle import SHIPPED, resolve
         from sedid.console import ProgressLine
+        from sedid.detector.bundle import SHIPPED, resolve
         from sedid.progress import finish
 
         quiet()
@@ -211,8 +211,8 @@ def export(
 
         check_folder(bundle, BUNDLE, force)
 
-        from sedid.bundle import export_run
-        from sedid.trained import loss_name
+        from sedid.detector.bundle import export_run
+        from sedid.detector.trained import loss_name
 
         training = export_run(run, bundle)["training"]
     typer.echo(f"{bundle}: step {training['step']}, {loss_name(training)}: {training['heldout_loss']}")
@@ -266,7 +266,7 @@ def publish(
 ) -> None:
     """Push a bundle to the Hub. The token is that of `hf auth login`, or HF_TOKEN."""
     with plain_errors("the repository may hold a part of the bundle; the same command finishes it"):
-        from sedid import hub
+        from sedid.detector import hub
 
         quiet()
         found = hub.publish(bundle, repo, private, dry_run)
@@ -302,7 +302,7 @@ def sample(
 ) -> None:
     """Write the embedded sample and its examples into assets/."""
     with plain_errors():
-        from sedid.sample import write_sample
+        from sedid.detector.sample import write_sample
 
         write_sample(real, generated, detector)
 

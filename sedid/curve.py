@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sedid.detectors import Detector, Trace
+from sedid.detector.detector import Detector, Trace
 from sedid.ui.charts import Curve, curve_chart
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from sedid.detectors import Calibration, Detector, Inspection
-from sedid.report import verdict_lines
+from sedid.detector.detector import Calibration, Detector, Inspection
+from sedid.detector.words import verdict_lines
 from sedid.storage import replacing
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from sedid.detectors import Call
+from sedid.detector.batches import known_shares
+from sedid.detector.detector import Call
 from sedid.escaping import Html, read_results
-from sedid.judging import known_shares
 from sedid.resulthtml import facts, made_by, splits, table
 from sedid.svg import SHARES, Axis, Line, line_chart
 from sedid.tables import cell

@@ -5,9 +5,9 @@ from pathlib import Path
 from markupsafe import escape
 
 from sedid import resulthtml, svg
+from sedid.detector.words import LIMITS
 from sedid.escaping import written_by
 from sedid.evaluation import REALS, Evaluation, load_evaluation, shown
-from sedid.report import LIMITS
 from sedid.storage import replacing
 
 PAGE_STYLE = """

@@ -234,7 +234,7 @@ class JobStore:
 
     def _prepare(self, command: str, config: Any, folder: Path) -> None:
         """Write the resolved settings, with every path that is the job's own inside its folder."""
-        from sedid.bundle import adopt
+        from sedid.detector.bundle import adopt
 
         if hasattr(config, "detector"):
             config = replace(config, detector=str(bundle_of(config.detector)))
@@ -276,7 +276,7 @@ def bundle_of(source: str | Path) -> Path:
     Raises:
         FileNotFoundError: there is nothing of the kind.
     """
-    from sedid.bundle import export_run, resolve
+    from sedid.detector.bundle import export_run, resolve
 
     run = Path(source)
     best, bundle = run / "best.safetensors", run / "bundle"

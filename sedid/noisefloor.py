@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sedid.bundle import load_detector
 from sedid.data.datasets import as_model_input
+from sedid.detector.bundle import load_detector
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.models.networks import load_unet
 from sedid.progress import Meter, Progress

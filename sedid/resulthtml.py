@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from markupsafe import escape
 
-from sedid.detectors import Call
+from sedid.detector.batches import known_shares
+from sedid.detector.detector import Call
 from sedid.escaping import Html
 from sedid.evaluation import REALS, Evaluation, Mistake, Pair, Shown
-from sedid.judging import known_shares
 from sedid.method import paper
 from sedid.stats.metrics import roc
 from sedid.svg import SHARES, Axis, Line, histogram, line_chart

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from sedid.data.perturb import FAMILIES
-from sedid.detectors import Call
+from sedid.detector.batches import known_shares
+from sedid.detector.detector import Call
 from sedid.escaping import Html, read_results
-from sedid.judging import known_shares
 from sedid.resulthtml import facts, leaks, made_by, splits, table
 from sedid.svg import Axis, Line, line_chart, round_ticks
 from sedid.tables import cell

@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sedid import trained
 from sedid.data.audit import VERSION
-from sedid.detectors import Call
+from sedid.detector import trained
+from sedid.detector.batches import known_shares
+from sedid.detector.detector import Call
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
-from sedid.judging import known_shares
 from sedid.method import paper
 from sedid.method.methods import RESNET, differences
 

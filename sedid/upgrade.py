@@ -12,19 +12,27 @@ from typing import Any
 
 import numpy as np
 
-from sedid import hub
-from sedid.bundle import FORMAT, checkpoint_hash, detector_file, load_classifier, own_folder, read_calibrations, resolve
 from sedid.data.images import check_crop, preprocessing
 from sedid.data.licences import closed
+from sedid.detector import hub
+from sedid.detector.bundle import (
+    FORMAT,
+    checkpoint_hash,
+    detector_file,
+    load_classifier,
+    own_folder,
+    read_calibrations,
+    resolve,
+)
+from sedid.detector.identity import Identity
+from sedid.detector.sample import write_photographs
+from sedid.detector.trained import correct_training
 from sedid.evaluation import REALS
-from sedid.identity import Identity
 from sedid.loops.evaluate import scores_file
 from sedid.loops.generate import in_full
 from sedid.loops.renew import renew_verdicts
 from sedid.models.networks import load_schedule, load_unet
-from sedid.sample import write_photographs
 from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
-from sedid.trained import correct_training
 
 
 def upgrade(source: str | Path, copy: str | Path = "") -> Path:

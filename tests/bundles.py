@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from sedid import load_detector
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 
 K = 165
 CHOSEN = (K, 495)
@@ -19,8 +19,8 @@ _keep = []  # the shared folder lives as long as the test session
 
 def tiny_bundle(folder: Path, seed: int = 0, calibrated: bool = True) -> Path:
     """Write a bundle around the demo U-Net (0.6 M parameters): STAT at every T_SEC of k = 165, NN at 495."""
-    from sedid.bundle import save_classifier, save_pipeline, update_info
-    from sedid.detectors import NNCalibration
+    from sedid.detector.bundle import save_classifier, save_pipeline, update_info
+    from sedid.detector.detector import NNCalibration
     from sedid.loops.calibrate import calibrate_all
     from sedid.models.networks import make_resnet18, make_unet
 

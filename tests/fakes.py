@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid.detectors import GENERATED, REAL, Calibration, Call, Detector, NNCalibration, Verdict
+from sedid.detector.detector import GENERATED, REAL, Calibration, Call, Detector, NNCalibration, Verdict
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import Runtime
 

@@ -7,7 +7,7 @@ import numpy as np
 from bundles import TYPICAL
 from fakes import make_detector
 
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.loops.calibrate import calibrate_all
 from sedid.loops.evaluate import save_scores, scores_file, stat_rows, verdict_shares
 from sedid.loops.score import Scores

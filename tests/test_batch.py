@@ -15,9 +15,9 @@ import pytest
 from fakes import make_apart, make_detector, make_image
 from image_files import encoded, zipped
 
-from sedid.detectors import Detector, Trace
+from sedid.detector.csv_file import COLUMNS, safe_cell, score_files
+from sedid.detector.detector import Detector, Trace
 from sedid.progress import finish
-from sedid.scorefile import COLUMNS, safe_cell, score_files
 from sedid.ui import batch
 from sedid.ui.batch import Batch, sort_key
 from sedid.ui.batch_panel import Panel

@@ -11,8 +11,8 @@ import torch
 from bundles import CHOSEN, pictures, shared_bundle, tiny_bundle
 
 from sedid import load_detector
-from sedid.bundle import checkpoint_hash, detector_file, save_pipeline
 from sedid.data.datasets import as_model_input
+from sedid.detector.bundle import checkpoint_hash, detector_file, save_pipeline
 from sedid.models.networks import make_unet
 
 pytestmark = pytest.mark.usefixtures("one_thread")

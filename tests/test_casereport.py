@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from sedid import casereport, cli
 from sedid.casereport import Extras, as_lines, case_report, examine, pixel_hash, still
 from sedid.data.file_facts import file_facts
-from sedid.detectors import Detector, Inspection
+from sedid.detector.detector import Detector, Inspection
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

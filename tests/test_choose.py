@@ -11,8 +11,8 @@ from choices import made_up_scores, make_choice
 from fakes import make_detector
 
 from sedid import choicehtml
-from sedid.bundle import load_detector
 from sedid.commands import COMMANDS, resolve_loop
+from sedid.detector.bundle import load_detector
 from sedid.escaping import Html
 from sedid.loops import choose as module
 from sedid.loops.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
@@ -131,8 +131,8 @@ def test_settings_that_do_not_fit_score_nothing(
 
 
 def test_test_images_that_chose_something_are_refused(data: dict[str, str], tmp_path: Path) -> None:
-    from sedid.bundle import update_info
     from sedid.data.datasets import fingerprint, load_images
+    from sedid.detector.bundle import update_info
 
     own = tiny_bundle(tmp_path / "tiny")
     with pytest.raises(ValueError, match="test_real images are also calibration"):

@@ -16,9 +16,9 @@ from fakes import CountingModel
 from torch import nn
 
 from sedid import comparehtml
-from sedid.bundle import load_detector, update_info
 from sedid.data.datasets import fingerprint
-from sedid.detectors import Detector
+from sedid.detector.bundle import load_detector, update_info
+from sedid.detector.detector import Detector
 from sedid.escaping import for_html, for_markdown
 from sedid.loops import compare as module
 from sedid.loops import comparison, resnet, train_nn

@@ -12,9 +12,9 @@ from bundles import shared_detector as detector
 from PIL import Image
 from torch import Tensor
 
-from sedid import detectors
 from sedid.data.datasets import as_model_input
-from sedid.judging import judge_in_batches
+from sedid.detector import detector as detectors
+from sedid.detector.batches import judge_in_batches
 from sedid.method.diffusion import NoiseSchedule, Point, TError, nn_input, t_error
 from sedid.progress import finish
 

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sedid.card import measured, write_card
 from sedid.casereport import case_report, examine
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
 from sedid.htmlreport import write_report
 from sedid.jobs import Job

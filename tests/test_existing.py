@@ -14,8 +14,8 @@ from results import write_evaluation
 from torch import Tensor
 
 from sedid import resulthtml
-from sedid.bundle import detector_file
 from sedid.data.datasets import as_model_input
+from sedid.detector.bundle import detector_file
 from sedid.evaluation import load_evaluation
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate

@@ -12,12 +12,13 @@ from image_files import encoded
 from PIL import Image
 
 from sedid import load_detector
-from sedid.bundle import detector_file, export_run, frame, save_pipeline, update_info
 from sedid.commands import resolve_loop
 from sedid.data import datasets
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.images import prepare
-from sedid.detectors import Call
+from sedid.detector.bundle import detector_file, export_run, frame, save_pipeline, update_info
+from sedid.detector.detector import Call
+from sedid.detector.sample import write_examples, write_sample
 from sedid.loops.calibrate import CalibrateConfig, calibrate, calibrate_all
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generate import GenerateConfig, generate
@@ -25,7 +26,6 @@ from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
-from sedid.sample import write_examples, write_sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

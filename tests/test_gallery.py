@@ -14,9 +14,9 @@ from fakes import make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedid.bundle import SHIPPED
 from sedid.data.datasets import load_images
-from sedid.detectors import GENERATED, REAL, Call, Detector
+from sedid.detector.bundle import SHIPPED
+from sedid.detector.detector import GENERATED, REAL, Call, Detector
 from sedid.loops.gallery import (
     FILE,
     Gallery,
@@ -93,7 +93,7 @@ def test_a_damaged_file_is_a_sentence(tmp_path: Path, content: bytes | None) -> 
 
 def test_the_shipped_scores_belong_to_the_shipped_detector() -> None:
     """If this fails: python -m sedid gallery --set detector=checkpoints/cifar10"""
-    from sedid.bundle import detector_file
+    from sedid.detector.bundle import detector_file
     from sedid.storage import read_json
 
     info = read_json(detector_file(SHIPPED))

@@ -13,10 +13,10 @@ from bundles import shared_detector as detector
 from results import GAPS, made_up, write_evaluation
 
 from sedid import generalisehtml, polarityhtml
-from sedid.bundle import checkpoint_hash, load_detector, update_info
 from sedid.commands import resolve_loop
 from sedid.data.image_statistics import STATISTICS, image_statistics
-from sedid.detectors import Call
+from sedid.detector.bundle import checkpoint_hash, load_detector, update_info
+from sedid.detector.detector import Call
 from sedid.escaping import for_html
 from sedid.loops import generalise as module
 from sedid.loops.celeba_frame import framed

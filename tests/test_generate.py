@@ -11,10 +11,10 @@ from bundles import tiny_bundle
 from torch import Tensor
 
 from sedid.data.datasets import load_images
+from sedid.detector.provenance import provenance
 from sedid.loops.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
-from sedid.provenance import provenance
 from sedid.tables import sampler_words
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,8 +18,8 @@ import yaml
 from bundles import shared_bundle
 from fakes import make_detector, make_image
 
-from sedid.detectors import Detector
-from sedid.identity import Identity
+from sedid.detector.detector import Detector
+from sedid.detector.identity import Identity
 from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.ui import access, gpu
@@ -133,7 +133,7 @@ def test_a_visitors_walks_run_on_the_lent_gpu_and_come_out_the_same(spaces: Spac
 
 
 def make_plain() -> Detector:
-    from sedid.bundle import load_detector
+    from sedid.detector.bundle import load_detector
 
     return load_detector(shared_bundle(), device="cpu")
 

@@ -16,9 +16,9 @@ from huggingface_hub import errors
 from typer.testing import CliRunner
 
 from sedid import load_detector
-from sedid.bundle import SHIPPED, checkpoint_hash, own_folder
 from sedid.cli import app
-from sedid.hub import bundle_files, publish, split_id
+from sedid.detector.bundle import SHIPPED, checkpoint_hash, own_folder
+from sedid.detector.hub import bundle_files, publish, split_id
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

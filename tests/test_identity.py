@@ -14,9 +14,17 @@ from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from sedid import load_detector
-from sedid.bundle import adopt, current_info, detector_file, frame, read_calibrations, save_pipeline, update_info
 from sedid.cli import app
-from sedid.identity import Identity, changed
+from sedid.detector.bundle import (
+    adopt,
+    current_info,
+    detector_file,
+    frame,
+    read_calibrations,
+    save_pipeline,
+    update_info,
+)
+from sedid.detector.identity import Identity, changed
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.method.diffusion import NoiseSchedule

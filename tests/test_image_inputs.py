@@ -16,7 +16,7 @@ from fakes import make_detector
 from PIL import Image
 
 from sedid.data.images import MAX_BYTES, ImageError, read_image
-from sedid.detectors import as_seen
+from sedid.detector.detector import as_seen
 
 PIXELS = np.random.default_rng(8).integers(0, 256, (40, 30, 3), dtype=np.uint8)
 

@@ -17,8 +17,8 @@ from PIL import Image
 
 from sedid.casereport import pixel_hash
 from sedid.data.file_facts import file_facts
-from sedid.patches import plan, score_patches
-from sedid.stability import check
+from sedid.detector.stability import check
+from sedid.detector.tiles import plan, score_patches
 from sedid.ui import access, evidence, facts_panel, patch_panel, stability_panel
 from sedid.ui.case_panel import file_name
 from sedid.ui.context import Context

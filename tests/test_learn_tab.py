@@ -17,7 +17,7 @@ from browsing import WAIT, outside, served, visited
 from fakes import calling, make_apart, make_detector, make_image
 
 from sedid import ui
-from sedid.detectors import Call
+from sedid.detector.detector import Call
 from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
 from sedid.progress import finish
 from sedid.ui import learn_noise, learn_steps, learn_verdicts, sheet
@@ -146,7 +146,7 @@ def test_a_network_that_knows_the_noise_makes_no_mistake(teacher: Teacher) -> No
 
 def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
     """Step 5 quotes the polarity and the test AUC of detector.json, whatever they are."""
-    from sedid.bundle import SHIPPED
+    from sedid.detector.bundle import SHIPPED
     from sedid.storage import read_json
     from sedid.ui import learn_error
 

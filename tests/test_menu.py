@@ -10,7 +10,7 @@ import pytest
 from bundles import shared_bundle, tiny_bundle
 from fakes import make_detector
 
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.storage import write_json
 from sedid.ui.context import KEPT, Context
 from sedid.ui.menu import Menu

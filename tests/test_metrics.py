@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.detectors import GENERATED, REAL, Calibration, Call, Verdict
+from sedid.detector.detector import GENERATED, REAL, Calibration, Call, Verdict
 from sedid.loops.calibrate import calibrate_pair
 from sedid.stats.metrics import (
     balanced_accuracy,

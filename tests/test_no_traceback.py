@@ -160,7 +160,7 @@ def with_value(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 @pytest.mark.parametrize("file", [DETECTOR, UNET, SCHEDULER])
 def test_any_value_of_a_bundle_may_be_of_another_kind(file: str, bundle: Path, image: Path) -> None:
     """Each place in turn, with a value that goes round: the bundle opens, or a sentence says why it does not."""
-    from sedid.bundle import load_detector
+    from sedid.detector.bundle import load_detector
 
     whole = json.loads((bundle / file).read_text())
     for number, path in enumerate(places(whole)):

@@ -34,6 +34,7 @@ from sedid.data.outputs import (
     check_file,
     check_folder,
 )
+from sedid.detector.csv_file import COLUMNS
 from sedid.figures import new_figure, save_figure
 from sedid.htmlreport import page
 from sedid.loops.gallery import FILE as GALLERY
@@ -41,7 +42,6 @@ from sedid.loops.generate import GenerateConfig, generate
 from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.reproduce import Speed
-from sedid.scorefile import COLUMNS
 from sedid.storage import is_stream, replacing, write_json
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -326,7 +326,7 @@ def test_no_command_writes_over_what_is_not_ours(
     before = files(tmp_path)
     for old, new in places.items():
         arguments = [text.replace(old, new) for text in arguments]
-    monkeypatch.setattr("sedid.bundle.load_detector", None)  # no work begins
+    monkeypatch.setattr("sedid.detector.bundle.load_detector", None)  # no work begins
     monkeypatch.setattr("sedid.reproduce.measure_speed", lambda _: Speed("x", 1.0, 1, 1.0, 1, 1.0))
     done = call(*arguments)
     assert done.exit_code == 1, done.output

@@ -7,12 +7,12 @@ from fakes import make_apart, make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedid import patches
-from sedid.detectors import Call, Detector
-from sedid.judging import judge_in_batches
+from sedid.detector import tiles as tiles_detector
+from sedid.detector.batches import judge_in_batches
+from sedid.detector.detector import Call, Detector
+from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, Grid, PatchMap, cut, plan, score_patches
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import Runtime, eps_model
-from sedid.patches import MAX_EVALUATIONS, MAX_TILES, Grid, PatchMap, cut, plan, score_patches
 from sedid.ui import evidence
 
 lengths = st.integers(32, 700)
@@ -105,7 +105,7 @@ def test_the_budget_counts_the_whole_walk_and_the_map_says_where_the_classifier_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     detector, picture = make_apart(), make_image(5, 32 * 12)
-    monkeypatch.setattr(patches, "MAX_TILES", 10**6)
+    monkeypatch.setattr(tiles_detector, "MAX_TILES", 10**6)
     found = score_patches(detector, picture, 165, 330)
     assert found.grid == plan(384, 384, 32, 165, 495)
     assert len(found.grid) * 4 <= MAX_EVALUATIONS

@@ -14,7 +14,7 @@ from fakes import calling, make_detector, make_image
 from PIL import Image
 
 from sedid.data.perturb import FAMILIES, NONE, perturb, perturbation
-from sedid.detectors import Call, Detector
+from sedid.detector.detector import Call, Detector
 from sedid.progress import finish
 from sedid.ui.context import Context
 from sedid.ui.inspect_events import Inspector, Parts, Visit

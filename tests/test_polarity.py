@@ -13,9 +13,9 @@ from fakes import make_detector
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.bundle import load_detector
 from sedid.data.datasets import as_model_input, fingerprint
 from sedid.data.image_statistics import STATISTICS
+from sedid.detector.bundle import load_detector
 from sedid.loops.celeba_frame import PEERS, framed, lesson
 from sedid.loops.existing import training_losses
 from sedid.loops.polarity import PolarityConfig, chain, polarity

@@ -11,7 +11,7 @@ from fakes import calling, make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedid.detectors import GENERATED, REAL, Call
+from sedid.detector.detector import GENERATED, REAL, Call
 from sedid.progress import finish
 from sedid.ui import quiz
 from sedid.ui.quiz import Record, Sample, Tally

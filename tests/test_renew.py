@@ -11,10 +11,10 @@ import torch
 from bundles import K, pictures, tiny_bundle
 
 from sedid import generalisehtml, resulthtml, robusthtml
-from sedid.bundle import SHIPPED, detector_file, load_detector, update_info
-from sedid.detectors import Call, Detector, Judgement
+from sedid.detector.batches import judge_in_batches, known_shares, shares
+from sedid.detector.bundle import SHIPPED, detector_file, load_detector, update_info
+from sedid.detector.detector import Call, Detector, Judgement
 from sedid.evaluation import load_evaluation
-from sedid.judging import judge_in_batches, known_shares, shares
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generalise import GeneraliseConfig, generalise
 from sedid.loops.renew import renew_verdicts

@@ -11,7 +11,7 @@ from bundles import pictures, shared_bundle, shared_detector, tiny_bundle
 from fakes import make_apart, make_detector
 
 from sedid.data.perturb import NONE, named, perturb_all, perturbation
-from sedid.detectors import Calibration, Call, Detector, Verdict
+from sedid.detector.detector import Calibration, Call, Detector, Verdict
 from sedid.escaping import for_html
 from sedid.loops.robustness import (
     RobustnessConfig,

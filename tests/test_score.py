@@ -13,9 +13,9 @@ from bundles import pictures
 from bundles import shared_detector as detector
 from PIL import Image
 
-from sedid.judging import judge_in_batches
+from sedid.detector.batches import judge_in_batches
+from sedid.detector.csv_file import COLUMNS, score_files
 from sedid.progress import Progress, finish
-from sedid.scorefile import COLUMNS, score_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

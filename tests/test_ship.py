@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sedid.bundle import checkpoint_hash, frame, load_detector, update_info
 from sedid.data.datasets import load_images
 from sedid.data.quality import chance, contrast
+from sedid.detector.bundle import checkpoint_hash, frame, load_detector, update_info
 from sedid.loops.denoising import heldout_loss
 from sedid.loops.ship import ShipConfig, samplers, ship, sizes, write_splits
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm

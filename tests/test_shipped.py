@@ -7,16 +7,16 @@ import pytest
 from PIL import Image
 
 from sedid import load_detector
-from sedid.bundle import SHIPPED, checkpoint_hash
 from sedid.card import fill, measured
 from sedid.config import load_config
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.splits import overlap, read_splits, splits_file
-from sedid.detectors import Detector
+from sedid.detector.bundle import SHIPPED, checkpoint_hash
+from sedid.detector.detector import Detector
+from sedid.detector.provenance import in_full, provenance
+from sedid.detector.sample import ASSETS
 from sedid.loops.ship import ShipConfig
 from sedid.paths import ROOT
-from sedid.provenance import in_full, provenance
-from sedid.sample import ASSETS
 from sedid.storage import read_json
 from sedid.tables import STUDIES, studies
 from sedid.ui.context import bundle_examples, list_examples

@@ -8,8 +8,8 @@ from fakes import calling as saying
 from fakes import make_apart, make_detector, make_image
 
 from sedid.data.perturb import perturb, perturbation
-from sedid.detectors import Call
-from sedid.stability import MILD, Stability, check, in_words, versions
+from sedid.detector.detector import Call
+from sedid.detector.stability import MILD, Stability, check, in_words, versions
 from sedid.ui import evidence
 
 

@@ -6,8 +6,8 @@ import pytest
 from bundles import tiny_bundle
 from results import write_evaluation
 
-from sedid.bundle import update_info
 from sedid.card import fill, measured, parameters_of
+from sedid.detector.bundle import update_info
 from sedid.method import paper
 from sedid.models.networks import load_unet
 from sedid.storage import read_json, write_json

@@ -17,8 +17,8 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from sedid.bundle import export_run
 from sedid.data.datasets import load_images
+from sedid.detector.bundle import export_run
 from sedid.loops import train_ddpm as loop
 from sedid.loops.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
 from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
@@ -360,7 +360,7 @@ def test_attention_heads_survive_resume_and_export(config: TrainDDPMConfig, tmp_
     """Weights of one head load into a network of many without an error, and mean something else there."""
     from diffusers import UNet2DModel
 
-    from sedid.bundle import export_run
+    from sedid.detector.bundle import export_run
     from sedid.models.networks import load_unet
 
     heads = {"block_out_channels": (16, 16), "norm_num_groups": 4, "attention_head_dim": 4}

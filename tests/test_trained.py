@@ -9,14 +9,14 @@ import pytest
 import torch
 from bundles import tiny_bundle
 
-from sedid.bundle import export_run
+from sedid.detector.bundle import export_run
+from sedid.detector.trained import after, in_words
 from sedid.escaping import for_markdown
 from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models.networks import UNETS, about_unet, make_unet
 from sedid.paths import ROOT
 from sedid.storage import read_json, write_json
 from sedid.tables import setup_table, training_table
-from sedid.trained import after, in_words
 from sedid.upgrade import upgrade
 
 SHIPPED = sorted((ROOT / "checkpoints").glob("*/unet/config.json"))
@@ -98,7 +98,7 @@ def test_a_heldout_loss_says_how_it_is_weighted() -> None:
 def test_a_bundle_of_an_earlier_version_is_corrected(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "faces", calibrated=False)
     made = {"checkpoint_sha256": "", "sampler": "ddpm", "steps": 1000, "seed": 0}
-    from sedid.bundle import checkpoint_hash, update_info
+    from sedid.detector.bundle import checkpoint_hash, update_info
 
     made["checkpoint_sha256"] = checkpoint_hash(bundle)
     other = made | {"checkpoint_sha256": "another"}

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sedid.curve import reference_bands
-from sedid.detectors import Calibration, Inspection, Trace
+from sedid.detector.detector import Calibration, Inspection, Trace
+from sedid.detector.words import as_dict
 from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import finish
-from sedid.report import as_dict
 from sedid.ui import filmstrip, pictures
 from sedid.ui.charts import Curve, Scale, curve_chart, density, histogram
 from sedid.ui.context import Context, Stopped, TraceCache, Turns, list_examples, size_of

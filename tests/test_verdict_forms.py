@@ -26,18 +26,18 @@ import sedid
 from sedid import cli, ui
 from sedid.casereport import case_report, examine, patches_dict, stability_dict
 from sedid.data.perturb import perturbation
-from sedid.detectors import Call, Detector, Inspection, Judgement
+from sedid.detector.csv_file import score_files
+from sedid.detector.detector import Call, Detector, Inspection, Judgement
+from sedid.detector.stability import Stability, check
+from sedid.detector.tiles import PatchMap, score_patches
+from sedid.detector.words import as_dict
 from sedid.loops.evaluate import verdict_shares
 from sedid.loops.gallery import Gallery, judged, stated_by
 from sedid.loops.generalise import table_row
 from sedid.loops.robustness import robustness_of
 from sedid.loops.score import Scores, score
-from sedid.patches import PatchMap, score_patches
 from sedid.paths import ROOT
 from sedid.progress import finish
-from sedid.report import as_dict
-from sedid.scorefile import score_files
-from sedid.stability import Stability, check
 from sedid.ui import bench, evidence, gallery_reference, gallery_view, learn_verdicts, perturb_panel, quiz
 from sedid.ui.batch import Batch
 from sedid.ui.batch_view import batch_html

@@ -11,18 +11,18 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import load_detector, own_folder, update_info
 from sedid.config import Count, ErrorRate, NotNegative, Precision, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import crop_of, fingerprint, load_images
 from sedid.data.images import check_crop
 from sedid.data.splits import record_splits, splits_file
-from sedid.detectors import Calibration
+from sedid.detector.bundle import load_detector, own_folder, update_info
+from sedid.detector.detector import Calibration
+from sedid.detector.provenance import provenance
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.score import Scores, score
 from sedid.models.networks import Runtime
 from sedid.progress import Progress
-from sedid.provenance import provenance
 from sedid.stats.metrics import fit_cut, quantiles, undecided_band
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sedid.data.datasets import CELEBA_CROP
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.loops.checked import audited
 from sedid.loops.compare import measure_set
 from sedid.loops.existing import read_existing, training_losses

@@ -21,17 +21,17 @@ import numpy as np
 from pydantic import Field
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.config import Count, ErrorRate, NotNegative, Precision, Seed, Settings, StepSizes, Text
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.splits import record_splits, splits_file
-from sedid.detectors import Detector
-from sedid.identity import Identity
+from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
+from sedid.detector.detector import Detector
+from sedid.detector.identity import Identity
+from sedid.detector.provenance import provenance
 from sedid.loops.checked import audited, check_calibration, check_unused
 from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
-from sedid.provenance import provenance
 from sedid.stats.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
 from sedid.stats.intervals import delong, intervals
 from sedid.stats.metrics import best_threshold, measure, sign_of

@@ -26,11 +26,12 @@ import torch
 from torch import Tensor
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, NotNegative, Precision, Seed, Settings, Text, Whole
 from sedid.data.datasets import as_model_input, fingerprint, load_images, load_with_files
-from sedid.detectors import Detector
-from sedid.identity import Identity
+from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.detector.detector import Detector
+from sedid.detector.identity import Identity
+from sedid.detector.provenance import provenance
 from sedid.loops.checked import SplitCheck, audited, check_unused
 from sedid.loops.comparison import Comparison
 from sedid.loops.existing import noise_of, read_existing
@@ -40,7 +41,6 @@ from sedid.method.diffusion import EpsModel
 from sedid.method.ledger import Ledger
 from sedid.method.methods import METHODS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
-from sedid.provenance import provenance
 from sedid.storage import read_kept, write_kept
 
 CALIBRATION = ("real", "generated")

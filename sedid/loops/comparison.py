@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sedid import processes
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.loops.heads import Head
 from sedid.method.diffusion import EpsModel
 from sedid.method.methods import THRESHOLD, Method, costs

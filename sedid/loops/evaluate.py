@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.config import Count, Precision, Settings, Text
 from sedid.data.datasets import fingerprint, load_with_files
 from sedid.data.licences import closed
-from sedid.detectors import Detector
-from sedid.judging import shares
+from sedid.detector.batches import shares
+from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
+from sedid.detector.detector import Detector
+from sedid.detector.provenance import provenance
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.existing import existing_row, read_existing, training_losses
 from sedid.loops.score import Scores, score
 from sedid.progress import Progress
-from sedid.provenance import provenance
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, replacing, write_json
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.data.datasets import as_model_input
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import training_loss
 from sedid.progress import Meter, Progress

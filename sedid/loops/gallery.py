@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import load_detector, own_folder, resolve, versions
 from sedid.config import Count, Precision, Settings, Text
 from sedid.data.datasets import fingerprint, load_images
-from sedid.detectors import GENERATED, REAL, Call, Detector, Verdict
+from sedid.detector.bundle import load_detector, own_folder, resolve, versions
+from sedid.detector.detector import GENERATED, REAL, Call, Detector, Verdict
 from sedid.loops.score import Scores, score
 from sedid.progress import Progress
 from sedid.storage import replacing

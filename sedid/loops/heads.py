@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.loops.resnet import Recipe, logits_of, train_resnet
 from sedid.method.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, Method
 from sedid.models.networks import Runtime

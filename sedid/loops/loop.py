@@ -21,10 +21,10 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field
 
-from sedid.bundle import export_run, update_info
 from sedid.card import write_card
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import describe_split, load_images, make_splits
+from sedid.detector.bundle import export_run, update_info
 from sedid.htmlreport import write_report
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate

@@ -19,17 +19,17 @@ import numpy as np
 from pydantic import Field
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Seed, Settings, Text, Whole
 from sedid.data.datasets import fingerprint, load_with_files
 from sedid.data.image_statistics import STATISTICS, image_statistics
+from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.detector.provenance import provenance
 from sedid.loops.celeba_frame import framed, lesson
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
 from sedid.noisefloor import noise_floor
 from sedid.progress import Progress
-from sedid.provenance import provenance
 from sedid.stats.confounds import auc_of_smaller, finding, held_equal, spearman
 from sedid.stats.intervals import ABOUT
 from sedid.storage import replacing, write_json

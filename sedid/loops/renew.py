@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from sedid.bundle import detector_file, load_detector
-from sedid.detectors import Call, Detector, Verdict
-from sedid.judging import known_shares, shares
+from sedid.detector.batches import known_shares, shares
+from sedid.detector.bundle import detector_file, load_detector
+from sedid.detector.detector import Call, Detector, Verdict
 from sedid.loops.evaluate import evaluated
 from sedid.loops.generalise import HELDOUT
 from sedid.loops.robustness import CLASSES, changes, verdicts_of

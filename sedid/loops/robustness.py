@@ -20,18 +20,18 @@ from typing import Any, Literal
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Precision, Seed, Settings, Text, Whole
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
-from sedid.detectors import Call, Detector, Verdict
-from sedid.judging import shares
+from sedid.detector.batches import shares
+from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.detector.detector import Call, Detector, Verdict
+from sedid.detector.provenance import provenance
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import counted
 from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import Point
 from sedid.progress import Meter, Progress
-from sedid.provenance import provenance
 from sedid.stats.intervals import auc_interval, delong
 from sedid.stats.metrics import measure, sign_of
 from sedid.storage import replacing, write_json

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from sedid import processes
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 from sedid.method.diffusion import Point, check_step, nn_input, t_error
 from sedid.progress import Meter, Progress
 

@@ -23,7 +23,6 @@ from typing import Any, cast
 import numpy as np
 
 from sedid import records
-from sedid.bundle import export_run, frame, update_info
 from sedid.card import write_card
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import crop_of, describe_split, load_images, make_splits
@@ -31,6 +30,9 @@ from sedid.data.images import check_crop
 from sedid.data.licences import closed
 from sedid.data.quality import chance, contrast, sliced_wasserstein
 from sedid.data.spec import Spec
+from sedid.detector.bundle import export_run, frame, update_info
+from sedid.detector.provenance import provenance
+from sedid.detector.sample import write_examples, write_sample
 from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.choose import ChooseConfig, choose
 from sedid.loops.compare import CompareConfig, compare
@@ -47,8 +49,6 @@ from sedid.loops.sweep import SweepConfig, sweep
 from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
-from sedid.provenance import provenance
-from sedid.sample import write_examples, write_sample
 from sedid.storage import read_json, replacing, write_json
 
 SPLITS = ("calibration", "classifier", "test", "sample")

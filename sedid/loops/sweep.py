@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.config import Count, Precision, Settings, StepSizes, Text
 from sedid.data.datasets import fingerprint, load_images
-from sedid.detectors import Detector
-from sedid.identity import Identity
+from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.detector.detector import Detector
+from sedid.detector.identity import Identity
+from sedid.detector.provenance import provenance
 from sedid.loops.calibrate import calibrate_pair
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
-from sedid.provenance import provenance
 from sedid.stats.metrics import measure, sign_of
 from sedid.storage import read_kept, write_json, write_kept
 

@@ -29,12 +29,12 @@ import torch
 from torch import Tensor, nn
 
 from sedid import records
-from sedid.bundle import checkpoint_hash, frame
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
 from sedid.data.datasets import as_model_input, crop_of, load_images
 from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import TRAINING, VALIDATION, record_splits
+from sedid.detector.bundle import checkpoint_hash, frame
 from sedid.loops.denoising import HeldoutLoss, heldout_loss, loss_weights, noised
 from sedid.loops.samples import averaged, write_grid
 from sedid.loops.seeds import seed_of

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from sedid import processes
-from sedid.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.config import ErrorRate, Precision, Text, Whole
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.splits import record_splits, splits_file
-from sedid.detectors import Detector, NNCalibration
-from sedid.identity import Identity
+from sedid.detector.bundle import load_detector, own_folder, save_classifier, update_info
+from sedid.detector.detector import Detector, NNCalibration
+from sedid.detector.identity import Identity
 from sedid.loops.checked import audited, check_calibration
 from sedid.loops.resnet import Recipe, split_rows, train_resnet
 from sedid.loops.score import features

@@ -18,9 +18,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from sedid.bundle import checkpoint_hash, export_run, frame
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, load_config
 from sedid.data.datasets import fingerprint, load_images
+from sedid.detector.bundle import checkpoint_hash, export_run, frame
 from sedid.loops.denoising import heldout_errors, loss_weights
 from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.method.diffusion import NoiseSchedule

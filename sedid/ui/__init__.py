@@ -50,7 +50,7 @@ def make_context(detector: str | Path | None = None) -> "Context":
     Args:
         detector: a bundle folder or Hub id; default: the environment variable SEDID_DETECTOR, then the shipped one.
     """
-    from sedid.bundle import SHIPPED
+    from sedid.detector.bundle import SHIPPED
     from sedid.ui import gpu
     from sedid.ui.context import Context, bundle_examples, list_examples
     from sedid.ui.menu import Menu

@@ -12,9 +12,9 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.bundle import current_info, frame, resolve
-from sedid.detectors import Detector, Inspection
-from sedid.report import as_dict, plain, verdict_dict
+from sedid.detector.bundle import current_info, frame, resolve
+from sedid.detector.detector import Detector, Inspection
+from sedid.detector.words import as_dict, plain, verdict_dict
 from sedid.ui import access
 from sedid.ui.batch import MOST, Batch
 from sedid.ui.context import Context

@@ -18,10 +18,10 @@ import numpy as np
 
 from sedid.data.images import ImageError
 from sedid.data.sources import Row, Source, open_zip, read_files
-from sedid.detectors import Call, Detector, Judgement
-from sedid.judging import METHODS, calls, verdict_of
+from sedid.detector.batches import METHODS, calls, verdict_of
+from sedid.detector.csv_file import COLUMNS, safe_cell, table_row
+from sedid.detector.detector import Call, Detector, Judgement
 from sedid.progress import Progress
-from sedid.scorefile import COLUMNS, safe_cell, table_row
 from sedid.ui.gallery_reference import next_slice, opposite
 from sedid.ui.pictures import data_uri
 

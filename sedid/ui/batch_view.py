@@ -2,8 +2,8 @@
 
 import base64
 
-from sedid.detectors import Call
-from sedid.report import where
+from sedid.detector.detector import Call
+from sedid.detector.words import where
 from sedid.ui.batch import MOST, UNPACKED, Batch, Line
 from sedid.ui.gallery_view import ink, meter, pager
 from sedid.ui.pictures import number, text

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sedid.curve import reference_bands
-from sedid.detectors import Detector, Judgement, Trace
-from sedid.report import own_t_sec
+from sedid.detector.detector import Detector, Judgement, Trace
+from sedid.detector.words import own_t_sec
 from sedid.ui.charts import Curve, curve_chart
 from sedid.ui.context import Example
 from sedid.ui.filmstrip import brightest, colour_bar, error_maps, over_image

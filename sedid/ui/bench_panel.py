@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from sedid.detectors import Detector, as_seen
+from sedid.detector.detector import Detector, as_seen
 from sedid.ui.bench import NAMES, Pair, Side, comparison, strip, waiting
 from sedid.ui.context import START, Context, Example
 from sedid.ui.gallery_script import RELAY

@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.casereport import Extras, case_report
-from sedid.detectors import Inspection
+from sedid.detector.detector import Inspection
 from sedid.ui import patch_panel, stability_panel
 from sedid.ui.facts_panel import facts_of
 from sedid.ui.inspect_events import Inspector, Visit, visited

@@ -10,7 +10,7 @@ from math import ceil, floor, inf, log10
 
 import numpy as np
 
-from sedid.detectors import Calibration
+from sedid.detector.detector import Calibration
 from sedid.ui.pictures import number, short, text
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sedid.detectors import Detector, Judgement, Trace, as_seen
-from sedid.judging import judge_in_batches
+from sedid.detector.batches import judge_in_batches
+from sedid.detector.detector import Detector, Judgement, Trace, as_seen
 from sedid.loops.score import Scores, score
 from sedid.method import paper
 from sedid.paths import ASSETS

@@ -10,11 +10,11 @@ from io import BytesIO
 from PIL import Image
 
 from sedid.data.file_facts import NOTE, FileFacts, rows
-from sedid.detectors import Call, Judgement
-from sedid.judging import METHODS, verdict_of
-from sedid.patches import CAVEAT, PatchMap
-from sedid.report import where
-from sedid.stability import RULE, Outcome, Stability, in_words
+from sedid.detector.batches import METHODS, verdict_of
+from sedid.detector.detector import Call, Judgement
+from sedid.detector.stability import RULE, Outcome, Stability, in_words
+from sedid.detector.tiles import CAVEAT, PatchMap
+from sedid.detector.words import where
 from sedid.ui.pictures import GRADIENT, data_uri, heat, number, text
 from sedid.ui.verdict import headline
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from sedid.detectors import Trace
+from sedid.detector.detector import Trace
 from sedid.ui.pictures import GRADIENT, data_uri, difference, heat, number, text, visible
 
 FRAMES = 24  # shown at most

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from sedid.data.datasets import load_images
-from sedid.detectors import GENERATED, REAL, Call, Detector
+from sedid.detector.detector import GENERATED, REAL, Call, Detector
 from sedid.loops.gallery import (
     FILE,
     LABELS,

@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.data.images import ImageError
-from sedid.detectors import GENERATED, REAL
+from sedid.detector.detector import GENERATED, REAL
 from sedid.ui import batch_panel, bench_panel
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from sedid.console import duration
-from sedid.detectors import Call, Detector
+from sedid.detector.detector import Call, Detector
 from sedid.loops.gallery import Judged
 from sedid.progress import Progress
 from sedid.ui.charts import percent

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from sedid import settings
-from sedid.bundle import load_detector
-from sedid.detectors import Detector
-from sedid.identity import Identity
+from sedid.detector.bundle import load_detector
+from sedid.detector.detector import Detector
+from sedid.detector.identity import Identity
 from sedid.method.diffusion import Point
 from sedid.ui import access
 

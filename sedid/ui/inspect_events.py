@@ -13,8 +13,8 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.detectors import Detector, as_seen
-from sedid.hub import split_id
+from sedid.detector.detector import Detector, as_seen
+from sedid.detector.hub import split_id
 from sedid.ui.context import START, Context, Example, Stopped
 from sedid.ui.filmstrip import seen
 from sedid.ui.inspect_view import Sections, Shown, example_strip, sections, snap

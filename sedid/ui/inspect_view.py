@@ -8,7 +8,7 @@ import numpy as np
 
 from sedid.curve import curve
 from sedid.data.images import read_image
-from sedid.detectors import Detector, Judgement, Trace
+from sedid.detector.detector import Detector, Judgement, Trace
 from sedid.ui import filmstrip
 from sedid.ui.context import STAND_IN, Example
 from sedid.ui.pictures import data_uri, text

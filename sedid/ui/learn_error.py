@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sedid.detectors import Calibration, Trace
+from sedid.detector.detector import Calibration, Trace
 from sedid.svg import Axis, Line, line_chart
 from sedid.ui.charts import Scale, histogram
 from sedid.ui.filmstrip import picture

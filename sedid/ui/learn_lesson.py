@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sedid.detectors import Calibration, Detector, Judgement, Trace
+from sedid.detector.detector import Calibration, Detector, Judgement, Trace
 from sedid.ui.context import START
 from sedid.ui.inspect_view import snap
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
-from sedid import detectors
+from sedid.detector import detector
 from sedid.loops import calibrate
 from sedid.method import diffusion
 from sedid.ui import learn_error, learn_math, learn_noise, learn_verdicts, learn_walk
@@ -77,7 +77,7 @@ STEPS = (
         "land exactly where it came from. By how much it misses, pixel by pixel, is the <b>t-error</b>.</p>",
         learn_walk.denoise_step,
         (learn_math.DENOISE, learn_math.ERROR),
-        (detectors.Trace.denoised, diffusion.ddim_step),
+        (detector.Trace.denoised, diffusion.ddim_step),
         "Move T_SEC. Does the error stay at the same places of the image?",
     ),
     Step(
@@ -99,7 +99,7 @@ STEPS = (
         "images that are judged.</p>",
         learn_error.choice_step,
         (learn_math.FREE,),
-        (detectors.Trace.curve, calibrate.calibrate_all),
+        (detector.Trace.curve, calibrate.calibrate_all),
         "Which of the two charts would you show to argue that the error is largest at the end? Would that be fair?",
     ),
     Step(
@@ -109,7 +109,7 @@ STEPS = (
         "can use anything in them, also what has little to do with diffusion.</p>",
         learn_verdicts.versus_step,
         (learn_math.STAT, learn_math.NN),
-        (detectors.Calibration.side, diffusion.nn_input, detectors.Detector.probabilities),
+        (detector.Calibration.side, diffusion.nn_input, detector.Detector.probabilities),
         "Find an example on which the two disagree, or on which STAT cannot tell.",
     ),
     Step(
@@ -120,7 +120,7 @@ STEPS = (
         "a verdict can be wrong with full confidence.</p>",
         learn_verdicts.fail_step,
         (learn_math.IN_RANGE,),
-        (detectors.Calibration.in_range, detectors.Detector.verdicts),
+        (detector.Calibration.in_range, detector.Detector.verdicts),
         "Which change flips a verdict although the origin of the image is the same?",
     ),
 )

@@ -13,7 +13,7 @@ import gradio as gr
 import numpy as np
 
 from sedid.data.images import ImageError
-from sedid.detectors import Detector, Trace, as_seen
+from sedid.detector.detector import Detector, Trace, as_seen
 from sedid.ui import learn_steps, quiz, sheet
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab

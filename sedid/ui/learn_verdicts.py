@@ -4,8 +4,8 @@ from io import BytesIO
 
 import numpy as np
 
-from sedid.detectors import Call, Judgement, Verdict
-from sedid.report import own_t_sec
+from sedid.detector.detector import Call, Judgement, Verdict
+from sedid.detector.words import own_t_sec
 from sedid.ui.charts import histogram
 from sedid.ui.filmstrip import picture
 from sedid.ui.learn_error import UNCALIBRATED

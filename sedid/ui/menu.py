@@ -8,8 +8,8 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from sedid.bundle import SHIPPED, detector_file
-from sedid.detectors import Detector
+from sedid.detector.bundle import SHIPPED, detector_file
+from sedid.detector.detector import Detector
 from sedid.jobs import JobStore
 from sedid.ui import access, gpu
 from sedid.ui.train_form import job_name

@@ -10,7 +10,7 @@ import gradio as gr
 import numpy as np
 
 from sedid.data.images import read_image
-from sedid.patches import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
+from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
 from sedid.ui import access, evidence
 from sedid.ui.context import Stopped
 from sedid.ui.facts_panel import GONE

@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 
 from sedid.data.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
-from sedid.detectors import Call, Detector, Judgement, Trace, Verdict
-from sedid.report import where
+from sedid.detector.detector import Call, Detector, Judgement, Trace, Verdict
+from sedid.detector.words import where
 from sedid.ui.context import Stopped, Turns
 from sedid.ui.filmstrip import picture
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited

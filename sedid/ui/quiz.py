@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sedid.data.datasets import load_images
-from sedid.detectors import GENERATED, REAL, Call, Detector, Judgement, Trace, Verdict
+from sedid.detector.detector import GENERATED, REAL, Call, Detector, Judgement, Trace, Verdict
 from sedid.ui.filmstrip import error_maps
 from sedid.ui.learn_verdicts import call
 from sedid.ui.pictures import GRADIENT, data_uri, heat, text

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid import choicehtml, comparehtml, polarityhtml, resulthtml, robusthtml, settings, svg, sweephtml
-from sedid.bundle import SHIPPED
+from sedid.detector.bundle import SHIPPED
 from sedid.escaping import written_by
 from sedid.storage import replacing
 from sedid.ui.upload import refusal

@@ -7,8 +7,8 @@ import base64
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
-from sedid.detectors import Judgement
-from sedid.report import where
+from sedid.detector.detector import Judgement
+from sedid.detector.words import where
 from sedid.ui.learn_lesson import Lesson, Subject
 from sedid.ui.learn_noise import predictions
 from sedid.ui.learn_verdicts import variants

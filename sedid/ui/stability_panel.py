@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.casereport import pixel_hash
-from sedid.stability import Stability, stack, versions
+from sedid.detector.stability import Stability, stack, versions
 from sedid.ui import evidence
 from sedid.ui.context import Stopped
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited

@@ -4,8 +4,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sedid.bundle import SHIPPED
 from sedid.commands import COMMANDS
+from sedid.detector.bundle import SHIPPED
 from sedid.jobs import Job
 
 STAGES = {

@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 
 from sedid.data.images import describe, read_image
-from sedid.detectors import Detector
+from sedid.detector.detector import Detector
 
 KEPT_BYTES = 1_000_000  # of a picture that came without a file; a session keeps them
 SHOWN_BY_BROWSERS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")

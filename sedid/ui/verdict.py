@@ -2,8 +2,8 @@
 
 from math import isfinite
 
-from sedid.detectors import Call, Detector, Judgement, NNCalibration, Verdict
-from sedid.report import NOT_FINITE, own_t_sec
+from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Verdict
+from sedid.detector.words import NOT_FINITE, own_t_sec
 from sedid.ui.charts import histogram
 from sedid.ui.pictures import number, text
 

@@ -171,7 +171,11 @@ def publish(bundle: Path, repo: str, private: bool = False, dry_run: bool = Fals
     """
     from huggingface_hub import HfApi
 
-    from sedid.bundle import checkpoint_hash, detector_file, load_detector  # which opens Hub ids through this module
+    from sedid.detector.bundle import (  # which opens Hub ids through this module
+        checkpoint_hash,
+        detector_file,
+        load_detector,
+    )
 
     bundle = Path(bundle)
     if split_id(repo) is None or "@" in repo:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from sedid.detectors import Call, Detector, Judgement, Verdict
+from sedid.detector.detector import Call, Detector, Judgement, Verdict
 from sedid.method.diffusion import Point, check_step
 
 BATCH = 32

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid.data.datasets import SAMPLE
-from sedid.identity import checkpoint_hash
+from sedid.detector.identity import checkpoint_hash
 from sedid.models.networks import load_scheduler
 from sedid.storage import read_json
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sedid.detectors import Call, Detector, Judgement
-from sedid.judging import Report, calls, judge_in_batches, verdict_of
+from sedid.detector.batches import Report, calls, judge_in_batches, verdict_of
+from sedid.detector.detector import Call, Detector, Judgement
 
 MAX_TILES = 256
 MAX_EVALUATIONS = 2048  # of the network, a tile at a time: MAX_TILES at k = 165, fewer where a trajectory is longer

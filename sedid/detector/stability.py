@@ -14,8 +14,8 @@ import numpy as np
 from PIL import Image, features
 
 from sedid.data.perturb import perturb, perturbation
-from sedid.detectors import Call, Detector, Judgement
-from sedid.judging import Report, calls, judge_in_batches, verdict_of
+from sedid.detector.batches import Report, calls, judge_in_batches, verdict_of
+from sedid.detector.detector import Call, Detector, Judgement
 
 MILD = (
     *(("jpeg", quality) for quality in (95.0, 90.0, 75.0)),

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sedid.bundle import checkpoint_hash, frame
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.licences import PHOTOGRAPHS, closed
+from sedid.detector.bundle import checkpoint_hash, frame
+from sedid.detector.provenance import provenance
 from sedid.paths import ASSETS
-from sedid.provenance import provenance
 from sedid.storage import replacing, write_json
 
 EXAMPLES = 6

@@ -20,8 +20,8 @@ from sedid.data.datasets import iter_items, open_sets
 from sedid.data.images import ImageError
 from sedid.data.outputs import TABLE, UNFINISHED, check_file
 from sedid.data.sources import Item, passed_over
-from sedid.detectors import Detector, Judgement
-from sedid.judging import judge_in_batches
+from sedid.detector.batches import judge_in_batches
+from sedid.detector.detector import Detector, Judgement
 from sedid.progress import Meter, Progress
 from sedid.storage import behind_links, is_stream, space_for, stream
 

@@ -24,13 +24,13 @@ from typing import Any
 
 from torch import nn
 
-from sedid import hub, trained
 from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import take_splits
-from sedid.detectors import Calibration, Detector, NNCalibration
-from sedid.identity import Identity, changed
-from sedid.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
+from sedid.detector import hub, trained
+from sedid.detector.detector import Calibration, Detector, NNCalibration
+from sedid.detector.identity import Identity, changed
+from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
 from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, check_step
 from sedid.models.networks import (
     WEIGHTS,
