@@ -31,13 +31,13 @@ from sedid.data.datasets import SAMPLE, as_model_input, load_images
 from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
 from sedid.loops.evaluate import EvaluateConfig
-from sedid.loops.score import score
-from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.models.networks import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import measure
 from sedid.storage import write_json
+from sedid.training.scoring import score
+from sedid.training.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 
 K, T_SEC = 165, 990  # the paper's step: six values of T_SEC
 FINE_K, FINE_T_SEC = 49, 980  # twenty

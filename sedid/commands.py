@@ -65,7 +65,7 @@ SMALL_TRAINING: dict[str, Any] = {
 _ALL = (
     Command(
         "train-ddpm",
-        "sedid.loops.train_ddpm",
+        "sedid.training.train_ddpm",
         "Train a DDPM, or continue a run that was stopped.",
         presets={
             "demo": {
@@ -85,13 +85,13 @@ _ALL = (
     ),
     Command(
         "trials",
-        "sedid.loops.trials",
+        "sedid.training.trials",
         "Train briefly with each of some settings and compare the held-out losses, before hours are spent.",
         job=False,
     ),
     Command(
         "generate",
-        "sedid.loops.generate",
+        "sedid.training.generate",
         "Generate images with a detector's diffusion model, or finish a set.",
         presets={
             "demo": {"count": 200, "sampler": "ddim", "steps": 20, "batch_size": 50},
@@ -101,11 +101,11 @@ _ALL = (
     ),
     Command(
         "calibrate",
-        "sedid.loops.calibrate",
+        "sedid.training.calibrate",
         "Give every (k, T_SEC) its polarity, threshold and references.",
         in_place=True,
     ),
-    Command("train-nn", "sedid.loops.train_nn", "Train the classifier of a calibrated detector.", in_place=True),
+    Command("train-nn", "sedid.training.train_nn", "Train the classifier of a calibrated detector.", in_place=True),
     Command(
         "evaluate",
         "sedid.loops.evaluate",

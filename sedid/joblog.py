@@ -23,9 +23,10 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from sedid import records, settings
+from sedid import settings
 from sedid.errors import sentence
 from sedid.storage import read_json, remove_litter, write_json
+from sedid.training import records
 
 ACTIVE = ("queued", "running")
 WATCH = 10.0  # seconds between a job's looks at the disk

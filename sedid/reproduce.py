@@ -22,15 +22,15 @@ from sedid import processes
 from sedid.commands import resolve_loop
 from sedid.console import duration
 from sedid.data.datasets import CELEBA_CROP, as_model_input
-from sedid.loops.existing import TIMESTEPS
 from sedid.loops.loop import LoopConfig, check
-from sedid.loops.samples import STEPS as GRID_STEPS
 from sedid.loops.stages import finished_stages
-from sedid.loops.train_ddpm import TrainDDPMConfig
-from sedid.loops.train_nn import TrainNNConfig
 from sedid.method.diffusion import INPUT_CHANNELS
 from sedid.models.networks import Runtime, eps_model, make_resnet18, make_unet
 from sedid.storage import write_json
+from sedid.training.baseline import TIMESTEPS
+from sedid.training.samples import STEPS as GRID_STEPS
+from sedid.training.train_ddpm import TrainDDPMConfig
+from sedid.training.train_nn import TrainNNConfig
 
 TRAINING_STEPS = {"cifar10": 800_000, "tiny-imagenet": 1_200_000, "celeba": 1_200_000}
 IMAGES = 50_000  # generated, and members they are measured against

@@ -21,8 +21,8 @@ def tiny_bundle(folder: Path, seed: int = 0, calibrated: bool = True) -> Path:
     """Write a bundle around the demo U-Net (0.6 M parameters): STAT at every T_SEC of k = 165, NN at 495."""
     from sedid.detector.bundle import save_classifier, save_pipeline, update_info
     from sedid.detector.detector import NNCalibration
-    from sedid.loops.calibrate import calibrate_all
     from sedid.models.networks import make_resnet18, make_unet
+    from sedid.training.calibrate import calibrate_all
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

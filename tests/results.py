@@ -8,12 +8,12 @@ from bundles import TYPICAL
 from fakes import make_detector
 
 from sedid.detector.detector import Detector
-from sedid.loops.calibrate import calibrate_all
 from sedid.loops.evaluate import save_scores, scores_file, stat_rows, verdict_shares
-from sedid.loops.score import Scores
 from sedid.loops.sweep import rows_of
 from sedid.stats.metrics import measure
 from sedid.storage import write_json
+from sedid.training.calibrate import calibrate_all
+from sedid.training.scoring import Scores
 
 GAPS = (0.02, 0.1, 0.25, 0.3, 0.9, 0.45)  # of the logarithms: how far generated images lie below real ones
 

@@ -21,9 +21,9 @@ from typer.testing import CliRunner, Result
 from sedid.cli import app, main
 from sedid.commands import COMMANDS
 from sedid.console import ProgressLine, duration, line
-from sedid.loops.train_ddpm import TrainProgress
 from sedid.paths import ROOT
 from sedid.progress import Progress
+from sedid.training.train_ddpm import TrainProgress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

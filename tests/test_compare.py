@@ -21,11 +21,9 @@ from sedid.detector.bundle import load_detector, update_info
 from sedid.detector.detector import Detector
 from sedid.escaping import for_html, for_markdown
 from sedid.loops import compare as module
-from sedid.loops import comparison, resnet, train_nn
+from sedid.loops import comparison
 from sedid.loops.compare import CompareConfig, compare, methods_for
 from sedid.loops.heads import Head, fit_head, fit_threshold
-from sedid.loops.resnet import Recipe
-from sedid.loops.score import features, score
 from sedid.method.ledger import Ledger
 from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
 from sedid.models.networks import Runtime, make_resnet18
@@ -34,6 +32,9 @@ from sedid.stats.intervals import delong, intervals
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
 from sedid.tables import methods_table
+from sedid.training import resnet, train_nn
+from sedid.training.resnet import Recipe
+from sedid.training.scoring import features, score
 
 ASKED = ("pia", "sedid-stat", "sedid-nn-error k=495 t_sec=495", "sedid-multi-lr ks=330", "loss", "sedid-stat t_sec=330")
 COUNTS = {"real": 20, "generated": 22, "test_real": 13, "test_generated": 12, "members": 11}

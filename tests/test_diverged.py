@@ -11,17 +11,17 @@ import torch
 from bundles import pictures, tiny_bundle
 from safetensors.torch import load_file, safe_open, save_file
 
-from sedid import records
 from sedid.joblog import read_records
-from sedid.loops import train_ddpm as loop
-from sedid.loops.denoising import HeldoutLoss
-from sedid.loops.nn_state import load_state, save_state
-from sedid.loops.resnet import Recipe, fit
 from sedid.loops.ship import ShipConfig, export
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import finish
+from sedid.training import records
+from sedid.training import train_ddpm as loop
+from sedid.training.denoising import HeldoutLoss
+from sedid.training.nn_state import load_state, save_state
+from sedid.training.resnet import Recipe, fit
+from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.training.train_nn import TrainNNConfig, train_nn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

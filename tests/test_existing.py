@@ -17,13 +17,13 @@ from sedid import resulthtml
 from sedid.data.datasets import as_model_input
 from sedid.detector.bundle import detector_file
 from sedid.evaluation import load_evaluation
-from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.existing import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.method.diffusion import NoiseSchedule, training_loss
 from sedid.progress import finish
 from sedid.stats.metrics import measure
 from sedid.tables import results_table
+from sedid.training.baseline import calibrate_existing, noise_of, read_existing, training_losses
+from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.ui.evaluate_tab import write_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -19,13 +19,13 @@ from sedid.data.images import prepare
 from sedid.detector.bundle import detector_file, export_run, frame, save_pipeline, update_info
 from sedid.detector.detector import Call
 from sedid.detector.sample import write_examples, write_sample
-from sedid.loops.calibrate import CalibrateConfig, calibrate, calibrate_all
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.generate import GenerateConfig, generate
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
+from sedid.training.calibrate import CalibrateConfig, calibrate, calibrate_all
+from sedid.training.generate import GenerateConfig, generate
+from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.training.train_nn import TrainNNConfig, train_nn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -35,11 +35,11 @@ from sedid.loops.generalise import (
 )
 from sedid.loops.generalise import finding as in_words
 from sedid.loops.polarity import polarity_row, save_scores
-from sedid.loops.score import score
 from sedid.progress import finish
 from sedid.stats.confounds import auc_of_smaller, finding
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
+from sedid.training.scoring import score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from sedid.data.datasets import load_images
 from sedid.detector.provenance import provenance
-from sedid.loops.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
 from sedid.tables import sampler_words
+from sedid.training.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -46,7 +46,7 @@ def test_all_steps_are_the_whole_schedule(variance: str) -> None:
     """1,000 steps, images of which are being continued, are diffusers' own steps bit for bit."""
     from diffusers import DDPMScheduler
 
-    from sedid.loops.seeds import seed_of
+    from sedid.training.seeds import seed_of
 
     def shaky(x: Tensor, t: int) -> Tensor:
         return ideal(x, t) + 0.1 * torch.sin(7 * x)

@@ -25,11 +25,11 @@ from sedid.detector.bundle import (
     update_info,
 )
 from sedid.detector.identity import Identity, changed
-from sedid.loops.calibrate import CalibrateConfig, calibrate
-from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import make_unet
 from sedid.progress import finish
+from sedid.training.calibrate import CalibrateConfig, calibrate
+from sedid.training.train_nn import TrainNNConfig, train_nn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

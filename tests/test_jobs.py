@@ -256,7 +256,7 @@ def test_loops_that_change_their_detector_get_a_copy(store: LightStore, tiny_bun
 
 
 def test_a_training_run_is_exported_where_its_weights_are_wanted(tmp_path: Path, images_npz: Path) -> None:
-    from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+    from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 
     run = tmp_path / "run"
     common = {"data": str(images_npz), "out": str(run), "unet": "demo", "device": "cpu"}

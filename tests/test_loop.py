@@ -17,10 +17,10 @@ from sedid.data.datasets import load_images
 from sedid.detector.bundle import load_detector
 from sedid.loops import loop as module
 from sedid.loops.loop import SCORED, LoopConfig, loop, write_splits
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models.networks import UNETS
 from sedid.progress import Progress, finish
 from sedid.storage import read_json
+from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

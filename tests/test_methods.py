@@ -12,11 +12,11 @@ from fakes import make_detector
 from torch import Tensor
 
 from sedid.data.datasets import as_model_input
-from sedid.loops.existing import noise_of, training_losses
 from sedid.method.diffusion import NoiseSchedule
 from sedid.method.ledger import Ledger
 from sedid.method.methods import HEADS, METHODS, RESNET, THRESHOLD, costs, method_of
 from sedid.progress import finish
+from sedid.training.baseline import noise_of, training_losses
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

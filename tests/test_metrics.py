@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedid.detector.detector import GENERATED, REAL, Calibration, Call, Verdict
-from sedid.loops.calibrate import calibrate_pair
 from sedid.stats.metrics import (
     balanced_accuracy,
     best_threshold,
@@ -16,6 +15,7 @@ from sedid.stats.metrics import (
     tpr_at,
     undecided_band,
 )
+from sedid.training.calibrate import calibrate_pair
 
 A = np.array
 scores = st.lists(st.integers(0, 20), min_size=1, max_size=60).map(lambda values: A(values, dtype=float))

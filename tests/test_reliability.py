@@ -6,7 +6,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.loops.resnet import fit_temperature
 from sedid.stats.reliability import (
     BINS,
     binned,
@@ -18,6 +17,7 @@ from sedid.stats.reliability import (
     pooled,
     reliability,
 )
+from sedid.training.resnet import fit_temperature
 
 
 def binormal(rng: np.random.Generator, reals: int, fakes: int, gap: float = 1.5) -> tuple[np.ndarray, np.ndarray]:

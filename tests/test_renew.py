@@ -19,10 +19,10 @@ from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.generalise import GeneraliseConfig, generalise
 from sedid.loops.renew import renew_verdicts
 from sedid.loops.robustness import RobustnessConfig, robustness
-from sedid.loops.score import score
 from sedid.progress import finish
 from sedid.storage import read_json, write_json
 from sedid.tables import verdict_table
+from sedid.training.scoring import score
 from sedid.upgrade import upgrade
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -23,11 +23,11 @@ from sedid.loops.robustness import (
     robustness_of,
     score_set,
 )
-from sedid.loops.score import score
 from sedid.progress import Meter, Progress, finish
 from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
+from sedid.training.scoring import score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 PROTOCOL = {"checkpoint_sha256": "abc", "config": {"detector": "cifar10", "real": "<r>.npz", "generated": "g.npz"}}

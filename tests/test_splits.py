@@ -15,11 +15,11 @@ from PIL import Image
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.splits import overlap, prints_of, read_splits, record_splits, splits_file
 from sedid.detector.bundle import update_info
-from sedid.loops.calibrate import CalibrateConfig, calibrate
-from sedid.loops.checked import SplitCheck, check_calibration, check_unused
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.progress import finish
 from sedid.storage import read_json
+from sedid.training.calibrate import CalibrateConfig, calibrate
+from sedid.training.checks import SplitCheck, check_calibration, check_unused
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_the_check_is_plain_values() -> None:
 
 def test_a_run_hands_its_prints_to_the_bundle(tmp_path: Path, one_thread: None) -> None:
     from sedid.detector.bundle import adopt, export_run
-    from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+    from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 
     for name, seed in (("data", 1), ("heldout", 2)):
         np.savez(tmp_path / f"{name}.npz", images=pictures(8, seed))

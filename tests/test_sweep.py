@@ -9,12 +9,12 @@ import pytest
 from bundles import pictures, tiny_bundle
 from fakes import make_detector
 
-from sedid.loops.checked import audited
-from sedid.loops.score import score
 from sedid.loops.sweep import SweepConfig, measure_pair, sweep, sweep_images
 from sedid.progress import finish
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
+from sedid.training.checks import audited
+from sedid.training.scoring import score
 
 PROTOCOL = {"checkpoint_sha256": "abc"}
 rng = np.random.default_rng(0)

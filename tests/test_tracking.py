@@ -8,10 +8,10 @@ import pytest
 from bundles import pictures
 from bundles import tiny_bundle as demo_bundle
 
-from sedid.loops import tracking
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.progress import finish
+from sedid.training import tracking
+from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.training.train_nn import TrainNNConfig, train_nn
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

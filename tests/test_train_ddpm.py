@@ -19,11 +19,11 @@ from torch import Tensor
 
 from sedid.data.datasets import load_images
 from sedid.detector.bundle import export_run
-from sedid.loops import train_ddpm as loop
-from sedid.loops.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
-from sedid.loops.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
 from sedid.method.diffusion import NoiseSchedule
 from sedid.paths import ROOT
+from sedid.training import train_ddpm as loop
+from sedid.training.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
+from sedid.training.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -127,7 +127,7 @@ def test_dropout_and_random_initial_weights_resume_too(
 
 TRAIN = r"""
 import json, os, sys, torch
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
+from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 torch.set_num_threads(1)
 for record in train_ddpm(TrainDDPMConfig(**json.loads(sys.argv[1]))):
     os.write(1, f"{record.step}\n".encode())  # whole lines, though two processes share the pipe

@@ -12,11 +12,11 @@ from bundles import tiny_bundle
 from sedid.detector.bundle import export_run
 from sedid.detector.trained import after, in_words
 from sedid.escaping import for_markdown
-from sedid.loops.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.models.networks import UNETS, about_unet, make_unet
 from sedid.paths import ROOT
 from sedid.storage import read_json, write_json
 from sedid.tables import setup_table, training_table
+from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.upgrade import upgrade
 
 SHIPPED = sorted((ROOT / "checkpoints").glob("*/unet/config.json"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from sedid.loops.trials import TrialsConfig, training_of, trials
 from sedid.progress import finish
 from sedid.storage import read_json
+from sedid.training.trials import TrialsConfig, training_of, trials
 
 
 @pytest.fixture

@@ -35,9 +35,9 @@ from sedid.loops.evaluate import verdict_shares
 from sedid.loops.gallery import Gallery, judged, stated_by
 from sedid.loops.generalise import table_row
 from sedid.loops.robustness import robustness_of
-from sedid.loops.score import Scores, score
 from sedid.paths import ROOT
 from sedid.progress import finish
+from sedid.training.scoring import Scores, score
 from sedid.ui import bench, evidence, gallery_reference, gallery_view, learn_verdicts, perturb_panel, quiz
 from sedid.ui.batch import Batch
 from sedid.ui.batch_view import batch_html

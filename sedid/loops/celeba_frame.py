@@ -13,13 +13,13 @@ import numpy as np
 
 from sedid.data.datasets import CELEBA_CROP
 from sedid.detector.detector import Detector
-from sedid.loops.checked import audited
 from sedid.loops.compare import measure_set
-from sedid.loops.existing import read_existing, training_losses
-from sedid.loops.score import Scores, score
 from sedid.method.methods import METHODS, THRESHOLD
 from sedid.progress import Progress
 from sedid.stats.confounds import auc_of_smaller
+from sedid.training.baseline import read_existing, training_losses
+from sedid.training.checks import audited
+from sedid.training.scoring import Scores, score
 
 PEERS = [method for name, method in METHODS.items() if method.head == THRESHOLD and name not in ("sedid-stat", "loss")]
 """The statistics of other papers, at their defaults."""

@@ -28,8 +28,6 @@ from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, re
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.detector.provenance import provenance
-from sedid.loops.checked import audited, check_calibration, check_unused
-from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
 from sedid.stats.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
@@ -38,6 +36,8 @@ from sedid.stats.metrics import best_threshold, measure, sign_of
 from sedid.stats.reliability import Classes, conformal, isotonic, platt, reliability
 from sedid.stats.stopping import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 from sedid.storage import read_json, read_kept, write_json, write_kept
+from sedid.training.checks import audited, check_calibration, check_unused
+from sedid.training.scoring import Scores, score
 
 SETS = ("real", "generated", "test_real", "test_generated")
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)

@@ -20,12 +20,12 @@ from sedid.detector.batches import shares
 from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
 from sedid.detector.detector import Detector
 from sedid.detector.provenance import provenance
-from sedid.loops.checked import audited, check_unused
-from sedid.loops.existing import existing_row, read_existing, training_losses
-from sedid.loops.score import Scores, score
 from sedid.progress import Progress
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, replacing, write_json
+from sedid.training.baseline import existing_row, read_existing, training_losses
+from sedid.training.checks import audited, check_unused
+from sedid.training.scoring import Scores, score
 
 MISTAKES = 12
 """Images of either class kept beside the scores: those the detector was most wrong about."""

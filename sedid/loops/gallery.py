@@ -24,9 +24,9 @@ from sedid.config import Count, Precision, Settings, Text
 from sedid.data.datasets import fingerprint, load_images
 from sedid.detector.bundle import load_detector, own_folder, resolve, versions
 from sedid.detector.detector import GENERATED, REAL, Call, Detector, Verdict
-from sedid.loops.score import Scores, score
 from sedid.progress import Progress
 from sedid.storage import replacing
+from sedid.training.scoring import Scores, score
 
 FILE = "gallery.npz"
 LABELS = (REAL, GENERATED)

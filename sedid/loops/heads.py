@@ -18,11 +18,11 @@ import torch
 from torch import nn
 
 from sedid.detector.detector import Detector
-from sedid.loops.resnet import Recipe, logits_of, train_resnet
 from sedid.method.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, Method
 from sedid.models.networks import Runtime
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import best_threshold, fit_cut, measure, sign_of
+from sedid.training.resnet import Recipe, logits_of, train_resnet
 
 OUTER, INNER = 5, 3
 """Folds of the nested cross-validation."""

@@ -26,18 +26,18 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.datasets import describe_split, load_images, make_splits
 from sedid.detector.bundle import export_run, update_info
 from sedid.htmlreport import write_report
-from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.generate import GenerateConfig, SamplerName, generate, make_sampler
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
-from sedid.loops.tracking import check_trackers
-from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
-from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
 from sedid.progress import Progress
 from sedid.storage import replacing, write_json
+from sedid.training.calibrate import CalibrateConfig, calibrate
+from sedid.training.generate import GenerateConfig, SamplerName, generate, make_sampler
+from sedid.training.tracking import check_trackers
+from sedid.training.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
+from sedid.training.train_nn import TrainNNConfig, train_nn
 
 TEST_PARTS = {"cifar10": "cifar10:test", "celeba": "celeba:test", "tiny-imagenet": "tiny-imagenet:val"}
 SCORED = ("calibration", "classifier", "test")

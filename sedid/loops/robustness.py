@@ -27,14 +27,14 @@ from sedid.detector.batches import shares
 from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.detector.detector import Call, Detector, Verdict
 from sedid.detector.provenance import provenance
-from sedid.loops.checked import audited, check_unused
-from sedid.loops.score import counted
-from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import Point
 from sedid.progress import Meter, Progress
 from sedid.stats.intervals import auc_interval, delong
 from sedid.stats.metrics import measure, sign_of
 from sedid.storage import replacing, write_json
+from sedid.training.checks import audited, check_unused
+from sedid.training.scoring import counted
+from sedid.training.seeds import seed_of
 
 CLASSES = ("real", "generated")
 BOTH = "both"

@@ -22,7 +22,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from sedid import records
 from sedid.card import write_card
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import crop_of, describe_split, load_images, make_splits
@@ -33,23 +32,24 @@ from sedid.data.spec import Spec
 from sedid.detector.bundle import export_run, frame, update_info
 from sedid.detector.provenance import provenance
 from sedid.detector.sample import write_examples, write_sample
-from sedid.loops.calibrate import CalibrateConfig, calibrate
 from sedid.loops.choose import ChooseConfig, choose
 from sedid.loops.compare import CompareConfig, compare
-from sedid.loops.denoising import heldout_loss
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.gallery import GalleryConfig, gallery
 from sedid.loops.generalise import GeneraliseConfig, generalise
-from sedid.loops.generate import SAMPLERS, GenerateConfig, SamplerName, generate
 from sedid.loops.polarity import PolarityConfig, polarity
 from sedid.loops.robustness import RobustnessConfig, robustness
-from sedid.loops.samples import grid_of
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.loops.sweep import SweepConfig, sweep
-from sedid.loops.train_nn import TrainNNConfig, train_nn
 from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, replacing, write_json
+from sedid.training import records
+from sedid.training.calibrate import CalibrateConfig, calibrate
+from sedid.training.denoising import heldout_loss
+from sedid.training.generate import SAMPLERS, GenerateConfig, SamplerName, generate
+from sedid.training.samples import grid_of
+from sedid.training.train_nn import TrainNNConfig, train_nn
 
 SPLITS = ("calibration", "classifier", "test", "sample")
 GRID = 64

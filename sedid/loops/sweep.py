@@ -20,13 +20,13 @@ from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, re
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.detector.provenance import provenance
-from sedid.loops.calibrate import calibrate_pair
-from sedid.loops.checked import audited, check_unused
-from sedid.loops.score import Scores, score
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
 from sedid.stats.metrics import measure, sign_of
 from sedid.storage import read_kept, write_json, write_kept
+from sedid.training.calibrate import calibrate_pair
+from sedid.training.checks import audited, check_unused
+from sedid.training.scoring import Scores, score
 
 SETS = ("real", "generated", "test_real", "test_generated")
 

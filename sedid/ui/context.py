@@ -12,10 +12,10 @@ import numpy as np
 
 from sedid.detector.batches import judge_in_batches
 from sedid.detector.detector import Detector, Judgement, Trace, as_seen
-from sedid.loops.score import Scores, score
 from sedid.method import paper
 from sedid.paths import ASSETS
 from sedid.progress import finish
+from sedid.training.scoring import Scores, score
 from sedid.ui import access
 from sedid.ui.menu import DEFAULT, Menu
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from sedid.loops.generate import make_sampler, sample, to_uint8
 from sedid.models.networks import Runtime, eps_model, make_scheduler
 from sedid.progress import finish
 from sedid.storage import replacing
+from sedid.training.generate import make_sampler, sample, to_uint8
 
 STEPS = 20  # of DDIM
 

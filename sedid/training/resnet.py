@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sedid.config import Count, Decay, NotNegative, Positive, Seed, Settings, Share
-from sedid.loops.nn_state import load_state, save_state
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import measure
+from sedid.training.nn_state import load_state, save_state
 
 Track = Callable[[Mapping[str, float | None], int], None]
 """Takes the measurements of an epoch, and its number."""

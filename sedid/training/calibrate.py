@@ -18,12 +18,12 @@ from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import load_detector, own_folder, update_info
 from sedid.detector.detector import Calibration
 from sedid.detector.provenance import provenance
-from sedid.loops.checked import audited, check_calibration
-from sedid.loops.existing import TIMESTEPS, calibrate_existing
-from sedid.loops.score import Scores, score
 from sedid.models.networks import Runtime
 from sedid.progress import Progress
 from sedid.stats.metrics import fit_cut, quantiles, undecided_band
+from sedid.training.baseline import TIMESTEPS, calibrate_existing
+from sedid.training.checks import audited, check_calibration
+from sedid.training.scoring import Scores, score
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,11 @@ from sedid import processes
 from sedid.config import Count, Precision, Seed, Settings, Text
 from sedid.detector.bundle import checkpoint_hash, resolve
 from sedid.detector.provenance import in_full
-from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import EpsModel
 from sedid.models.networks import Runtime, eps_model, load_scheduler, load_unet
 from sedid.progress import Meter, Progress
 from sedid.storage import read_json, replacing, write_json
+from sedid.training.seeds import seed_of
 
 SamplerName = Literal["ddpm", "ddim", "dpm-solver++"]
 SAMPLERS = get_args(SamplerName)

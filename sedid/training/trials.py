@@ -21,12 +21,12 @@ from pydantic import Field
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, load_config
 from sedid.data.datasets import fingerprint, load_images
 from sedid.detector.bundle import checkpoint_hash, export_run, frame
-from sedid.loops.denoising import heldout_errors, loss_weights
-from sedid.loops.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, load_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, write_json
+from sedid.training.denoising import heldout_errors, loss_weights
+from sedid.training.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 
 BANDS = 5
 """Equal ranges of t the held-out loss is told in."""

@@ -28,21 +28,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sedid import records
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
 from sedid.data.datasets import as_model_input, crop_of, load_images
 from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import TRAINING, VALIDATION, record_splits
 from sedid.detector.bundle import checkpoint_hash, frame
-from sedid.loops.denoising import HeldoutLoss, heldout_loss, loss_weights, noised
-from sedid.loops.samples import averaged, write_grid
-from sedid.loops.seeds import seed_of
-from sedid.loops.tracking import check_trackers, tracking
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, replacing, stored_tensors, write_json
+from sedid.training import records
+from sedid.training.denoising import HeldoutLoss, heldout_loss, loss_weights, noised
+from sedid.training.samples import averaged, write_grid
+from sedid.training.seeds import seed_of
+from sedid.training.tracking import check_trackers, tracking
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from torch import Tensor
 from sedid import processes
 from sedid.data.datasets import as_model_input
 from sedid.detector.detector import Detector
-from sedid.loops.seeds import seed_of
 from sedid.method.diffusion import training_loss
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import fit_cut, measure, sign_of
+from sedid.training.seeds import seed_of
 
 TIMESTEPS = (20, 100, 200, 350, 500, 700)
 """Candidates the calibration split chooses among."""

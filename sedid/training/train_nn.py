@@ -20,13 +20,13 @@ from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.detector.detector import Detector, NNCalibration
 from sedid.detector.identity import Identity
-from sedid.loops.checked import audited, check_calibration
-from sedid.loops.resnet import Recipe, split_rows, train_resnet
-from sedid.loops.score import features
-from sedid.loops.tracking import check_trackers, tracking
 from sedid.method.diffusion import INPUT_CHANNELS, NNInput
 from sedid.progress import Progress
 from sedid.stats.metrics import best_threshold, measure, quantiles, undecided_band
+from sedid.training.checks import audited, check_calibration
+from sedid.training.resnet import Recipe, split_rows, train_resnet
+from sedid.training.scoring import features
+from sedid.training.tracking import check_trackers, tracking
 
 
 @dataclass(frozen=True)

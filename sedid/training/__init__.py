@@ -1,0 +1,1 @@
+"""From photographs to a calibrated detector, each step a generator."""
