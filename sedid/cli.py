@@ -187,10 +187,10 @@ def bench(
 
         check_file(out, SPEED, force=force)
 
-        from sedid import bench as measuring
         from sedid.console import ProgressLine
         from sedid.detector.bundle import SHIPPED, resolve
         from sedid.progress import finish
+        from sedid.studies import speed as measuring
 
         quiet()
         loop = measuring.bench(resolve(detector or SHIPPED), out, device=device, quick=quick)

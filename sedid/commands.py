@@ -108,14 +108,14 @@ _ALL = (
     Command("train-nn", "sedid.training.train_nn", "Train the classifier of a calibrated detector.", in_place=True),
     Command(
         "evaluate",
-        "sedid.loops.evaluate",
+        "sedid.studies.evaluate",
         "Measure a detector on images that chose nothing.",
         in_place=True,
         results="results.json",
     ),
     Command(
         "sweep",
-        "sedid.loops.sweep",
+        "sedid.studies.sweep",
         "Measure every (k, T_SEC) of a grid.",
         presets={
             "demo": {"ks": (110, 165, 245, 330, 495)},
@@ -126,7 +126,7 @@ _ALL = (
     ),
     Command(
         "compare",
-        "sedid.loops.compare",
+        "sedid.studies.compare",
         "Measure every step-error method on the same detector, images and network evaluations.",
         presets={
             "demo": {
@@ -145,7 +145,7 @@ _ALL = (
     ),
     Command(
         "robustness",
-        "sedid.loops.robustness",
+        "sedid.studies.robustness",
         "Measure both verdicts on images re-saved, resized, blurred, cropped: curves and changed verdicts.",
         presets={
             "demo": {"count": 50, "perturbations": ("jpeg", "resize:0.5", "blur:1", "noise:5", "crop:0.8", "flip")},
@@ -156,7 +156,7 @@ _ALL = (
     ),
     Command(
         "choose",
-        "sedid.loops.choose",
+        "sedid.studies.choose",
         "Choose k, T_SEC and polarity at a cost; how sure that is, when to stop early, when to give no verdict.",
         presets={
             "demo": {
@@ -174,7 +174,7 @@ _ALL = (
     ),
     Command(
         "polarity",
-        "sedid.loops.polarity",
+        "sedid.studies.polarity",
         "Show when and why the polarity flips: t-errors against image statistics, a black frame, precision.",
         presets={
             "demo": {"real": "sample:real[0:100]", "generated": "sample:generated[0:100]", "noise_images": 2},
@@ -184,13 +184,13 @@ _ALL = (
     ),
     Command(
         "generalise",
-        "sedid.loops.generalise",
+        "sedid.studies.generalise",
         "Measure a calibrated detector on other samplers, another checkpoint and its own training images.",
         results="generalise.json",
     ),
     Command(
         "gallery",
-        "sedid.loops.gallery",
+        "sedid.studies.reference_scores",
         "Score the embedded sample for the Gallery tab, so that the page need not.",
         job=False,
     ),

@@ -8,11 +8,11 @@ import numpy as np
 from markupsafe import Markup
 
 from sedid.escaping import Html, read_results
-from sedid.evaluation import REALS
 from sedid.method.methods import differences
 from sedid.resulthtml import RESOLUTION, crossed, facts, leaks, made_by, splits, table
 from sedid.stats.metrics import roc
 from sedid.storage import read_arrays
+from sedid.studies.results import REALS
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart
 from sedid.tables import cell, classifiers, named
 

@@ -7,8 +7,8 @@ from markupsafe import escape
 from sedid import resulthtml, svg
 from sedid.detector.words import LIMITS
 from sedid.escaping import written_by
-from sedid.evaluation import REALS, Evaluation, load_evaluation, shown
 from sedid.storage import replacing
+from sedid.studies.results import REALS, Evaluation, load_evaluation, shown
 
 PAGE_STYLE = """
 :root { color-scheme: light dark; --sed-real: #1f6cb0; --sed-generated: #b8500c; --sed-soft: #f4f6f9; --sed-rule: #dfe4ea;

@@ -11,9 +11,9 @@ from markupsafe import escape
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import Html
-from sedid.evaluation import REALS, Evaluation, Mistake, Pair, Shown
 from sedid.method import paper
 from sedid.stats.metrics import roc
+from sedid.studies.results import REALS, Evaluation, Mistake, Pair, Shown
 from sedid.svg import SHARES, Axis, Line, histogram, line_chart
 from sedid.tables import cell, leak_line, sampler_words, splits_line
 

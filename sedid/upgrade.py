@@ -27,11 +27,11 @@ from sedid.detector.bundle import (
 from sedid.detector.identity import Identity
 from sedid.detector.sample import write_photographs
 from sedid.detector.trained import correct_training
-from sedid.evaluation import REALS
-from sedid.loops.evaluate import scores_file
-from sedid.loops.renew import renew_verdicts
 from sedid.models.networks import load_schedule, load_unet
 from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
+from sedid.studies.evaluate import scores_file
+from sedid.studies.renew import renew_verdicts
+from sedid.studies.results import REALS
 from sedid.training.generate import in_full
 
 

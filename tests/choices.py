@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from results import made_up
 
-from sedid.loops.choose import SETS, ChooseConfig, Scored, conclude
 from sedid.progress import finish
+from sedid.studies.choose import SETS, ChooseConfig, Scored, conclude
 
 
 def made_up_scores(count: int = 120, ks: tuple[int, ...] = (110, 165, 330), classifier: bool = True) -> Scored:

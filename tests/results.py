@@ -8,10 +8,10 @@ from bundles import TYPICAL
 from fakes import make_detector
 
 from sedid.detector.detector import Detector
-from sedid.loops.evaluate import save_scores, scores_file, stat_rows, verdict_shares
-from sedid.loops.sweep import rows_of
 from sedid.stats.metrics import measure
 from sedid.storage import write_json
+from sedid.studies.evaluate import save_scores, scores_file, stat_rows, verdict_shares
+from sedid.studies.sweep import rows_of
 from sedid.training.calibrate import calibrate_all
 from sedid.training.scoring import Scores
 

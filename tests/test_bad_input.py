@@ -20,9 +20,9 @@ from sedid import jobs
 from sedid.cli import app
 from sedid.detector.bundle import save_classifier, save_pipeline, update_info
 from sedid.detector.csv_file import COLUMNS, score_files
-from sedid.loops.evaluate import scores_file
 from sedid.progress import finish
 from sedid.storage import replacing, write_json
+from sedid.studies.evaluate import scores_file
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.nn_state import save_state as save_nn_state
 from sedid.training.train_ddpm import TrainDDPMConfig, keep_best, save_state

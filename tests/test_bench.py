@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sedid import bench as module
-from sedid.bench import Row, bench, engine_sweep, fastest, literal_sweep, table
 from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import Progress, finish
+from sedid.studies import speed as module
+from sedid.studies.speed import Row, bench, engine_sweep, fastest, literal_sweep, table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

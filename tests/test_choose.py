@@ -14,11 +14,11 @@ from sedid import choicehtml
 from sedid.commands import COMMANDS, resolve_loop
 from sedid.detector.bundle import load_detector
 from sedid.escaping import Html
-from sedid.loops import choose as module
-from sedid.loops.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
 from sedid.progress import finish
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json, write_json
+from sedid.studies import choose as module
+from sedid.studies.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

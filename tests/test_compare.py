@@ -20,10 +20,6 @@ from sedid.data.datasets import fingerprint
 from sedid.detector.bundle import load_detector, update_info
 from sedid.detector.detector import Detector
 from sedid.escaping import for_html, for_markdown
-from sedid.loops import compare as module
-from sedid.loops import comparison
-from sedid.loops.compare import CompareConfig, compare, methods_for
-from sedid.loops.heads import Head, fit_head, fit_threshold
 from sedid.method.ledger import Ledger
 from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
 from sedid.models.networks import Runtime, make_resnet18
@@ -31,6 +27,10 @@ from sedid.progress import Progress, finish
 from sedid.stats.intervals import delong, intervals
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
+from sedid.studies import compare as module
+from sedid.studies import comparison
+from sedid.studies.compare import CompareConfig, compare, methods_for
+from sedid.studies.heads import Head, fit_head, fit_threshold
 from sedid.tables import methods_table
 from sedid.training import resnet, train_nn
 from sedid.training.resnet import Recipe

@@ -11,9 +11,9 @@ from fakes import make_detector
 from light_jobs import LightStore, wait_for
 
 from sedid import comparehtml, ui
-from sedid.loops.comparison import Comparison
-from sedid.loops.heads import fit_threshold
 from sedid.method.methods import method_of
+from sedid.studies.comparison import Comparison
+from sedid.studies.heads import fit_threshold
 from sedid.ui import compare_tab, results
 from sedid.ui.context import Context
 from sedid.ui.studies import STUDIES, Asked, View, study_of

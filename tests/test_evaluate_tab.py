@@ -9,8 +9,8 @@ import pytest
 from results import write_evaluation, write_sweep
 
 from sedid import resulthtml, sweephtml, ui
-from sedid.evaluation import load_evaluation
 from sedid.storage import read_json, write_json
+from sedid.studies.results import load_evaluation
 from sedid.ui import compare_tab, evaluate_tab, results, sweep_tab
 
 OWN = "nobody/nothing"  # the app's own detector: a Hub id

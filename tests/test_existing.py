@@ -16,11 +16,11 @@ from torch import Tensor
 from sedid import resulthtml
 from sedid.data.datasets import as_model_input
 from sedid.detector.bundle import detector_file
-from sedid.evaluation import load_evaluation
-from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.method.diffusion import NoiseSchedule, training_loss
 from sedid.progress import finish
 from sedid.stats.metrics import measure
+from sedid.studies.evaluate import EvaluateConfig, evaluate
+from sedid.studies.results import load_evaluation
 from sedid.tables import results_table
 from sedid.training.baseline import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.training.calibrate import CalibrateConfig, calibrate

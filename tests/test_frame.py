@@ -19,9 +19,9 @@ from sedid.data.images import prepare
 from sedid.detector.bundle import detector_file, export_run, frame, save_pipeline, update_info
 from sedid.detector.detector import Call
 from sedid.detector.sample import write_examples, write_sample
-from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
+from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.training.calibrate import CalibrateConfig, calibrate, calibrate_all
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm

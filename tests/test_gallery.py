@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sedid.data.datasets import load_images
 from sedid.detector.bundle import SHIPPED
 from sedid.detector.detector import GENERATED, REAL, Call, Detector
-from sedid.loops.gallery import (
+from sedid.progress import finish
+from sedid.studies.reference_scores import (
     FILE,
     Gallery,
     GalleryConfig,
@@ -29,7 +30,6 @@ from sedid.loops.gallery import (
     stated_by,
     write_gallery,
 )
-from sedid.progress import finish
 from sedid.ui import gallery_reference, results
 from sedid.ui.context import Context
 from sedid.ui.gallery_reference import FILTERS, Library, Reference, disagreement, outcomes

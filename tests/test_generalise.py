@@ -18,10 +18,14 @@ from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.detector.bundle import checkpoint_hash, load_detector, update_info
 from sedid.detector.detector import Call
 from sedid.escaping import for_html
-from sedid.loops import generalise as module
-from sedid.loops.celeba_frame import framed
-from sedid.loops.evaluate import EvaluateConfig, evaluate, evaluated
-from sedid.loops.generalise import (
+from sedid.progress import finish
+from sedid.stats.confounds import auc_of_smaller, finding
+from sedid.stats.metrics import measure
+from sedid.storage import read_json, write_json
+from sedid.studies import generalise as module
+from sedid.studies.black_frame import framed
+from sedid.studies.evaluate import EvaluateConfig, evaluate, evaluated
+from sedid.studies.generalise import (
     CROSS,
     MEMBERS,
     OTHER,
@@ -33,12 +37,8 @@ from sedid.loops.generalise import (
     relation,
     table_row,
 )
-from sedid.loops.generalise import finding as in_words
-from sedid.loops.polarity import polarity_row, save_scores
-from sedid.progress import finish
-from sedid.stats.confounds import auc_of_smaller, finding
-from sedid.stats.metrics import measure
-from sedid.storage import read_json, write_json
+from sedid.studies.generalise import finding as in_words
+from sedid.studies.polarity import polarity_row, save_scores
 from sedid.training.scoring import score
 
 pytestmark = pytest.mark.usefixtures("one_thread")

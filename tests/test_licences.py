@@ -19,12 +19,12 @@ from sedid.data.datasets import load_images
 from sedid.data.licences import PHOTOGRAPHS, closed
 from sedid.detector.bundle import SHIPPED, frame
 from sedid.detector.sample import EXAMPLES, write_examples, write_sample
-from sedid.evaluation import Evaluation, load_evaluation
 from sedid.loops import ship as shipping
-from sedid.loops.evaluate import EvaluateConfig, evaluate, scores_file
 from sedid.paths import ASSETS
 from sedid.progress import Progress, finish
 from sedid.storage import read_json, write_json
+from sedid.studies.evaluate import EvaluateConfig, evaluate, scores_file
+from sedid.studies.results import Evaluation, load_evaluation
 from sedid.ui import bench, inspect_view
 from sedid.ui.context import bundle_examples
 

@@ -16,8 +16,8 @@ from sedid.presets import resolve_loop
 from typer.testing import CliRunner, Result
 
 from sedid.cli import LOOPS, app
-from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.progress import finish
+from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.ui.menu import Menu
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -37,11 +37,11 @@ from sedid.data.outputs import (
 from sedid.detector.csv_file import COLUMNS
 from sedid.figures import new_figure, save_figure
 from sedid.htmlreport import page
-from sedid.loops.gallery import FILE as GALLERY
 from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.reproduce import Speed
 from sedid.storage import is_stream, replacing, write_json
+from sedid.studies.reference_scores import FILE as GALLERY
 from sedid.training.generate import GenerateConfig, generate
 
 pytestmark = pytest.mark.usefixtures("one_thread")

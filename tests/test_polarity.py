@@ -16,16 +16,16 @@ from hypothesis import strategies as st
 from sedid.data.datasets import as_model_input, fingerprint
 from sedid.data.image_statistics import STATISTICS
 from sedid.detector.bundle import load_detector
-from sedid.loops.celeba_frame import PEERS, framed, lesson
-from sedid.loops.polarity import PolarityConfig, chain, polarity
 from sedid.method.ledger import Ledger
 from sedid.method.methods import proximal
 from sedid.models.networks import load_unet
-from sedid.noisefloor import noise_floor
 from sedid.progress import Progress, finish
 from sedid.stats.confounds import LEAST, auc_of_smaller, finding, halves, held_equal, spearman, verdict_on
 from sedid.stats.metrics import measure
 from sedid.storage import read_json
+from sedid.studies.black_frame import PEERS, framed, lesson
+from sedid.studies.noise_floor import noise_floor
+from sedid.studies.polarity import PolarityConfig, chain, polarity
 from sedid.training.baseline import training_losses
 from sedid.training.scoring import score
 

@@ -14,13 +14,13 @@ from sedid import generalisehtml, resulthtml, robusthtml
 from sedid.detector.batches import judge_in_batches, known_shares, shares
 from sedid.detector.bundle import SHIPPED, detector_file, load_detector, update_info
 from sedid.detector.detector import Call, Detector, Judgement
-from sedid.evaluation import load_evaluation
-from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.generalise import GeneraliseConfig, generalise
-from sedid.loops.renew import renew_verdicts
-from sedid.loops.robustness import RobustnessConfig, robustness
 from sedid.progress import finish
 from sedid.storage import read_json, write_json
+from sedid.studies.evaluate import EvaluateConfig, evaluate
+from sedid.studies.generalise import GeneraliseConfig, generalise
+from sedid.studies.renew import renew_verdicts
+from sedid.studies.results import load_evaluation
+from sedid.studies.robustness import RobustnessConfig, robustness
 from sedid.tables import verdict_table
 from sedid.training.scoring import score
 from sedid.upgrade import upgrade

@@ -8,10 +8,10 @@ import pytest
 from results import write_evaluation
 
 from sedid import resulthtml
-from sedid.evaluation import load_evaluation
 from sedid.htmlreport import report, write_report
 from sedid.method import paper
 from sedid.storage import read_json, write_json
+from sedid.studies.results import load_evaluation
 from sedid.svg import Axis, histogram, line_path
 
 

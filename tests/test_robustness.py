@@ -13,7 +13,11 @@ from fakes import make_apart, make_detector
 from sedid.data.perturb import NONE, named, perturb_all, perturbation
 from sedid.detector.detector import Calibration, Call, Detector, Verdict
 from sedid.escaping import for_html
-from sedid.loops.robustness import (
+from sedid.progress import Meter, Progress, finish
+from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning
+from sedid.stats.metrics import measure
+from sedid.storage import read_json, write_json
+from sedid.studies.robustness import (
     RobustnessConfig,
     evaluations,
     judged_at,
@@ -23,10 +27,6 @@ from sedid.loops.robustness import (
     robustness_of,
     score_set,
 )
-from sedid.progress import Meter, Progress, finish
-from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning
-from sedid.stats.metrics import measure
-from sedid.storage import read_json, write_json
 from sedid.training.scoring import score
 
 pytestmark = pytest.mark.usefixtures("one_thread")

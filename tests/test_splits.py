@@ -15,9 +15,9 @@ from PIL import Image
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.splits import overlap, prints_of, read_splits, record_splits, splits_file
 from sedid.detector.bundle import update_info
-from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.progress import finish
 from sedid.storage import read_json
+from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.checks import SplitCheck, check_calibration, check_unused
 

@@ -9,10 +9,10 @@ import pytest
 from bundles import pictures, tiny_bundle
 from fakes import make_detector
 
-from sedid.loops.sweep import SweepConfig, measure_pair, sweep, sweep_images
 from sedid.progress import finish
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
+from sedid.studies.sweep import SweepConfig, measure_pair, sweep, sweep_images
 from sedid.training.checks import audited
 from sedid.training.scoring import score
 

@@ -31,12 +31,12 @@ from sedid.detector.detector import Call, Detector, Inspection, Judgement
 from sedid.detector.stability import Stability, check
 from sedid.detector.tiles import PatchMap, score_patches
 from sedid.detector.words import as_dict
-from sedid.loops.evaluate import verdict_shares
-from sedid.loops.gallery import Gallery, judged, stated_by
-from sedid.loops.generalise import table_row
-from sedid.loops.robustness import robustness_of
 from sedid.paths import ROOT
 from sedid.progress import finish
+from sedid.studies.evaluate import verdict_shares
+from sedid.studies.generalise import table_row
+from sedid.studies.reference_scores import Gallery, judged, stated_by
+from sedid.studies.robustness import robustness_of
 from sedid.training.scoring import Scores, score
 from sedid.ui import bench, evidence, gallery_reference, gallery_view, learn_verdicts, perturb_panel, quiz
 from sedid.ui.batch import Batch

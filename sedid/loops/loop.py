@@ -26,13 +26,13 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.datasets import describe_split, load_images, make_splits
 from sedid.detector.bundle import export_run, update_info
 from sedid.htmlreport import write_report
-from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
 from sedid.progress import Progress
 from sedid.storage import replacing, write_json
+from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.generate import GenerateConfig, SamplerName, generate, make_sampler
 from sedid.training.tracking import check_trackers

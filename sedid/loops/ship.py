@@ -32,18 +32,18 @@ from sedid.data.spec import Spec
 from sedid.detector.bundle import export_run, frame, update_info
 from sedid.detector.provenance import provenance
 from sedid.detector.sample import write_examples, write_sample
-from sedid.loops.choose import ChooseConfig, choose
-from sedid.loops.compare import CompareConfig, compare
-from sedid.loops.evaluate import EvaluateConfig, evaluate
-from sedid.loops.gallery import GalleryConfig, gallery
-from sedid.loops.generalise import GeneraliseConfig, generalise
-from sedid.loops.polarity import PolarityConfig, polarity
-from sedid.loops.robustness import RobustnessConfig, robustness
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
-from sedid.loops.sweep import SweepConfig, sweep
 from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
 from sedid.storage import read_json, replacing, write_json
+from sedid.studies.choose import ChooseConfig, choose
+from sedid.studies.compare import CompareConfig, compare
+from sedid.studies.evaluate import EvaluateConfig, evaluate
+from sedid.studies.generalise import GeneraliseConfig, generalise
+from sedid.studies.polarity import PolarityConfig, polarity
+from sedid.studies.reference_scores import GalleryConfig, gallery
+from sedid.studies.robustness import RobustnessConfig, robustness
+from sedid.studies.sweep import SweepConfig, sweep
 from sedid.training import records
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.denoising import heldout_loss

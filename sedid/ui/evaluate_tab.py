@@ -8,11 +8,11 @@ import gradio as gr
 
 from sedid import resulthtml
 from sedid.commands import COMMANDS
-from sedid.evaluation import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.figures import histogram_figure, roc_figure, save_figure
 from sedid.htmlreport import report
 from sedid.method import paper
 from sedid.stats.metrics import roc
+from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.ui.context import Context
 from sedid.ui.results import Own, as_csv, find_results, readable, write_texts
 from sedid.ui.upload import refusal

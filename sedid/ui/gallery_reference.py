@@ -13,7 +13,8 @@ import numpy as np
 
 from sedid.data.datasets import load_images
 from sedid.detector.detector import GENERATED, REAL, Call, Detector
-from sedid.loops.gallery import (
+from sedid.progress import Progress
+from sedid.studies.reference_scores import (
     FILE,
     LABELS,
     Gallery,
@@ -25,7 +26,6 @@ from sedid.loops.gallery import (
     stated_by,
     step_sizes,
 )
-from sedid.progress import Progress
 from sedid.ui.context import Context
 from sedid.ui.results import find_results
 

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from sedid.console import duration
 from sedid.detector.detector import Call, Detector
-from sedid.loops.gallery import Judged
 from sedid.progress import Progress
+from sedid.studies.reference_scores import Judged
 from sedid.ui.charts import percent
 from sedid.ui.gallery_reference import Reference, opposite, outcome
 from sedid.ui.pictures import data_uri, number, text

@@ -11,7 +11,7 @@ from sedid import choicehtml, comparehtml, generalisehtml, polarityhtml, robusth
 from sedid.commands import COMMANDS
 from sedid.data.spec import Spec
 from sedid.escaping import for_html, written_by
-from sedid.evaluation import REALS
+from sedid.studies.results import REALS
 from sedid.ui.job_card import halves
 
 

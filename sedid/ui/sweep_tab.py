@@ -13,8 +13,8 @@ from sedid.data.datasets import NAMES
 from sedid.escaping import for_html
 from sedid.figures import save_figure, sweep_heatmap
 from sedid.jobs import JobStore
-from sedid.loops.sweep import SweepConfig
 from sedid.method import paper
+from sedid.studies.sweep import SweepConfig
 from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui.context import Context

@@ -30,12 +30,12 @@ from torch import Tensor, nn
 from sedid.data.datasets import SAMPLE, as_model_input, load_images
 from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
-from sedid.loops.evaluate import EvaluateConfig
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.models.networks import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import measure
 from sedid.storage import write_json
+from sedid.studies.evaluate import EvaluateConfig
 from sedid.training.scoring import score
 from sedid.training.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 

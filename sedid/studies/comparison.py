@@ -11,12 +11,12 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.detector.detector import Detector
-from sedid.loops.heads import Head
 from sedid.method.diffusion import EpsModel
 from sedid.method.methods import THRESHOLD, Method, costs
 from sedid.stats.intervals import ABOUT, delong, intervals
 from sedid.stats.metrics import Metrics, measure
 from sedid.storage import replacing, write_json
+from sedid.studies.heads import Head
 
 EVERY = 3.0  # seconds between two writes of the unfinished results
 MEANING = {

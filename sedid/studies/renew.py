@@ -14,10 +14,10 @@ import numpy as np
 from sedid.detector.batches import known_shares, shares
 from sedid.detector.bundle import detector_file, load_detector
 from sedid.detector.detector import Call, Detector, Verdict
-from sedid.loops.evaluate import evaluated
-from sedid.loops.generalise import HELDOUT
-from sedid.loops.robustness import CLASSES, changes, verdicts_of
 from sedid.storage import read_json, write_json
+from sedid.studies.evaluate import evaluated
+from sedid.studies.generalise import HELDOUT
+from sedid.studies.robustness import CLASSES, changes, verdicts_of
 
 Shares = dict[str, float]
 

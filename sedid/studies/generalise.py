@@ -18,11 +18,11 @@ from sedid.data.datasets import fingerprint, load_with_files
 from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.detector.detector import Detector
 from sedid.detector.provenance import in_full, provenance
-from sedid.loops.evaluate import evaluated, stat_rows, verdict_shares
 from sedid.progress import Progress
 from sedid.stats.intervals import ABOUT, intervals
 from sedid.stats.metrics import measure, sign_of
 from sedid.storage import write_json
+from sedid.studies.evaluate import evaluated, stat_rows, verdict_shares
 from sedid.training.checks import audited, check_unused
 from sedid.training.scoring import Scores, score
 

@@ -24,13 +24,13 @@ from sedid.data.datasets import fingerprint, load_with_files
 from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.detector.provenance import provenance
-from sedid.loops.celeba_frame import framed, lesson
 from sedid.method.diffusion import check_step
-from sedid.noisefloor import noise_floor
 from sedid.progress import Progress
 from sedid.stats.confounds import auc_of_smaller, finding, held_equal, spearman
 from sedid.stats.intervals import ABOUT
 from sedid.storage import replacing, write_json
+from sedid.studies.black_frame import framed, lesson
+from sedid.studies.noise_floor import noise_floor
 from sedid.training.checks import audited, check_unused
 from sedid.training.scoring import Scores, score
 

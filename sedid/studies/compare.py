@@ -32,13 +32,13 @@ from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, re
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.detector.provenance import provenance
-from sedid.loops.comparison import Comparison
-from sedid.loops.heads import LEAST, Head, fit_head, kept, own_head
 from sedid.method.diffusion import EpsModel
 from sedid.method.ledger import Ledger
 from sedid.method.methods import METHODS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
 from sedid.storage import read_kept, write_kept
+from sedid.studies.comparison import Comparison
+from sedid.studies.heads import LEAST, Head, fit_head, kept, own_head
 from sedid.training.baseline import noise_of, read_existing
 from sedid.training.checks import SplitCheck, audited, check_unused
 from sedid.training.resnet import Recipe

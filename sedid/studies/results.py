@@ -190,7 +190,7 @@ def load_evaluation(source: Path) -> Evaluation:
         FileNotFoundError: there is none.
         ValueError: it is not what `evaluate` writes.
     """
-    from sedid.loops.evaluate import scores_file
+    from sedid.studies.evaluate import scores_file
 
     source = Path(source)
     file = next(

@@ -13,10 +13,10 @@ import numpy as np
 
 from sedid.data.datasets import CELEBA_CROP
 from sedid.detector.detector import Detector
-from sedid.loops.compare import measure_set
 from sedid.method.methods import METHODS, THRESHOLD
 from sedid.progress import Progress
 from sedid.stats.confounds import auc_of_smaller
+from sedid.studies.compare import measure_set
 from sedid.training.baseline import read_existing, training_losses
 from sedid.training.checks import audited
 from sedid.training.scoring import Scores, score

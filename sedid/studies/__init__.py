@@ -1,0 +1,1 @@
+"""Measure a detector; each study writes one results file."""
