@@ -124,17 +124,17 @@ def inspect(
         opened = open_detector(detector, device, precision)
         found = opened.inspect(image, t_sec=t_sec, k=k)
         if figure is not None:
-            from sedid.figures import inspection_figure, save_figure
+            from sedid.report.figures import inspection_figure, save_figure
 
             save_figure(inspection_figure(found, opened), figure)
         more, lines = {}, []
         if case is not None or stability or tiles:
-            from sedid import casereport
+            from sedid.report import case as case_report
 
-            extras = casereport.examine(opened, found, Path(image), stability, tiles)
-            more, lines = casereport.extras_dict(extras), casereport.as_lines(extras)
+            extras = case_report.examine(opened, found, Path(image), stability, tiles)
+            more, lines = case_report.extras_dict(extras), case_report.as_lines(extras)
             if case is not None:
-                casereport.write_case(case, casereport.case_report(opened, found, Path(image).name, extras))
+                case_report.write_case(case, case_report.case_report(opened, found, Path(image).name, extras))
         if as_json:
             typer.echo(json.dumps(as_dict(image, found, opened) | more, indent=2))
         else:
@@ -248,7 +248,7 @@ def card(
         if readme is not None and not readme.is_file():
             raise FileNotFoundError(f"there is no Markdown file {readme} to write the tables in")
 
-        from sedid.card import fill, measured, write_card
+        from sedid.report.card import fill, measured, write_card
 
         write_card(bundle)
         typer.echo(measured(bundle))
@@ -288,7 +288,7 @@ def report(
 
         check_file(out, PAGE, [results], force)
 
-        from sedid.htmlreport import write_report
+        from sedid.report.page import write_report
 
         write_report(results, out)
     typer.echo(f"done: {out}")

@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 
 from sedid.data.audit import CONTENT, FORMAT, HIGH_PASS, VERSION, Audit, Probe, audit
 from sedid.data.sources import FileFacts
-from sedid.tables import leak_line
+from sedid.report.markdown import leak_line
 
 
 def photographs(count: int, seed: int, contrast: float = 45) -> np.ndarray:

@@ -18,14 +18,14 @@ from image_files import encoded, zipped
 from sedid.detector.csv_file import COLUMNS, safe_cell, score_files
 from sedid.detector.detector import Detector, Trace
 from sedid.progress import finish
+from sedid.report.filmstrip import error_maps
+from sedid.report.pictures import data_uri, heat
 from sedid.ui import batch
 from sedid.ui.batch import Batch, sort_key
 from sedid.ui.batch_panel import Panel
 from sedid.ui.batch_view import GONE, PAGE, batch_html
 from sedid.ui.bench import Pair, Side, comparison, heatmaps, sentence, waiting
 from sedid.ui.context import Context
-from sedid.ui.filmstrip import error_maps
-from sedid.ui.pictures import data_uri, heat
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -15,10 +15,11 @@ from fakes import make_detector, make_image
 from PIL import Image
 from typer.testing import CliRunner
 
-from sedid import casereport, cli
-from sedid.casereport import Extras, as_lines, case_report, examine, pixel_hash, still
+from sedid import cli
 from sedid.data.file_facts import file_facts
 from sedid.detector.detector import Detector, Inspection
+from sedid.report import case
+from sedid.report.case import Extras, as_lines, case_report, examine, pixel_hash, still
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -136,7 +137,7 @@ def test_what_was_not_run_is_said_not_to_have_been(detector: Detector, found: In
 def test_an_uncalibrated_detector_has_a_case_too() -> None:
     bare = make_detector(calibrated=False)
     found = bare.inspect(make_image(1), 330, 165)
-    extras = Extras(stability=casereport.check(bare, found.trace.image, 165, 330))
+    extras = Extras(stability=case.check(bare, found.trace.image, 165, 330))
     report = case_report(bare, found, "x", extras, NOW)
     assert "not calibrated at this k and T_SEC" in report
     assert "set by hand for this report" in report
@@ -184,5 +185,5 @@ def test_the_module_needs_no_gradio() -> None:
     import subprocess
     import sys
 
-    code = "import sys, sedid.casereport; sys.exit('gradio' in sys.modules)"
+    code = "import sys, sedid.report.case; sys.exit('gradio' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

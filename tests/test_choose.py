@@ -10,11 +10,11 @@ from bundles import CHOSEN, pictures, shared_bundle, tiny_bundle
 from choices import made_up_scores, make_choice
 from fakes import make_detector
 
-from sedid import choicehtml
 from sedid.commands import COMMANDS, resolve_loop
 from sedid.detector.bundle import load_detector
 from sedid.escaping import Html
 from sedid.progress import finish
+from sedid.report import choice
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json, write_json
 from sedid.studies import choose as module
@@ -67,7 +67,7 @@ def test_one_command_gives_all(bundle: Path, data: dict[str, str], tmp_path: Pat
     model = module.load_detector().eps_model
     assert model.calls == 4 * (7 + 3)  # sets, points at k = 165 and at 495: nothing is evaluated twice
     assert read_json(tmp_path / "choice.json") == json.loads(json.dumps(result, allow_nan=False))
-    found = choicehtml.load_choice(tmp_path / "choice.json")
+    found = choice.load_choice(tmp_path / "choice.json")
     pairs = {(row["k"], row["t_sec"]) for row in found["choice"]["candidates"]}
     assert pairs == {(495, 495), (495, 990), *((165, 165 * n) for n in range(1, 7))}  # the classifier's k joins
     assert set(found["reliability"]) == {"stat_platt", "stat_isotonic", "nn"}
@@ -147,22 +147,22 @@ def test_test_images_that_chose_something_are_refused(data: dict[str, str], tmp_
 def test_the_classifiers_own_training_images_calibrate_no_verdict(scored: Scored) -> None:
     found = make_choice(scored, "the classifier was trained on these calibration images", resamples=2)
     assert found["conformal"]["nn"] == {"skipped": "the classifier was trained on these calibration images"}
-    assert "trained on these calibration images" in choicehtml.abstention(found)
+    assert "trained on these calibration images" in choice.abstention(found)
     alone = make_choice(Scored(scored.errors, {}), resamples=2)
     assert alone["reliability"].keys() == {"stat_platt", "stat_isotonic"}
     assert alone["conformal"].keys() == {"stat"}
 
 
 def test_the_interval_shown_is_that_of_a_choice_made_anew(made: dict) -> None:
-    words = choicehtml.stability(Html(made))
+    words = choice.stability(Html(made))
     low, high = made["choice"]["nested_interval"]
     assert f"nested AUC is {low:.3f} to {high:.3f}" in words
     older = made["choice"] | {"auc_interval": [0.71, 0.72]}  # of one pair, held fixed
     del older["nested_interval"]
-    words = choicehtml.stability(Html({"choice": older}))
+    words = choice.stability(Html({"choice": older}))
     assert "0.71" not in words
     assert "of the same polarity" not in words
-    assert "costs AUC" in choicehtml.stopping(Html(made))
+    assert "costs AUC" in choice.stopping(Html(made))
 
 
 def test_the_test_images_have_no_say(scored: Scored, made: dict) -> None:
@@ -199,8 +199,8 @@ def test_the_figures_are_those_of_the_chosen_pair(scored: Scored, made: dict) ->
 
 def test_the_page_shows_every_part(made: dict, tmp_path: Path) -> None:
     write_json(tmp_path / "choice.json", made)
-    result = choicehtml.load_choice(tmp_path / "choice.json")
-    html = choicehtml.whole(result)
+    result = choice.load_choice(tmp_path / "choice.json")
+    html = choice.whole(result)
     chosen = result["choice"]["chosen"]
     assert f"<b>k = {chosen['k']}, T_SEC = {chosen['t_sec']}</b>" in html
     assert html.count("data-t=") == len(result["choice"]["candidates"])
@@ -220,7 +220,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     ):
         (tmp_path / "choice.json").write_text(content)
         with pytest.raises(ValueError, match="not a results file"):
-            choicehtml.load_choice(tmp_path / "choice.json")
+            choice.load_choice(tmp_path / "choice.json")
 
 
 def test_the_loop_is_a_command_and_a_job() -> None:

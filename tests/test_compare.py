@@ -15,7 +15,6 @@ from bundles import tiny_bundle as calibrated_bundle
 from fakes import CountingModel
 from torch import nn
 
-from sedid import comparehtml
 from sedid.data.datasets import fingerprint
 from sedid.detector.bundle import load_detector, update_info
 from sedid.detector.detector import Detector
@@ -24,6 +23,8 @@ from sedid.method.ledger import Ledger
 from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import Progress, finish
+from sedid.report import compare as compare_report
+from sedid.report.markdown import methods_table
 from sedid.stats.intervals import delong, intervals
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
@@ -31,7 +32,6 @@ from sedid.studies import compare as module
 from sedid.studies import comparison
 from sedid.studies.compare import CompareConfig, compare, methods_for
 from sedid.studies.heads import Head, fit_head, fit_threshold
-from sedid.tables import methods_table
 from sedid.training import resnet, train_nn
 from sedid.training.resnet import Recipe
 from sedid.training.scoring import features, score
@@ -200,7 +200,7 @@ def test_every_difference_from_published_dire_is_named(watched: Any) -> None:
     found = watched[0] | {"rows": {"heldout": rows}}
     for text in (
         methods_table(for_markdown(found)).replace("\\", ""),
-        comparehtml.rows_table(for_html(found), "heldout"),
+        compare_report.rows_table(for_html(found), "heldout"),
     ):
         assert text.count("DIRE is not as published") == 1
         for part in ("6 at k = 165), not 20", "alpha_bar 1 to 0", "nothing is clipped", "8 bits", "ResNet-50 at 256"):

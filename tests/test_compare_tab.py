@@ -10,8 +10,9 @@ from browsing import WAIT, served, visited
 from fakes import make_detector
 from light_jobs import LightStore, wait_for
 
-from sedid import comparehtml, ui
+from sedid import ui
 from sedid.method.methods import method_of
+from sedid.report import compare
 from sedid.studies.comparison import Comparison
 from sedid.studies.heads import fit_threshold
 from sedid.ui import compare_tab, results
@@ -58,8 +59,8 @@ def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> compare_tab.Page:
 
 
 def test_a_comparison_says_what_is_in_its_file(tmp_path: Path) -> None:
-    found, scores = comparehtml.load_comparison(write_comparison(tmp_path))
-    shown = comparehtml.whole(found, scores, "heldout", "pian")
+    found, scores = compare.load_comparison(write_comparison(tmp_path))
+    shown = compare.whole(found, scores, "heldout", "pian")
     for row in found["rows"]["heldout"]:
         assert f"{row['auc']:.3f}" in shown
         low, high = row["intervals"]["auc"]
@@ -75,15 +76,15 @@ def test_a_comparison_says_what_is_in_its_file(tmp_path: Path) -> None:
 
 
 def test_the_chosen_methods_curve_lies_on_top(tmp_path: Path) -> None:
-    found, scores = comparehtml.load_comparison(write_comparison(tmp_path))
-    made = comparehtml.curves(found, scores, "heldout", "pia")
+    found, scores = compare.load_comparison(write_comparison(tmp_path))
+    made = compare.curves(found, scores, "heldout", "pia")
     assert [style.split()[0] for *_, style in made.values()] == ["res-faint", "res-two", "res-one"]
     assert list(made)[-1].startswith("PIA ")
 
 
 def test_an_unfinished_comparison_shows_what_it_has(tmp_path: Path) -> None:
-    found, scores = comparehtml.load_comparison(write_comparison(tmp_path, done=False))
-    shown = comparehtml.whole(found, scores, "heldout", METHODS[0])
+    found, scores = compare.load_comparison(write_comparison(tmp_path, done=False))
+    shown = compare.whole(found, scores, "heldout", METHODS[0])
     assert "At work: scored 60 of 120 held-out reals, 60 of 120 generated images" in shown
     assert "Is the difference more than chance?" not in shown
     assert f"{found['rows']['heldout'][0]['auc']:.3f}" in shown
@@ -93,7 +94,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
     file = tmp_path / "compare.json"
     file.write_text('{"rows": {}}')
     with pytest.raises(ValueError, match="not a results file of `python -m sedid compare`"):
-        comparehtml.load_comparison(file)
+        compare.load_comparison(file)
 
 
 def test_scores_of_another_run_are_not_drawn(tmp_path: Path) -> None:
@@ -102,7 +103,7 @@ def test_scores_of_another_run_are_not_drawn(tmp_path: Path) -> None:
     with np.load(tmp_path / "compare-scores.npz", allow_pickle=False) as stored:
         arrays = {name: stored[name] for name in stored.files if name != "methods"}
     np.savez(tmp_path / "compare-scores.npz", methods=names, **arrays)
-    assert comparehtml.load_comparison(file)[1] == {}
+    assert compare.load_comparison(file)[1] == {}
 
 
 ASKED = Asked("test[100:200]", ("made[0:100]",), 40, ("pia", "sedid-multi-lr ks=165+330"))

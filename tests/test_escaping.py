@@ -16,21 +16,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from sedid.card import measured, write_card
-from sedid.casereport import case_report, examine
 from sedid.detector.detector import Detector
 from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
-from sedid.htmlreport import write_report
 from sedid.jobs import Job
 from sedid.paths import ROOT
+from sedid.report.card import measured, write_card
+from sedid.report.case import case_report, examine
+from sedid.report.evidence import facts_table
+from sedid.report.markdown import studies
+from sedid.report.page import write_report
+from sedid.report.verdict import verdict_cards
 from sedid.storage import read_json, write_json
-from sedid.tables import studies
 from sedid.ui import bench, evaluate_tab, gallery_view, inspect_view, learn_steps, sweep_tab, train_view
 from sedid.ui.context import Context, list_examples
-from sedid.ui.evidence import facts_table
 from sedid.ui.learn_tab import Teacher
 from sedid.ui.studies import STUDIES, View
-from sedid.ui.verdict import verdict_cards
 
 EVIL = "a<img src=x onerror=1>|b`c\"d'e\" onerror='1'\n| --- |"
 LOOKED_UP = ("key", "name", "method", "a", "b", "head")  # texts that something else is found by

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from results import write_evaluation, write_sweep
 
-from sedid import resulthtml, sweephtml, ui
+from sedid import ui
+from sedid.report import evaluation as evaluation_report
+from sedid.report import sweep as sweep_report
 from sedid.storage import read_json, write_json
 from sedid.studies.results import load_evaluation
 from sedid.ui import compare_tab, evaluate_tab, results, sweep_tab
@@ -146,49 +148,49 @@ def test_files_to_take_away(runs: Path) -> None:
 
 
 def test_pictures_are_whole(runs: Path) -> None:
-    assert resulthtml.picture(np.zeros((32, 32, 3), np.uint8)).startswith("data:image/png;base64,")
+    assert evaluation_report.picture(np.zeros((32, 32, 3), np.uint8)).startswith("data:image/png;base64,")
 
 
 # --- Sweep -----------------------------------------------------------------------------------------------------
 
 
 def test_every_cell_goes_to_its_pair(runs: Path) -> None:
-    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
-    html = sweephtml.heatmap(sweep, "auc", "AUC")
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    html = sweep_report.heatmap(sweep, "auc", "AUC")
     cells = re.findall(r'data-k="(\d+)" data-t="(\d+)"', html)
     assert [(int(k), int(t)) for k, t in cells] == [(row["k"], row["t_sec"]) for row in sweep["rows"]]
     assert len(re.findall(r'class="[^"]*res-calibrated[^"]*"[^>]*data-k="165" data-t="825"', html)) == 1
 
 
 def test_rates_that_cannot_be_resolved_are_not_coloured(runs: Path) -> None:
-    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
-    unresolved = sweephtml.heatmap(sweep, "tpr_at_01", "TPR")
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    unresolved = sweep_report.heatmap(sweep, "tpr_at_01", "TPR")
     assert unresolved.count("res-none") == len(sweep["rows"])
     assert "TPR n/a" in unresolved
-    assert "res-none" not in sweephtml.heatmap(sweep, "tpr_at_1", "TPR")
+    assert "res-none" not in sweep_report.heatmap(sweep, "tpr_at_1", "TPR")
 
 
 def test_without_test_images_the_accuracy_says_what_it_is(runs: Path) -> None:
     sweep = read_json(runs / "my-sweep" / "sweep.json")
     for row in sweep["rows"]:
         row["acc"] = None
-    page = sweephtml.heatmaps(sweep) + sweephtml.figures(sweep, 165, "CIFAR-10")
+    page = sweep_report.heatmaps(sweep) + sweep_report.figures(sweep, 165, "CIFAR-10")
     assert "best ACC of the same images" in page
-    assert "best ACC" not in sweephtml.heatmaps(sweephtml.load_sweep(runs / "my-sweep" / "sweep.json"))
+    assert "best ACC" not in sweep_report.heatmaps(sweep_report.load_sweep(runs / "my-sweep" / "sweep.json"))
 
 
 def test_the_papers_curve_is_drawn_at_its_own_k_only(runs: Path) -> None:
-    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
-    assert "AUC in the paper, CelebA" in sweephtml.figures(sweep, 165, "CelebA")
-    assert "in the paper" not in sweephtml.figures(sweep, 330, "CelebA")
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    assert "AUC in the paper, CelebA" in sweep_report.figures(sweep, 165, "CelebA")
+    assert "in the paper" not in sweep_report.figures(sweep, 330, "CelebA")
 
 
 def test_the_matrix_of_an_export_holds_every_cell_once(runs: Path) -> None:
-    sweep = sweephtml.load_sweep(runs / "my-sweep" / "sweep.json")
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
     values, ks, t_secs = sweep_tab.matrix(sweep, "auc")
     assert values.shape == (len(ks), len(t_secs))
     assert np.isfinite(values).sum() == len(sweep["rows"])
-    assert values[ks.index(330), t_secs.index(660)] == sweephtml.of_k(sweep, 330)[1]["auc"]
+    assert values[ks.index(330), t_secs.index(660)] == sweep_report.of_k(sweep, 330)[1]["auc"]
 
 
 def test_a_sweep_to_take_away(runs: Path) -> None:
@@ -201,4 +203,4 @@ def test_a_sweep_to_take_away(runs: Path) -> None:
 def test_another_file_is_no_sweep(tmp_path: Path) -> None:
     write_json(tmp_path / "sweep.json", {"rows": [{"k": 1}]})
     with pytest.raises(ValueError, match="not a results file"):
-        sweephtml.load_sweep(tmp_path / "sweep.json")
+        sweep_report.load_sweep(tmp_path / "sweep.json")

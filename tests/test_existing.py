@@ -13,15 +13,15 @@ from fakes import make_detector
 from results import write_evaluation
 from torch import Tensor
 
-from sedid import resulthtml
 from sedid.data.datasets import as_model_input
 from sedid.detector.bundle import detector_file
 from sedid.method.diffusion import NoiseSchedule, training_loss
 from sedid.progress import finish
+from sedid.report import evaluation as evaluation_report
+from sedid.report.markdown import results_table
 from sedid.stats.metrics import measure
 from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.studies.results import load_evaluation
-from sedid.tables import results_table
 from sedid.training.baseline import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.ui.evaluate_tab import write_files
@@ -115,10 +115,12 @@ def test_the_evaluation_measures_it_where_it_was_calibrated(measured: Path) -> N
         assert row["auc"] == pytest.approx(expected.auc)
         assert row["auc_paper_polarity"] == pytest.approx(measure(-real, -generated).auc)
         assert row["acc"] == pytest.approx(expected.acc)
-    table = resulthtml.table_2(evaluation, "heldout", "CIFAR-10")
+    table = evaluation_report.table_2(evaluation, "heldout", "CIFAR-10")
     assert f"Training loss (Matsumoto et al. 2023), t = {section['t']}" in table
     assert "1 noise an image" in table
-    assert f"Training loss at t = {section['t']}" in resulthtml.charts(evaluation, "members", evaluation.chosen, False)
+    assert f"Training loss at t = {section['t']}" in evaluation_report.charts(
+        evaluation, "members", evaluation.chosen, False
+    )
     rows = next(file for file in write_files(evaluation, "heldout", "CIFAR-10", None, False) if file.suffix == ".csv")
     assert f"training loss at t = {section['t']},members," in rows.read_text(encoding="utf-8")
     assert f"| training loss (baseline) |  | t = {section['t']} | {section['polarity']} |" in results_table(
@@ -156,4 +158,4 @@ def test_results_that_are_older_than_it_still_load(tmp_path: Path) -> None:
     evaluation = load_evaluation(file)
     assert evaluation.existing("heldout") is None
     assert "training loss (baseline)" not in results_table(evaluation.results)
-    assert ">n/a<" in resulthtml.table_2(evaluation, "heldout", "CIFAR-10")
+    assert ">n/a<" in evaluation_report.table_2(evaluation, "heldout", "CIFAR-10")

@@ -10,7 +10,8 @@ from bundles import pictures, shared_detector
 from matplotlib.figure import Figure
 from PIL import Image
 
-from sedid.figures import (
+from sedid.paths import ROOT
+from sedid.report.figures import (
     GENERATED_COLOUR,
     histogram_figure,
     inspection_figure,
@@ -18,7 +19,6 @@ from sedid.figures import (
     save_figure,
     sweep_heatmap,
 )
-from sedid.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -105,5 +105,5 @@ def test_a_sweep_frames_the_marked_cell_and_leaves_gaps_empty() -> None:
 
 
 def test_pyplot_stays_out() -> None:
-    code = "import sys, sedid.figures as f; f.roc_figure({'a': ([0, 1], [0, 1])}); sys.exit('matplotlib.pyplot' in sys.modules)"
+    code = "import sys, sedid.report.figures as f; f.roc_figure({'a': ([0, 1], [0, 1])}); sys.exit('matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

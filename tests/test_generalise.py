@@ -12,13 +12,14 @@ from bundles import CHOSEN, K, pictures, tiny_bundle
 from bundles import shared_detector as detector
 from results import GAPS, made_up, write_evaluation
 
-from sedid import generalisehtml, polarityhtml
 from sedid.commands import resolve_loop
 from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.detector.bundle import checkpoint_hash, load_detector, update_info
 from sedid.detector.detector import Call
 from sedid.escaping import for_html
 from sedid.progress import finish
+from sedid.report import generalise as generalise_report
+from sedid.report import polarity
 from sedid.stats.confounds import auc_of_smaller, finding
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
@@ -238,21 +239,21 @@ def write_evaluation_detector(pair: tuple[int, int]) -> tuple[Path, Any]:
 
 def test_the_table_as_html(measured: Path, tmp_path: Path) -> None:
     file = measured / "tiny" / "sedid" / "generalise.json"
-    result = generalisehtml.load_generalise(file)
+    result = generalise_report.load_generalise(file)
     result["rows"][0]["set"] = "<b>evil"
     result["rows"][1]["audit"] = {"warning": "Format traces."}
-    table = generalisehtml.results(for_html(result))
+    table = generalise_report.results(for_html(result))
     assert "<b>evil" not in table
     assert "Format traces." in table
     for row in result["rows"]:
         assert f"{row['stat']['auc']:.3f} [" in table
         assert row["finding"] in table
-    assert generalisehtml.along_t_sec(result).count("<path") == len(result["rows"])
-    assert "k = 165, T_SEC = 495" in generalisehtml.protocol(result)
-    assert table in generalisehtml.whole(for_html(result))
+    assert generalise_report.along_t_sec(result).count("<path") == len(result["rows"])
+    assert "k = 165, T_SEC = 495" in generalise_report.protocol(result)
+    assert table in generalise_report.whole(for_html(result))
     write_json(tmp_path / "x.json", {"rows": []})
     with pytest.raises(ValueError, match="not a results file"):
-        generalisehtml.load_generalise(tmp_path / "x.json")
+        generalise_report.load_generalise(tmp_path / "x.json")
 
 
 def polarity_file(folder: Path) -> Path:
@@ -288,44 +289,44 @@ def polarity_file(folder: Path) -> Path:
 
 
 def test_the_polarity_as_html(tmp_path: Path) -> None:
-    result, arrays = polarityhtml.load_polarity(polarity_file(tmp_path))
+    result, arrays = polarity.load_polarity(polarity_file(tmp_path))
     raw, result = result, for_html(result)
     labels = {name: label for name, (label, _) in STATISTICS.items()}
-    said = polarityhtml.findings(result)
+    said = polarity.findings(result)
     for row in result["rows"]:
         alone = {name: found["auc"] for name, found in result["statistics"].items()}
         assert unescape(row["finding"]) == finding(raw["rows"][result["rows"].index(row)], labels, alone)
         assert f"<b>T_SEC {row['t_sec']}:</b>" in said
-        assert f"{row['auc']['value']:.3f} [" in polarityhtml.separation(result)
-    table = polarityhtml.correlations(result)
+        assert f"{row['auc']['value']:.3f} [" in polarity.separation(result)
+    table = polarity.correlations(result)
     assert all(label[1:] in table for label in labels.values())
-    assert polarityhtml.scatter(arrays, 825, "contrast").count("h0") == 120  # every image once
-    lesson = polarityhtml.lesson(result, arrays)
+    assert polarity.scatter(arrays, 825, "contrast").count("h0") == 120  # every image once
+    lesson = polarity.lesson(result, arrays)
     assert "0.9985" in lesson  # the paper's own figure at T_SEC 165
     assert "border &lt;b&gt;" in lesson
-    assert polarityhtml.picture(framed(arrays["example_plain"][None])[0]) in lesson
-    assert "-0.10%" in polarityhtml.noise(result)
-    assert "60 real, 60 generated" in polarityhtml.protocol(result)
-    t_sec, statistic = polarityhtml.closest(result)
+    assert polarity.picture(framed(arrays["example_plain"][None])[0]) in lesson
+    assert "-0.10%" in polarity.noise(result)
+    assert "60 real, 60 generated" in polarity.protocol(result)
+    t_sec, statistic = polarity.closest(result)
     both = next(row for row in result["rows"] if row["t_sec"] == t_sec)["correlations"][statistic]
     weaker = min(abs(found["value"]) for found in both.values())
     for row in result["rows"]:
         for pair in row["correlations"].values():
             assert None in pair.values() or min(abs(found["value"]) for found in pair.values()) <= weaker
-    page = polarityhtml.whole(result, arrays)
-    assert all(part in page for part in (said, table, lesson, polarityhtml.scatter(arrays, t_sec, statistic)))
+    page = polarity.whole(result, arrays)
+    assert all(part in page for part in (said, table, lesson, polarity.scatter(arrays, t_sec, statistic)))
 
 
 def test_parts_that_were_not_kept_say_so(tmp_path: Path) -> None:
     file = polarity_file(tmp_path)
     (tmp_path / "polarity-scores.npz").unlink()
-    result, arrays = polarityhtml.load_polarity(file)
+    result, arrays = polarity.load_polarity(file)
     assert arrays == {}
-    assert "not kept" in polarityhtml.scatter(arrays, 825, "contrast")
-    assert "<img" not in polarityhtml.lesson(result, arrays)
-    assert "Not measured" in polarityhtml.noise(result | {"noise": []})
+    assert "not kept" in polarity.scatter(arrays, 825, "contrast")
+    assert "<img" not in polarity.lesson(result, arrays)
+    assert "Not measured" in polarity.noise(result | {"noise": []})
     write_json(tmp_path / "x.json", {"rows": [{"auc": 1}]})
     with pytest.raises(ValueError, match="not a results file"):
-        polarityhtml.load_polarity(tmp_path / "x.json")
+        polarity.load_polarity(tmp_path / "x.json")
     with pytest.raises(FileNotFoundError):
-        polarityhtml.load_polarity(tmp_path / "y.json")
+        polarity.load_polarity(tmp_path / "y.json")

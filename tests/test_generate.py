@@ -14,7 +14,7 @@ from sedid.data.datasets import load_images
 from sedid.detector.provenance import provenance
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
-from sedid.tables import sampler_words
+from sedid.report.markdown import sampler_words
 from sedid.training.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
 
 pytestmark = pytest.mark.usefixtures("one_thread")

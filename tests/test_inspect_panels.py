@@ -15,11 +15,12 @@ from browsing import wait_for_t_sec
 from fakes import calling, make_detector, make_image
 from PIL import Image
 
-from sedid.casereport import pixel_hash
 from sedid.data.file_facts import file_facts
 from sedid.detector.stability import check
 from sedid.detector.tiles import plan, score_patches
-from sedid.ui import access, evidence, facts_panel, patch_panel, stability_panel
+from sedid.report import evidence
+from sedid.report.case import pixel_hash
+from sedid.ui import access, facts_panel, patch_panel, stability_panel
 from sedid.ui.case_panel import file_name
 from sedid.ui.context import Context
 from sedid.ui.inspect_events import Inspector, Parts, Visit

@@ -20,12 +20,12 @@ from sedid import ui
 from sedid.detector.detector import Call
 from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
 from sedid.progress import finish
+from sedid.report.pictures import data_uri, number, visible
 from sedid.ui import learn_noise, learn_steps, learn_verdicts, sheet
 from sedid.ui.context import Context, list_examples
 from sedid.ui.learn_lesson import Lesson
 from sedid.ui.learn_steps import PLACES, QUIZ, SHEET, STEPS
 from sedid.ui.learn_tab import Teacher
-from sedid.ui.pictures import data_uri, number, visible
 
 HOME = "http://classroom.example:7860/"
 NUMBERED = PLACES[: len(STEPS)]

@@ -13,7 +13,6 @@ from PIL import Image
 from results import write_evaluation
 from typer.testing import CliRunner
 
-from sedid import resulthtml
 from sedid.cli import app
 from sedid.data.datasets import load_images
 from sedid.data.licences import PHOTOGRAPHS, closed
@@ -22,6 +21,7 @@ from sedid.detector.sample import EXAMPLES, write_examples, write_sample
 from sedid.loops import ship as shipping
 from sedid.paths import ASSETS
 from sedid.progress import Progress, finish
+from sedid.report import evaluation as evaluation_report
 from sedid.storage import read_json, write_json
 from sedid.studies.evaluate import EvaluateConfig, evaluate, scores_file
 from sedid.studies.results import Evaluation, load_evaluation
@@ -193,7 +193,7 @@ def test_the_page_says_why_mistaken_photographs_are_not_shown(trained_on: str, w
     assert found
     assert [one.place for one in found] == [one.place for one in whole]
     assert all(one.pixels is None for one in found)
-    page = resulthtml.mistakes(evaluation, "heldout", clickable=True)
+    page = evaluation_report.mistakes(evaluation, "heldout", clickable=True)
     assert why in page
     assert f"{found[0].place} ({found[0].t_error:.4g})" in page
     assert page.count("<img") == len(evaluation.mistakes("generated") or [])

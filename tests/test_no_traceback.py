@@ -295,7 +295,7 @@ def test_bad_scores_beside_results_are_a_sentence(content: bytes, measured: Path
 
 def test_any_value_of_a_results_file_may_be_of_another_kind(measured: Path, tmp_path: Path) -> None:
     """Each place in turn: the report is written, or a sentence says of which file it cannot be."""
-    from sedid.htmlreport import write_report
+    from sedid.report.page import write_report
 
     bundle = Path(shutil.copytree(measured, tmp_path / "bundle"))
     file = bundle / "sedid" / "results.json"

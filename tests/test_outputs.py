@@ -35,10 +35,10 @@ from sedid.data.outputs import (
     check_folder,
 )
 from sedid.detector.csv_file import COLUMNS
-from sedid.figures import new_figure, save_figure
-from sedid.htmlreport import page
 from sedid.paths import ROOT
 from sedid.progress import finish
+from sedid.report.figures import new_figure, save_figure
+from sedid.report.page import page
 from sedid.reproduce import Speed
 from sedid.storage import is_stream, replacing, write_json
 from sedid.studies.reference_scores import FILE as GALLERY

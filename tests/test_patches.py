@@ -13,7 +13,7 @@ from sedid.detector.detector import Call, Detector
 from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, Grid, PatchMap, cut, plan, score_patches
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import Runtime, eps_model
-from sedid.ui import evidence
+from sedid.report import evidence
 
 lengths = st.integers(32, 700)
 

@@ -16,12 +16,12 @@ from PIL import Image
 from sedid.data.perturb import FAMILIES, NONE, perturb, perturbation
 from sedid.detector.detector import Call, Detector
 from sedid.progress import finish
+from sedid.report.pictures import number
 from sedid.ui.context import Context
 from sedid.ui.inspect_events import Inspector, Parts, Visit
 from sedid.ui.inspect_view import Shown
 from sedid.ui.menu import DEFAULT
 from sedid.ui.perturb_panel import NOTHING, Panel, Resaver, compare, named, outcome, reach, usual
-from sedid.ui.pictures import number
 
 
 def judged(detector: Detector, image: np.ndarray, t_sec: int = 330):

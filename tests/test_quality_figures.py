@@ -10,7 +10,7 @@ import torch
 from sedid.data.datasets import load_images
 from sedid.data.quality import chance, contrast, patches, pyramid, sliced_wasserstein
 from sedid.escaping import for_markdown
-from sedid.tables import quality_table
+from sedid.report.markdown import quality_table
 
 
 @pytest.fixture(scope="module")

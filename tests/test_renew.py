@@ -10,18 +10,20 @@ import pytest
 import torch
 from bundles import K, pictures, tiny_bundle
 
-from sedid import generalisehtml, resulthtml, robusthtml
 from sedid.detector.batches import judge_in_batches, known_shares, shares
 from sedid.detector.bundle import SHIPPED, detector_file, load_detector, update_info
 from sedid.detector.detector import Call, Detector, Judgement
 from sedid.progress import finish
+from sedid.report import evaluation
+from sedid.report import generalise as generalise_report
+from sedid.report import robustness as robustness_report
+from sedid.report.markdown import verdict_table
 from sedid.storage import read_json, write_json
 from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.studies.generalise import GeneraliseConfig, generalise
 from sedid.studies.renew import renew_verdicts
 from sedid.studies.results import load_evaluation
 from sedid.studies.robustness import RobustnessConfig, robustness
-from sedid.tables import verdict_table
 from sedid.training.scoring import score
 from sedid.upgrade import upgrade
 
@@ -109,9 +111,9 @@ def test_the_verdicts_are_counted_anew_or_said_to_be_unknown(measured: Measured)
     assert fresh[Call.OUTSIDE] > 0
     old = aged(measured, detector)
     assert old["results.json"]["verdicts"]["heldout"] != fresh
-    assert "<td>n/a</td>" in generalisehtml.verdicts(old["generalise.json"])  # not taken for verdicts as they are
+    assert "<td>n/a</td>" in generalise_report.verdicts(old["generalise.json"])  # not taken for verdicts as they are
     assert "n/a" in verdict_table(old["results.json"])
-    assert "itself says" not in resulthtml.confusion(
+    assert "itself says" not in evaluation.confusion(
         load_evaluation(measured.folder), "heldout", detector.chosen, False
     )
 
@@ -135,11 +137,11 @@ def test_the_verdicts_are_counted_anew_or_said_to_be_unknown(measured: Measured)
             assert row == as_now
     assert renew_verdicts(measured.folder) == []
 
-    drawn = robusthtml.parts(robusthtml.load_robustness(measured.folder / "sedid" / "robustness.json"))
+    drawn = robustness_report.parts(robustness_report.load_robustness(measured.folder / "sedid" / "robustness.json"))
     assert ("NN is n/a" in drawn) == apart
-    page = generalisehtml.whole(generalisehtml.load_generalise(measured.folder / "sedid" / "generalise.json"))
+    page = generalise_report.whole(generalise_report.load_generalise(measured.folder / "sedid" / "generalise.json"))
     assert "Verdicts n/a (b)" in page
-    shown = resulthtml.confusion(load_evaluation(measured.folder), "heldout", detector.chosen, False)
+    shown = evaluation.confusion(load_evaluation(measured.folder), "heldout", detector.chosen, False)
     assert f"“{Call.OUTSIDE}”" in shown
 
 

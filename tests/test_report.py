@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from results import write_evaluation
 
-from sedid import resulthtml
-from sedid.htmlreport import report, write_report
 from sedid.method import paper
+from sedid.report import evaluation as evaluation_report
+from sedid.report.page import report, write_report
+from sedid.report.svg import Axis, histogram, line_path
 from sedid.storage import read_json, write_json
 from sedid.studies.results import load_evaluation
-from sedid.svg import Axis, histogram, line_path
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +39,18 @@ def test_the_page_asks_for_nothing(folder: Path) -> None:
 
 def test_table_1_stands_beside_the_papers(folder: Path) -> None:
     evaluation = load_evaluation(folder)
-    rows = cells(resulthtml.table_1(evaluation, "heldout", "CIFAR-10"))
+    rows = cells(evaluation_report.table_1(evaluation, "heldout", "CIFAR-10"))
     assert [row[0] for row in rows] == ["165", "330", "495", "660", "825", "990"]
     measured = evaluation.row("heldout", (165, 825))
     assert measured
     assert rows[4][1:6] == ["0.865", f"{measured['auc']:.3f}", "0.799", f"{measured['best_acc']:.3f}", f"{measured['acc']:.3f}"]  # fmt: skip
     assert rows[4][6:] == ["n/a", "n/a"]  # 60 reals resolve neither rate
-    celeba = cells(resulthtml.table_1(evaluation, "heldout", "CelebA"))
+    celeba = cells(evaluation_report.table_1(evaluation, "heldout", "CelebA"))
     assert celeba[4][1] == "0.000"
 
 
 def test_table_2_says_what_was_not_measured(folder: Path) -> None:
-    rows = cells(resulthtml.table_2(load_evaluation(folder), "members", "Tiny-ImageNet"))
+    rows = cells(evaluation_report.table_2(load_evaluation(folder), "members", "Tiny-ImageNet"))
     assert rows[0][1:] == ["0.530", "n/a", "0.525", "n/a", "n/a"]
     assert rows[2][1] == "1.000"
     assert "n/a" not in rows[2]
@@ -110,7 +110,7 @@ def test_another_checkpoints_images_are_told_in_page_and_report(tmp_path: Path, 
     results["protocol"]["generated_by"] |= {"cross_checkpoint": True, "checkpoint_sha256": "feedc0de<b>" * 6}
     write_json(file, results)
     evaluation = load_evaluation(file)
-    for page in (resulthtml.protocol(evaluation), report(evaluation)):  # the Evaluate tab shows the first
+    for page in (evaluation_report.protocol(evaluation), report(evaluation)):  # the Evaluate tab shows the first
         assert '<p class="res-warning" role="alert"><b>Cross-checkpoint.</b>' in page
         assert "made by checkpoint feedc0de&lt;b&gt;f," in page
         assert "by ANOTHER checkpoint (cross-checkpoint)" in page

@@ -14,7 +14,7 @@ from sedid.data.perturb import NONE, named, perturb_all, perturbation
 from sedid.detector.detector import Calibration, Call, Detector, Verdict
 from sedid.escaping import for_html
 from sedid.progress import Meter, Progress, finish
-from sedid.robusthtml import chart, flips, load_robustness, parts, rates, warning
+from sedid.report.robustness import chart, flips, load_robustness, parts, rates, warning
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
 from sedid.studies.robustness import (

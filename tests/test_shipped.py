@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from sedid import load_detector
-from sedid.card import fill, measured
 from sedid.config import load_config
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.splits import overlap, read_splits, splits_file
@@ -17,8 +16,9 @@ from sedid.detector.provenance import in_full, provenance
 from sedid.detector.sample import ASSETS
 from sedid.loops.ship import ShipConfig
 from sedid.paths import ROOT
+from sedid.report.card import fill, measured
+from sedid.report.markdown import STUDIES, studies
 from sedid.storage import read_json
-from sedid.tables import STUDIES, studies
 from sedid.ui.context import bundle_examples, list_examples
 
 BUNDLES = sorted(file.parents[1] for file in SHIPPED.parent.glob("*/sedid/results.json"))

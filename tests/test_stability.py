@@ -10,7 +10,7 @@ from fakes import make_apart, make_detector, make_image
 from sedid.data.perturb import perturb, perturbation
 from sedid.detector.detector import Call
 from sedid.detector.stability import MILD, Stability, check, in_words, versions
-from sedid.ui import evidence
+from sedid.report import evidence
 
 
 def test_every_version_is_another_picture_but_nearly_the_same() -> None:

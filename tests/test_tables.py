@@ -6,12 +6,12 @@ import pytest
 from bundles import tiny_bundle
 from results import write_evaluation
 
-from sedid.card import fill, measured, parameters_of
 from sedid.detector.bundle import update_info
 from sedid.method import paper
 from sedid.models.networks import load_unet
+from sedid.report.card import fill, measured, parameters_of
+from sedid.report.markdown import results_table, speed_table, summary_table, t_secs_table, trials_table
 from sedid.storage import read_json, write_json
-from sedid.tables import results_table, speed_table, summary_table, t_secs_table, trials_table
 
 
 def evaluated(folder: Path, data: str, count: int = 60) -> Path:

@@ -14,8 +14,8 @@ from sedid.detector.trained import after, in_words
 from sedid.escaping import for_markdown
 from sedid.models.networks import UNETS, about_unet, make_unet
 from sedid.paths import ROOT
+from sedid.report.markdown import setup_table, training_table
 from sedid.storage import read_json, write_json
-from sedid.tables import setup_table, training_table
 from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.upgrade import upgrade
 

@@ -16,16 +16,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from sedid.curve import reference_bands
 from sedid.detector.detector import Calibration, Inspection, Trace
 from sedid.detector.words import as_dict
 from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import finish
-from sedid.ui import filmstrip, pictures
-from sedid.ui.charts import Curve, Scale, curve_chart, density, histogram
+from sedid.report import filmstrip, pictures
+from sedid.report.charts import Curve, Scale, curve_chart, density, histogram
+from sedid.report.curve import reference_bands
+from sedid.report.verdict import card, verdict_cards
 from sedid.ui.context import Context, Stopped, TraceCache, Turns, list_examples, size_of
 from sedid.ui.inspect_view import sections, snap
-from sedid.ui.verdict import card, verdict_cards
 
 
 def make_trace(k: int = 165, seed: int = 0) -> Trace:

@@ -24,7 +24,6 @@ from typer.testing import CliRunner
 
 import sedid
 from sedid import cli, ui
-from sedid.casereport import case_report, examine, patches_dict, stability_dict
 from sedid.data.perturb import perturbation
 from sedid.detector.csv_file import score_files
 from sedid.detector.detector import Call, Detector, Inspection, Judgement
@@ -33,12 +32,14 @@ from sedid.detector.tiles import PatchMap, score_patches
 from sedid.detector.words import as_dict
 from sedid.paths import ROOT
 from sedid.progress import finish
+from sedid.report import evidence
+from sedid.report.case import case_report, examine, patches_dict, stability_dict
 from sedid.studies.evaluate import verdict_shares
 from sedid.studies.generalise import table_row
 from sedid.studies.reference_scores import Gallery, judged, stated_by
 from sedid.studies.robustness import robustness_of
 from sedid.training.scoring import Scores, score
-from sedid.ui import bench, evidence, gallery_reference, gallery_view, learn_verdicts, perturb_panel, quiz
+from sedid.ui import bench, gallery_reference, gallery_view, learn_verdicts, perturb_panel, quiz
 from sedid.ui.batch import Batch
 from sedid.ui.batch_view import batch_html
 from sedid.ui.context import Context

@@ -22,7 +22,6 @@ from typing import Any, cast
 
 import numpy as np
 
-from sedid.card import write_card
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import crop_of, describe_split, load_images, make_splits
 from sedid.data.images import check_crop
@@ -35,6 +34,7 @@ from sedid.detector.sample import write_examples, write_sample
 from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
+from sedid.report.card import write_card
 from sedid.storage import read_json, replacing, write_json
 from sedid.studies.choose import ChooseConfig, choose
 from sedid.studies.compare import CompareConfig, compare

@@ -115,8 +115,8 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
 
+    from sedid.report.style import CSS
     from sedid.ui import door, gallery_style, gate, guide_tab, learn_style, results, train_view
-    from sedid.ui.style import CSS
     from sedid.ui.theme import SedidTheme
 
     return {

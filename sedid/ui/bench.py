@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sedid.curve import reference_bands
 from sedid.detector.detector import Detector, Judgement, Trace
 from sedid.detector.words import own_t_sec
-from sedid.ui.charts import Curve, curve_chart
+from sedid.report.charts import Curve, curve_chart
+from sedid.report.curve import reference_bands
+from sedid.report.filmstrip import brightest, colour_bar, error_maps, over_image
+from sedid.report.pictures import data_uri, number, text
+from sedid.report.verdict import headline
 from sedid.ui.context import Example
-from sedid.ui.filmstrip import brightest, colour_bar, error_maps, over_image
-from sedid.ui.pictures import data_uri, number, text
-from sedid.ui.verdict import headline
 
 NAMES = ("A", "B")
 

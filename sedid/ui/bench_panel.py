@@ -8,13 +8,13 @@ import gradio as gr
 import numpy as np
 
 from sedid.detector.detector import Detector, as_seen
+from sedid.report.pictures import enlarge
 from sedid.ui.bench import NAMES, Pair, Side, comparison, strip, waiting
 from sedid.ui.context import START, Context, Example
 from sedid.ui.gallery_script import RELAY
 from sedid.ui.inspect_events import K_RANGE, NO_DETECTOR, asked, k_range, whole
 from sedid.ui.inspect_tab import NETWORK
 from sedid.ui.inspect_view import snap
-from sedid.ui.pictures import enlarge
 from sedid.ui.upload import read_upload, refusal
 
 SIDES = ("a", "b")

@@ -9,8 +9,8 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.casereport import Extras, case_report
 from sedid.detector.detector import Inspection
+from sedid.report.case import Extras, case_report
 from sedid.ui import patch_panel, stability_panel
 from sedid.ui.facts_panel import facts_of
 from sedid.ui.inspect_events import Inspector, Visit, visited

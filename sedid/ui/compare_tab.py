@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from sedid import comparehtml
 from sedid.data.datasets import NAMES
-from sedid.figures import roc_figure, save_figure
-from sedid.htmlreport import page as html_page
 from sedid.jobs import Job, JobStore
 from sedid.method.methods import METHODS
+from sedid.report import compare
+from sedid.report.figures import roc_figure, save_figure
+from sedid.report.page import page as html_page
 from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui.context import Context
@@ -169,12 +169,12 @@ def opened(own: Own, title: str, label: str | None) -> Any:
     if study is not STUDIES[0] or file is None:
         return gr.Radio(visible=False), gr.Dropdown(visible=False)
     try:
-        found, _ = comparehtml.load_comparison(file)
+        found, _ = compare.load_comparison(file)
     except (OSError, ValueError) as error:
         raise refusal(error) from error
     with readable("compare", file):
-        kinds = comparehtml.reals_of(found)
-        offered = comparehtml.methods_of(found, kinds[0]) if kinds else []
+        kinds = compare.reals_of(found)
+        offered = compare.methods_of(found, kinds[0]) if kinds else []
         return (
             gr.Radio([pair for pair in REALS_OFFERED if pair[1] in kinds], value="heldout", visible=len(kinds) > 1),
             gr.Dropdown(offered, value=offered[0][1] if offered else None, visible=bool(offered)),
@@ -219,9 +219,9 @@ def take_away(own: Own, title: str, label: str | None, reals: str, method: str |
     texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(name, body, CSS)}
     if study is not STUDIES[0]:
         return gr.Files([str(path) for path in write_texts(texts)], visible=True)
-    found, scores = comparehtml.load_comparison(file)
+    found, scores = compare.load_comparison(file)
     with readable("compare", file):
-        texts["methods.csv"] = as_csv(comparehtml.flat_rows(found))
+        texts["methods.csv"] = as_csv(compare.flat_rows(found))
         paths = write_texts(texts)
         if scores:
             paths += write_curves(found, scores, reals if reals in found["rows"] else "heldout", method or "", paths[0])
@@ -230,7 +230,7 @@ def take_away(own: Own, title: str, label: str | None, reals: str, method: str |
 
 def write_curves(found: dict[str, Any], scores: dict[str, Any], reals: str, method: str, beside: Path) -> list[Path]:
     """ROC curves of all methods as PNG and SVG; returns the files."""
-    made = comparehtml.curves(found, scores, reals, method)
+    made = compare.curves(found, scores, reals, method)
     figure = roc_figure({label.split("|")[-1]: (fpr, tpr) for label, (fpr, tpr, _) in made.items()})
     paths = [beside.with_name(f"roc{suffix}") for suffix in (".png", ".svg")]
     for path in paths:

@@ -6,11 +6,11 @@ from typing import Any
 
 import gradio as gr
 
-from sedid import resulthtml
 from sedid.commands import COMMANDS
-from sedid.figures import histogram_figure, roc_figure, save_figure
-from sedid.htmlreport import report
 from sedid.method import paper
+from sedid.report import evaluation as evaluation_report
+from sedid.report.figures import histogram_figure, roc_figure, save_figure
+from sedid.report.page import report
 from sedid.stats.metrics import roc
 from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.ui.context import Context
@@ -89,7 +89,7 @@ def score_choices(evaluation: Evaluation) -> list[tuple[str, str]]:
     own: list[Pair | None] = [evaluation.chosen]
     own += [None] if evaluation.results["nn"] else []
     others = [pair for pair in evaluation.pairs if pair != evaluation.chosen]
-    return [(resulthtml.score_name(evaluation, pair), value_of(pair)) for pair in [*own, *others]]
+    return [(evaluation_report.score_name(evaluation, pair), value_of(pair)) for pair in [*own, *others]]
 
 
 def value_of(pair: Pair | None) -> str:
@@ -128,9 +128,9 @@ def show(own: Own, label: str | None, reals: str, data_set: str | None, score: s
         reals = reals if reals in evaluation.reals else evaluation.reals[0]
         data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
         pair, drawn = pair_of(evaluation, score), shown(evaluation)
-        tables = resulthtml.protocol(drawn) + resulthtml.tables(drawn, reals, data_set)
-        charts = resulthtml.charts(drawn, reals, pair, cut == ORACLE)
-        return tables, f"{charts}{resulthtml.mistakes(drawn, reals, clickable=True)}"
+        tables = evaluation_report.protocol(drawn) + evaluation_report.tables(drawn, reals, data_set)
+        charts = evaluation_report.charts(drawn, reals, pair, cut == ORACLE)
+        return tables, f"{charts}{evaluation_report.mistakes(drawn, reals, clickable=True)}"
 
 
 def take_away(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:
@@ -168,7 +168,7 @@ def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | 
         threshold = evaluation.threshold(reals, pair, oracle)
         name = "probability of generated" if pair is None else "t-error"
         drawn = {
-            "roc": roc_figure({resulthtml.score_name(evaluation, pair): roc(*oriented)[:2]}),
+            "roc": roc_figure({evaluation_report.score_name(evaluation, pair): roc(*oriented)[:2]}),
             "histogram": histogram_figure(*raw, threshold, label=name),
         }
         for stem, figure in drawn.items():

@@ -6,7 +6,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.data.file_facts import FileFacts, file_facts
-from sedid.ui import evidence
+from sedid.report import evidence
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
 from sedid.ui.inspect_view import Shown
 from sedid.ui.upload import refusal

@@ -10,6 +10,7 @@ import gradio as gr
 
 from sedid.data.images import ImageError
 from sedid.detector.detector import GENERATED, REAL
+from sedid.report.pictures import text
 from sedid.ui import batch_panel, bench_panel
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab
@@ -18,7 +19,6 @@ from sedid.ui.gallery_script import RELAY
 from sedid.ui.gallery_view import INSPECT, LEFT, RIGHT, grid, legend, unscored
 from sedid.ui.inspect_events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect_tab import NETWORK
-from sedid.ui.pictures import text
 from sedid.ui.upload import refusal
 
 TITLE = "Gallery"

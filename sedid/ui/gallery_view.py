@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from sedid.console import duration
 from sedid.detector.detector import Call, Detector
 from sedid.progress import Progress
+from sedid.report.charts import percent
+from sedid.report.pictures import data_uri, number, text
+from sedid.report.verdict import CALLS
 from sedid.studies.reference_scores import Judged
-from sedid.ui.charts import percent
 from sedid.ui.gallery_reference import Reference, opposite, outcome
-from sedid.ui.pictures import data_uri, number, text
 from sedid.ui.quiz import same_checkpoint
-from sedid.ui.verdict import CALLS
 
 PAGE = 60  # pictures
 MARKS = {"right": "✓", "wrong": "✗", Call.UNDECIDED: "?", Call.OUTSIDE: "∉", "": "-"}

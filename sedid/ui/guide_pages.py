@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sedid.paths import CHECKPOINTS, DOCS
-from sedid.ui.pictures import text
+from sedid.report.pictures import text
 
 ORDER = (
     *(

@@ -15,11 +15,11 @@ import gradio as gr
 
 from sedid.detector.detector import Detector, as_seen
 from sedid.detector.hub import split_id
+from sedid.report.filmstrip import seen
+from sedid.report.pictures import enlarge
 from sedid.ui.context import START, Context, Example, Stopped
-from sedid.ui.filmstrip import seen
 from sedid.ui.inspect_view import Sections, Shown, example_strip, sections, snap
 from sedid.ui.menu import DEFAULT
-from sedid.ui.pictures import enlarge
 from sedid.ui.upload import read_upload, refusal
 
 K_RANGE = (5, 495)

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sedid.curve import curve
 from sedid.data.images import read_image
 from sedid.detector.detector import Detector, Judgement, Trace
-from sedid.ui import filmstrip
+from sedid.report import filmstrip
+from sedid.report.curve import curve
+from sedid.report.pictures import data_uri, text
+from sedid.report.verdict import factors, verdict_cards
 from sedid.ui.context import STAND_IN, Example
-from sedid.ui.pictures import data_uri, text
-from sedid.ui.verdict import factors, verdict_cards
 
 
 @dataclass(frozen=True)

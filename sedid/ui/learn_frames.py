@@ -7,7 +7,7 @@ when another one is shown. The script (`learn_script`) shows and hides them.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sedid.ui.pictures import text
+from sedid.report.pictures import text
 
 
 @dataclass(frozen=True)

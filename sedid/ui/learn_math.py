@@ -1,6 +1,6 @@
 """The equations of the lesson as MathML, which browsers draw by themselves: no script, no font, no request."""
 
-from sedid.ui.pictures import text
+from sedid.report.pictures import text
 
 
 def i(name: str) -> str:

@@ -9,11 +9,11 @@ from torch import Tensor
 
 from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import NoiseSchedule, noised
-from sedid.svg import Axis, Line, frame, keys, line_path, svg
-from sedid.ui.filmstrip import picture
+from sedid.report.filmstrip import picture
+from sedid.report.pictures import data_uri, number, visible
+from sedid.report.svg import Axis, Line, frame, keys, line_path, svg
 from sedid.ui.learn_frames import Frame, moving_line, scrubber
 from sedid.ui.learn_lesson import Lesson
-from sedid.ui.pictures import data_uri, number, visible
 
 NOISE_FRAMES, PREDICTIONS = 25, 9
 SHARES = Axis("", 0, 1, (0, 0.25, 0.5, 0.75, 1))

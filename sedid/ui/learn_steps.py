@@ -10,10 +10,10 @@ from typing import Any
 
 from sedid.detector import detector
 from sedid.method import diffusion
+from sedid.report.pictures import data_uri, text
 from sedid.training import calibrate
 from sedid.ui import learn_error, learn_math, learn_noise, learn_verdicts, learn_walk
 from sedid.ui.learn_lesson import Lesson
-from sedid.ui.pictures import data_uri, text
 
 
 @dataclass(frozen=True)

@@ -6,13 +6,13 @@ import numpy as np
 
 from sedid.detector.detector import Call, Judgement, Verdict
 from sedid.detector.words import own_t_sec
-from sedid.ui.charts import histogram
-from sedid.ui.filmstrip import picture
+from sedid.report.charts import histogram
+from sedid.report.filmstrip import picture
+from sedid.report.pictures import data_uri, number, text, visible
+from sedid.report.verdict import headline
 from sedid.ui.learn_error import UNCALIBRATED
 from sedid.ui.learn_frames import Frame, chooser
 from sedid.ui.learn_lesson import Lesson
-from sedid.ui.pictures import data_uri, number, text, visible
-from sedid.ui.verdict import headline
 
 
 def call(method: str, verdict: Verdict | None, judgement: Judgement) -> str:

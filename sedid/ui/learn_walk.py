@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sedid.ui.filmstrip import error_maps, picture
+from sedid.report.filmstrip import error_maps, picture
+from sedid.report.pictures import GRADIENT, data_uri, difference, heat, number, visible
 from sedid.ui.learn_frames import Frame, scrubber
 from sedid.ui.learn_lesson import Lesson
-from sedid.ui.pictures import GRADIENT, data_uri, difference, heat, number, visible
 
 
 def fine_k(lesson: Lesson) -> int:

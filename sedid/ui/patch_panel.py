@@ -11,7 +11,8 @@ import numpy as np
 
 from sedid.data.images import read_image
 from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
-from sedid.ui import access, evidence
+from sedid.report import evidence
+from sedid.ui import access
 from sedid.ui.context import Stopped
 from sedid.ui.facts_panel import GONE
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited, whole

@@ -12,12 +12,12 @@ import gradio as gr
 from sedid.data.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
 from sedid.detector.detector import Call, Detector, Judgement, Trace, Verdict
 from sedid.detector.words import where
+from sedid.report.filmstrip import picture
+from sedid.report.pictures import data_uri, difference, enlarge, number
+from sedid.report.verdict import headline
 from sedid.ui.context import Stopped, Turns
-from sedid.ui.filmstrip import picture
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
-from sedid.ui.pictures import data_uri, difference, enlarge, number
 from sedid.ui.upload import refusal
-from sedid.ui.verdict import headline
 
 FIRST = "jpeg"  # what the panel opens with
 NOTHING = '<div class="sed-state">Choose above what happens to the image.</div>'

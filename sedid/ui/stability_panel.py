@@ -5,9 +5,9 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.casereport import pixel_hash
 from sedid.detector.stability import Stability, stack, versions
-from sedid.ui import evidence
+from sedid.report import evidence
+from sedid.report.case import pixel_hash
 from sedid.ui.context import Stopped
 from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
 from sedid.ui.upload import refusal

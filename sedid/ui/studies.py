@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from sedid import choicehtml, comparehtml, generalisehtml, polarityhtml, robusthtml
 from sedid.commands import COMMANDS
 from sedid.data.spec import Spec
 from sedid.escaping import for_html, written_by
+from sedid.report import choice, compare, generalise, polarity, robustness
 from sedid.studies.results import REALS
 from sedid.ui.job_card import halves
 
@@ -78,13 +78,13 @@ class Study:
 def draw_methods(loaded: tuple[dict[str, Any], dict[str, np.ndarray]], view: View) -> str:
     """The comparison of methods."""
     found, scores = for_html(loaded[0]), loaded[1]
-    offered = comparehtml.reals_of(found)
+    offered = compare.reals_of(found)
     if not offered:
-        return comparehtml.state(found)
+        return compare.state(found)
     reals = view.reals if view.reals in offered else offered[0]
-    names = [name for _, name in comparehtml.methods_of(found, reals)]
+    names = [name for _, name in compare.methods_of(found, reals)]
     method = view.method if view.method in names else names[0] if names else ""
-    return comparehtml.whole(found, scores, reals, method)
+    return compare.whole(found, scores, reals, method)
 
 
 def halved(asked: Asked) -> list[str]:
@@ -144,7 +144,7 @@ STUDIES = (
         "compare",
         "SeDID and its peers on the same detector, the same images and one shared set of network evaluations. Half of the "
         "images calibrate every method, the other half are measured.",
-        comparehtml.load_comparison,
+        compare.load_comparison,
         draw_methods,
         methods_settings,
     ),
@@ -153,16 +153,16 @@ STUDIES = (
         "choose",
         "Which step to measure, chosen by cross-validation; how often a trajectory can stop early; whether a stated "
         "probability holds; and when to say cannot tell. Half of the images choose, the other half are measured.",
-        choicehtml.load_choice,
-        lambda found, _: choicehtml.whole(for_html(found)),
+        choice.load_choice,
+        lambda found, _: choice.whole(for_html(found)),
         halved,
     ),
     Study(
         "Robustness",
         "robustness",
         "Both verdicts after JPEG, resizing, blur, noise, cropping, brightness and flips.",
-        robusthtml.load_robustness,
-        lambda found, _: robusthtml.parts(for_html(found)),
+        robustness.load_robustness,
+        lambda found, _: robustness.parts(for_html(found)),
         lambda asked: [*first(asked), f"count={asked.count}"],
     ),
     Study(
@@ -170,8 +170,8 @@ STUDIES = (
         "polarity",
         "When and why larger errors mean generated: t-errors against what the images look like, a lesson on cropping, and "
         "where number precision matters.",
-        polarityhtml.load_polarity,
-        lambda found, _: polarityhtml.whole(for_html(found[0]), found[1]),
+        polarity.load_polarity,
+        lambda found, _: polarity.whole(for_html(found[0]), found[1]),
         first,
     ),
     Study(
@@ -179,8 +179,8 @@ STUDIES = (
         "generalise",
         "A detector calibrated on one sampler's images, measured on those of others, of other checkpoints, and on the "
         "generator's own training images.",
-        generalisehtml.load_generalise,
-        lambda found, _: generalisehtml.whole(for_html(found)),
+        generalise.load_generalise,
+        lambda found, _: generalise.whole(for_html(found)),
         generalise_settings,
     ),
 )

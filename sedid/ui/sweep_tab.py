@@ -7,13 +7,13 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from sedid import sweephtml
 from sedid.commands import COMMANDS
 from sedid.data.datasets import NAMES
 from sedid.escaping import for_html
-from sedid.figures import save_figure, sweep_heatmap
 from sedid.jobs import JobStore
 from sedid.method import paper
+from sedid.report import sweep as sweep_report
+from sedid.report.figures import save_figure, sweep_heatmap
 from sedid.studies.sweep import SweepConfig
 from sedid.ui import access, gate
 from sedid.ui import train_form as form
@@ -146,7 +146,7 @@ def sweep_of(own: Own, label: str | None) -> tuple[dict[str, Any], Path] | None:
     """
     file = find_results(own, COMMANDS["sweep"].results).get(label or "")
     try:
-        return None if file is None else (sweephtml.load_sweep(file), file)
+        return None if file is None else (sweep_report.load_sweep(file), file)
     except (OSError, ValueError) as error:
         raise refusal(error) from error
 
@@ -159,7 +159,7 @@ def opened(own: Own, label: str | None) -> Any:
     sweep, file = found
     with readable("sweep", file):
         names = map(str, sweep["protocol"].get("config", {}).values())
-        k = gr.Dropdown(choices=sweephtml.ks_of(sweep), value=sweep["best"][0])
+        k = gr.Dropdown(choices=sweep_report.ks_of(sweep), value=sweep["best"][0])
         return k, gr.Radio(value=paper.closest(*names))
 
 
@@ -171,13 +171,13 @@ def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> st
     data_set = data_set if data_set in paper.DATA_SETS else paper.DATA_SETS[0]
     with readable("sweep", found[1]):
         sweep = for_html(found[0])
-        k = k if k in sweephtml.ks_of(sweep) else sweep["best"][0]
-        return sweephtml.heatmaps(sweep) + sweephtml.figures(sweep, k, data_set) + sweephtml.protocol(sweep)
+        k = k if k in sweep_report.ks_of(sweep) else sweep["best"][0]
+        return sweep_report.heatmaps(sweep) + sweep_report.figures(sweep, k, data_set) + sweep_report.protocol(sweep)
 
 
 def matrix(sweep: dict[str, Any], key: str) -> tuple[np.ndarray, list[int], list[int]]:
     """One metric as (rows k, columns T_SEC), NaN where there is none, with the names of rows and columns."""
-    ks, t_secs = sweephtml.ks_of(sweep), sorted({row["t_sec"] for row in sweep["rows"]})
+    ks, t_secs = sweep_report.ks_of(sweep), sorted({row["t_sec"] for row in sweep["rows"]})
     values = np.full((len(ks), len(t_secs)), np.nan)
     for row in sweep["rows"]:
         if row[key] is not None:
@@ -201,7 +201,7 @@ def write_files(sweep: dict[str, Any], file: Path) -> list[Path]:
     mark = next(
         (tuple(pair) for pair in (sweep.get("calibrated"), sweep["best"]) if pair and tuple(pair) in pairs), None
     )
-    for key, name in (("auc", "AUC"), sweephtml.accuracy(sweep)):
+    for key, name in (("auc", "AUC"), sweep_report.accuracy(sweep)):
         figure = sweep_heatmap(*matrix(sweep, key), name, mark)
         for suffix in (".png", ".svg"):
             paths.append(paths[0].with_name(f"sweep-{key}{suffix}"))

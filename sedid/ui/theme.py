@@ -1,5 +1,5 @@
 """The look as Gradio knows it: fonts, hues and roles of colours. The style sheet of the page's own parts is
-`sedid.ui.style`; the colours of real, generated and undecided stand there and in `sedid.figures`."""
+`sedid.report.style`; the colours of real, generated and undecided stand there and in `sedid.report.figures`."""
 
 from typing import Any
 

@@ -11,10 +11,10 @@ import numpy as np
 from sedid.console import duration
 from sedid.escaping import Html, for_html, written_by
 from sedid.jobs import Job, last_words
+from sedid.report.charts import Scale, percent, tick_labels
+from sedid.report.markdown import REALS, cell, counts_line, leak_line, splits_line
+from sedid.report.pictures import data_uri, number, short, text
 from sedid.storage import read_json
-from sedid.tables import REALS, cell, counts_line, leak_line, splits_line
-from sedid.ui.charts import Scale, percent, tick_labels
-from sedid.ui.pictures import data_uri, number, short, text
 from sedid.ui.train_form import job_name
 
 CSS = """

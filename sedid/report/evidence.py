@@ -15,8 +15,8 @@ from sedid.detector.detector import Call, Judgement
 from sedid.detector.stability import RULE, Outcome, Stability, in_words
 from sedid.detector.tiles import CAVEAT, PatchMap
 from sedid.detector.words import where
-from sedid.ui.pictures import GRADIENT, data_uri, heat, number, text
-from sedid.ui.verdict import headline
+from sedid.report.pictures import GRADIENT, data_uri, heat, number, text
+from sedid.report.verdict import headline
 
 PREVIEW = 720  # pixels, the longer side of a picture under its tiles
 

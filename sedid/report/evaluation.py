@@ -12,10 +12,10 @@ from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import Html
 from sedid.method import paper
+from sedid.report.markdown import cell, leak_line, sampler_words, splits_line
+from sedid.report.svg import SHARES, Axis, Line, histogram, line_chart
 from sedid.stats.metrics import roc
 from sedid.studies.results import REALS, Evaluation, Mistake, Pair, Shown
-from sedid.svg import SHARES, Axis, Line, histogram, line_chart
-from sedid.tables import cell, leak_line, sampler_words, splits_line
 
 STYLE = """
 .res h2 { font-size: 1.05rem; font-weight: 620; margin: 1.4rem 0 .3rem; } .res h3 { font-size: .95rem; font-weight: 620; margin: .8rem 0 .3rem; }

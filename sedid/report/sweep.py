@@ -7,9 +7,9 @@ import numpy as np
 
 from sedid.escaping import Html, read_results
 from sedid.method import paper
-from sedid.resulthtml import facts, leaks, made_by, splits
-from sedid.svg import Axis, Line, line_chart, round_ticks
-from sedid.tables import cell
+from sedid.report.evaluation import facts, leaks, made_by, splits
+from sedid.report.markdown import cell
+from sedid.report.svg import Axis, Line, line_chart, round_ticks
 
 STYLE = """
 .res-heat { container-type: inline-size; } .res-heat figcaption { display: flex; justify-content: space-between; align-items: baseline; gap: 8px; flex-wrap: wrap; }

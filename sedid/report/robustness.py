@@ -7,9 +7,9 @@ from sedid.data.perturb import FAMILIES
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import Html, read_results
-from sedid.resulthtml import facts, leaks, made_by, splits, table
-from sedid.svg import Axis, Line, line_chart, round_ticks
-from sedid.tables import cell
+from sedid.report.evaluation import facts, leaks, made_by, splits, table
+from sedid.report.markdown import cell
+from sedid.report.svg import Axis, Line, line_chart, round_ticks
 
 STYLE = """
 .res-bar { display: grid; grid-template-columns: minmax(44px, 1fr) 2.9em; gap: 7px; align-items: center; min-width: 104px; }

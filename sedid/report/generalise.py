@@ -6,9 +6,9 @@ from typing import Any
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import Html, read_results
-from sedid.resulthtml import facts, made_by, splits, table
-from sedid.svg import SHARES, Axis, Line, line_chart
-from sedid.tables import cell
+from sedid.report.evaluation import facts, made_by, splits, table
+from sedid.report.markdown import cell
+from sedid.report.svg import SHARES, Axis, Line, line_chart
 
 HELDOUT = "held-out reals"
 MEMBERS = "member reals"  # the relation that stands for no generated set

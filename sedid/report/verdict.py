@@ -4,8 +4,8 @@ from math import isfinite
 
 from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Verdict
 from sedid.detector.words import NOT_FINITE, own_t_sec
-from sedid.ui.charts import histogram
-from sedid.ui.pictures import number, text
+from sedid.report.charts import histogram
+from sedid.report.pictures import number, text
 
 CALLS = {
     Call.GENERATED: ("Looks generated", "generated"),

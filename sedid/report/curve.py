@@ -3,7 +3,7 @@
 import numpy as np
 
 from sedid.detector.detector import Detector, Trace
-from sedid.ui.charts import Curve, curve_chart
+from sedid.report.charts import Curve, curve_chart
 
 
 def reference_bands(detector: Detector, k: int, weight_free: bool) -> dict[str, list[tuple[int, float, float, float]]]:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from markupsafe import escape
 
-from sedid import resulthtml, svg
 from sedid.detector.words import LIMITS
 from sedid.escaping import written_by
+from sedid.report import evaluation as evaluation_report
+from sedid.report import svg
 from sedid.storage import replacing
 from sedid.studies.results import REALS, Evaluation, load_evaluation, shown
 
@@ -28,19 +29,19 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         data_set: whose column of the paper stands beside the figures; "" takes the closest (`paper.DATA_SETS`).
     """
     data_set, drawn = data_set or evaluation.data_set, shown(evaluation)
-    parts = [resulthtml.protocol(drawn)]
+    parts = [evaluation_report.protocol(drawn)]
     for reals in evaluation.reals:
         parts += [
             f'<h2 class="res-part">Against {REALS[reals]}</h2>',
             *([MEMBERS] if reals == "members" else []),
-            resulthtml.tables(drawn, reals, data_set),
+            evaluation_report.tables(drawn, reals, data_set),
             "<h2>Curves and errors</h2>",
-            resulthtml.charts(drawn, reals, drawn.chosen, oracle=False),
+            evaluation_report.charts(drawn, reals, drawn.chosen, oracle=False),
         ]
         if evaluation.row(reals, None) and evaluation.scores(reals, None):
-            parts.append(resulthtml.confusion(drawn, reals, None, oracle=False))
-        parts.append(resulthtml.mistakes(drawn, reals, clickable=False))
-    return page(f"SeDID: {evaluation.name} measured", "".join(parts), svg.STYLE + resulthtml.STYLE)
+            parts.append(evaluation_report.confusion(drawn, reals, None, oracle=False))
+        parts.append(evaluation_report.mistakes(drawn, reals, clickable=False))
+    return page(f"SeDID: {evaluation.name} measured", "".join(parts), svg.STYLE + evaluation_report.STYLE)
 
 
 def page(title: str, body: str, style: str) -> str:

@@ -9,12 +9,12 @@ from markupsafe import Markup
 
 from sedid.escaping import Html, read_results
 from sedid.method.methods import differences
-from sedid.resulthtml import RESOLUTION, crossed, facts, leaks, made_by, splits, table
+from sedid.report.evaluation import RESOLUTION, crossed, facts, leaks, made_by, splits, table
+from sedid.report.markdown import cell, classifiers, named
+from sedid.report.svg import SHARES, Axis, Line, frame, keys, line_chart
 from sedid.stats.metrics import roc
 from sedid.storage import read_arrays
 from sedid.studies.results import REALS
-from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart
-from sedid.tables import cell, classifiers, named
 
 STYLE = """
 .res td small, .res th small { display: block; font-size: .74rem; font-weight: 400; color: var(--body-text-color-subdued); } .res td small { white-space: nowrap; }

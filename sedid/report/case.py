@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from sedid import __version__
-from sedid.curve import curve
 from sedid.data.file_facts import NOTE, FileFacts, file_facts
 from sedid.data.images import preprocessing, read_image
 from sedid.detector.batches import METHODS
@@ -24,11 +23,12 @@ from sedid.detector.detector import Calibration, Detector, Inspection, Judgement
 from sedid.detector.stability import Stability, check, in_words
 from sedid.detector.tiles import CAVEAT, PatchMap, score_patches
 from sedid.detector.words import as_dict, own_t_sec, plain, where, why
-from sedid.htmlreport import page
+from sedid.report import evidence, filmstrip, style
+from sedid.report.curve import curve
+from sedid.report.page import page
+from sedid.report.pictures import data_uri, text
+from sedid.report.verdict import factors, verdict_cards
 from sedid.storage import replacing
-from sedid.ui import evidence, filmstrip, style
-from sedid.ui.pictures import data_uri, text
-from sedid.ui.verdict import factors, verdict_cards
 
 LIMITS = (
     "A verdict is about a score and a threshold, not about truth, intent or origin. It is no proof that an image is authentic "

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from sedid.escaping import Html, read_results
-from sedid.resulthtml import facts, leaks, made_by, splits, table
-from sedid.svg import SHARES, Axis, Line, line_chart, round_ticks
-from sedid.sweephtml import HEAT, WRITTEN_FROM
-from sedid.tables import cell
+from sedid.report.evaluation import facts, leaks, made_by, splits, table
+from sedid.report.markdown import cell
+from sedid.report.svg import SHARES, Axis, Line, line_chart, round_ticks
+from sedid.report.sweep import HEAT, WRITTEN_FROM
 
 STYLE = """
 .res-bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: 5px 10px; align-items: center; max-width: 38rem; font-size: .84rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }

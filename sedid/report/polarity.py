@@ -8,11 +8,11 @@ import numpy as np
 from sedid.data.image_statistics import STATISTICS
 from sedid.escaping import Html, read_results
 from sedid.method import paper
-from sedid.resulthtml import facts, leaks, made_by, picture, splits, table
+from sedid.report.evaluation import facts, leaks, made_by, picture, splits, table
+from sedid.report.markdown import leak_line
+from sedid.report.svg import SHARES, Axis, Line, frame, keys, line_chart, round_ticks, svg
 from sedid.stats.confounds import figures
 from sedid.storage import read_arrays
-from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart, round_ticks, svg
-from sedid.tables import leak_line
 
 STYLE = """
 .res-dots path { stroke-width: 4.5; stroke-linecap: round; stroke-opacity: .5; }

@@ -1,6 +1,6 @@
 """The style sheet of the page's own parts. It imports no Gradio: the case report is made of the same parts."""
 
-from sedid.ui import evidence
+from sedid.report import evidence
 
 # Gradio serves this twice, the second time with every selector scoped to the app; it drops @container rules there.
 CSS = """

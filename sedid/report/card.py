@@ -9,8 +9,7 @@ from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.method import paper
 from sedid.models.networks import unet_weights
 from sedid.paths import ASSETS
-from sedid.storage import replacing, stored_tensors
-from sedid.tables import (
+from sedid.report.markdown import (
     STUDIES,
     counts_line,
     leak_line,
@@ -23,6 +22,7 @@ from sedid.tables import (
     trials_table,
     verdict_table,
 )
+from sedid.storage import replacing, stored_tensors
 
 BENCH = ASSETS / "bench.json"
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sedid.detector.detector import Trace
-from sedid.ui.pictures import GRADIENT, data_uri, difference, heat, number, text, visible
+from sedid.report.pictures import GRADIENT, data_uri, difference, heat, number, text, visible
 
 FRAMES = 24  # shown at most
 

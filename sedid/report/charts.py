@@ -11,7 +11,7 @@ from math import ceil, floor, inf, log10
 import numpy as np
 
 from sedid.detector.detector import Calibration
-from sedid.ui.pictures import number, short, text
+from sedid.report.pictures import number, short, text
 
 
 @dataclass(frozen=True)
