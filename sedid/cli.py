@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sedid import processes
-from sedid.commands import COMMANDS, Command
 from sedid.errors import sentence
+from sedid.jobs.commands import COMMANDS, Command
 
 if TYPE_CHECKING:
     from sedid.detector.detector import Detector
@@ -161,8 +161,8 @@ def score(
         check_file(out, TABLE, paths, force)
         streamed = is_stream(out)
     with plain_errors("the rows so far are written" if streamed else f"the rows so far are in {out}.part"):
-        from sedid.console import ProgressLine
         from sedid.detector.csv_file import score_files
+        from sedid.jobs.console import ProgressLine
         from sedid.progress import finish
 
         opened = open_detector(detector, device, precision)
@@ -187,8 +187,8 @@ def bench(
 
         check_file(out, SPEED, force=force)
 
-        from sedid.console import ProgressLine
         from sedid.detector.bundle import SHIPPED, resolve
+        from sedid.jobs.console import ProgressLine
         from sedid.progress import finish
         from sedid.studies import speed as measuring
 
@@ -357,7 +357,7 @@ def add_loop(loop: Command) -> None:
             if run is None:
                 run_loop(name, preset, config, setting or [], force)
                 return
-            from sedid.joblog import attached
+            from sedid.jobs.folder import attached
 
             with attached(run, recorded=name != "train-ddpm") as write:  # which keeps that file itself
                 run_loop(name, preset, config, setting or [], force, write)
@@ -374,9 +374,9 @@ def run_loop(
     """Resolve the settings, print them and run the loop to its end with a progress line."""
     from dataclasses import asdict
 
-    from sedid.commands import resolve_loop
-    from sedid.console import ProgressLine
     from sedid.data.outputs import check_loop
+    from sedid.jobs.commands import resolve_loop
+    from sedid.jobs.console import ProgressLine
     from sedid.progress import finish
 
     loop, config = resolve_loop(name, preset, file, settings)

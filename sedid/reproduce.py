@@ -19,9 +19,9 @@ import numpy as np
 import torch
 
 from sedid import processes
-from sedid.commands import resolve_loop
-from sedid.console import duration
 from sedid.data.datasets import CELEBA_CROP, as_model_input
+from sedid.jobs.commands import resolve_loop
+from sedid.jobs.console import duration
 from sedid.loops.loop import LoopConfig, check
 from sedid.loops.stages import finished_stages
 from sedid.method.diffusion import INPUT_CHANNELS

@@ -71,7 +71,7 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture
 def runs(tmp_path: Path) -> Iterator[Path]:
     """A runs folder; whatever still works in it at the end is killed."""
-    from sedid.joblog import process_of
+    from sedid.jobs.folder import process_of
     from sedid.storage import read_json
 
     folder = tmp_path / "runs"

@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from sedid.jobs import JobStore
+from sedid.jobs.store import JobStore
 
 DEADLINE = 90  # seconds; an upper bound, nothing waits this long when all is well
 
 STAND_IN = """
 import signal, sys, time
 from pathlib import Path
-import sedid.joblog as joblog
-from sedid.joblog import attached
+import sedid.jobs.folder as joblog
+from sedid.jobs.folder import attached
 from sedid.progress import Progress
 folder, joblog.WATCH = Path(sys.argv[1]), 0.05
 with attached(folder) as write:

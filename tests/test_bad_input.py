@@ -16,10 +16,10 @@ from image_files import encoded
 from light_jobs import wait_for
 from typer.testing import CliRunner
 
-from sedid import jobs
 from sedid.cli import app
 from sedid.detector.bundle import save_classifier, save_pipeline, update_info
 from sedid.detector.csv_file import COLUMNS, score_files
+from sedid.jobs import store as jobs_store
 from sedid.progress import finish
 from sedid.storage import replacing, write_json
 from sedid.studies.evaluate import scores_file
@@ -261,7 +261,7 @@ def test_a_full_disk_is_named_where_images_are_scored(images: dict[str, Path], t
 def test_the_page_says_the_same_of_settings_and_of_data(runs: Path, images: dict[str, Path], tiny_bundle: Path) -> None:
     import gradio as gr
 
-    page = train_tab.Page(jobs.JobStore(runs))
+    page = train_tab.Page(jobs_store.JobStore(runs))
     page.names = ["detector", "data", "generated"]
     values = (str(tiny_bundle), str(images["corrupt"]), str(images["good.npz"]))
     for lines, said in (("ksz = 165", "did you mean &#x27;ks&#x27;"), ("ks = [0]", "Ks must be at least 1, not 0")):

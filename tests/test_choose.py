@@ -10,9 +10,9 @@ from bundles import CHOSEN, pictures, shared_bundle, tiny_bundle
 from choices import made_up_scores, make_choice
 from fakes import make_detector
 
-from sedid.commands import COMMANDS, resolve_loop
 from sedid.detector.bundle import load_detector
 from sedid.escaping import Html
+from sedid.jobs.commands import COMMANDS, resolve_loop
 from sedid.progress import finish
 from sedid.report import choice
 from sedid.stats.metrics import best_threshold, measure

@@ -19,8 +19,8 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from sedid.cli import app, main
-from sedid.commands import COMMANDS
-from sedid.console import ProgressLine, duration, line
+from sedid.jobs.commands import COMMANDS
+from sedid.jobs.console import ProgressLine, duration, line
 from sedid.paths import ROOT
 from sedid.progress import Progress
 from sedid.training.train_ddpm import TrainProgress

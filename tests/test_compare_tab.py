@@ -121,7 +121,7 @@ ASKED = Asked("test[100:200]", ("made[0:100]",), 40, ("pia", "sedid-multi-lr ks=
     ],
 )  # fmt: skip
 def test_a_form_becomes_settings_its_loop_takes(title: str, settings: set[str]) -> None:
-    from sedid.commands import resolve_loop
+    from sedid.jobs.commands import resolve_loop
 
     study = study_of(title)
     made = study.settings(ASKED)

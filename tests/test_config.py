@@ -9,8 +9,8 @@ from typing import Any, Literal
 import pytest
 
 from sedid import config as settings_of
-from sedid.commands import COMMANDS, resolve_loop
 from sedid.config import Count, Decay, Positive, Seed, StepSizes, Text, load_config
+from sedid.jobs.commands import COMMANDS, resolve_loop
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import torch
 from bundles import pictures, tiny_bundle
 from safetensors.torch import load_file, safe_open, save_file
 
-from sedid.joblog import read_records
+from sedid.jobs.folder import read_records
 from sedid.loops.ship import ShipConfig, export
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import finish

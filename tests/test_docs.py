@@ -16,9 +16,9 @@ from unittest.mock import patch
 import pytest
 import typer
 
-from sedid import commands as registry
 from sedid.cli import app
-from sedid.commands import resolve_loop
+from sedid.jobs import commands as registry
+from sedid.jobs.commands import resolve_loop
 from sedid.method.methods import METHODS
 from sedid.paths import ROOT
 from sedid.reproduce import settings_of

@@ -18,7 +18,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from sedid.detector.detector import Detector
 from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
-from sedid.jobs import Job
+from sedid.jobs.store import Job
 from sedid.paths import ROOT
 from sedid.report.card import measured, write_card
 from sedid.report.case import case_report, examine

@@ -12,13 +12,13 @@ from image_files import encoded
 from PIL import Image
 
 from sedid import load_detector
-from sedid.commands import resolve_loop
 from sedid.data import datasets
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.images import prepare
 from sedid.detector.bundle import detector_file, export_run, frame, save_pipeline, update_info
 from sedid.detector.detector import Call
 from sedid.detector.sample import write_examples, write_sample
+from sedid.jobs.commands import resolve_loop
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
 from sedid.studies.evaluate import EvaluateConfig, evaluate

@@ -12,11 +12,11 @@ from bundles import CHOSEN, K, pictures, tiny_bundle
 from bundles import shared_detector as detector
 from results import GAPS, made_up, write_evaluation
 
-from sedid.commands import resolve_loop
 from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.detector.bundle import checkpoint_hash, load_detector, update_info
 from sedid.detector.detector import Call
 from sedid.escaping import for_html
+from sedid.jobs.commands import resolve_loop
 from sedid.progress import finish
 from sedid.report import generalise as generalise_report
 from sedid.report import polarity

@@ -10,8 +10,8 @@ import psutil
 import pytest
 from light_jobs import LightStore, wait_for
 
-from sedid.joblog import as_progress, job_file, process_of, read_records, tail, update
-from sedid.jobs import Job, JobStore, as_toml, bundle_of, last_words
+from sedid.jobs.folder import as_progress, job_file, process_of, read_records, tail, update
+from sedid.jobs.store import Job, JobStore, as_toml, bundle_of, last_words
 from sedid.storage import read_json
 
 

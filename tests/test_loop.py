@@ -12,9 +12,9 @@ from bundles import tiny_bundle
 from PIL import Image
 from safetensors.torch import load_file
 
-from sedid.commands import COMMANDS, resolve_loop
 from sedid.data.datasets import load_images
 from sedid.detector.bundle import load_detector
+from sedid.jobs.commands import COMMANDS, resolve_loop
 from sedid.loops import loop as module
 from sedid.loops.loop import SCORED, LoopConfig, loop, write_splits
 from sedid.models.networks import UNETS

@@ -16,9 +16,9 @@ from filelock import FileLock, Timeout
 from safetensors import safe_open
 
 from sedid import processes
-from sedid.console import ProgressLine
 from sedid.data.datasets import load_images
 from sedid.data.images import ImageError
+from sedid.jobs.console import ProgressLine
 from sedid.models.networks import Runtime
 from sedid.paths import ROOT
 from sedid.progress import Meter
@@ -30,7 +30,7 @@ import json, os, signal, sys, torch
 from pathlib import Path
 from sedid import processes
 from sedid.cli import app
-from sedid.commands import resolve_loop
+from sedid.jobs.commands import resolve_loop
 torch.set_num_threads(1)
 rank = os.environ.get("RANK", "0")
 answers = []

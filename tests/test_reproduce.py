@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from sedid import reproduce
 from sedid.cli import app
-from sedid.commands import resolve_loop
+from sedid.jobs.commands import resolve_loop
 from sedid.loops.loop import LoopConfig, check, loop
 from sedid.models.networks import UNETS
 from sedid.progress import Progress, finish

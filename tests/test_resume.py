@@ -22,7 +22,7 @@ import json, os, signal, sys, traceback
 from pathlib import Path
 import accelerate, diffusers, sklearn.metrics, torch, torchvision
 from sedid.loops import loop
-from sedid.commands import resolve_loop
+from sedid.jobs.commands import resolve_loop
 from sedid.progress import finish
 
 def count(kind):

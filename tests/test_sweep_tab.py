@@ -11,7 +11,7 @@ from light_jobs import LightStore, wait_for
 from results import write_sweep
 
 from sedid import ui
-from sedid.joblog import read_records
+from sedid.jobs.folder import read_records
 from sedid.ui import job_card, results, sweep_tab
 from sedid.ui.context import Context
 

@@ -8,7 +8,7 @@ from browsing import served, visited
 from light_jobs import wait_for
 
 from sedid import ui
-from sedid.jobs import JobStore
+from sedid.jobs.store import JobStore
 from sedid.ui import train_tab
 from sedid.ui.context import Context
 

@@ -12,8 +12,8 @@ from light_jobs import LightStore, wait_for
 from PIL import Image
 
 from sedid import ui
-from sedid.joblog import read_records
-from sedid.jobs import Job
+from sedid.jobs.folder import read_records
+from sedid.jobs.store import Job
 from sedid.storage import write_json
 from sedid.ui import train_form as form
 from sedid.ui import train_tab, train_view

@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.data.datasets import NAMES
-from sedid.jobs import Job, JobStore
+from sedid.jobs.store import Job, JobStore
 from sedid.method.methods import METHODS
 from sedid.report import compare
 from sedid.report.figures import roc_figure, save_figure

@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.commands import COMMANDS
+from sedid.jobs.commands import COMMANDS
 from sedid.method import paper
 from sedid.report import evaluation as evaluation_report
 from sedid.report.figures import histogram_figure, roc_figure, save_figure

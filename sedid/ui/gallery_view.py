@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from sedid.console import duration
 from sedid.detector.detector import Call, Detector
+from sedid.jobs.console import duration
 from sedid.progress import Progress
 from sedid.report.charts import percent
 from sedid.report.pictures import data_uri, number, text

@@ -7,8 +7,8 @@ from typing import Any
 import gradio as gr
 
 from sedid.data.spec import Spec
-from sedid.joblog import ACTIVE, read_records
-from sedid.jobs import Job, JobStore
+from sedid.jobs.folder import ACTIVE, read_records
+from sedid.jobs.store import Job, JobStore
 from sedid.report.pictures import text
 from sedid.ui import access
 from sedid.ui import train_form as form

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sedid.detector.bundle import SHIPPED, detector_file
 from sedid.detector.detector import Detector
-from sedid.jobs import JobStore
+from sedid.jobs.store import JobStore
 from sedid.ui import access, gpu
 from sedid.ui.train_form import job_name
 

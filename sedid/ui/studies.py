@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sedid.commands import COMMANDS
 from sedid.data.spec import Spec
 from sedid.escaping import for_html, written_by
+from sedid.jobs.commands import COMMANDS
 from sedid.report import choice, compare, generalise, polarity, robustness
 from sedid.studies.results import REALS
 from sedid.ui.job_card import halves

@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 import numpy as np
 
-from sedid.commands import COMMANDS
 from sedid.data.datasets import NAMES
 from sedid.escaping import for_html
-from sedid.jobs import JobStore
+from sedid.jobs.commands import COMMANDS
+from sedid.jobs.store import JobStore
 from sedid.method import paper
 from sedid.report import sweep as sweep_report
 from sedid.report.figures import save_figure, sweep_heatmap

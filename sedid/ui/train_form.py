@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sedid.commands import COMMANDS
 from sedid.detector.bundle import SHIPPED
-from sedid.jobs import Job
+from sedid.jobs.commands import COMMANDS
+from sedid.jobs.store import Job
 
 STAGES = {
     "loop": "All in one go",

@@ -4,10 +4,10 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.commands import COMMANDS
 from sedid.data.datasets import NAMES
-from sedid.joblog import read_records
-from sedid.jobs import Job, JobStore
+from sedid.jobs.commands import COMMANDS
+from sedid.jobs.folder import read_records
+from sedid.jobs.store import Job, JobStore
 from sedid.ui import access, gate
 from sedid.ui import train_form as form
 from sedid.ui import train_view as view

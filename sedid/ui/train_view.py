@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sedid.console import duration
 from sedid.escaping import Html, for_html, written_by
-from sedid.jobs import Job, last_words
+from sedid.jobs.console import duration
+from sedid.jobs.store import Job, last_words
 from sedid.report.charts import Scale, percent, tick_labels
 from sedid.report.markdown import REALS, cell, counts_line, leak_line, splits_line
 from sedid.report.pictures import data_uri, number, short, text

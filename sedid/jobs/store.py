@@ -21,8 +21,8 @@ import psutil
 from filelock import FileLock
 
 from sedid import settings
-from sedid.commands import COMMANDS, resolve_loop
-from sedid.joblog import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, tail, update
+from sedid.jobs.commands import COMMANDS, resolve_loop
+from sedid.jobs.folder import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, tail, update
 from sedid.paths import ROOT
 from sedid.storage import read_json, replacing
 
