@@ -225,7 +225,7 @@ def upgrade(
 ) -> None:
     """Bring a bundle of an earlier version up to date: record all that its calibration depends on."""
     with plain_errors():
-        from sedid.upgrade import upgrade as bring_up_to_date
+        from sedid.recipes.upgrade import upgrade as bring_up_to_date
 
         quiet()
         folder = bring_up_to_date(bundle, out)
@@ -328,8 +328,8 @@ def reproduce(
 ) -> None:
     """The paper's recipe, from training to report. Says what each stage costs, then runs; run again to resume."""
     with plain_errors("the same command goes on from there"):
-        from sedid import reproduce as recipes
         from sedid.data.outputs import check_loop
+        from sedid.recipes import reproduce as recipes
 
         quiet()
         settings = recipes.settings_of(recipe, scale, out, data, heldout, setting or [])

@@ -12,9 +12,9 @@ from bundles import pictures, tiny_bundle
 from safetensors.torch import load_file, safe_open, save_file
 
 from sedid.jobs.folder import read_records
-from sedid.loops.ship import ShipConfig, export
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import finish
+from sedid.recipes.ship import ShipConfig, export
 from sedid.training import records
 from sedid.training import train_ddpm as loop
 from sedid.training.denoising import HeldoutLoss

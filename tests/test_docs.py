@@ -21,7 +21,7 @@ from sedid.jobs import commands as registry
 from sedid.jobs.commands import resolve_loop
 from sedid.method.methods import METHODS
 from sedid.paths import ROOT
-from sedid.reproduce import settings_of
+from sedid.recipes.reproduce import settings_of
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 CARDS = sorted(ROOT.glob("checkpoints/*/README.md"))

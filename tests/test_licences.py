@@ -18,9 +18,9 @@ from sedid.data.datasets import load_images
 from sedid.data.licences import PHOTOGRAPHS, closed
 from sedid.detector.bundle import SHIPPED, frame
 from sedid.detector.sample import EXAMPLES, write_examples, write_sample
-from sedid.loops import ship as shipping
 from sedid.paths import ASSETS
 from sedid.progress import Progress, finish
+from sedid.recipes import ship as shipping
 from sedid.report import evaluation as evaluation_report
 from sedid.storage import read_json, write_json
 from sedid.studies.evaluate import EvaluateConfig, evaluate, scores_file

@@ -15,10 +15,10 @@ from safetensors.torch import load_file
 from sedid.data.datasets import load_images
 from sedid.detector.bundle import load_detector
 from sedid.jobs.commands import COMMANDS, resolve_loop
-from sedid.loops import loop as module
-from sedid.loops.loop import SCORED, LoopConfig, loop, write_splits
 from sedid.models.networks import UNETS
 from sedid.progress import Progress, finish
+from sedid.recipes import whole_loop as module
+from sedid.recipes.whole_loop import SCORED, LoopConfig, loop, write_splits
 from sedid.storage import read_json
 from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 

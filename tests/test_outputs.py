@@ -37,9 +37,9 @@ from sedid.data.outputs import (
 from sedid.detector.csv_file import COLUMNS
 from sedid.paths import ROOT
 from sedid.progress import finish
+from sedid.recipes.reproduce import Speed
 from sedid.report.figures import new_figure, save_figure
 from sedid.report.page import page
-from sedid.reproduce import Speed
 from sedid.storage import is_stream, replacing, write_json
 from sedid.studies.reference_scores import FILE as GALLERY
 from sedid.training.generate import GenerateConfig, generate
@@ -327,7 +327,7 @@ def test_no_command_writes_over_what_is_not_ours(
     for old, new in places.items():
         arguments = [text.replace(old, new) for text in arguments]
     monkeypatch.setattr("sedid.detector.bundle.load_detector", None)  # no work begins
-    monkeypatch.setattr("sedid.reproduce.measure_speed", lambda _: Speed("x", 1.0, 1, 1.0, 1, 1.0))
+    monkeypatch.setattr("sedid.recipes.reproduce.measure_speed", lambda _: Speed("x", 1.0, 1, 1.0, 1, 1.0))
     done = call(*arguments)
     assert done.exit_code == 1, done.output
     assert isinstance(done.exception, SystemExit), done.exception

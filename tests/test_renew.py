@@ -14,6 +14,7 @@ from sedid.detector.batches import judge_in_batches, known_shares, shares
 from sedid.detector.bundle import SHIPPED, detector_file, load_detector, update_info
 from sedid.detector.detector import Call, Detector, Judgement
 from sedid.progress import finish
+from sedid.recipes.upgrade import upgrade
 from sedid.report import evaluation
 from sedid.report import generalise as generalise_report
 from sedid.report import robustness as robustness_report
@@ -25,7 +26,6 @@ from sedid.studies.renew import renew_verdicts
 from sedid.studies.results import load_evaluation
 from sedid.studies.robustness import RobustnessConfig, robustness
 from sedid.training.scoring import score
-from sedid.upgrade import upgrade
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 NAMES = ("results.json", "generalise.json", "robustness.json")

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from sedid import reproduce
 from sedid.cli import app
 from sedid.jobs.commands import resolve_loop
-from sedid.loops.loop import LoopConfig, check, loop
 from sedid.models.networks import UNETS
 from sedid.progress import Progress, finish
-from sedid.reproduce import Cost, Plan, Speed, changes, costs, in_words, make_plan, rate, recipe, settings_of
+from sedid.recipes import reproduce
+from sedid.recipes.reproduce import Cost, Plan, Speed, changes, costs, in_words, make_plan, rate, recipe, settings_of
+from sedid.recipes.whole_loop import LoopConfig, check, loop
 from sedid.studies import evaluate
 
 pytestmark = pytest.mark.usefixtures("one_thread")

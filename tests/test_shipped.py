@@ -14,8 +14,8 @@ from sedid.detector.bundle import SHIPPED, checkpoint_hash
 from sedid.detector.detector import Detector
 from sedid.detector.provenance import in_full, provenance
 from sedid.detector.sample import ASSETS
-from sedid.loops.ship import ShipConfig
 from sedid.paths import ROOT
+from sedid.recipes.ship import ShipConfig
 from sedid.report.card import fill, measured
 from sedid.report.markdown import STUDIES, studies
 from sedid.storage import read_json

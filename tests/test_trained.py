@@ -14,10 +14,10 @@ from sedid.detector.trained import after, in_words
 from sedid.escaping import for_markdown
 from sedid.models.networks import UNETS, about_unet, make_unet
 from sedid.paths import ROOT
+from sedid.recipes.upgrade import upgrade
 from sedid.report.markdown import setup_table, training_table
 from sedid.storage import read_json, write_json
 from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
-from sedid.upgrade import upgrade
 
 SHIPPED = sorted((ROOT / "checkpoints").glob("*/unet/config.json"))
 RUN = {"start": "cifar10", "steps": 800, "step": 750, "hours": 0.45, "batch_size": 32, "before": "6,921 steps of 64"}

@@ -195,11 +195,11 @@ _ALL = (
         job=False,
     ),
     Command(
-        "ship", "sedid.loops.ship", "From a training run to a detector and every figure published with it.", job=False
+        "ship", "sedid.recipes.ship", "From a training run to a detector and every figure published with it.", job=False
     ),
     Command(
         "loop",
-        "sedid.loops.loop",
+        "sedid.recipes.whole_loop",
         "Train, generate, calibrate, train the classifier, evaluate: from a data set to a measured bundle and a report.",
         presets={
             "demo": {

@@ -31,9 +31,9 @@ from sedid.data.spec import Spec
 from sedid.detector.bundle import export_run, frame, update_info
 from sedid.detector.provenance import provenance
 from sedid.detector.sample import write_examples, write_sample
-from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import Progress
+from sedid.recipes.stages import Stage, check_settings, quick, run_stages
 from sedid.report.card import write_card
 from sedid.storage import read_json, replacing, write_json
 from sedid.studies.choose import ChooseConfig, choose

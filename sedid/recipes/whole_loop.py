@@ -24,11 +24,11 @@ from pydantic import Field
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import describe_split, load_images, make_splits
 from sedid.detector.bundle import export_run, update_info
-from sedid.loops.stages import Stage, check_settings, quick, run_stages
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
 from sedid.progress import Progress
+from sedid.recipes.stages import Stage, check_settings, quick, run_stages
 from sedid.report.card import write_card
 from sedid.report.page import write_report
 from sedid.storage import replacing, write_json

@@ -22,10 +22,10 @@ from sedid import processes
 from sedid.data.datasets import CELEBA_CROP, as_model_input
 from sedid.jobs.commands import resolve_loop
 from sedid.jobs.console import duration
-from sedid.loops.loop import LoopConfig, check
-from sedid.loops.stages import finished_stages
 from sedid.method.diffusion import INPUT_CHANNELS
 from sedid.models.networks import Runtime, eps_model, make_resnet18, make_unet
+from sedid.recipes.stages import finished_stages
+from sedid.recipes.whole_loop import LoopConfig, check
 from sedid.storage import write_json
 from sedid.training.baseline import TIMESTEPS
 from sedid.training.samples import STEPS as GRID_STEPS
