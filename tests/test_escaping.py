@@ -27,8 +27,9 @@ from sedid.report.markdown import studies
 from sedid.report.page import write_report
 from sedid.report.verdict import verdict_cards
 from sedid.storage import read_json, write_json
-from sedid.ui import bench, evaluate_tab, gallery_view, inspect_view, learn_steps, sweep_tab, train_view
+from sedid.ui import bench, evaluate_tab, gallery_view, learn_steps, sweep_tab, train_view
 from sedid.ui.context import Context, list_examples
+from sedid.ui.inspect import view as inspect_view
 from sedid.ui.learn_tab import Teacher
 from sedid.ui.studies import STUDIES, View
 

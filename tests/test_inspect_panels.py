@@ -20,14 +20,15 @@ from sedid.detector.stability import check
 from sedid.detector.tiles import plan, score_patches
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
-from sedid.ui import access, facts_panel, patch_panel, stability_panel
-from sedid.ui.case_panel import file_name
+from sedid.ui import access
 from sedid.ui.context import Context
-from sedid.ui.inspect_events import Inspector, Parts, Visit
-from sedid.ui.inspect_view import Shown
+from sedid.ui.inspect import facts_panel, stability_panel, tiles_panel
+from sedid.ui.inspect.case_panel import file_name
+from sedid.ui.inspect.events import Inspector, Parts, Visit
+from sedid.ui.inspect.stability_panel import Checker
+from sedid.ui.inspect.tiles_panel import Tiler
+from sedid.ui.inspect.view import Shown
 from sedid.ui.menu import DEFAULT
-from sedid.ui.patch_panel import Tiler
-from sedid.ui.stability_panel import Checker
 
 # --- as HTML ---------------------------------------------------------------------------------------------------
 
@@ -89,7 +90,7 @@ def inspector() -> Inspector:
 @pytest.fixture
 def tiler(inspector: Inspector) -> Tiler:
     with gr.Blocks():
-        panel = patch_panel.Panel(gr.Accordion(), gr.Button(), gr.HTML(), gr.State(), gr.Button())
+        panel = tiles_panel.Panel(gr.Accordion(), gr.Button(), gr.HTML(), gr.State(), gr.Button())
     return Tiler(inspector, panel)
 
 

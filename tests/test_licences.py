@@ -25,8 +25,9 @@ from sedid.report import evaluation as evaluation_report
 from sedid.storage import read_json, write_json
 from sedid.studies.evaluate import EvaluateConfig, evaluate, scores_file
 from sedid.studies.results import Evaluation, load_evaluation
-from sedid.ui import bench, inspect_view
+from sedid.ui import bench
 from sedid.ui.context import bundle_examples
+from sedid.ui.inspect import view as inspect_view
 
 BUNDLES = sorted(file.parents[1] for file in SHIPPED.parent.glob("*/sedid/results.json"))
 PICTURES = {"mistakes_generated", "example_plain", "example_framed"}

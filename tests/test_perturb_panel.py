@@ -18,10 +18,10 @@ from sedid.detector.detector import Call, Detector
 from sedid.progress import finish
 from sedid.report.pictures import number
 from sedid.ui.context import Context
-from sedid.ui.inspect_events import Inspector, Parts, Visit
-from sedid.ui.inspect_view import Shown
+from sedid.ui.inspect.events import Inspector, Parts, Visit
+from sedid.ui.inspect.resave_panel import NOTHING, Panel, Resaver, compare, named, outcome, reach, usual
+from sedid.ui.inspect.view import Shown
 from sedid.ui.menu import DEFAULT
-from sedid.ui.perturb_panel import NOTHING, Panel, Resaver, compare, named, outcome, reach, usual
 
 
 def judged(detector: Detector, image: np.ndarray, t_sec: int = 330):

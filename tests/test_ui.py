@@ -25,7 +25,7 @@ from sedid.report.charts import Curve, Scale, curve_chart, density, histogram
 from sedid.report.curve import reference_bands
 from sedid.report.verdict import card, verdict_cards
 from sedid.ui.context import Context, Stopped, TraceCache, Turns, list_examples, size_of
-from sedid.ui.inspect_view import sections, snap
+from sedid.ui.inspect.view import sections, snap
 
 
 def make_trace(k: int = 165, seed: int = 0) -> Trace:

@@ -39,11 +39,12 @@ from sedid.studies.generalise import table_row
 from sedid.studies.reference_scores import Gallery, judged, stated_by
 from sedid.studies.robustness import robustness_of
 from sedid.training.scoring import Scores, score
-from sedid.ui import bench, gallery_reference, gallery_view, learn_verdicts, perturb_panel, quiz
+from sedid.ui import bench, gallery_reference, gallery_view, learn_verdicts, quiz
 from sedid.ui.batch import Batch
 from sedid.ui.batch_view import batch_html
 from sedid.ui.context import Context
-from sedid.ui.inspect_view import sections
+from sedid.ui.inspect import resave_panel
+from sedid.ui.inspect.view import sections
 
 COUNT = 24
 K, STAT, NN = 165, (165, 330), (165, 495)
@@ -276,7 +277,7 @@ def of_stability(case: Case) -> list[Calls]:
 
 
 def of_resaving(case: Case) -> list[Calls]:
-    drawn = "".join(perturb_panel.table(one, one) for one in case.judgements)
+    drawn = "".join(resave_panel.table(one, one) for one in case.judgements)
     words = re.findall(r'<td class="sed-ink-[\w-]+"><b>(.*?)</b>', drawn)
     return pairs([SAID[word] for word in words[::2]])  # as it is, and changed
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 TABS = ("inspect", "gallery", "learn", "train", "evaluate", "compare", "sweep", "guide")
 """In this order."""
 MODULES = {
-    "inspect": "sedid.ui.inspect_tab",
+    "inspect": "sedid.ui.inspect.tab",
     "gallery": "sedid.ui.gallery_tab",
     "learn": "sedid.ui.learn_tab",
     "train": "sedid.ui.train_tab",

@@ -18,7 +18,7 @@ from sedid.detector.words import as_dict, plain, verdict_dict
 from sedid.ui import access
 from sedid.ui.batch import MOST, Batch
 from sedid.ui.context import Context
-from sedid.ui.inspect_events import k_range
+from sedid.ui.inspect.events import k_range
 from sedid.ui.menu import DEFAULT
 from sedid.ui.upload import read_upload, refusal
 

@@ -10,8 +10,8 @@ from sedid.ui.batch import Batch
 from sedid.ui.batch_view import EMPTY, GONE, batch_html
 from sedid.ui.context import Context
 from sedid.ui.gallery_script import RELAY
-from sedid.ui.inspect_events import NO_DETECTOR, asked, whole
-from sedid.ui.inspect_tab import NETWORK
+from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
+from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.upload import refusal
 
 KEPT = 3600  # seconds a batch lives after its page was closed

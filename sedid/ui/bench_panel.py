@@ -12,9 +12,9 @@ from sedid.report.pictures import enlarge
 from sedid.ui.bench import NAMES, Pair, Side, comparison, strip, waiting
 from sedid.ui.context import START, Context, Example
 from sedid.ui.gallery_script import RELAY
-from sedid.ui.inspect_events import K_RANGE, NO_DETECTOR, asked, k_range, whole
-from sedid.ui.inspect_tab import NETWORK
-from sedid.ui.inspect_view import snap
+from sedid.ui.inspect.events import K_RANGE, NO_DETECTOR, asked, k_range, whole
+from sedid.ui.inspect.tab import NETWORK
+from sedid.ui.inspect.view import snap
 from sedid.ui.upload import read_upload, refusal
 
 SIDES = ("a", "b")

@@ -17,8 +17,8 @@ from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.gallery_reference import FILTERS, SORTS, Library
 from sedid.ui.gallery_script import RELAY
 from sedid.ui.gallery_view import INSPECT, LEFT, RIGHT, grid, legend, unscored
-from sedid.ui.inspect_events import NO_DETECTOR, asked, whole
-from sedid.ui.inspect_tab import NETWORK
+from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
+from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.upload import refusal
 
 TITLE = "Gallery"

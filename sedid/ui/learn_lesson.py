@@ -7,7 +7,7 @@ import numpy as np
 
 from sedid.detector.detector import Calibration, Detector, Judgement, Trace
 from sedid.ui.context import START
-from sedid.ui.inspect_view import snap
+from sedid.ui.inspect.view import snap
 
 
 @dataclass(frozen=True)

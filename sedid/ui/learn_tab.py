@@ -17,8 +17,8 @@ from sedid.detector.detector import Detector, Trace, as_seen
 from sedid.ui import learn_steps, quiz, sheet
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab
-from sedid.ui.inspect_events import NO_DETECTOR, PROGRESS, asked
-from sedid.ui.inspect_tab import NETWORK
+from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
+from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.learn_lesson import Lesson, Subject
 from sedid.ui.learn_script import LEARN, WISH
 from sedid.ui.upload import read_upload, refusal

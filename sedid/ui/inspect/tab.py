@@ -4,11 +4,12 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.ui import api, case_panel, facts_panel, patch_panel, perturb_panel, stability_panel
+from sedid.ui import api
 from sedid.ui.context import START, Context
 from sedid.ui.evaluate_tab import this_tab
-from sedid.ui.inspect_events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
-from sedid.ui.inspect_view import example_strip
+from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
+from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
+from sedid.ui.inspect.view import example_strip
 from sedid.ui.menu import DEFAULT
 from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
 
@@ -48,7 +49,7 @@ def build(context: Context) -> None:
                 calibrated = gr.Button("Use the calibrated pair", size="sm", elem_id="calibrated")
                 stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
             seen = html("", "seen")
-            back = patch_panel.back_button()
+            back = tiles_panel.back_button()
             about_file = facts_panel.layout()
         with gr.Column(scale=9, min_width=320):
             verdicts = html(WAITING, "verdicts")
@@ -64,10 +65,10 @@ def build(context: Context) -> None:
             factors = html("", "factors")
             compared = html("", "compared")
             film = html("", "film")
-            panel = perturb_panel.layout()
+            panel = resave_panel.layout()
             with panel.box:
                 stable = stability_panel.layout()
-            tiles = patch_panel.layout(back)
+            tiles = tiles_panel.layout(back)
             case = case_panel.layout()
     bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
 
@@ -109,8 +110,8 @@ def build(context: Context) -> None:
         following.append(choice.success(visited(on.follow), [menu, photo, *view], preprocess=False, **heavy))
         for step in (choice, following[-1]):
             step.failure(on.keep, state, menu, **light)
-    resaving = perturb_panel.wire(panel, on, view, light, NETWORK)
-    tiling = patch_panel.wire(tiles, on, view, light, NETWORK)
+    resaving = resave_panel.wire(panel, on, view, light, NETWORK)
+    tiling = tiles_panel.wire(tiles, on, view, light, NETWORK)
     stability_panel.wire(stable, on, view, light, NETWORK)
     facts_panel.wire(about_file, on, view, light)
     case_panel.wire(case, on, stable.checked, tiles.tiled, view, NETWORK)

@@ -16,7 +16,7 @@ from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, difference, enlarge, number
 from sedid.report.verdict import headline
 from sedid.ui.context import Stopped, Turns
-from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
+from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
 from sedid.ui.upload import refusal
 
 FIRST = "jpeg"  # what the panel opens with

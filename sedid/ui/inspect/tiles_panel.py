@@ -14,9 +14,9 @@ from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
 from sedid.report import evidence
 from sedid.ui import access
 from sedid.ui.context import Stopped
-from sedid.ui.facts_panel import GONE
-from sedid.ui.inspect_events import Inspector, Updates, Visit, visited, whole
-from sedid.ui.inspect_view import Shown
+from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
+from sedid.ui.inspect.facts_panel import GONE
+from sedid.ui.inspect.view import Shown
 from sedid.ui.upload import refusal
 
 ABOUT = (

@@ -7,8 +7,8 @@ import gradio as gr
 
 from sedid.data.file_facts import FileFacts, file_facts
 from sedid.report import evidence
-from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
-from sedid.ui.inspect_view import Shown
+from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
+from sedid.ui.inspect.view import Shown
 from sedid.ui.upload import refusal
 
 GONE = "The file of this image is no longer here: uploads live for an hour. Upload it again."

@@ -11,11 +11,11 @@ import gradio as gr
 
 from sedid.detector.detector import Inspection
 from sedid.report.case import Extras, case_report
-from sedid.ui import patch_panel, stability_panel
-from sedid.ui.facts_panel import facts_of
-from sedid.ui.inspect_events import Inspector, Visit, visited
-from sedid.ui.patch_panel import Tiled
-from sedid.ui.stability_panel import Checked
+from sedid.ui.inspect import stability_panel, tiles_panel
+from sedid.ui.inspect.events import Inspector, Visit, visited
+from sedid.ui.inspect.facts_panel import facts_of
+from sedid.ui.inspect.stability_panel import Checked
+from sedid.ui.inspect.tiles_panel import Tiled
 from sedid.ui.upload import refusal
 
 ABOUT = (
@@ -73,7 +73,7 @@ def wire(
             detector = inspector.detector(visit.source)
             trace = inspector.context.walk(shown.image, shown.k, source=visit.source)
             stability = stable[1] if stable is not None and stable[0] == stability_panel.subject(visit) else None
-            tiles = tiles if tiles is not None and tiles.subject == patch_panel.subject(visit) else None
+            tiles = tiles if tiles is not None and tiles.subject == tiles_panel.subject(visit) else None
             extras = Extras(facts_of(shown), stability, tiles.found if tiles else None, tiles.preview if tiles else "")
             found = Inspection(trace, detector.judge(trace, shown.t_sec), shown.notes)
         except (OSError, ValueError) as error:

@@ -9,7 +9,7 @@ from sedid.detector.stability import Stability, stack, versions
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
 from sedid.ui.context import Stopped
-from sedid.ui.inspect_events import Inspector, Updates, Visit, visited
+from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
 from sedid.ui.upload import refusal
 
 ABOUT = (

@@ -18,7 +18,7 @@ from sedid.detector.hub import split_id
 from sedid.report.filmstrip import seen
 from sedid.report.pictures import enlarge
 from sedid.ui.context import START, Context, Example, Stopped
-from sedid.ui.inspect_view import Sections, Shown, example_strip, sections, snap
+from sedid.ui.inspect.view import Sections, Shown, example_strip, sections, snap
 from sedid.ui.menu import DEFAULT
 from sedid.ui.upload import read_upload, refusal
 
