@@ -20,12 +20,12 @@ from sedid.detector.detector import Detector, Trace
 from sedid.progress import finish
 from sedid.report.filmstrip import error_maps
 from sedid.report.pictures import data_uri, heat
-from sedid.ui import batch
-from sedid.ui.batch import Batch, sort_key
-from sedid.ui.batch_panel import Panel
-from sedid.ui.batch_view import GONE, PAGE, batch_html
-from sedid.ui.bench import Pair, Side, comparison, heatmaps, sentence, waiting
 from sedid.ui.context import Context
+from sedid.ui.gallery import many
+from sedid.ui.gallery.many import Batch, sort_key
+from sedid.ui.gallery.many_panel import Panel
+from sedid.ui.gallery.many_view import GONE, PAGE, batch_html
+from sedid.ui.gallery.pair import Pair, Side, comparison, heatmaps, sentence, waiting
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -107,16 +107,16 @@ def test_no_file_name_is_a_formula(tmp_path: Path, name: str) -> None:
 
 def test_zips_beyond_the_limits_are_refused_with_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bomb = zipped(tmp_path / "bomb.zip", {"a.png": bytes(2_000_000), "b.png": b""})
-    monkeypatch.setattr(batch, "UNPACKED", 1_000_000)
+    monkeypatch.setattr(many, "UNPACKED", 1_000_000)
     assert "unpacks to more than 0.001 GB" in run([bomb]).lines[0].refused
-    monkeypatch.setattr(batch, "UNPACKED", 10_000_000)
-    monkeypatch.setattr(batch, "MOST_IN_ZIP", 1)
+    monkeypatch.setattr(many, "UNPACKED", 10_000_000)
+    monkeypatch.setattr(many, "MOST_IN_ZIP", 1)
     assert "holds 2 files; at most 1" in run([bomb]).lines[0].refused
 
 
 def test_no_more_images_than_the_limit_are_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = zipped(tmp_path / "many.zip", {f"{i}.png": encoded(make_image(i)) for i in range(5)})
-    monkeypatch.setattr(batch, "MOST", 3)
+    monkeypatch.setattr(many, "MOST", 3)
     made = run([packed, packed])
     assert (len(made.lines), made.left_out) == (3, 7)
     assert "7 more were left out" in batch_html(made)
@@ -161,10 +161,10 @@ def test_sorting_keeps_refusals_last(files: list[Path]) -> None:
 
 
 def test_stop_keeps_the_rows_and_offers_them(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "SLICE", 1)
+    monkeypatch.setattr(many, "SLICE", 1)
     ticks = iter(range(10_000))  # every look at the clock is a second later
-    monkeypatch.setattr(batch, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    monkeypatch.setattr(batch, "SECONDS", 3.5)
+    monkeypatch.setattr(many, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    monkeypatch.setattr(many, "SECONDS", 3.5)
     detector = make_detector()
     panel = Panel(Context(lambda: detector))
     made, shown, stop, timer = panel.start([str(file) for file in files])

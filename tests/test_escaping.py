@@ -27,8 +27,10 @@ from sedid.report.markdown import studies
 from sedid.report.page import write_report
 from sedid.report.verdict import verdict_cards
 from sedid.storage import read_json, write_json
-from sedid.ui import bench, evaluate_tab, gallery_view, learn_steps, sweep_tab, train_view
+from sedid.ui import evaluate_tab, learn_steps, sweep_tab, train_view
 from sedid.ui.context import Context, list_examples
+from sedid.ui.gallery import pair
+from sedid.ui.gallery import view as gallery_view
 from sedid.ui.inspect import view as inspect_view
 from sedid.ui.learn_tab import Teacher
 from sedid.ui.studies import STUDIES, View
@@ -250,7 +252,7 @@ def test_every_part_of_the_page_shows_names_as_texts(detector: Detector, tmp_pat
         verdict_cards(detector, found.judgement),
         gallery_view.legend(detector),
         gallery_view.unscored(detector, EVIL, None),
-        bench.strip(context.examples, [make_image(n) for n in range(4)], "a", None),
+        pair.strip(context.examples, [make_image(n) for n in range(4)], "a", None),
         inspect_view.example_strip(context.examples),
     ]
     teacher = Teacher(context)

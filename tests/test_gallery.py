@@ -30,11 +30,12 @@ from sedid.studies.reference_scores import (
     stated_by,
     write_gallery,
 )
-from sedid.ui import gallery_reference, results
+from sedid.ui import results
 from sedid.ui.context import Context
-from sedid.ui.gallery_reference import FILTERS, Library, Reference, disagreement, outcomes
-from sedid.ui.gallery_tab import BENCH, Page
-from sedid.ui.gallery_view import INSPECT, LEFT, PAGE, grid
+from sedid.ui.gallery import reference as gallery_reference
+from sedid.ui.gallery.reference import FILTERS, Library, Reference, disagreement, outcomes
+from sedid.ui.gallery.tab import BENCH, Page
+from sedid.ui.gallery.view import INSPECT, LEFT, PAGE, grid
 from sedid.ui.menu import Menu
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -10,8 +10,9 @@ from fakes import make_detector, make_image
 from image_files import encoded, zipped
 
 from sedid import ui
-from sedid.ui import gallery_reference, results
+from sedid.ui import results
 from sedid.ui.context import Context, list_examples
+from sedid.ui.gallery import reference as gallery_reference
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,8 @@ from sedid.report import evaluation as evaluation_report
 from sedid.storage import read_json, write_json
 from sedid.studies.evaluate import EvaluateConfig, evaluate, scores_file
 from sedid.studies.results import Evaluation, load_evaluation
-from sedid.ui import bench
 from sedid.ui.context import bundle_examples
+from sedid.ui.gallery import pair
 from sedid.ui.inspect import view as inspect_view
 
 BUNDLES = sorted(file.parents[1] for file in SHIPPED.parent.glob("*/sedid/results.json"))
@@ -159,7 +159,7 @@ def test_free_photographs_stand_in_for_examples(tmp_path: Path) -> None:
     assert "<h4>Photographs, not from the test set</h4>" in strip
     assert "Real photographs" not in strip
     assert strip.count("photograph, not from the test set") == EXAMPLES
-    beside = bench.strip(examples, [np.zeros((32, 32, 3), np.uint8)] * len(examples), "a", None)
+    beside = pair.strip(examples, [np.zeros((32, 32, 3), np.uint8)] * len(examples), "a", None)
     assert beside.count('title="photograph, not from the test set"') == EXAMPLES
 
 

@@ -133,8 +133,8 @@ def test_without_the_sample_gallery_and_quiz_say_so(
     import gradio as gr
 
     from sedid.data import datasets
-    from sedid.ui.gallery_reference import Library
-    from sedid.ui.gallery_tab import Page
+    from sedid.ui.gallery.reference import Library
+    from sedid.ui.gallery.tab import Page
     from sedid.ui.learn_tab import Teacher
 
     monkeypatch.setattr(datasets, "SAMPLE", tmp_path / "sample.npz")

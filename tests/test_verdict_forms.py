@@ -39,10 +39,13 @@ from sedid.studies.generalise import table_row
 from sedid.studies.reference_scores import Gallery, judged, stated_by
 from sedid.studies.robustness import robustness_of
 from sedid.training.scoring import Scores, score
-from sedid.ui import bench, gallery_reference, gallery_view, learn_verdicts, quiz
-from sedid.ui.batch import Batch
-from sedid.ui.batch_view import batch_html
+from sedid.ui import learn_verdicts, quiz
 from sedid.ui.context import Context
+from sedid.ui.gallery import pair as pair_gallery
+from sedid.ui.gallery import reference as gallery_reference
+from sedid.ui.gallery import view as gallery_view
+from sedid.ui.gallery.many import Batch
+from sedid.ui.gallery.many_view import batch_html
 from sedid.ui.inspect import resave_panel
 from sedid.ui.inspect.view import sections
 
@@ -229,8 +232,10 @@ def of_two_images(case: Case) -> list[Calls]:
     found = []
     for place in range(0, COUNT, 2):
         two = case.judgements[place : place + 2]
-        sides = [bench.Side(case.images[place + i], "x") for i in range(2)]
-        words = [SAID[one] for one in re.findall(r'<b class="sed-ink-[\w-]+">(.*?)</b>', bench.verdicts(two, sides))]
+        sides = [pair_gallery.Side(case.images[place + i], "x") for i in range(2)]
+        words = [
+            SAID[one] for one in re.findall(r'<b class="sed-ink-[\w-]+">(.*?)</b>', pair_gallery.verdicts(two, sides))
+        ]
         found += [(words[0], words[2]), (words[1], words[3])]
     return found
 

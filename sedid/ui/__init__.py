@@ -18,7 +18,7 @@ TABS = ("inspect", "gallery", "learn", "train", "evaluate", "compare", "sweep", 
 """In this order."""
 MODULES = {
     "inspect": "sedid.ui.inspect.tab",
-    "gallery": "sedid.ui.gallery_tab",
+    "gallery": "sedid.ui.gallery.tab",
     "learn": "sedid.ui.learn_tab",
     "train": "sedid.ui.train_tab",
     "evaluate": "sedid.ui.evaluate_tab",
@@ -116,7 +116,8 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware.gzip import GZipMiddleware
 
     from sedid.report.style import CSS
-    from sedid.ui import door, gallery_style, gate, guide_tab, learn_style, results, train_view
+    from sedid.ui import door, gate, guide_tab, learn_style, results, train_view
+    from sedid.ui.gallery import style as gallery_style
     from sedid.ui.theme import SedidTheme
 
     return {

@@ -11,12 +11,12 @@ import gradio as gr
 from sedid.data.images import ImageError
 from sedid.detector.detector import GENERATED, REAL
 from sedid.report.pictures import text
-from sedid.ui import batch_panel, bench_panel
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab
-from sedid.ui.gallery_reference import FILTERS, SORTS, Library
-from sedid.ui.gallery_script import RELAY
-from sedid.ui.gallery_view import INSPECT, LEFT, RIGHT, grid, legend, unscored
+from sedid.ui.gallery import many_panel, pair_panel
+from sedid.ui.gallery.reference import FILTERS, SORTS, Library
+from sedid.ui.gallery.script import RELAY
+from sedid.ui.gallery.view import INSPECT, LEFT, RIGHT, grid, legend, unscored
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.upload import refusal
@@ -54,9 +54,9 @@ def build(context: Context) -> None:
                     "Score the reference set now", variant="primary", visible=False, elem_id="gallery-compute"
                 )
         with gr.Tab("Many files", id="gallery-batch"):
-            batch_panel.build(context)
+            many_panel.build(context)
         with gr.Tab("Two images", id=BENCH) as third:
-            compare = bench_panel.build(context, third)
+            compare = pair_panel.build(context, third)
     timer = gr.Timer(0.5, active=False)
 
     view, at = [sort, largest, label, verdict, click], gr.State(0)

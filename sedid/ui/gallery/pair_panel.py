@@ -9,9 +9,9 @@ import numpy as np
 
 from sedid.detector.detector import Detector, as_seen
 from sedid.report.pictures import enlarge
-from sedid.ui.bench import NAMES, Pair, Side, comparison, strip, waiting
 from sedid.ui.context import START, Context, Example
-from sedid.ui.gallery_script import RELAY
+from sedid.ui.gallery.pair import NAMES, Pair, Side, comparison, strip, waiting
+from sedid.ui.gallery.script import RELAY
 from sedid.ui.inspect.events import K_RANGE, NO_DETECTOR, asked, k_range, whole
 from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.inspect.view import snap

@@ -10,7 +10,7 @@ from sedid.report.charts import percent
 from sedid.report.pictures import data_uri, number, text
 from sedid.report.verdict import CALLS
 from sedid.studies.reference_scores import Judged
-from sedid.ui.gallery_reference import Reference, opposite, outcome
+from sedid.ui.gallery.reference import Reference, opposite, outcome
 from sedid.ui.quiz import same_checkpoint
 
 PAGE = 60  # pictures

@@ -6,10 +6,10 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.ui.batch import Batch
-from sedid.ui.batch_view import EMPTY, GONE, batch_html
 from sedid.ui.context import Context
-from sedid.ui.gallery_script import RELAY
+from sedid.ui.gallery.many import Batch
+from sedid.ui.gallery.many_view import EMPTY, GONE, batch_html
+from sedid.ui.gallery.script import RELAY
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.upload import refusal

@@ -23,7 +23,7 @@ from sedid.detector.csv_file import COLUMNS, safe_cell, table_row
 from sedid.detector.detector import Call, Detector, Judgement
 from sedid.progress import Progress
 from sedid.report.pictures import data_uri
-from sedid.ui.gallery_reference import next_slice, opposite
+from sedid.ui.gallery.reference import next_slice, opposite
 
 MOST = 500  # images of a batch
 MOST_IN_ZIP = 5_000  # files of a zip, images or not

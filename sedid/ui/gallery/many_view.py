@@ -5,8 +5,8 @@ import base64
 from sedid.detector.detector import Call
 from sedid.detector.words import where
 from sedid.report.pictures import number, text
-from sedid.ui.batch import MOST, UNPACKED, Batch, Line
-from sedid.ui.gallery_view import ink, meter, pager
+from sedid.ui.gallery.many import MOST, UNPACKED, Batch, Line
+from sedid.ui.gallery.view import ink, meter, pager
 
 PAGE = 100  # rows
 COLUMNS = (
