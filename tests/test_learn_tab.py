@@ -21,11 +21,13 @@ from sedid.detector.detector import Call
 from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
 from sedid.progress import finish
 from sedid.report.pictures import data_uri, number, visible
-from sedid.ui import learn_noise, learn_steps, learn_verdicts, sheet
 from sedid.ui.context import Context, list_examples
-from sedid.ui.learn_lesson import Lesson
-from sedid.ui.learn_steps import PLACES, QUIZ, SHEET, STEPS
-from sedid.ui.learn_tab import Teacher
+from sedid.ui.learn import classroom_sheet, verdicts
+from sedid.ui.learn import noise as learn_noise
+from sedid.ui.learn import steps as learn_steps
+from sedid.ui.learn.lesson import Lesson
+from sedid.ui.learn.steps import PLACES, QUIZ, SHEET, STEPS
+from sedid.ui.learn.tab import Teacher
 
 HOME = "http://classroom.example:7860/"
 NUMBERED = PLACES[: len(STEPS)]
@@ -148,7 +150,7 @@ def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
     """Step 5 quotes the polarity and the test AUC of detector.json, whatever they are."""
     from sedid.detector.bundle import SHIPPED
     from sedid.storage import read_json
-    from sedid.ui import learn_error
+    from sedid.ui.learn import error as learn_error
 
     info = read_json(SHIPPED / "sedid" / "detector.json")
     row = next(row for row in info["metrics"]["stat"]["heldout"] if row["chosen"])
@@ -163,7 +165,7 @@ def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
 def test_a_classifier_at_a_t_sec_of_its_own_is_shown_there(teacher: Teacher, examples: Path) -> None:
     detector = make_apart()
     apart = lesson(Teacher(Context(lambda: detector, list_examples(examples))))
-    shown, sheets = learn_verdicts.versus_step(apart), sheet.document(apart, [], HOME, True)
+    shown, sheets = verdicts.versus_step(apart), classroom_sheet.document(apart, [], HOME, True)
     subjects = apart.some(3)
     for subject in subjects:
         trace = apart.walk(subject.image, 165)
@@ -173,7 +175,7 @@ def test_a_classifier_at_a_t_sec_of_its_own_is_shown_there(teacher: Teacher, exa
     assert shown.count("NN sees two images, at its own T_SEC 495</h4>") == len(subjects)
     assert "k = 165, T_SEC = 330, NN at its own T_SEC 495. " in sheets
     usual = lesson(teacher)
-    assert "own T_SEC" not in learn_verdicts.versus_step(usual) + sheet.document(usual, [], HOME, True)
+    assert "own T_SEC" not in verdicts.versus_step(usual) + classroom_sheet.document(usual, [], HOME, True)
 
 
 def test_what_only_the_classifier_calls_out_of_range_is_told_as_its_doubt() -> None:
@@ -182,7 +184,7 @@ def test_what_only_the_classifier_calls_out_of_range_is_told_as_its_doubt() -> N
     assert judged.stat is not None
     assert judged.nn is not None
     stat, nn = calling("real", judged.stat), calling(Call.OUTSIDE, judged.nn)
-    moral = learn_verdicts.moral
+    moral = verdicts.moral
     assert "so NN says that" in moral(judged, replace(judged, stat=stat, nn=nn), "flat")
     assert "so the detector says that" in moral(judged, replace(judged, stat=calling(Call.OUTSIDE, stat)), "flat")
 
@@ -192,8 +194,8 @@ def test_what_only_the_classifier_calls_out_of_range_is_told_as_its_doubt() -> N
 
 def test_the_sheet_links_to_real_views_and_the_key_has_the_detectors_numbers(teacher: Teacher) -> None:
     walk = lesson(teacher)
-    listed = sheet.exercises(walk)
-    pupils, key = (sheet.document(walk, listed, HOME, which) for which in (False, True))
+    listed = classroom_sheet.exercises(walk)
+    pupils, key = (classroom_sheet.document(walk, listed, HOME, which) for which in (False, True))
     assert pupils.count("<section>") == key.count("<section>") == len(listed) == 8
     assert 'class="answer"' not in pupils
     links = [unescape(link) for link in re.findall(r'href="([^"]+)"', pupils)]
@@ -215,9 +217,9 @@ def test_the_sheet_links_to_real_views_and_the_key_has_the_detectors_numbers(tea
 
 def test_the_sheets_links_are_web_addresses_only(teacher: Teacher) -> None:
     walk = lesson(teacher)
-    listed = sheet.exercises(walk)
-    assert "javascript" not in sheet.document(walk, listed, "javascript:alert(1)//", False)
-    hostile = sheet.document(walk, listed, 'http://x/"><script>alert(1)</script>', True)
+    listed = classroom_sheet.exercises(walk)
+    assert "javascript" not in classroom_sheet.document(walk, listed, "javascript:alert(1)//", False)
+    hostile = classroom_sheet.document(walk, listed, 'http://x/"><script>alert(1)</script>', True)
     assert "<script" not in hostile
 
 

@@ -135,7 +135,7 @@ def test_without_the_sample_gallery_and_quiz_say_so(
     from sedid.data import datasets
     from sedid.ui.gallery.reference import Library
     from sedid.ui.gallery.tab import Page
-    from sedid.ui.learn_tab import Teacher
+    from sedid.ui.learn.tab import Teacher
 
     monkeypatch.setattr(datasets, "SAMPLE", tmp_path / "sample.npz")
     context = Context(make_detector, list_examples(examples))

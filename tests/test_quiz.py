@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from sedid.detector.detector import GENERATED, REAL, Call
 from sedid.progress import finish
-from sedid.ui import quiz
-from sedid.ui.quiz import Record, Sample, Tally
+from sedid.ui.learn import quiz
+from sedid.ui.learn.quiz import Record, Sample, Tally
 
 ANSWERS = st.sampled_from([REAL, GENERATED, Call.UNDECIDED, "nonsense"])
 

@@ -39,7 +39,6 @@ from sedid.studies.generalise import table_row
 from sedid.studies.reference_scores import Gallery, judged, stated_by
 from sedid.studies.robustness import robustness_of
 from sedid.training.scoring import Scores, score
-from sedid.ui import learn_verdicts, quiz
 from sedid.ui.context import Context
 from sedid.ui.gallery import pair as pair_gallery
 from sedid.ui.gallery import reference as gallery_reference
@@ -48,6 +47,7 @@ from sedid.ui.gallery.many import Batch
 from sedid.ui.gallery.many_view import batch_html
 from sedid.ui.inspect import resave_panel
 from sedid.ui.inspect.view import sections
+from sedid.ui.learn import quiz, verdicts
 
 COUNT = 24
 K, STAT, NN = 165, (165, 330), (165, 495)
@@ -253,7 +253,7 @@ def of_quiz(case: Case) -> list[Calls]:
 
 
 def of_lesson(case: Case) -> list[Calls]:
-    drawn = "".join(map(learn_verdicts.calls, case.judgements))
+    drawn = "".join(map(verdicts.calls, case.judgements))
     return pairs([SAID[words] for words in re.findall(r"<strong>(.*?)</strong>", drawn)])
 
 

@@ -19,7 +19,7 @@ TABS = ("inspect", "gallery", "learn", "train", "evaluate", "compare", "sweep", 
 MODULES = {
     "inspect": "sedid.ui.inspect.tab",
     "gallery": "sedid.ui.gallery.tab",
-    "learn": "sedid.ui.learn_tab",
+    "learn": "sedid.ui.learn.tab",
     "train": "sedid.ui.train_tab",
     "evaluate": "sedid.ui.evaluate_tab",
     "compare": "sedid.ui.compare_tab",
@@ -116,8 +116,9 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware.gzip import GZipMiddleware
 
     from sedid.report.style import CSS
-    from sedid.ui import door, gate, guide_tab, learn_style, results, train_view
+    from sedid.ui import door, gate, guide_tab, results, train_view
     from sedid.ui.gallery import style as gallery_style
+    from sedid.ui.learn import style as learn_style
     from sedid.ui.theme import SedidTheme
 
     return {

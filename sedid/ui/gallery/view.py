@@ -11,7 +11,7 @@ from sedid.report.pictures import data_uri, number, text
 from sedid.report.verdict import CALLS
 from sedid.studies.reference_scores import Judged
 from sedid.ui.gallery.reference import Reference, opposite, outcome
-from sedid.ui.quiz import same_checkpoint
+from sedid.ui.learn.quiz import same_checkpoint
 
 PAGE = 60  # pictures
 MARKS = {"right": "✓", "wrong": "✗", Call.UNDECIDED: "?", Call.OUTSIDE: "∉", "": "-"}

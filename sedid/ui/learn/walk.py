@@ -4,8 +4,8 @@ import numpy as np
 
 from sedid.report.filmstrip import error_maps, picture
 from sedid.report.pictures import GRADIENT, data_uri, difference, heat, number, visible
-from sedid.ui.learn_frames import Frame, scrubber
-from sedid.ui.learn_lesson import Lesson
+from sedid.ui.learn.frames import Frame, scrubber
+from sedid.ui.learn.lesson import Lesson
 
 
 def fine_k(lesson: Lesson) -> int:

@@ -12,8 +12,8 @@ from sedid.method.diffusion import NoiseSchedule, noised
 from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, number, visible
 from sedid.report.svg import Axis, Line, frame, keys, line_path, svg
-from sedid.ui.learn_frames import Frame, moving_line, scrubber
-from sedid.ui.learn_lesson import Lesson
+from sedid.ui.learn.frames import Frame, moving_line, scrubber
+from sedid.ui.learn.lesson import Lesson
 
 NOISE_FRAMES, PREDICTIONS = 25, 9
 SHARES = Axis("", 0, 1, (0, 0.25, 0.5, 0.75, 1))

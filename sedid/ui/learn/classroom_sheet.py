@@ -11,9 +11,9 @@ from sedid.detector.detector import Judgement
 from sedid.detector.words import where
 from sedid.report.pictures import data_uri, number, text
 from sedid.report.verdict import headline
-from sedid.ui.learn_lesson import Lesson, Subject
-from sedid.ui.learn_noise import predictions
-from sedid.ui.learn_verdicts import variants
+from sedid.ui.learn.lesson import Lesson, Subject
+from sedid.ui.learn.noise import predictions
+from sedid.ui.learn.verdicts import variants
 
 STYLE = """
 @page { margin: 15mm; }

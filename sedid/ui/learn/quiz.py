@@ -17,7 +17,7 @@ from sedid.data.datasets import load_images
 from sedid.detector.detector import GENERATED, REAL, Call, Detector, Judgement, Trace, Verdict
 from sedid.report.filmstrip import error_maps
 from sedid.report.pictures import GRADIENT, data_uri, heat, text
-from sedid.ui.learn_verdicts import call
+from sedid.ui.learn.verdicts import call
 
 SECRET = secrets.token_bytes(16)
 GUESSES = (REAL, GENERATED, Call.UNDECIDED)

@@ -10,9 +10,9 @@ from sedid.report.charts import histogram
 from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, number, text, visible
 from sedid.report.verdict import headline
-from sedid.ui.learn_error import UNCALIBRATED
-from sedid.ui.learn_frames import Frame, chooser
-from sedid.ui.learn_lesson import Lesson
+from sedid.ui.learn.error import UNCALIBRATED
+from sedid.ui.learn.frames import Frame, chooser
+from sedid.ui.learn.lesson import Lesson
 
 
 def call(method: str, verdict: Verdict | None, judgement: Judgement) -> str:

@@ -14,13 +14,14 @@ import numpy as np
 
 from sedid.data.images import ImageError
 from sedid.detector.detector import Detector, Trace, as_seen
-from sedid.ui import learn_steps, quiz, sheet
 from sedid.ui.context import Context
 from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
 from sedid.ui.inspect.tab import NETWORK
-from sedid.ui.learn_lesson import Lesson, Subject
-from sedid.ui.learn_script import LEARN, WISH
+from sedid.ui.learn import classroom_sheet, quiz
+from sedid.ui.learn import steps as learn_steps
+from sedid.ui.learn.lesson import Lesson, Subject
+from sedid.ui.learn.script import LEARN, WISH
 from sedid.ui.upload import read_upload, refusal
 
 TITLE = "Learn"
@@ -77,7 +78,9 @@ class Teacher:
             return self.question(detector, stored)
         examples = self.examples(detector)
         if at == learn_steps.SHEET:
-            return learn_steps.page(at, sheet.offer(self.lesson(detector, examples, examples[0]), home)), gr.skip()
+            return learn_steps.page(
+                at, classroom_sheet.offer(self.lesson(detector, examples, examples[0]), home)
+            ), gr.skip()
         subject = self.subject(detector, examples, example, image)
         model = (detector.info.get("checkpoint_sha256", detector.name), hash(detector.schedule))
         key = (*model, at, subject.name, subject.image.tobytes())

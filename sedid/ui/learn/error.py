@@ -7,8 +7,8 @@ from sedid.report.charts import Scale, histogram
 from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, number, text
 from sedid.report.svg import Axis, Line, line_chart
-from sedid.ui.learn_frames import Frame, scrubber
-from sedid.ui.learn_lesson import Lesson, Subject
+from sedid.ui.learn.frames import Frame, scrubber
+from sedid.ui.learn.lesson import Lesson, Subject
 
 UNCALIBRATED = (
     '<div class="sed-state"><b>This step needs reference images.</b><br>This diffusion model has not been calibrated as a '
