@@ -26,7 +26,8 @@ from sedid.studies.evaluate import scores_file
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.nn_state import save_state as save_nn_state
 from sedid.training.train_ddpm import TrainDDPMConfig, keep_best, save_state
-from sedid.ui import train_tab, train_view
+from sedid.ui.train import tab as train_tab
+from sedid.ui.train import view as train_view
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,8 +12,9 @@ from results import write_sweep
 
 from sedid import ui
 from sedid.jobs.folder import read_records
-from sedid.ui import job_card, results, sweep_tab
+from sedid.ui import results, sweep_tab
 from sedid.ui.context import Context
+from sedid.ui.train import job_card
 
 
 @pytest.fixture

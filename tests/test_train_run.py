@@ -9,8 +9,8 @@ from light_jobs import wait_for
 
 from sedid import ui
 from sedid.jobs.store import JobStore
-from sedid.ui import train_tab
 from sedid.ui.context import Context
+from sedid.ui.train import tab as train_tab
 
 PATIENCE = 120_000  # milliseconds; an upper bound: the job is a process of its own, which imports torch first
 STEPS = 40

@@ -15,9 +15,10 @@ from sedid import ui
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job
 from sedid.storage import write_json
-from sedid.ui import train_form as form
-from sedid.ui import train_tab, train_view
 from sedid.ui.context import Context
+from sedid.ui.train import form
+from sedid.ui.train import tab as train_tab
+from sedid.ui.train import view as train_view
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ MODULES = {
     "inspect": "sedid.ui.inspect.tab",
     "gallery": "sedid.ui.gallery.tab",
     "learn": "sedid.ui.learn.tab",
-    "train": "sedid.ui.train_tab",
+    "train": "sedid.ui.train.tab",
     "evaluate": "sedid.ui.evaluate_tab",
     "compare": "sedid.ui.compare_tab",
     "sweep": "sedid.ui.sweep_tab",
@@ -116,10 +116,11 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware.gzip import GZipMiddleware
 
     from sedid.report.style import CSS
-    from sedid.ui import door, gate, guide_tab, results, train_view
+    from sedid.ui import door, gate, guide_tab, results
     from sedid.ui.gallery import style as gallery_style
     from sedid.ui.learn import style as learn_style
     from sedid.ui.theme import SedidTheme
+    from sedid.ui.train import view as train_view
 
     return {
         "server_name": settings.read().server_name,

@@ -12,7 +12,7 @@ from sedid.detector.bundle import SHIPPED, detector_file
 from sedid.detector.detector import Detector
 from sedid.jobs.store import JobStore
 from sedid.ui import access, gpu
-from sedid.ui.train_form import job_name
+from sedid.ui.train.form import job_name
 
 DEFAULT, JOB, CHECKPOINTS = "default", "job:", "checkpoints/"
 

@@ -12,7 +12,7 @@ from sedid.escaping import for_html, written_by
 from sedid.jobs.commands import COMMANDS
 from sedid.report import choice, compare, generalise, polarity, robustness
 from sedid.studies.results import REALS
-from sedid.ui.job_card import halves
+from sedid.ui.train.job_card import halves
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.ui import access, gate
-from sedid.ui import train_form as form
-from sedid.ui import train_view as view
 from sedid.ui.context import Context
-from sedid.ui.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
+from sedid.ui.train import form, view
+from sedid.ui.train.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
 
 TITLE = "Train"
 SHOWN = 30  # jobs in the list

@@ -11,8 +11,7 @@ from sedid.jobs.folder import ACTIVE, read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.report.pictures import text
 from sedid.ui import access
-from sedid.ui import train_form as form
-from sedid.ui import train_view as view
+from sedid.ui.train import form, view
 
 POLL = 2.0  # seconds between looks at the running job, while its tab is open
 CONFIRM = "id => id && confirm('Delete this job and all its files?') ? id : ''"

@@ -15,7 +15,7 @@ from sedid.report.charts import Scale, percent, tick_labels
 from sedid.report.markdown import REALS, cell, counts_line, leak_line, splits_line
 from sedid.report.pictures import data_uri, number, short, text
 from sedid.storage import read_json
-from sedid.ui.train_form import job_name
+from sedid.ui.train.form import job_name
 
 CSS = """
 #train { align-items: flex-start; } #jobs .wrap { max-height: 190px; overflow-y: auto; }

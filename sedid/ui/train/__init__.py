@@ -1,0 +1,1 @@
+"""The Train tab: start, watch, stop and resume the loops as jobs."""
