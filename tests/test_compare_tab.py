@@ -15,9 +15,10 @@ from sedid.method.methods import method_of
 from sedid.report import compare
 from sedid.studies.comparison import Comparison
 from sedid.studies.heads import fit_threshold
-from sedid.ui import compare_tab, results
 from sedid.ui.context import Context
-from sedid.ui.studies import STUDIES, Asked, View, study_of
+from sedid.ui.results import compare_tab
+from sedid.ui.results import files as results_files
+from sedid.ui.results.studies import STUDIES, Asked, View, study_of
 
 METHODS = ("sedid-stat k=165 t_sec=330", "pia", "pian")
 
@@ -54,7 +55,7 @@ def write_comparison(folder: Path, done: bool = True, count: int = 120) -> Path:
 @pytest.fixture
 def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> compare_tab.Page:
     monkeypatch.setenv("SEDID_RUNS", str(runs))
-    monkeypatch.setattr(results, "SHIPPED", runs.parent / "nothing")
+    monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
     return compare_tab.Page(LightStore(runs))
 
 
@@ -190,7 +191,7 @@ def test_a_visitor_compares_methods(
 
     monkeypatch.setenv("SEDID_RUNS", str(runs))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
-    monkeypatch.setattr(results, "SHIPPED", runs.parent / "nothing")
+    monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
     monkeypatch.setattr(compare_tab.form, "SHIPPED", tiny_bundle)
     monkeypatch.setattr(compare_tab, "JobStore", lambda: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "compare"))

@@ -27,14 +27,14 @@ from sedid.report.markdown import studies
 from sedid.report.page import write_report
 from sedid.report.verdict import verdict_cards
 from sedid.storage import read_json, write_json
-from sedid.ui import evaluate_tab, sweep_tab
 from sedid.ui.context import Context, list_examples
 from sedid.ui.gallery import pair
 from sedid.ui.gallery import view as gallery_view
 from sedid.ui.inspect import view as inspect_view
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.tab import Teacher
-from sedid.ui.studies import STUDIES, View
+from sedid.ui.results import evaluate_tab, sweep_tab
+from sedid.ui.results.studies import STUDIES, View
 from sedid.ui.train import view as train_view
 
 EVIL = "a<img src=x onerror=1>|b`c\"d'e\" onerror='1'\n| --- |"

@@ -13,7 +13,8 @@ from sedid.report import evaluation as evaluation_report
 from sedid.report import sweep as sweep_report
 from sedid.storage import read_json, write_json
 from sedid.studies.results import load_evaluation
-from sedid.ui import compare_tab, evaluate_tab, results, sweep_tab
+from sedid.ui.results import compare_tab, evaluate_tab, sweep_tab
+from sedid.ui.results import files as results_files
 
 OWN = "nobody/nothing"  # the app's own detector: a Hub id
 
@@ -24,7 +25,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_evaluation(tmp_path / "my-run" / "bundle" / "sedid")
     write_sweep(tmp_path / "my-sweep")
     monkeypatch.setenv("SEDID_RUNS", str(tmp_path))
-    monkeypatch.setattr(results, "SHIPPED", tmp_path / "checkpoints" / "nothing-shipped")
+    monkeypatch.setattr(results_files, "SHIPPED", tmp_path / "checkpoints" / "nothing-shipped")
     return tmp_path
 
 
@@ -32,11 +33,11 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_results_are_found_where_runs_leave_them(runs: Path) -> None:
-    assert results.find_results(OWN, "results.json") == {
+    assert results_files.find_results(OWN, "results.json") == {
         "my-run": runs / "my-run" / "bundle" / "sedid" / "results.json"
     }
-    assert list(results.find_results(OWN, "sweep.json")) == ["my-sweep"]
-    assert results.find_results(OWN, "results.json", runs / "none") == {}
+    assert list(results_files.find_results(OWN, "sweep.json")) == ["my-sweep"]
+    assert results_files.find_results(OWN, "results.json", runs / "none") == {}
 
 
 def test_a_bundle_that_is_the_app_s_own_is_listed_once(runs: Path) -> None:
@@ -45,7 +46,7 @@ def test_a_bundle_that_is_the_app_s_own_is_listed_once(runs: Path) -> None:
     write_evaluation(runs / "checkpoints" / "nothing-shipped" / "sedid")
     for own, first in ((mine, "mine"), (runs / "checkpoints" / "nothing-shipped", "nothing-shipped (shipped)")):
         # the same folder by another path
-        found = list(results.find_results(own / ".." / own.name, "results.json"))
+        found = list(results_files.find_results(own / ".." / own.name, "results.json"))
         assert found[0] == first
         assert sorted(found) == ["mine", "my-run", "nothing-shipped (shipped)"]
 
@@ -72,7 +73,7 @@ def test_bundles_of_one_name_are_all_listed(runs: Path) -> None:
     for folder in folders:
         write_evaluation(folder / "sedid")
     names = ["my-run", "my-run (checkpoints)", "my-run (runs)"]
-    assert results.find_results(folders[0], "results.json") == {
+    assert results_files.find_results(folders[0], "results.json") == {
         name: folder / "sedid" / "results.json" for name, folder in zip(names, folders, strict=True)
     }
 

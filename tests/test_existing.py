@@ -24,7 +24,7 @@ from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.studies.results import load_evaluation
 from sedid.training.baseline import calibrate_existing, noise_of, read_existing, training_losses
 from sedid.training.calibrate import CalibrateConfig, calibrate
-from sedid.ui.evaluate_tab import write_files
+from sedid.ui.results.evaluate_tab import write_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

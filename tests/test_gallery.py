@@ -30,13 +30,13 @@ from sedid.studies.reference_scores import (
     stated_by,
     write_gallery,
 )
-from sedid.ui import results
 from sedid.ui.context import Context
 from sedid.ui.gallery import reference as gallery_reference
 from sedid.ui.gallery.reference import FILTERS, Library, Reference, disagreement, outcomes
 from sedid.ui.gallery.tab import BENCH, Page
 from sedid.ui.gallery.view import INSPECT, LEFT, PAGE, grid
 from sedid.ui.menu import Menu
+from sedid.ui.results import files as results_files
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -193,7 +193,7 @@ def small_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, n
         for label, seeds in ((REAL, range(5)), (GENERATED, range(5, 12)))
     }
     monkeypatch.setattr(gallery_reference, "load_images", lambda spec, *_: sets[spec.partition(":")[2]])
-    monkeypatch.setattr(results, "SHIPPED", tmp_path / "checkpoints" / "nothing")
+    monkeypatch.setattr(results_files, "SHIPPED", tmp_path / "checkpoints" / "nothing")
     monkeypatch.setenv("SEDID_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("SEDID_DETECTOR", raising=False)
     return sets

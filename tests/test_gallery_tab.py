@@ -10,9 +10,9 @@ from fakes import make_detector, make_image
 from image_files import encoded, zipped
 
 from sedid import ui
-from sedid.ui import results
 from sedid.ui.context import Context, list_examples
 from sedid.ui.gallery import reference as gallery_reference
+from sedid.ui.results import files as results_files
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def url(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ui, "TABS", ("inspect", "gallery"))
         patch.setattr(gallery_reference, "load_images", lambda spec, *_: images[spec.partition(":")[2]])
-        patch.setattr(results, "SHIPPED", folder / "checkpoints" / "nothing")
+        patch.setattr(results_files, "SHIPPED", folder / "checkpoints" / "nothing")
         patch.setenv("SEDID_RUNS", str(folder / "runs"))
         patch.delenv("SEDID_DETECTOR", raising=False)
         patch.setenv("GRADIO_TEMP_DIR", str(folder / "uploads"))

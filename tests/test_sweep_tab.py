@@ -12,15 +12,16 @@ from results import write_sweep
 
 from sedid import ui
 from sedid.jobs.folder import read_records
-from sedid.ui import results, sweep_tab
 from sedid.ui.context import Context
+from sedid.ui.results import files as results_files
+from sedid.ui.results import sweep_tab
 from sedid.ui.train import job_card
 
 
 @pytest.fixture
 def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> sweep_tab.Page:
     monkeypatch.setenv("SEDID_RUNS", str(runs))
-    monkeypatch.setattr(results, "SHIPPED", runs.parent / "nothing")
+    monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
     return sweep_tab.Page(LightStore(runs))
 
 
@@ -121,7 +122,7 @@ def test_a_visitor_sweeps_and_sees_the_heatmaps(
 
     monkeypatch.setenv("SEDID_RUNS", str(runs))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
-    monkeypatch.setattr(results, "SHIPPED", runs.parent / "nothing")
+    monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
     monkeypatch.setattr(sweep_tab.form, "SHIPPED", tiny_bundle)
     monkeypatch.setattr(sweep_tab, "JobStore", lambda: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "sweep"))

@@ -21,9 +21,9 @@ MODULES = {
     "gallery": "sedid.ui.gallery.tab",
     "learn": "sedid.ui.learn.tab",
     "train": "sedid.ui.train.tab",
-    "evaluate": "sedid.ui.evaluate_tab",
-    "compare": "sedid.ui.compare_tab",
-    "sweep": "sedid.ui.sweep_tab",
+    "evaluate": "sedid.ui.results.evaluate_tab",
+    "compare": "sedid.ui.results.compare_tab",
+    "sweep": "sedid.ui.results.sweep_tab",
     "guide": "sedid.ui.guide_tab",
 }
 """Where each tab is built: a module with a TITLE and a `build(context)`."""
@@ -116,9 +116,10 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware.gzip import GZipMiddleware
 
     from sedid.report.style import CSS
-    from sedid.ui import door, gate, guide_tab, results
+    from sedid.ui import door, gate, guide_tab
     from sedid.ui.gallery import style as gallery_style
     from sedid.ui.learn import style as learn_style
+    from sedid.ui.results import files as results_files
     from sedid.ui.theme import SedidTheme
     from sedid.ui.train import view as train_view
 
@@ -139,5 +140,11 @@ def launch_options() -> dict[str, Any]:
         "mcp_server": True,
         "footer_links": ["api"],
         "theme": SedidTheme(),
-        "css": CSS + train_view.CSS + results.CSS + learn_style.CSS + gallery_style.CSS + guide_tab.CSS + gate.CSS,
+        "css": CSS
+        + train_view.CSS
+        + results_files.CSS
+        + learn_style.CSS
+        + gallery_style.CSS
+        + guide_tab.CSS
+        + gate.CSS,
     }

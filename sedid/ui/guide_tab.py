@@ -10,8 +10,8 @@ from typing import Any
 import gradio as gr
 
 from sedid.ui.context import Context
-from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.guide_pages import Page, contents, in_app, list_pages, page_of
+from sedid.ui.results.evaluate_tab import this_tab
 
 TITLE = "Guide"
 MISSING = "The documents are not beside this copy of the package. They lie in the folder `docs` of the project."

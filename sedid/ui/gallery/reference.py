@@ -27,7 +27,7 @@ from sedid.studies.reference_scores import (
     step_sizes,
 )
 from sedid.ui.context import Context
-from sedid.ui.results import find_results
+from sedid.ui.results.files import find_results
 
 SLICE = 16  # images scored at a time, at most
 SECONDS = 1.0  # of work, until others have their turn

@@ -12,13 +12,13 @@ from sedid.data.images import ImageError
 from sedid.detector.detector import GENERATED, REAL
 from sedid.report.pictures import text
 from sedid.ui.context import Context
-from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.gallery import many_panel, pair_panel
 from sedid.ui.gallery.reference import FILTERS, SORTS, Library
 from sedid.ui.gallery.script import RELAY
 from sedid.ui.gallery.view import INSPECT, LEFT, RIGHT, grid, legend, unscored
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect.tab import NETWORK
+from sedid.ui.results.evaluate_tab import this_tab
 from sedid.ui.upload import refusal
 
 TITLE = "Gallery"

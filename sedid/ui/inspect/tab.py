@@ -6,11 +6,11 @@ import gradio as gr
 
 from sedid.ui import api
 from sedid.ui.context import START, Context
-from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip
 from sedid.ui.menu import DEFAULT
+from sedid.ui.results.evaluate_tab import this_tab
 from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
 
 TITLE = "Inspect"

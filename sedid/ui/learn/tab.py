@@ -15,13 +15,13 @@ import numpy as np
 from sedid.data.images import ImageError
 from sedid.detector.detector import Detector, Trace, as_seen
 from sedid.ui.context import Context
-from sedid.ui.evaluate_tab import this_tab
 from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
 from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.learn import classroom_sheet, quiz
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.learn.script import LEARN, WISH
+from sedid.ui.results.evaluate_tab import this_tab
 from sedid.ui.upload import read_upload, refusal
 
 TITLE = "Learn"

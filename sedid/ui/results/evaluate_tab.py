@@ -14,7 +14,7 @@ from sedid.report.page import report
 from sedid.stats.metrics import roc
 from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.ui.context import Context
-from sedid.ui.results import Own, as_csv, find_results, readable, write_texts
+from sedid.ui.results.files import Own, as_csv, find_results, readable, write_texts
 from sedid.ui.upload import refusal
 
 TITLE = "Evaluate"

@@ -1,0 +1,1 @@
+"""The Evaluate, Compare and Sweep tabs: results files as pages."""
