@@ -13,9 +13,10 @@ from PIL import Image
 
 from sedid import ui
 from sedid.paths import ROOT
-from sedid.ui import guide_tab, screenshots
+from sedid.ui import screenshots
 from sedid.ui.context import Context, list_examples
-from sedid.ui.guide_pages import Page, contents, in_app, list_pages
+from sedid.ui.guide import tab as guide_tab
+from sedid.ui.guide.pages import Page, contents, in_app, list_pages
 
 TABS = ui.TABS  # before the app of this module makes do with two
 

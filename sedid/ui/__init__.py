@@ -24,7 +24,7 @@ MODULES = {
     "evaluate": "sedid.ui.results.evaluate_tab",
     "compare": "sedid.ui.results.compare_tab",
     "sweep": "sedid.ui.results.sweep_tab",
-    "guide": "sedid.ui.guide_tab",
+    "guide": "sedid.ui.guide.tab",
 }
 """Where each tab is built: a module with a TITLE and a `build(context)`."""
 
@@ -116,8 +116,9 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware.gzip import GZipMiddleware
 
     from sedid.report.style import CSS
-    from sedid.ui import door, gate, guide_tab
+    from sedid.ui import door, gate
     from sedid.ui.gallery import style as gallery_style
+    from sedid.ui.guide import tab as guide_tab
     from sedid.ui.learn import style as learn_style
     from sedid.ui.results import files as results_files
     from sedid.ui.theme import SedidTheme

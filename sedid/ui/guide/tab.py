@@ -10,7 +10,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.ui.context import Context
-from sedid.ui.guide_pages import Page, contents, in_app, list_pages, page_of
+from sedid.ui.guide.pages import Page, contents, in_app, list_pages, page_of
 from sedid.ui.results.evaluate_tab import this_tab
 
 TITLE = "Guide"

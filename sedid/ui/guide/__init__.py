@@ -1,0 +1,1 @@
+"""The Guide tab: the documents, inside the page."""
