@@ -11,9 +11,9 @@ from fakes import make_apart, make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sedid.ui import access, door
 from sedid.ui.context import Context
 from sedid.ui.menu import Menu
+from sedid.ui.server import access, door
 
 # gradio comes after browsing, which keeps it from calling home
 import gradio as gr  # isort: skip

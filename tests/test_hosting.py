@@ -22,9 +22,9 @@ from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.paths import ROOT
 from sedid.progress import finish
-from sedid.ui import access, gpu
 from sedid.ui.context import Context
 from sedid.ui.menu import Menu
+from sedid.ui.server import access, gpu
 
 KEYS = {
     *("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "app_port"),

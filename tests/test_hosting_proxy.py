@@ -92,7 +92,7 @@ def test_the_page_works_below_the_prefix(page, url: str, outside_prefix: list[st
 def test_the_api_and_the_limits_work_below_the_prefix(url: str, photo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from gradio_client import Client, handle_file
 
-    from sedid.ui import access
+    from sedid.ui.server import access
 
     charged: list[access.Visitor | None] = []
     monkeypatch.setattr(access, "afford", lambda evaluations: charged.append(access.visitor()))

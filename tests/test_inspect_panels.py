@@ -20,7 +20,6 @@ from sedid.detector.stability import check
 from sedid.detector.tiles import plan, score_patches
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
-from sedid.ui import access
 from sedid.ui.context import Context
 from sedid.ui.inspect import facts_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.case_panel import file_name
@@ -29,6 +28,7 @@ from sedid.ui.inspect.stability_panel import Checker
 from sedid.ui.inspect.tiles_panel import Tiler
 from sedid.ui.inspect.view import Shown
 from sedid.ui.menu import DEFAULT
+from sedid.ui.server import access
 
 # --- as HTML ---------------------------------------------------------------------------------------------------
 

@@ -16,8 +16,8 @@ from browsing import served
 from fakes import make_detector, make_image
 from PIL import Image
 
-from sedid.ui import access, door
 from sedid.ui.context import Context, list_examples
+from sedid.ui.server import access, door
 
 # gradio comes after browsing, which keeps it from calling home
 import gradio as gr  # isort: skip

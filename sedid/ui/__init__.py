@@ -51,9 +51,9 @@ def make_context(detector: str | Path | None = None) -> "Context":
         detector: a bundle folder or Hub id; default: the environment variable SEDID_DETECTOR, then the shipped one.
     """
     from sedid.detector.bundle import SHIPPED
-    from sedid.ui import gpu
     from sedid.ui.context import Context, bundle_examples, list_examples
     from sedid.ui.menu import Menu
+    from sedid.ui.server import gpu
 
     source = detector or settings.read().detector or SHIPPED
     return Context(lambda: gpu.load(source), bundle_examples(Path(source)) or list_examples(), Menu(source))
@@ -66,8 +66,8 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
 
     import gradio as gr
 
-    from sedid.ui import door
     from sedid.ui.links import follow, opener
+    from sedid.ui.server import door
 
     door.fetch_nothing()
     context = context or make_context()
@@ -100,7 +100,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
         Path(below).mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="sedid-", dir=below) as uploads:
         os.environ["GRADIO_TEMP_DIR"] = uploads
-        from sedid.ui import door
+        from sedid.ui.server import door
 
         context = make_context(detector)
         demo = build_demo(context)
@@ -116,11 +116,11 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware.gzip import GZipMiddleware
 
     from sedid.report.style import CSS
-    from sedid.ui import door, gate
     from sedid.ui.gallery import style as gallery_style
     from sedid.ui.guide import tab as guide_tab
     from sedid.ui.learn import style as learn_style
     from sedid.ui.results import files as results_files
+    from sedid.ui.server import door, gate
     from sedid.ui.theme import SedidTheme
     from sedid.ui.train import view as train_view
 

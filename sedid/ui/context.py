@@ -16,8 +16,8 @@ from sedid.method import paper
 from sedid.paths import ASSETS
 from sedid.progress import finish
 from sedid.training.scoring import Scores, score
-from sedid.ui import access
 from sedid.ui.menu import DEFAULT, Menu
+from sedid.ui.server import access
 
 START = (165, 495)  # the (k, T_SEC) an uncalibrated detector is shown at
 EXAMPLES = ASSETS / "examples"

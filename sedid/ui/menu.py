@@ -11,7 +11,7 @@ from pathlib import Path
 from sedid.detector.bundle import SHIPPED, detector_file
 from sedid.detector.detector import Detector
 from sedid.jobs.store import JobStore
-from sedid.ui import access, gpu
+from sedid.ui.server import access, gpu
 from sedid.ui.train.form import job_name
 
 DEFAULT, JOB, CHECKPOINTS = "default", "job:", "checkpoints/"

@@ -4,7 +4,6 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.ui import api
 from sedid.ui.context import START, Context
 from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
@@ -12,6 +11,7 @@ from sedid.ui.inspect.view import example_strip
 from sedid.ui.menu import DEFAULT
 from sedid.ui.results.evaluate_tab import this_tab
 from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
+from sedid.ui.server import api
 
 TITLE = "Inspect"
 NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}

@@ -12,11 +12,11 @@ import numpy as np
 from sedid.data.images import read_image
 from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
 from sedid.report import evidence
-from sedid.ui import access
 from sedid.ui.context import Stopped
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
 from sedid.ui.inspect.facts_panel import GONE
 from sedid.ui.inspect.view import Shown
+from sedid.ui.server import access
 from sedid.ui.upload import refusal
 
 ABOUT = (

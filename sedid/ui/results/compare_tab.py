@@ -12,11 +12,11 @@ from sedid.method.methods import METHODS
 from sedid.report import compare
 from sedid.report.figures import roc_figure, save_figure
 from sedid.report.page import page as html_page
-from sedid.ui import access, gate
 from sedid.ui.context import Context
 from sedid.ui.results.evaluate_tab import html, this_tab
 from sedid.ui.results.files import CSS, Own, as_csv, find_results, readable, results_file, write_texts
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
+from sedid.ui.server import access, gate
 from sedid.ui.train import form
 from sedid.ui.train.job_card import CONFIRM, POLL, Watch, choice, problem, run_while_open, small_button
 from sedid.ui.upload import refusal

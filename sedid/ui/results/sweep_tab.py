@@ -15,10 +15,10 @@ from sedid.method import paper
 from sedid.report import sweep as sweep_report
 from sedid.report.figures import save_figure, sweep_heatmap
 from sedid.studies.sweep import SweepConfig
-from sedid.ui import access, gate
 from sedid.ui.context import Context
 from sedid.ui.results.evaluate_tab import html, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, write_texts
+from sedid.ui.server import access, gate
 from sedid.ui.train import form
 from sedid.ui.train.job_card import CONFIRM, POLL, Watch, choice, halves, problem, run_while_open, small_button
 from sedid.ui.upload import refusal

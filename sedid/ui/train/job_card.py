@@ -10,7 +10,7 @@ from sedid.data.spec import Spec
 from sedid.jobs.folder import ACTIVE, read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.report.pictures import text
-from sedid.ui import access
+from sedid.ui.server import access
 from sedid.ui.train import form, view
 
 POLL = 2.0  # seconds between looks at the running job, while its tab is open

@@ -8,8 +8,8 @@ from sedid.data.datasets import NAMES
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
-from sedid.ui import access, gate
 from sedid.ui.context import Context
+from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
 from sedid.ui.train.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
 

@@ -15,7 +15,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from sedid.ui import access
+from sedid.ui.server import access
 
 BODY = 40_000_000  # bytes of a request with data in it: a picture of 20 MB in base64, and room
 UPLOAD = 250_000_000  # bytes of a request with files, each of which Gradio limits too

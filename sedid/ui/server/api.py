@@ -15,11 +15,11 @@ import gradio as gr
 from sedid.detector.bundle import current_info, frame, resolve
 from sedid.detector.detector import Detector, Inspection
 from sedid.detector.words import as_dict, plain, verdict_dict
-from sedid.ui import access
 from sedid.ui.context import Context
 from sedid.ui.gallery.many import MOST, Batch
 from sedid.ui.inspect.events import k_range
 from sedid.ui.menu import DEFAULT
+from sedid.ui.server import access
 from sedid.ui.upload import read_upload, refusal
 
 

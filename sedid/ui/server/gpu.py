@@ -18,7 +18,7 @@ from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.method.diffusion import Point
-from sedid.ui import access
+from sedid.ui.server import access
 
 DEVICE = "cuda"  # of the GPU's process
 KEPT = 4  # detectors it keeps

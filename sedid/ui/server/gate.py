@@ -1,10 +1,10 @@
-"""What a public page shows where something is off, and the field in which its host unlocks it (`sedid.ui.access`)."""
+"""What a public page shows where something is off, and the field in which its host unlocks it (`sedid.ui.server.access`)."""
 
 from typing import Any
 
 import gradio as gr
 
-from sedid.ui import access
+from sedid.ui.server import access
 
 CSS = ".sed-unlocked .sed-off { display: none; }"
 UNLOCKED = "() => { document.documentElement.classList.add('sed-unlocked'); }"
