@@ -84,7 +84,7 @@ def runs(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fakes import make_image
+    from helpers.fakes import make_image
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("examples")
@@ -95,7 +95,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photo(tmp_path: Path) -> Path:
-    from fakes import make_image
+    from helpers.fakes import make_image
     from PIL import Image
 
     path = tmp_path / "photo.png"
@@ -106,7 +106,7 @@ def photo(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def context(examples: Path):
     """What a page of a fake detector is about; a module that wants another one has a fixture of this name."""
-    from fakes import make_detector
+    from helpers.fakes import make_detector
 
     from sedid.ui.context import Context, list_examples
 
@@ -125,7 +125,7 @@ def tabs() -> tuple[str, ...]:
 @pytest.fixture(scope="module")
 def url(context, tabs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of the page, served for a module."""
-    from browsing import served
+    from helpers.browsing import served
 
     from sedid import ui
 
@@ -138,7 +138,7 @@ def url(context, tabs: tuple[str, ...], tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def browser():
-    from browsing import CHROMIUM
+    from helpers.browsing import CHROMIUM
 
     playwright = pytest.importorskip("playwright.sync_api")
     if CHROMIUM is None:
@@ -161,7 +161,7 @@ def browser():
 @pytest.fixture
 def page(browser, url: str):
     """The page, open and settled; at the end nothing may have gone wrong or gone outside."""
-    from browsing import WAIT, outside
+    from helpers.browsing import WAIT, outside
 
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     page = context.new_page()

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundles import pictures, shared_bundle, shared_detector
 from conftest import save_tiny_bundle
-from image_files import encoded
-from light_jobs import wait_for
+from helpers.bundles import pictures, shared_bundle, shared_detector
+from helpers.image_files import encoded
+from helpers.light_jobs import wait_for
 from typer.testing import CliRunner
 
 from sedid.cli import app

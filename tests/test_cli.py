@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import pictures, shared_bundle, shared_detector
-from image_files import encoded
+from helpers.bundles import pictures, shared_bundle, shared_detector
+from helpers.image_files import encoded
 from PIL import Image
 from typer.testing import CliRunner, Result
 

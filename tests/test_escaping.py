@@ -10,7 +10,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
-from fakes import make_detector, make_image
+from helpers.fakes import make_detector, make_image
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

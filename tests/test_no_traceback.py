@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
-from bundles import pictures, shared_bundle
+from helpers.bundles import pictures, shared_bundle
 from PIL import Image
 from sedid.presets import resolve_loop
 from typer.testing import CliRunner, Result

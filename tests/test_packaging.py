@@ -11,7 +11,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
-from fakes import make_detector, make_image
+from helpers.fakes import make_detector, make_image
 from PIL import Image
 
 from sedid.paths import ROOT

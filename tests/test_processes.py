@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from bundles import pictures, tiny_bundle
 from filelock import FileLock, Timeout
+from helpers.bundles import pictures, tiny_bundle
 from safetensors import safe_open
 
 from sedid import processes

@@ -1,0 +1,1 @@
+"""What several tests share: networks, pictures, bundles, results and servers made for them."""

@@ -1,0 +1,168 @@
+"""The report: right numbers beside the paper's, n/a where it belongs, and no request to anywhere."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.results import write_evaluation
+
+from sedid.method import paper
+from sedid.report import evaluation as evaluation_report
+from sedid.report.page import report, write_report
+from sedid.report.svg import Axis, histogram, line_path
+from sedid.storage import read_json, write_json
+from sedid.studies.results import load_evaluation
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("evaluation")
+    write_evaluation(made)
+    return made
+
+
+def cells(html: str) -> list[list[str]]:
+    """Texts of the cells of a table's body."""
+    body = re.search(r"<tbody>(.*?)</tbody>", html, re.S)
+    assert body
+    rows = re.findall(r"<tr.*?</tr>", body[1], re.S)
+    return [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows]
+
+
+def test_the_page_asks_for_nothing(folder: Path) -> None:
+    page = report(load_evaluation(folder))
+    assert not re.findall(r"https?://|<script|<link|@import|url\(", page)
+    assert all(source.startswith("data:") for source in re.findall(r'(?:src|href)="(.*?)"', page))
+    assert page.count("<img") > 4
+
+
+def test_table_1_stands_beside_the_papers(folder: Path) -> None:
+    evaluation = load_evaluation(folder)
+    rows = cells(evaluation_report.table_1(evaluation, "heldout", "CIFAR-10"))
+    assert [row[0] for row in rows] == ["165", "330", "495", "660", "825", "990"]
+    measured = evaluation.row("heldout", (165, 825))
+    assert measured
+    assert rows[4][1:6] == ["0.865", f"{measured['auc']:.3f}", "0.799", f"{measured['best_acc']:.3f}", f"{measured['acc']:.3f}"]  # fmt: skip
+    assert rows[4][6:] == ["n/a", "n/a"]  # 60 reals resolve neither rate
+    celeba = cells(evaluation_report.table_1(evaluation, "heldout", "CelebA"))
+    assert celeba[4][1] == "0.000"
+
+
+def test_table_2_says_what_was_not_measured(folder: Path) -> None:
+    rows = cells(evaluation_report.table_2(load_evaluation(folder), "members", "Tiny-ImageNet"))
+    assert rows[0][1:] == ["0.530", "n/a", "0.525", "n/a", "n/a"]
+    assert rows[2][1] == "1.000"
+    assert "n/a" not in rows[2]
+
+
+def test_the_papers_averages_are_those_it_prints() -> None:
+    printed = {"existing": (0.6865, 0.6826), "stat": (0.9374, 0.9024), "nn": (0.9634, 0.9399)}
+    for method, means in printed.items():
+        np.testing.assert_allclose(np.mean(paper.TABLE_2[method], axis=0), means, atol=6e-5)
+
+
+def test_the_closest_data_set_is_read_off_the_names() -> None:
+    assert paper.closest("my-celeba-run") == "CelebA"
+    assert paper.closest("x", "tiny-imagenet:test") == "Tiny-ImageNet"
+    assert paper.closest("x") == "CIFAR-10"
+
+
+def test_the_confusion_matrix_counts_every_image_once(folder: Path) -> None:
+    evaluation = load_evaluation(folder)
+    for pair in (*evaluation.pairs, None):
+        row = evaluation.row("heldout", pair)
+        assert row
+        for oracle, name in ((False, "acc"), (True, "best_acc")):
+            counts = evaluation.confusion("heldout", pair, oracle)
+            assert counts is not None
+            assert counts.sum(axis=1).tolist() == [60, 60]
+            assert (counts[0, 0] + counts[1, 1]) / 120 == pytest.approx(row[name])
+
+
+def test_mistakes_are_mistakes_and_the_worst_come_first(folder: Path) -> None:
+    evaluation = load_evaluation(folder)
+    threshold = evaluation.threshold("heldout", evaluation.chosen, False)
+    found = evaluation.scores("heldout", evaluation.chosen)
+    assert threshold is not None
+    assert found is not None
+    missed = [value for _, _, value in evaluation.mistakes("generated")]
+    assert missed == sorted(missed, reverse=True)
+    assert missed
+    assert min(missed) > threshold
+    assert missed[0] == found[1].max()
+    called = [value for _, _, value in evaluation.mistakes("heldout")]
+    assert called == sorted(called)
+    assert max(called) <= threshold
+
+
+def test_a_leak_is_told(tmp_path: Path, folder: Path) -> None:
+    file, _ = write_evaluation(tmp_path, warning="JPEG <blocks> alone tell")
+    page = report(load_evaluation(file))
+    assert "The data gives the classes away" in page
+    assert "JPEG &lt;blocks&gt; alone tell" in page
+    assert "The data gives the classes away" not in report(load_evaluation(folder))
+
+
+def test_another_checkpoints_images_are_told_in_page_and_report(tmp_path: Path, folder: Path) -> None:
+    file, _ = write_evaluation(tmp_path)
+    results = read_json(file)
+    results["protocol"]["generated_by"] |= {"cross_checkpoint": True, "checkpoint_sha256": "feedc0de<b>" * 6}
+    write_json(file, results)
+    evaluation = load_evaluation(file)
+    for page in (evaluation_report.protocol(evaluation), report(evaluation)):  # the Evaluate tab shows the first
+        assert '<p class="res-warning" role="alert"><b>Cross-checkpoint.</b>' in page
+        assert "made by checkpoint feedc0de&lt;b&gt;f," in page
+        assert "by ANOTHER checkpoint (cross-checkpoint)" in page
+    assert "Cross-checkpoint." not in report(load_evaluation(folder))
+
+
+def test_names_from_files_are_escaped(folder: Path) -> None:
+    assert "<b>.npz" not in report(load_evaluation(folder))
+
+
+def test_results_without_scores_still_make_a_report(tmp_path: Path) -> None:
+    file, _ = write_evaluation(tmp_path, kept=False)
+    page = report(load_evaluation(file))
+    assert "were not kept" in page
+    assert "Table 1" in page
+
+
+def test_older_results_lack_thresholds_and_audit(folder: Path) -> None:
+    evaluation = load_evaluation(folder)
+    evaluation.results.pop("audit")
+    for row in evaluation.results["stat"]["heldout"]:
+        row.pop("threshold")
+    page = report(evaluation)
+    assert "older than the leak audit" in page
+    assert "do not state the threshold" in page
+    assert evaluation.confusion("heldout", evaluation.chosen, oracle=True) is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["[]", '{"stat": {}}', '{"protocol": {"images": {}}, "stat": {"heldout": [{"k": 1}]}, "nn": {}}']
+)
+def test_another_file_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    (tmp_path / "results.json").write_text(text)
+    with pytest.raises(ValueError, match=r"results\.json is not a results file"):
+        write_report(tmp_path, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_no_evaluation_at_all(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="evaluate"):
+        load_evaluation(tmp_path)
+
+
+def test_lines_break_at_gaps_and_drop_repeated_points() -> None:
+    path = line_path(np.array([0.0, 0.05, 50, 60, 70]), np.array([0.0, 0.05, np.nan, 10, 20]))
+    assert path == "M0 100M60 90L70 80"
+
+
+def test_axes_clip_and_take_logarithms() -> None:
+    axis = Axis("", 1e-3, 1, (), log=True)
+    np.testing.assert_allclose(axis.at(np.array([0, 1e-3, 0.1, 1, 5])), [0, 0, 200 / 3, 100, 100])
+
+
+def test_a_histogram_of_one_value_is_drawn() -> None:
+    assert "<path" in histogram("t", np.ones(5), np.ones(5), "score")

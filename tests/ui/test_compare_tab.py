@@ -1,0 +1,221 @@
+"""The Compare tab: results of methods as HTML, what its forms start, and one visit with a browser."""
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from helpers.browsing import WAIT, served, visited
+from helpers.fakes import make_detector
+from helpers.light_jobs import LightStore, wait_for
+
+from sedid import ui
+from sedid.method.methods import method_of
+from sedid.report import compare
+from sedid.studies.comparison import Comparison
+from sedid.studies.heads import fit_threshold
+from sedid.ui.context import Context
+from sedid.ui.results import compare_tab
+from sedid.ui.results import files as results_files
+from sedid.ui.results.studies import STUDIES, Asked, View, study_of
+
+METHODS = ("sedid-stat k=165 t_sec=330", "pia", "pian")
+
+
+def write_comparison(folder: Path, done: bool = True, count: int = 120) -> Path:
+    """compare.json as the loop writes it, from made-up statistics: no network."""
+    rng = np.random.default_rng(0)
+    gaps = (0.8, 0.2, 1.5)
+    about = {
+        "protocol": {
+            "checkpoint_sha256": "0123456789abcdef" * 4,
+            "thresholds_from": "calibration split",
+            "images": {name: {"count": count, "sha256": "ab" * 32} for name in ("heldout", "generated")},
+            "evaluations_per_image": 5,
+            "generated_by": {"sampler": "ddpm", "steps": 1000, "seed": 0, "cross_checkpoint": True},
+            "config": {"detector": "<i>mine</i>"},
+        },
+        "audit": {"warning": "", "groups": []},
+    }
+    comparison = Comparison([method_of(name) for name in METHODS], make_detector(), folder, about)
+    comparison.heads = [fit_threshold(rng.normal(gap, 1, 80), rng.normal(0, 1, 80)) for gap in gaps]
+    comparison.timed = count
+    scores = {
+        name: np.stack([rng.normal(gap * (name == "generated"), 1, count) for gap in gaps])
+        for name in ("heldout", "generated")
+    }
+    if done:
+        comparison.keep(scores, done=True)
+    else:
+        comparison.write({name: values[:, : count // 2] for name, values in scores.items()}, at_once=True)
+    return folder / "compare.json"
+
+
+@pytest.fixture
+def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> compare_tab.Page:
+    monkeypatch.setenv("SEDID_RUNS", str(runs))
+    monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
+    return compare_tab.Page(LightStore(runs))
+
+
+def test_a_comparison_says_what_is_in_its_file(tmp_path: Path) -> None:
+    found, scores = compare.load_comparison(write_comparison(tmp_path))
+    shown = compare.whole(found, scores, "heldout", "pian")
+    for row in found["rows"]["heldout"]:
+        assert f"{row['auc']:.3f}" in shown
+        low, high = row["intervals"]["auc"]
+        assert f"{low:.3f} to {high:.3f}" in shown
+    for test in found["tests"]["heldout"]:
+        assert f"{test['difference']:+.3f}" in shown
+    assert "SeDID_Stat (k = 165, T_SEC = 330)" in shown
+    assert "Cross-checkpoint." in shown
+    assert "&lt;i&gt;mine&lt;/i&gt;" in shown
+    assert "<i>mine</i>" not in shown
+    assert "ROC curves" in shown
+    assert "At work" not in shown
+
+
+def test_the_chosen_methods_curve_lies_on_top(tmp_path: Path) -> None:
+    found, scores = compare.load_comparison(write_comparison(tmp_path))
+    made = compare.curves(found, scores, "heldout", "pia")
+    assert [style.split()[0] for *_, style in made.values()] == ["res-faint", "res-two", "res-one"]
+    assert list(made)[-1].startswith("PIA ")
+
+
+def test_an_unfinished_comparison_shows_what_it_has(tmp_path: Path) -> None:
+    found, scores = compare.load_comparison(write_comparison(tmp_path, done=False))
+    shown = compare.whole(found, scores, "heldout", METHODS[0])
+    assert "At work: scored 60 of 120 held-out reals, 60 of 120 generated images" in shown
+    assert "Is the difference more than chance?" not in shown
+    assert f"{found['rows']['heldout'][0]['auc']:.3f}" in shown
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "compare.json"
+    file.write_text('{"rows": {}}')
+    with pytest.raises(ValueError, match="not a results file of `python -m sedid compare`"):
+        compare.load_comparison(file)
+
+
+def test_scores_of_another_run_are_not_drawn(tmp_path: Path) -> None:
+    file = write_comparison(tmp_path)
+    names = np.array(["pia", "sedid-stat", "pian"])
+    with np.load(tmp_path / "compare-scores.npz", allow_pickle=False) as stored:
+        arrays = {name: stored[name] for name in stored.files if name != "methods"}
+    np.savez(tmp_path / "compare-scores.npz", methods=names, **arrays)
+    assert compare.load_comparison(file)[1] == {}
+
+
+ASKED = Asked("test[100:200]", ("made[0:100]",), 40, ("pia", "sedid-multi-lr ks=165+330"))
+
+
+@pytest.mark.parametrize(
+    ("title", "settings"),
+    [
+        ("Methods", {"real=test[100:120]", "test_real=test[120:140]", "test_generated=made[20:40]",
+                     "methods=pia,sedid-multi-lr ks=165+330"}),
+        ("T_SEC, k and certainty", {"generated=made[0:20]", "test_real=test[120:140]"}),
+        ("Robustness", {"real=test[100:140]", "generated=made[0:40]"}),
+        ("Polarity", {"real=test[100:140]", "generated=made[0:40]"}),
+        ("Other samplers", {"heldout=test[100:140]", "generated=made[0:40]"}),
+    ],
+)  # fmt: skip
+def test_a_form_becomes_settings_its_loop_takes(title: str, settings: set[str]) -> None:
+    from sedid.jobs.commands import resolve_loop
+
+    study = study_of(title)
+    made = study.settings(ASKED)
+    assert settings <= set(made)
+    resolve_loop(study.command, settings=["detector=somewhere", *made])
+
+
+@pytest.mark.parametrize("study", STUDIES, ids=lambda study: study.command)
+def test_forms_that_do_not_fit_are_refused(study: Any) -> None:
+    from dataclasses import replace
+
+    with pytest.raises(ValueError, match="images of each class"):
+        study.settings(replace(ASKED, count=1))
+    with pytest.raises(ValueError, match="fewer than 400 images"):
+        study.settings(replace(ASKED, count=400))
+    with pytest.raises(ValueError, match=r"set of generated images|at least one set"):
+        study.settings(replace(ASKED, generated=()))
+
+
+def test_the_page_refuses_in_words(page: compare_tab.Page, tiny_bundle: Path) -> None:
+    with pytest.raises(gr.Error, match="Choose at least one method"):
+        page.start("Methods", str(tiny_bundle), "sample:real", ["sample:generated"], 20, [])
+    with pytest.raises(gr.Error, match="Choose one set of generated images, not 2"):
+        page.start("Polarity", str(tiny_bundle), "sample:real", ["sample:generated", "x.npz"], 20, [])
+    assert page.store.jobs() == []
+
+
+def test_results_fill_in_while_the_job_works(page: compare_tab.Page, runs: Path, tiny_bundle: Path) -> None:
+    page.start("Methods", str(tiny_bundle), "sample:real", ["sample:generated"], 20, ["pia", "pian"])
+    (job,) = page.store.jobs()
+    wait_for(lambda: page.store.get(job.id).state == "running")
+    *_, news, seen = page.look({})
+    assert news == gr.skip()
+    write_comparison(job.folder, done=False)
+    *_, news, seen = page.look(seen)
+    assert news == job.id
+    title, _, _, source = compare_tab.of_job("nobody/nothing", news)
+    assert (title, source.value) == ("Methods", job.id)
+    shown, stamp = compare_tab.show("nobody/nothing", "Methods", job.id, "heldout", None)
+    assert "At work" in shown
+    assert compare_tab.fresh("nobody/nothing", "Methods", job.id, "heldout", None, stamp) == (gr.skip(), gr.skip())
+    write_comparison(job.folder)
+    shown, after = compare_tab.fresh("nobody/nothing", "Methods", job.id, "heldout", None, stamp)
+    assert "At work" not in shown
+    assert after != stamp
+    page.stop(job.id)
+
+
+def test_everything_shown_can_be_taken_away(page: compare_tab.Page, runs: Path) -> None:
+    write_comparison(runs / "mine")
+    files = compare_tab.take_away("nobody/nothing", "Methods", "mine", "heldout", "pia")
+    texts = {file.orig_name: Path(file.path) for file in map(gr.FileData.model_validate, files.value)}
+    assert texts.keys() == {"compare.json", "report.html", "methods.csv", "roc.png", "roc.svg"}
+    assert texts["methods.csv"].read_text().count("\n") == 1 + len(METHODS)
+    report = texts["report.html"].read_text()
+    assert "ROC curves" in report
+    assert "src=" not in report
+    assert View().reals == "heldout"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_a_visitor_compares_methods(
+    browser, runs: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, width: int
+) -> None:
+    from playwright.sync_api import expect
+
+    monkeypatch.setenv("SEDID_RUNS", str(runs))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
+    monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
+    monkeypatch.setattr(compare_tab.form, "SHIPPED", tiny_bundle)
+    monkeypatch.setattr(compare_tab, "JobStore", lambda: LightStore(runs))
+    monkeypatch.setattr(ui, "TABS", ("inspect", "compare"))
+    detector = make_detector()
+    with served(Context(lambda: detector)) as url, visited(browser, url) as visit:
+        visit.set_viewport_size({"width": width, "height": 900})
+        visit.get_by_role("tab", name="Compare").click()
+        expect(visit.get_by_text("This study has not been run yet.")).to_be_visible(timeout=WAIT)
+        visit.get_by_label("Robustness").check()
+        expect(visit.locator("#compare-methods")).to_be_hidden(timeout=WAIT)
+        visit.get_by_label("Methods", exact=True).check()
+        visit.get_by_role("button", name="New run of this study").click()
+        expect(visit.locator("#compare-methods")).to_be_visible(timeout=WAIT)
+        visit.locator("#compare-start").click()
+        expect(visit.locator("#compare-job .sed-chip")).to_have_text("running", timeout=WAIT)
+        (job,) = LightStore(runs).jobs()
+        visit.reload()  # the address names the tab, and the job is found again
+        expect(visit.locator("#compare-job .sed-chip")).to_have_text("running", timeout=WAIT)
+        write_comparison(job.folder, done=False)
+        expect(visit.get_by_text("The figures still move.")).to_be_visible(timeout=WAIT)
+        write_comparison(job.folder)
+        (runs / "order").write_text("finish")
+        expect(visit.get_by_text("The figures still move.")).to_be_hidden(timeout=WAIT)
+        expect(visit.get_by_role("img", name="ROC curves").first).to_be_visible(timeout=WAIT)
+        box = visit.locator("#compare-drawn").bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width

@@ -1,0 +1,113 @@
+"""Every tab, light and dark, on a desktop and on a phone: readable, named for those who cannot see it, no wider than
+the screen; and the page does not jump while it opens."""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.browsing import WAIT, served
+from helpers.fakes import make_detector
+
+from sedid import ui
+from sedid.ui import TABS, launch_options
+from sedid.ui.context import Context, list_examples
+from sedid.ui.screenshots import SETTLED
+from sedid.ui.theme import WEIGHTS, SedidTheme
+
+TOPS = "() => ['photo', 'examples', 'controls', 'verdicts'].map(id => document.getElementById(id).getBoundingClientRect().top)"
+
+
+@pytest.fixture(scope="module")
+def url(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    detector = make_detector()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        patch.setenv("SEDID_RUNS", str(tmp_path_factory.mktemp("runs")))
+        with served(Context(lambda: detector, list_examples(examples))) as address:
+            yield address
+
+
+@pytest.fixture(params=[(1280, "light"), (360, "dark")], ids=["desktop, light", "phone, dark"])
+def visit(request: pytest.FixtureRequest, browser, url: str):
+    """Opens a tab by its address in a page of its own size and scheme; what the consoles call errors is one at the end."""
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    context.set_default_timeout(WAIT)
+    wrong: list[str] = []
+
+    def opened(tab: str):
+        for old in context.pages:
+            old.close()
+        page = context.new_page()
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.goto(f"{url}?tab={tab}&__theme={scheme}")
+        page.wait_for_selector(f"button[role=tab][aria-selected=true][data-tab-id={tab}]", state="attached")
+        page.wait_for_function(SETTLED)
+        return page
+
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def test_every_tab_is_readable_and_fits(visit) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = []
+    for name in TABS:
+        page = visit(name)
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if wide > 0:
+            found.append((name, f"{wide} pixels too wide"))
+        for violation in Axe().run(page).response["violations"]:
+            if violation["impact"] in ("serious", "critical"):
+                found += [(name, violation["id"], node["html"][:200]) for node in violation["nodes"]]
+    assert found == []
+
+
+def test_two_modules_do_not_style_one_name() -> None:
+    """A name that two of them took for parts of their own once broke the figures of a job letter by letter."""
+    css = re.sub(r"/\*.*?\*/", "", launch_options()["css"], flags=re.DOTALL)
+    always = re.sub(r"@[\w-]+[^{;]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", css)  # without media queries
+    rules = Counter(selector.strip() for selector in re.findall(r"([^{}]+)\{", always))
+    assert [rule for rule, count in rules.items() if count > 1 and rule not in (":root", ".dark")] == []
+
+
+def test_every_letter_and_digit_is_in_the_fonts_of_the_theme() -> None:
+    """Gradio ships cut-down files of some weights; a missing digit would come from another font."""
+    from fontTools.ttLib import TTFont
+    from gradio import __file__ as package
+
+    theme = SedidTheme()
+    files = set(re.findall(r"url\('(static/fonts/[^']+)'\)", theme._get_theme_css()))
+    assert len(files) == 2 * len(WEIGHTS)
+    for file in files:
+        letters = TTFont(Path(package).parent / "templates" / "frontend" / file).getBestCmap()
+        assert set(map(ord, string.ascii_letters + string.digits + ".,%±²")) <= set(letters), file
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_nothing_moves_when_the_verdicts_arrive(
+    browser, examples: Path, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    monkeypatch.setattr(ui, "TABS", ("inspect", "learn"))
+    detector = make_detector()
+    detector.eps_model.gate.clear()  # type: ignore[attr-defined]
+    with served(Context(lambda: detector, list_examples(examples))) as url:
+        page = browser.new_page(viewport={"width": width, "height": 800})
+        page.set_default_timeout(WAIT)
+        try:
+            page.goto(url)
+            page.wait_for_selector("#stop")  # the network is at work
+            page.wait_for_function("document.fonts.status === 'loaded'")
+            before = page.evaluate(TOPS)
+        finally:
+            detector.eps_model.gate.set()  # type: ignore[attr-defined]
+        page.wait_for_selector("#verdicts .sed-card")
+        assert page.evaluate(TOPS) == pytest.approx(before, abs=20)  # a line: the button for the pair may take two
+        page.close()

@@ -1,0 +1,207 @@
+"""The Evaluate and Sweep tabs: what their pure parts say, and one walk through both as the page's server."""
+
+import re
+from pathlib import Path
+
+import gradio as gr
+import numpy as np
+import pytest
+from helpers.results import write_evaluation, write_sweep
+
+from sedid import ui
+from sedid.report import evaluation as evaluation_report
+from sedid.report import sweep as sweep_report
+from sedid.storage import read_json, write_json
+from sedid.studies.results import load_evaluation
+from sedid.ui.results import compare_tab, evaluate_tab, sweep_tab
+from sedid.ui.results import files as results_files
+
+OWN = "nobody/nothing"  # the app's own detector: a Hub id
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A runs folder with one evaluated bundle and one sweep, and nothing shipped."""
+    write_evaluation(tmp_path / "my-run" / "bundle" / "sedid")
+    write_sweep(tmp_path / "my-sweep")
+    monkeypatch.setenv("SEDID_RUNS", str(tmp_path))
+    monkeypatch.setattr(results_files, "SHIPPED", tmp_path / "checkpoints" / "nothing-shipped")
+    return tmp_path
+
+
+# --- which results there are -----------------------------------------------------------------------------------
+
+
+def test_results_are_found_where_runs_leave_them(runs: Path) -> None:
+    assert results_files.find_results(OWN, "results.json") == {
+        "my-run": runs / "my-run" / "bundle" / "sedid" / "results.json"
+    }
+    assert list(results_files.find_results(OWN, "sweep.json")) == ["my-sweep"]
+    assert results_files.find_results(OWN, "results.json", runs / "none") == {}
+
+
+def test_a_bundle_that_is_the_app_s_own_is_listed_once(runs: Path) -> None:
+    mine = runs / "checkpoints" / "mine"
+    write_evaluation(mine / "sedid")
+    write_evaluation(runs / "checkpoints" / "nothing-shipped" / "sedid")
+    for own, first in ((mine, "mine"), (runs / "checkpoints" / "nothing-shipped", "nothing-shipped (shipped)")):
+        # the same folder by another path
+        found = list(results_files.find_results(own / ".." / own.name, "results.json"))
+        assert found[0] == first
+        assert sorted(found) == ["mine", "my-run", "nothing-shipped (shipped)"]
+
+
+def test_every_tab_lists_the_detector_that_the_app_was_opened_with_first(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    other, mine = runs / "checkpoints" / "other", runs / "checkpoints" / "zebra"
+    for folder in (other, mine):
+        write_evaluation(folder / "sedid")
+        write_sweep(folder / "sedid")
+        write_json(folder / "sedid" / "compare.json", {})
+    monkeypatch.setenv("SEDID_DETECTOR", str(other))
+    asked = [one.fn for one in ui.build_demo(ui.make_context(mine)).fns.values() if isinstance(one.fn, partial)]
+    for tab, more in ((evaluate_tab, []), (sweep_tab, []), (compare_tab, ["Methods"])):
+        choices = next(fn for fn in asked if fn.func is tab.choices)
+        assert choices(*more, None).value == "zebra"
+
+
+def test_bundles_of_one_name_are_all_listed(runs: Path) -> None:
+    folders = [runs / "elsewhere" / "my-run", runs / "checkpoints" / "my-run", runs / "my-run" / "bundle"]
+    for folder in folders:
+        write_evaluation(folder / "sedid")
+    names = ["my-run", "my-run (checkpoints)", "my-run (runs)"]
+    assert results_files.find_results(folders[0], "results.json") == {
+        name: folder / "sedid" / "results.json" for name, folder in zip(names, folders, strict=True)
+    }
+
+
+def test_only_what_is_offered_can_be_opened(runs: Path) -> None:
+    inside = str(runs / "my-run" / "bundle" / "sedid" / "results.json")
+    assert evaluate_tab.show(OWN, inside, "heldout", None, None, "") == (evaluate_tab.EMPTY, "")
+    assert sweep_tab.show(OWN, "../my-sweep", None, None) == sweep_tab.EMPTY
+
+
+def test_a_broken_results_file_is_a_sentence(runs: Path) -> None:
+    write_json(runs / "my-run" / "bundle" / "sedid" / "results.json", {"stat": 1})
+    with pytest.raises(gr.Error, match="not a results file"):
+        evaluate_tab.show(OWN, "my-run", "heldout", None, None, "")
+
+
+# --- Evaluate --------------------------------------------------------------------------------------------------
+
+
+def test_the_page_shows_tables_curves_and_mistakes(runs: Path) -> None:
+    tables, drawn = evaluate_tab.show(OWN, "my-run", "heldout", "CIFAR-10", "165,825", evaluate_tab.CALIBRATED)
+    assert "Table 1" in tables
+    assert "Table 2" in tables
+    assert "held-out reals" in tables
+    assert "from the calibration split" in drawn
+    assert drawn.count('<figure class="res-chart"') == 3
+    assert drawn.count('class="res-open"') > 0
+
+
+def test_the_threshold_of_the_drawing_is_the_one_asked_for(runs: Path) -> None:
+    fixed = evaluate_tab.show(OWN, "my-run", "heldout", None, "165,330", evaluate_tab.CALIBRATED)[1]
+    best = evaluate_tab.show(OWN, "my-run", "heldout", None, "165,330", evaluate_tab.ORACLE)[1]
+    found = [re.search(r"threshold ([\d.]+), from (.*?)\.", page) for page in (fixed, best)]
+    assert found[0]
+    assert found[1]
+    assert found[0][1] != found[1][1]
+    assert (found[0][2], found[1][2]) == ("the calibration split", "the best of these very images")
+
+
+def test_the_page_warns_of_leaks_and_of_another_checkpoints_images(runs: Path) -> None:
+    file, _ = write_evaluation(runs / "leaky" / "bundle" / "sedid", warning="JPEG blocks alone tell")
+    stored = read_json(file)
+    stored["protocol"]["generated_by"]["cross_checkpoint"] = True
+    write_json(file, stored)
+    shown = {run: evaluate_tab.show(OWN, run, "heldout", None, None, "")[0] for run in ("leaky", "my-run")}
+    for said in ("The data gives the classes away.", "JPEG blocks alone tell", "<b>Cross-checkpoint.</b>"):
+        assert said in shown["leaky"]
+        assert said not in shown["my-run"]
+
+
+def test_unknown_choices_fall_back_to_the_detectors_own(runs: Path) -> None:
+    assert evaluate_tab.show(OWN, "my-run", "nobody", "MNIST", "7,7", "") == evaluate_tab.show(
+        OWN, "my-run", "heldout", "CIFAR-10", "165,825", ""
+    )
+
+
+def test_scores_offered_begin_with_the_calibrated_pair(runs: Path) -> None:
+    evaluation = load_evaluation(runs / "my-run" / "bundle")
+    offered = evaluate_tab.score_choices(evaluation)
+    assert [value for _, value in offered[:3]] == ["165,825", "NN", "165,165"]
+    assert len(offered) == 7
+    assert [evaluate_tab.pair_of(evaluation, value) for _, value in offered[:2]] == [(165, 825), None]
+
+
+def test_files_to_take_away(runs: Path) -> None:
+    written = evaluate_tab.write_files(load_evaluation(runs / "my-run" / "bundle"), "heldout", "CelebA", None, False)
+    files = {file.name: file for file in written}
+    assert set(files) == {"tables.csv", "results.json", "report.html", "roc.png", "roc.svg", "histogram.png", "histogram.svg"}  # fmt: skip
+    lines = files["tables.csv"].read_text().splitlines()
+    assert len(lines) == 1 + 2 * 7
+    assert lines[0].startswith("verdict,reals,k,t_sec")
+    assert files["roc.png"].read_bytes()[:4] == b"\x89PNG"
+
+
+def test_pictures_are_whole(runs: Path) -> None:
+    assert evaluation_report.picture(np.zeros((32, 32, 3), np.uint8)).startswith("data:image/png;base64,")
+
+
+# --- Sweep -----------------------------------------------------------------------------------------------------
+
+
+def test_every_cell_goes_to_its_pair(runs: Path) -> None:
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    html = sweep_report.heatmap(sweep, "auc", "AUC")
+    cells = re.findall(r'data-k="(\d+)" data-t="(\d+)"', html)
+    assert [(int(k), int(t)) for k, t in cells] == [(row["k"], row["t_sec"]) for row in sweep["rows"]]
+    assert len(re.findall(r'class="[^"]*res-calibrated[^"]*"[^>]*data-k="165" data-t="825"', html)) == 1
+
+
+def test_rates_that_cannot_be_resolved_are_not_coloured(runs: Path) -> None:
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    unresolved = sweep_report.heatmap(sweep, "tpr_at_01", "TPR")
+    assert unresolved.count("res-none") == len(sweep["rows"])
+    assert "TPR n/a" in unresolved
+    assert "res-none" not in sweep_report.heatmap(sweep, "tpr_at_1", "TPR")
+
+
+def test_without_test_images_the_accuracy_says_what_it_is(runs: Path) -> None:
+    sweep = read_json(runs / "my-sweep" / "sweep.json")
+    for row in sweep["rows"]:
+        row["acc"] = None
+    page = sweep_report.heatmaps(sweep) + sweep_report.figures(sweep, 165, "CIFAR-10")
+    assert "best ACC of the same images" in page
+    assert "best ACC" not in sweep_report.heatmaps(sweep_report.load_sweep(runs / "my-sweep" / "sweep.json"))
+
+
+def test_the_papers_curve_is_drawn_at_its_own_k_only(runs: Path) -> None:
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    assert "AUC in the paper, CelebA" in sweep_report.figures(sweep, 165, "CelebA")
+    assert "in the paper" not in sweep_report.figures(sweep, 330, "CelebA")
+
+
+def test_the_matrix_of_an_export_holds_every_cell_once(runs: Path) -> None:
+    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    values, ks, t_secs = sweep_tab.matrix(sweep, "auc")
+    assert values.shape == (len(ks), len(t_secs))
+    assert np.isfinite(values).sum() == len(sweep["rows"])
+    assert values[ks.index(330), t_secs.index(660)] == sweep_report.of_k(sweep, 330)[1]["auc"]
+
+
+def test_a_sweep_to_take_away(runs: Path) -> None:
+    sweep, file = sweep_tab.sweep_of(OWN, "my-sweep") or ({}, Path())
+    files = {path.name: path for path in sweep_tab.write_files(sweep, file)}
+    assert set(files) == {"sweep.csv", "sweep.json", "sweep-auc.png", "sweep-auc.svg", "sweep-acc.png", "sweep-acc.svg"}
+    assert len(files["sweep.csv"].read_text().splitlines()) == 1 + len(sweep["rows"])
+
+
+def test_another_file_is_no_sweep(tmp_path: Path) -> None:
+    write_json(tmp_path / "sweep.json", {"rows": [{"k": 1}]})
+    with pytest.raises(ValueError, match="not a results file"):
+        sweep_report.load_sweep(tmp_path / "sweep.json")

@@ -1,0 +1,207 @@
+"""What a Space and a private server need: the front matter, file sizes, the lent GPU, a reverse proxy. Mostly no server."""
+
+import importlib
+import os
+import pickle
+import re
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from helpers.bundles import shared_bundle
+from helpers.fakes import make_detector, make_image
+
+from sedid.detector.detector import Detector
+from sedid.detector.identity import Identity
+from sedid.paths import ROOT
+from sedid.progress import finish
+from sedid.ui.context import Context
+from sedid.ui.menu import Menu
+from sedid.ui.server import access, gpu
+
+KEYS = {
+    *("title", "emoji", "colorFrom", "colorTo", "sdk", "sdk_version", "python_version", "app_file", "app_port"),
+    *("base_path", "fullWidth", "header", "short_description", "models", "datasets", "tags", "thumbnail", "pinned"),
+    *("license", "hf_oauth", "disable_embedding", "startup_duration_timeout", "custom_headers", "preload_from_hub"),
+    *("suggested_hardware",),
+}
+"""Of the Hub's "Spaces configuration reference" (read in August 2026), what a Gradio Space may need."""
+COLOURS = {"red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray"}
+
+
+@pytest.fixture(scope="module")
+def card() -> dict[str, Any]:
+    _, matter, _ = (ROOT / "README.md").read_text(encoding="utf-8").split("---\n", 2)
+    return yaml.safe_load(matter)
+
+
+def test_the_front_matter_is_what_a_space_reads(card: dict[str, Any]) -> None:
+    assert set(card) <= KEYS
+    assert card["sdk"] == "gradio"
+    assert (ROOT / card["app_file"]).is_file()
+    assert len(card["short_description"]) <= 60
+    assert {card["colorFrom"], card["colorTo"]} <= COLOURS
+    assert card["license"] == "mit"
+    assert all(isinstance(tag, str) for tag in card["tags"])
+    assert re.fullmatch(r"\d+[smh]", card["startup_duration_timeout"])
+    assert re.fullmatch(r"3\.\d+(\.\d+)?", card["python_version"])
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    least = re.search(r'requires-python = ">=3\.(\d+)"', project)
+    assert least is not None
+    assert int(card["python_version"].split(".")[1]) >= int(least[1])
+
+
+def test_the_space_gets_the_gradio_that_is_pinned(card: dict[str, Any]) -> None:
+    pins = re.findall(r"^gradio(?:\[\w+\])?==(\S+)$", (ROOT / "requirements.txt").read_text(), re.M)
+    assert pins == [card["sdk_version"]]
+
+
+def test_every_tracked_file_can_be_pushed_plainly() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    assert [path for path in paths if path.is_file() and path.stat().st_size >= 9_000_000] == []
+
+
+# --- a lent GPU ------------------------------------------------------------------------------------------------
+
+
+class Spaces(types.ModuleType):
+    """The package `spaces`, as on ZeroGPU: arguments and results are pickled, nothing else comes back."""
+
+    def __init__(self) -> None:
+        super().__init__("spaces")
+        self.asked: list[tuple[Any, ...]] = []
+
+    def GPU(self, duration: Callable[..., int]) -> Callable[..., Any]:
+        def decorate(task: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+            def run(*arguments: Any) -> Iterator[Any]:
+                self.asked.append((task.__name__, duration(*arguments)))
+                assert duration(*arguments) < 120
+                for result in task(*pickle.loads(pickle.dumps(arguments))):
+                    yield pickle.loads(pickle.dumps(result))
+
+            return run
+
+        return decorate
+
+
+@pytest.fixture
+def spaces(monkeypatch: pytest.MonkeyPatch) -> Iterator[Spaces]:
+    """The app on ZeroGPU, but for the GPU."""
+    fake = Spaces()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(sys.modules, "spaces", fake)
+        patch.setenv("SPACES_ZERO_GPU", "true")
+        importlib.reload(gpu)
+        patch.setattr(gpu, "DEVICE", "cpu")
+        yield fake
+    importlib.reload(gpu)
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an event of a visitor."""
+    monkeypatch.setattr(access, "visitor", lambda: ("page", "192.0.2.1"))
+
+
+@pytest.mark.usefixtures("one_thread", "asked")
+def test_a_visitors_walks_run_on_the_lent_gpu_and_come_out_the_same(spaces: Spaces) -> None:
+    here = Context(lambda: gpu.load(shared_bundle()), (), Menu(shared_bundle()))
+    lent = here.detector()
+    image = make_image(3)
+    trace = here.walk(image, 330)
+    assert [name for name, _ in spaces.asked] == ["points"]
+    alone = finish(Detector.trace(make_plain(), image, 330))
+    assert trace.curve == pytest.approx(alone.curve, rel=1e-6)
+    assert here.walk(image, 330) is trace  # the cache is on this side
+    assert len(spaces.asked) == 1
+    (judgement,) = here.judge(image[None], 165, 495)
+    assert len(spaces.asked) == 2
+    assert judgement == lent.judge(finish(make_plain().trace(image, 165)), 495)
+    scores, _ = here.score(np.stack([image, make_image(4)]), [330])
+    assert scores[330, 660][0] == pytest.approx(alone.curve[1], rel=1e-5)
+    assert all(point.eps.device == torch.device("cpu") for point in trace.points)
+
+
+def make_plain() -> Detector:
+    from sedid.detector.bundle import load_detector
+
+    return load_detector(shared_bundle(), device="cpu")
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_apps_own_work_takes_no_visitors_gpu(spaces: Spaces) -> None:
+    here = Context(lambda: gpu.load(shared_bundle()), (), Menu(shared_bundle()))
+    here.walk(make_image(3), 495)
+    assert spaces.asked == []
+
+
+@pytest.mark.usefixtures("asked")
+def test_a_walk_given_up_leaves_the_gpu(spaces: Spaces, monkeypatch: pytest.MonkeyPatch) -> None:
+    lent = gpu.Lent(**{name: getattr(make_detector(), name) for name in Detector.__dataclass_fields__}, place="there")
+    there = ("there", Identity.recorded(lent.info).model)
+    monkeypatch.setitem(gpu._there, there, make_detector())
+    steps = lent.trace(make_image(), 165)
+    next(steps)
+    steps.close()
+    assert gpu._there[there].eps_model.calls == 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("value", ["", "0", "false"])
+def test_elsewhere_nothing_of_it_is_there(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("SPACES_ZERO_GPU", value)
+    monkeypatch.setitem(sys.modules, "spaces", Spaces())
+    assert gpu.lender() is None
+    assert type(gpu.load(shared_bundle())) is Detector
+    assert "spaces" not in (ROOT / "requirements.txt").read_text()
+
+
+def test_the_folder_named_for_uploads_need_not_be_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sedid import ui
+
+    below = tmp_path / "not" / "yet"
+    served: list[Path] = []
+
+    def stop(_: object) -> Context:
+        served.append(Path(os.environ["GRADIO_TEMP_DIR"]).parent)
+        raise KeyboardInterrupt
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(below))
+    monkeypatch.setattr(ui, "make_context", stop)
+    monkeypatch.setattr(ui.signal, "signal", lambda *_: None)
+    with pytest.raises(KeyboardInterrupt):
+        ui.launch()
+    assert served == [below]
+    assert list(below.iterdir()) == []
+
+
+def test_the_app_starts_where_proxies_are_set(tmp_path: Path) -> None:
+    """Gradio asks its own server whether it runs; no proxy could tell."""
+    dead = {
+        "http_proxy": "http://127.0.0.1:9",
+        "HTTPS_PROXY": "http://127.0.0.1:9",
+        "ALL_PROXY": "socks5://127.0.0.1:9",
+    }
+    own = {"SEDID_DETECTOR": "nowhere", "GRADIO_TEMP_DIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    others = {name: value for name, value in os.environ.items() if name.lower() != "no_proxy"}
+    command = [sys.executable, "-m", "sedid", "app"]
+    with subprocess.Popen(
+        command, env=others | dead | own, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as started:
+        assert started.stdout is not None
+        lines: list[str] = []
+        for line in started.stdout:
+            lines.append(line)
+            if "Streamable HTTP URL" in line:  # the last thing it says
+                break
+        started.terminate()
+        assert "Streamable HTTP URL" in lines[-1], "".join(lines)

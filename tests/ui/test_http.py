@@ -1,0 +1,95 @@
+"""What goes over the wire: text small, pictures as they are, events at once."""
+
+import re
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import httpx
+import pytest
+from helpers.browsing import served
+from helpers.fakes import make_detector, make_image
+from helpers.image_files import encoded
+
+from sedid.ui.context import Context, list_examples
+
+PICTURE = encoded(make_image(3, 64))
+DOCUMENT = 120_000  # bytes of the page as sent
+
+
+@pytest.fixture
+def opening() -> SimpleNamespace:
+    """`allowed`: the detector opens; `asked`: somebody waits for it."""
+    return SimpleNamespace(allowed=threading.Event(), asked=threading.Event())
+
+
+@pytest.fixture
+def url(examples: Path, opening: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The app, whose detector opens when the test says so."""
+
+    def load():
+        opening.asked.set()
+        assert opening.allowed.wait(20)
+        return make_detector()
+
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    with served(Context(load, list_examples(examples))) as address:
+        yield address
+        opening.allowed.set()
+
+
+def upload(url: str) -> str:
+    """Where the server keeps a picture sent to it."""
+    sent = {"files": ("a.png", PICTURE, "image/png")}
+    [place] = httpx.post(f"{url}gradio_api/upload", files=sent, timeout=20).raise_for_status().json()
+    return place
+
+
+def fetch(url: str, coding: str) -> tuple[httpx.Response, bytes]:
+    """An answer and its body as it came over the wire."""
+    with httpx.stream("GET", url, headers={"accept-encoding": coding}, timeout=20) as answer:
+        answer.raise_for_status()
+        return answer, b"".join(answer.iter_raw())
+
+
+def test_text_is_compressed_for_who_can_read_it(url: str) -> None:
+    _, plain = fetch(url, "identity")
+    script = re.search(rb"assets/[\w./-]+\.js", plain)
+    assert script is not None
+    for path in ("", "config", "theme.css", "gradio_api/info", "static/img/logo.svg", script[0].decode()):
+        whole, body = fetch(url + path, "identity")
+        assert "content-encoding" not in whole.headers
+        for coding in ("gzip", "gzip, deflate, br"):
+            answer, sent = fetch(url + path, coding)
+            assert answer.headers["content-encoding"] in ("gzip", "br"), path
+            assert len(sent) < 0.6 * len(body), path
+            assert "accept-encoding" in answer.headers["vary"].lower()
+    _, sent = fetch(url, "gzip")
+    assert len(sent) < DOCUMENT < len(plain)
+    assert (
+        httpx.get(url, timeout=20).content.count(b'rel="icon" href="data:') == 1
+    )  # changed on its way, then compressed
+
+
+def test_pictures_are_not_compressed_again(url: str) -> None:
+    answer, body = fetch(f"{url}gradio_api/file={upload(url)}", "gzip, br")
+    assert answer.headers["content-type"] == "image/png"
+    assert "content-encoding" not in answer.headers
+    assert body == PICTURE
+
+
+def test_events_arrive_before_the_work_is_done(url: str, opening: SimpleNamespace) -> None:
+    with httpx.Client(base_url=url, timeout=20, headers={"accept-encoding": "gzip, br"}) as raw:
+        [inspect] = [one for one in raw.get("/config").json()["dependencies"] if one["api_name"] == "inspect"]
+        picture = {"path": upload(url), "meta": {"_type": "gradio.FileData"}}
+        body = {"data": [picture, 0, 0, "default"], "fn_index": inspect["id"], "session_hash": "x"}
+        raw.post("/gradio_api/queue/join", json=body).raise_for_status()
+        with raw.stream("GET", "/gradio_api/queue/data", params={"session_hash": "x"}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert "content-encoding" not in answer.headers
+            lines = answer.iter_lines()
+            assert next(line for line in lines if "process_starts" in line)
+            assert opening.asked.wait(20)
+            opening.allowed.set()  # only now: the event came while the work was still to do
+            assert next(line for line in lines if "process_completed" in line)

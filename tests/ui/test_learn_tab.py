@@ -1,0 +1,347 @@
+"""The Learn tab: what its steps compute, the classroom sheet, and a visit with a browser."""
+
+import base64
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from html import unescape
+from importlib import import_module
+from pathlib import Path
+from urllib.parse import parse_qs, urlparse
+
+import gradio as gr
+import pytest
+import torch
+from helpers.browsing import WAIT, outside, served, visited
+from helpers.fakes import calling, make_apart, make_detector, make_image
+
+from sedid import ui
+from sedid.detector.detector import Call
+from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
+from sedid.progress import finish
+from sedid.report.pictures import data_uri, number, visible
+from sedid.ui.context import Context, list_examples
+from sedid.ui.learn import classroom_sheet, verdicts
+from sedid.ui.learn import noise as learn_noise
+from sedid.ui.learn import steps as learn_steps
+from sedid.ui.learn.lesson import Lesson
+from sedid.ui.learn.steps import PLACES, QUIZ, SHEET, STEPS
+from sedid.ui.learn.tab import Teacher
+
+HOME = "http://classroom.example:7860/"
+NUMBERED = PLACES[: len(STEPS)]
+
+
+def make_teacher(examples: Path, calibrated: bool = True) -> Teacher:
+    detector = make_detector(calibrated)
+    return Teacher(Context(lambda: detector, list_examples(examples)))
+
+
+@pytest.fixture(scope="module")
+def teacher(examples: Path) -> Teacher:
+    return make_teacher(examples)
+
+
+def lesson(teacher: Teacher, name: str = "real-01") -> Lesson:
+    detector = teacher.detector()
+    examples = teacher.examples(detector)
+    return teacher.lesson(detector, examples, teacher.subject(detector, examples, name, ""))
+
+
+# --- what the steps say -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("at", NUMBERED)
+def test_a_step_shows_its_equation_its_code_and_frames(teacher: Teacher, at: str) -> None:
+    page, stored = teacher.open(at, "real-02", "", HOME, None)
+    assert stored == gr.skip()
+    assert f'data-place="{at}" data-example="real-02"' in page
+    assert page.count("<math") == page.count("</math>") == len(STEPS[int(at) - 1].equations)
+    assert page.count('class="learn-frame"') > 1
+    assert page.count('class="learn-frame"') == page.count("data-label=") - page.count('class="sed-zoom"')
+    assert len(re.findall(r'class="learn-frame"[^>]*(?<! hidden)>', page)) == 1
+    assert "nan" not in re.sub(r'"data:[^"]*"', "", page).lower().split()
+    assert not re.search(r'(src|href)="(?!data:)', page)
+
+
+@pytest.mark.parametrize("thing", [thing for step in STEPS for thing in step.code], ids=lambda one: str(one)[:60])
+def test_the_code_shown_is_the_code_that_runs(thing: object) -> None:
+    name, lines = learn_steps.source(thing)
+    module, _, rest = name.partition(".")
+    while True:
+        head, _, rest = rest.partition(".")
+        try:
+            import_module(f"{module}.{head}")
+        except ModuleNotFoundError:
+            break
+        module = f"{module}.{head}"
+    of_file = [line.strip() for line in inspect.getsource(import_module(module)).splitlines()]
+    assert lines.splitlines()
+    assert all(line.strip() in of_file for line in lines.splitlines())
+    assert '"""' not in lines
+
+
+def test_a_step_is_drawn_once(examples: Path) -> None:
+    teacher = make_teacher(examples)
+    first, _ = teacher.open("5", "real-01", "", HOME, None)
+    calls = teacher.detector().eps_model.calls  # type: ignore[attr-defined]
+    assert teacher.open("5", "real-01", "", HOME, None)[0] == first
+    assert teacher.detector().eps_model.calls == calls  # type: ignore[attr-defined]
+
+
+def test_an_unknown_place_or_image_opens_the_first(teacher: Teacher) -> None:
+    for step, name in (("99", "<script>"), ("", ""), ("learn", "../secret")):
+        page, _ = teacher.open(step, name, "javascript:x", HOME, None)
+        assert 'data-place="1" data-example="real-01"' in page
+
+
+def test_the_image_in_inspect_is_walked_too(teacher: Teacher) -> None:
+    page, _ = teacher.open("5", "inspect", data_uri(make_image(9)), HOME, None)
+    assert "your image" in page
+    assert page.count("learn-portrait") == 3 * page.count('class="learn-frame"')  # beside one of both classes
+    known, _ = teacher.open("1", "inspect", data_uri(make_image(0)), HOME, None)
+    assert 'data-example="real-01"' in known  # an example is called by its name
+    with pytest.raises(gr.Error, match="not an image"):
+        teacher.open("1", "inspect", "data:image/png;base64," + base64.b64encode(b"no image").decode(), HOME, None)
+
+
+def test_without_a_calibration_the_steps_that_need_one_say_so(examples: Path) -> None:
+    teacher = make_teacher(examples, calibrated=False)
+    for at in NUMBERED:
+        page, _ = teacher.open(at, "", "", HOME, None)
+        assert ("has not been calibrated" in page) == (at in ("5", "7", "8"))
+    assert "How far" not in teacher.open(SHEET, "", "", HOME, None)[0]
+
+
+def test_without_a_detector_or_examples_the_lesson_says_so(tmp_path: Path, examples: Path) -> None:
+    def missing():
+        raise FileNotFoundError("nothing in /a/secret/folder")
+
+    with pytest.raises(gr.Error, match="No detector could be opened") as refused:
+        Teacher(Context(missing, list_examples(examples))).open("1", "", "", HOME, None)
+    assert "secret" not in str(refused.value)
+    with pytest.raises(gr.Error, match="needs the example images"):
+        Teacher(Context(make_detector)).open("1", "", "", HOME, None)
+
+
+def test_the_estimate_undoes_the_noise_and_makes_the_ddim_step() -> None:
+    """x_0 back from q where the noise is known; and phi, psi written with f_theta as in the equations shown."""
+    schedule, generator = NoiseSchedule.linear(), torch.Generator().manual_seed(1)
+    x_0, eps = torch.randn(2, 1, 3, 8, 8, generator=generator, dtype=torch.float64)
+    for t, u in ((1, 500), (300, 135), (990, 825)):
+        x_t = noised(schedule, x_0, eps, t)
+        clean = learn_noise.estimate(schedule, x_t, eps, t)
+        torch.testing.assert_close(clean, x_0)
+        a_u = schedule.alpha_bar[u]
+        torch.testing.assert_close(a_u**0.5 * clean + (1 - a_u) ** 0.5 * eps, ddim_step(schedule, x_t, eps, t, u))
+
+
+def test_a_network_that_knows_the_noise_makes_no_mistake(teacher: Teacher) -> None:
+    walk = lesson(teacher)
+    truth = learn_noise.noise_for(torch.zeros(1, 3, 32, 32))
+    knowing = replace(walk, detector=replace(walk.detector, eps_model=lambda x, t: truth.clone()))
+    silent = replace(walk, detector=replace(walk.detector, eps_model=lambda x, t: torch.zeros_like(x)))
+    assert {found.mistake for found in learn_noise.predictions(knowing)} == {0.0}
+    assert all(found.mistake == pytest.approx(1, abs=0.1) for found in learn_noise.predictions(silent))
+
+
+def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
+    """Step 5 quotes the polarity and the test AUC of detector.json, whatever they are."""
+    from sedid.detector.bundle import SHIPPED
+    from sedid.storage import read_json
+    from sedid.ui.learn import error as learn_error
+
+    info = read_json(SHIPPED / "sedid" / "detector.json")
+    row = next(row for row in info["metrics"]["stat"]["heldout"] if row["chosen"])
+    detector = replace(make_detector(), info=info, chosen=(row["k"], row["t_sec"]))
+    one = replace(next(iter(detector.stat.values())), k=row["k"], t_sec=row["t_sec"], polarity=row["polarity"])
+    walk = Lesson(detector, None, (), lambda image, k: None)  # type: ignore[arg-type, return-value]
+    said = learn_error.separation(walk, one)
+    assert f"AUC {row['auc']:.2f} on {row['real']:,} real and {row['generated']:,} generated test images" in said
+    assert f"a {row['polarity']} error meant generated" in said
+
+
+def test_a_classifier_at_a_t_sec_of_its_own_is_shown_there(teacher: Teacher, examples: Path) -> None:
+    detector = make_apart()
+    apart = lesson(Teacher(Context(lambda: detector, list_examples(examples))))
+    shown, sheets = verdicts.versus_step(apart), classroom_sheet.document(apart, [], HOME, True)
+    subjects = apart.some(3)
+    for subject in subjects:
+        trace = apart.walk(subject.image, 165)
+        assert data_uri(visible(trace.denoised(495))) in shown
+        assert data_uri(visible(trace.denoised(330))) not in shown
+    assert "ψ(495 → 330)" in shown
+    assert shown.count("NN sees two images, at its own T_SEC 495</h4>") == len(subjects)
+    assert "k = 165, T_SEC = 330, NN at its own T_SEC 495. " in sheets
+    usual = lesson(teacher)
+    assert "own T_SEC" not in verdicts.versus_step(usual) + classroom_sheet.document(usual, [], HOME, True)
+
+
+def test_what_only_the_classifier_calls_out_of_range_is_told_as_its_doubt() -> None:
+    detector = make_apart()
+    judged = detector.judge(finish(detector.trace(make_image(), 165)), 330)
+    assert judged.stat is not None
+    assert judged.nn is not None
+    stat, nn = calling("real", judged.stat), calling(Call.OUTSIDE, judged.nn)
+    moral = verdicts.moral
+    assert "so NN says that" in moral(judged, replace(judged, stat=stat, nn=nn), "flat")
+    assert "so the detector says that" in moral(judged, replace(judged, stat=calling(Call.OUTSIDE, stat)), "flat")
+
+
+# --- the classroom sheet ----------------------------------------------------------------------------------------
+
+
+def test_the_sheet_links_to_real_views_and_the_key_has_the_detectors_numbers(teacher: Teacher) -> None:
+    walk = lesson(teacher)
+    listed = classroom_sheet.exercises(walk)
+    pupils, key = (classroom_sheet.document(walk, listed, HOME, which) for which in (False, True))
+    assert pupils.count("<section>") == key.count("<section>") == len(listed) == 8
+    assert 'class="answer"' not in pupils
+    links = [unescape(link) for link in re.findall(r'href="([^"]+)"', pupils)]
+    assert len(links) == len(listed)
+    names = {example.name for example in walk.examples}
+    for link in links:
+        query = {name: values[0] for name, values in parse_qs(urlparse(link).query).items()}
+        assert link.startswith(HOME)
+        assert query["example"] in names
+        assert query.get("step", "1") in PLACES
+        assert ("tab" in query) != ("t_sec" in query)
+    found = walk.judge(walk.walk(walk.subject.image, walk.k))
+    assert f"E = <b>{number(found.t_error)}</b> = <b>{number(found.weight)}</b>" in key
+    assert number(found.t_error) not in re.sub(r'"data:[^"]*"', "", pupils)
+    for page in (pupils, key):
+        assert not re.search(r'src="(?!data:)', page)
+        assert "<script" not in page
+
+
+def test_the_sheets_links_are_web_addresses_only(teacher: Teacher) -> None:
+    walk = lesson(teacher)
+    listed = classroom_sheet.exercises(walk)
+    assert "javascript" not in classroom_sheet.document(walk, listed, "javascript:alert(1)//", False)
+    hostile = classroom_sheet.document(walk, listed, 'http://x/"><script>alert(1)</script>', True)
+    assert "<script" not in hostile
+
+
+# --- a visit ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def url(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    detector = make_detector()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+        patch.setattr(ui, "TABS", ("inspect", "learn", "sweep"))
+        with served(Context(lambda: detector, list_examples(examples))) as address:
+            yield address
+
+
+def at_place(page, place: str) -> None:
+    page.wait_for_selector(f'#learn .learn[data-place="{place}"]')
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+def test_a_visitor_walks_through_all_steps(page, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 850})
+    page.get_by_role("tab", name="Learn").click()
+    for place in PLACES:
+        at_place(page, place)
+        page.wait_for_url(re.compile(r"tab=learn"))
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator(f'.learn-nav [data-step="{place}"]').get_attribute("aria-current") == "step"
+        missing = page.locator("#learn img:not([alt])").count()
+        assert missing == 0
+        if place == PLACES[-1]:
+            break
+        page.locator(".learn-turn .learn-next").click()
+    page.keyboard.press("ArrowLeft")
+    at_place(page, QUIZ)
+    page.wait_for_url(re.compile(r"step=quiz"))
+
+
+def test_the_animation_is_scrubbed_and_played_without_the_server(page) -> None:
+    page.get_by_role("tab", name="Learn").click()
+    at_place(page, "1")
+    page.locator('.learn-nav [data-step="3"]').click()
+    at_place(page, "3")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/queue/" in request.url else None)
+    slider = page.locator(".learn-scrub input")
+    slider.focus()
+    page.keyboard.press("End")
+    page.wait_for_selector('.learn-frame[data-at="990"]:not([hidden])')
+    assert page.locator(".learn-frame:not([hidden])").count() == 1
+    assert slider.get_attribute("aria-valuetext") == page.locator(".learn-scrub output").inner_text()
+    page.wait_for_url(re.compile(r"t=990"))
+    labels = page.eval_on_selector_all(".learn-frame", "frames => frames.map(frame => frame.dataset.label)")
+    page.evaluate(
+        "window.shown = []; const output = document.querySelector('.learn-scrub output');"
+        "new MutationObserver(() => shown.push(output.textContent)).observe(output, {childList: true})"
+    )
+    page.locator(".learn-play").click()  # at the end it starts again
+    page.wait_for_function(f"shown.length >= {len(labels)}")
+    page.wait_for_selector('.learn-play[aria-pressed="false"]')  # it stops by itself
+    assert page.evaluate("shown") == labels
+    assert asked == []
+
+
+def test_a_link_opens_a_step_with_its_image_and_frame(browser, url: str) -> None:
+    with visited(browser, f"{url}?tab=learn&step=3&example=generated-01&t=330") as page:
+        wrong: list[str] = []
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: wrong.append(request.url) if outside(request.url, url) else None)
+        at_place(page, "3")
+        page.wait_for_selector('.learn[data-example="generated-01"]')
+        page.wait_for_selector('.learn-frame[data-at="330"]:not([hidden])')
+        query = parse_qs(urlparse(page.url).query)
+        assert {"tab": ["learn"], "step": ["3"], "t": ["330"]}.items() <= query.items()
+        page.locator('.learn-pick[data-name="real-02"]').click()
+        page.wait_for_selector('.learn[data-example="real-02"]')
+        page.wait_for_url(re.compile("example=real-02"))
+        page.get_by_role("tab", name="Sweep").click()
+        page.wait_for_url(re.compile("tab=sweep"))
+        assert "step" not in page.url
+        page.get_by_role("tab", name="Inspect").click()
+        page.wait_for_url(lambda now: "tab=" not in now and "example=generated-01" in now)
+        assert wrong == []
+
+
+def test_two_rounds_of_the_quiz_by_keyboard(browser, url: str) -> None:
+    with visited(browser, f"{url}?tab=learn&step=8") as page:
+        at_place(page, "8")
+        page.locator('.learn-nav [data-step="quiz"]').focus()
+        page.keyboard.press("Enter")
+        for round, key in ((1, "r"), (2, "g")):
+            page.wait_for_selector(f"text=Image {round}: what is it?")
+            inside = page.locator("#learn .learn-quiz")
+            assert inside.locator("img").count() == 1
+            assert inside.locator(".learn-call").count() == 0
+            page.wait_for_function("document.activeElement.matches('#learn h2')")
+            page.keyboard.press(key)
+            page.wait_for_selector(".learn-quiz h3[role=status]")
+            assert inside.locator(".learn-call").count() == 2
+            assert inside.locator("img[alt^=Heatmap]").is_visible()
+            assert f"{round} of {round}" in page.locator(".learn-score tbody tr").first.inner_text()
+            page.wait_for_function("document.activeElement.matches('#learn h2')")
+            page.keyboard.press("n")
+        page.wait_for_selector("text=Image 3: what is it?")
+        score = page.locator(".learn-score").inner_text()
+        page.reload()
+        page.wait_for_selector("text=Image 3: what is it?", timeout=WAIT)
+        assert page.locator(".learn-score").inner_text() == score
+        page.locator(".learn-link").click()
+        page.wait_for_selector("text=Image 1: what is it?")
+
+
+def test_both_sheets_are_saved(browser, url: str, tmp_path: Path) -> None:
+    with visited(browser, f"{url}?tab=learn&step=sheet") as page:
+        at_place(page, SHEET)
+        for button in ("Save the exercises", "Save the teacher's key"):
+            with page.expect_download() as saving:
+                page.get_by_role("button", name=button).click()
+            saved = tmp_path / saving.value.suggested_filename
+            saving.value.save_as(saved)
+            text = saved.read_text(encoding="utf-8")
+            assert text.startswith("<!doctype html>")
+            assert f'href="{url}?tab=learn&amp;step=1' in text
+    assert {path.name for path in tmp_path.iterdir()} == {"sedid-exercises.html", "sedid-key.html"}

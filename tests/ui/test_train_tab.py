@@ -1,0 +1,211 @@
+"""The Train tab: its parts as pure functions, its events, and one visit with a browser."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+import numpy as np
+import pytest
+from helpers.browsing import WAIT, served, visited
+from helpers.light_jobs import LightStore, wait_for
+from PIL import Image
+
+from sedid import ui
+from sedid.jobs.folder import read_records
+from sedid.jobs.store import Job
+from sedid.storage import write_json
+from sedid.ui.context import Context
+from sedid.ui.train import form
+from sedid.ui.train import tab as train_tab
+from sedid.ui.train import view as train_view
+
+
+@pytest.fixture
+def page(runs: Path) -> train_tab.Page:
+    made = train_tab.Page(LightStore(runs))
+    made.names = ["detector", "data", "generated", "steps", "count", "learning_rate", "epochs"]
+    return made
+
+
+def a_job(folder: Path, **changes: Any) -> Job:
+    kept: dict[str, Any] = {"id": "20260101-000000-loop", "folder": folder, "command": "loop", "preset": "demo"}
+    kept |= {"state": "running", "error": "", "exit_code": None, "created": 0.0, "began": 1.0, "ended": 62.0}
+    return Job(**kept | changes)
+
+
+def records(*losses: float, stage: str = "training") -> list[dict[str, Any]]:
+    return [
+        {"stage": stage, "done": i + 1, "total": 50, "unit": "images", "per_second": 12.0, "eta_seconds": 61.0}
+        | {"values": {"loss": loss} | ({"heldout_loss": loss + 0.1} if i == 2 else {})}
+        for i, loss in enumerate(losses)
+    ]
+
+
+def test_a_form_becomes_settings() -> None:
+    fields = {"data": "sample:real", "steps": " 30 ", "epochs": "4", "detector": "d", "generated": "g"}
+    assert form.to_settings("loop", fields, "") == ["data=sample:real", "steps=30"]
+    assert form.to_settings("train-nn", fields, "# a comment\nseed = 3 # more\n\n") == [
+        "detector=d",
+        "real=sample:real",
+        "generated=g",
+        "epochs=4",
+        "seed=3",
+    ]
+    with pytest.raises(ValueError, match="key = value, one a line, not 'seed 3'"):
+        form.to_settings("loop", {}, "seed 3")
+
+
+def test_detectors_and_images_that_jobs_made_can_be_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    job, checkpoints = a_job(tmp_path), tmp_path / "checkpoints"
+    for name in ("celeba", "cifar10"):
+        (checkpoints / name).mkdir(parents=True)
+        (checkpoints / name / "model_index.json").touch()
+    (checkpoints / "training").mkdir()
+    monkeypatch.setattr(form, "SHIPPED", checkpoints / "cifar10")
+    assert [path for _, path in form.generated_sets([job])] == ["sample:generated"]
+    assert [name for name, _ in form.detectors([job])] == ["cifar10 (shipped)", "celeba"]
+    assert form.detectors([job])[1][1] == str(checkpoints / "celeba")
+    (tmp_path / "best.safetensors").touch()
+    (tmp_path / "images.npz").touch()
+    assert form.detectors([job])[0][1] == str(tmp_path)
+    assert form.generated_sets([job])[0][1] == str(tmp_path / "images.npz")
+
+
+def test_a_job_in_words(tmp_path: Path) -> None:
+    running = train_view.state_html(a_job(tmp_path), records(0.5, 0.25))
+    for said in ("All in one go, demo", ">running<", "2 of 50", 'aria-valuenow="4"', "1 min 1 s", ">0.25<", "images/s"):
+        assert said in running
+    for stage, said in (("training", "<p>Training: 1"), ("k = 165: real images", "<p>k = 165: real images: 1")):
+        assert said in train_view.state_html(a_job(tmp_path), records(0.5, stage=stage))
+    begun = records(0.5)[0] | {"per_second": 0.0}
+    assert "stage ends in" not in train_view.state_html(a_job(tmp_path), [begun])
+    failed = train_view.state_html(a_job(tmp_path, state="failed", error="<b> no luck"), [])
+    assert "&lt;b&gt; no luck" in failed
+    assert 'role="alert"' in failed
+    whole = train_view.state_html(a_job(tmp_path, state="failed", error="a.png is damaged."), [])
+    assert ">A.png is damaged. The log below" in whole
+    assert "not finite" in train_view.state_html(a_job(tmp_path), records(float("nan")))
+    assert "Waits for its turn" in train_view.state_html(a_job(tmp_path, state="queued", began=None), [])
+    assert "Resume goes on" in train_view.state_html(a_job(tmp_path, state="stopped"), [])
+
+
+def test_the_loss_of_every_stage_is_drawn(tmp_path: Path) -> None:
+    both = train_view.pictures_html(tmp_path, records(1.0, float("nan"), 0.2, 0.1) + records(0.7, 0.6, stage="later"))
+    assert "nan" not in both
+    assert both.index("Loss, training") < both.index("Loss, later")
+    assert train_view.loss_html([]) == train_view.loss_html(records(0.5)) == ""
+    nan = float("nan")
+    assert train_view.loss_html(records(nan, nan)) == ""
+    chart = train_view.loss_html(records(1.0, 0.5, 0.2, 0.1))
+    assert chart.count("sed-dot") == 1  # the held-out loss
+    assert "nan" not in chart
+    resumed = train_view.loss_html([*records(1.0, 0.9, 0.8), *records(1.0, 0.5, 0.2, 0.1)])
+    assert resumed == train_view.loss_html(records(1.0, 0.5, 0.2, 0.1))
+    many = train_view.loss_html(records(*np.linspace(1, 0.1, 5000)))
+    assert len(many) < 20_000
+
+
+def test_samples_are_the_newest_grid_or_the_generated_images(tmp_path: Path) -> None:
+    assert train_view.samples_html(tmp_path) == ""
+    (tmp_path / "ddpm" / "samples").mkdir(parents=True)
+    for step in (9, 10):
+        Image.new("RGB", (8, 8)).save(tmp_path / "ddpm" / "samples" / f"{step:07d}.png")
+    assert "Samples at step 10" in train_view.samples_html(tmp_path)
+    (tmp_path / "parts").mkdir()
+    np.savez(tmp_path / "parts" / "0000000-0000006.npz", images=np.zeros((6, 8, 8, 3), np.uint8))
+    assert "first generated images" in train_view.samples_html(tmp_path)
+
+
+def test_events_start_watch_and_stop(page: train_tab.Page, runs: Path) -> None:
+    values = ["", "sample:real", "", "33", "", "", ""]
+    with pytest.raises(gr.Error, match="unknown name &#x27;stepz&#x27;; did you mean &#x27;steps&#x27;"):
+        page.start("train-ddpm", "demo", "stepz = 3", *values)
+    assert page.look(None, {})[4] == train_view.EMPTY
+    chosen = page.start("train-ddpm", "demo", "", *values)
+    job = page.store.get(chosen.value)
+    assert "steps = 33" in (job.folder / "config.toml").read_text()
+    wait_for(lambda: page.store.get(job.id).state == "running" and read_records(job.folder))
+    listed, stop, resume, delete, state, *_, seen = page.look(None, {})
+    assert listed.value == job.id
+    assert (stop.visible, resume.visible, delete.visible) == (True, False, False)
+    assert "Counting" in state
+    page.stop(job.id)
+    *_, seen = page.look(job.id, seen)
+    assert page.look(job.id, seen) == [gr.skip()] * 10  # nothing changed, nothing is sent
+    assert page.delete("") == gr.skip()
+    assert job.folder.exists()
+    page.delete(job.id)
+    assert not job.folder.exists()
+    with pytest.raises(gr.Error, match="There is no job"):
+        page.stop(job.id)
+
+
+def test_fields_follow_the_stage(page: train_tab.Page) -> None:
+    changes = dict(zip(["about", "preset", *page.names], page.choose("calibrate"), strict=True))
+    visible = [name for name in page.names if changes[name]["visible"]]
+    assert visible == ["detector", "data", "generated"]
+    assert changes["preset"].visible is False
+
+
+def test_a_preset_brings_its_data(page: train_tab.Page) -> None:
+    assert [page.data_of("loop", preset)["value"] for preset in form.PRESETS] == ["sample:real", "cifar10", "cifar10"]
+    assert page.data_of("train-ddpm", "small") == gr.skip()
+
+
+def test_a_public_space_trains_nothing(page: train_tab.Page, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    with pytest.raises(gr.Error, match="training, sweeps and all other jobs are off"):
+        page.start("loop", "demo", "", "", "sample:real", "", "", "", "", "")
+    for act in (page.stop, page.resume, page.delete):
+        with pytest.raises(gr.Error, match="all other jobs are off"):
+            act("20260101-000000-loop")
+    assert not runs.exists()
+    monkeypatch.setenv("SEDID_PUBLIC", "0")  # a Space of one's own
+    with pytest.raises(gr.Error, match="no job"):
+        page.stop("20260101-000000-loop")
+
+
+def test_the_report_is_the_measured_table(tmp_path: Path) -> None:
+    assert train_view.report_html(tmp_path) == ""
+    row = {"k": 165, "t_sec": 330, "auc": 0.75, "acc": 0.7, "tpr_at_1": None, "chosen": True}
+    results = {
+        "stat": {"heldout": [row]},
+        "nn": {},
+        "protocol": {
+            "images": {"generated": {"count": 9}, "heldout": {"count": 8}},
+            "generated_by": {},
+            "checkpoint_sha256": "0" * 64,
+        },
+        "audit": {"warning": "the border gives it away"},
+    }
+    write_json(tmp_path / "bundle" / "sedid" / "results.json", results)
+    report = train_view.report_html(tmp_path)
+    assert "0.750" in report
+    assert "WARNING. the border gives it away" in report
+
+
+def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(
+    browser, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from helpers.fakes import make_detector
+    from playwright.sync_api import expect
+
+    monkeypatch.setattr(train_tab, "JobStore", lambda: LightStore(runs))
+    monkeypatch.setattr(ui, "TABS", ("inspect", "train"))
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
+    detector = make_detector()
+    with served(Context(lambda: detector)) as url, visited(browser, url) as visit:
+        visit.get_by_role("tab", name="Train").click()
+        visit.locator("#start-job").click()
+        expect(visit.locator("#job .sed-chip")).to_have_text("running", timeout=WAIT)
+        expect(visit.locator("#pictures svg")).to_be_visible(timeout=WAIT)  # the timer goes on looking
+        visit.reload()  # the address names the tab
+        expect(visit.locator("#log")).to_contain_text("working hard", timeout=WAIT)
+        visit.locator("#stop-job").click()
+        expect(visit.locator("#job .sed-chip")).to_have_text("stopped", timeout=WAIT)
+        visit.once("dialog", lambda dialog: dialog.accept())
+        visit.locator("#delete-job").click()
+        expect(visit.get_by_text("No job yet.")).to_be_visible(timeout=WAIT)
+    assert [path for path in runs.iterdir() if path.is_dir()] == []
+    assert os.environ["GRADIO_TEMP_DIR"]
