@@ -10,6 +10,18 @@ import torch
 
 torch.set_num_threads(2)
 
+MARKS = {"browser": {"browser", "page"}, "jobs": {"runs", "store"}}
+"""Mark -> the fixtures by which a test earns it: it opens a browser, or starts jobs as processes of their own."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what they use, so that the quick ring can leave the slow kinds out."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        for mark, fixtures in MARKS.items():
+            if used & fixtures:
+                item.add_marker(mark)
+
 
 def make_tiny_unet(seed: int = 0, width: int = 8, sample_size: int = 8) -> Any:
     """A random two-level U-Net with attention: 45,000 parameters at width 8, milliseconds an evaluation."""

@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 from collections.abc import Iterator
-from fnmatch import fnmatch
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -136,16 +135,6 @@ def test_mathematics_reads_the_same_on_github_and_in_the_app(file: Path) -> None
     for formula in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.S):
         assert not re.search(r"\\[^\w]", "".join(formula)), formula
         assert "<" not in "".join(formula), formula
-
-
-def test_the_map_of_the_modules_is_complete() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    table = text.partition("## Map of the modules")[2].partition("\n## ")[0]
-    named = [name for row in re.findall(r"^\|.*\|([^|]*)\|$", table, re.M) for name in re.findall(r"`([^`]+)`", row)]
-    modules = [file.relative_to(ROOT / "sedid").with_suffix("").as_posix() for file in ROOT.glob("sedid/**/*.py")]
-    assert [name for name in named if not any(fnmatch(module, name) for module in modules)] == []
-    listed = {module: [name for name in named if fnmatch(module, name)] for module in modules}
-    assert {module: names for module, names in listed.items() if len(names) != 1} == {}
 
 
 EXAMPLES = [

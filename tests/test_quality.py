@@ -14,9 +14,3 @@ from sedid.paths import ROOT
 def test_clean(tool: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_no_file_over_400_lines() -> None:
-    files = [*ROOT.glob("sedid/**/*.py"), *ROOT.glob("tests/*.py")]
-    long = {str(file.relative_to(ROOT)): count for file in files if (count := len(file.read_text().splitlines())) > 400}
-    assert not long
