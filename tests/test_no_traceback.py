@@ -4,18 +4,17 @@ import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
-from importlib import import_module
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import numpy as np
 import pytest
 from helpers.bundles import pictures, shared_bundle
 from PIL import Image
-from sedid.presets import resolve_loop
+from sedid.presets import COMMANDS, resolve_loop
 from typer.testing import CliRunner, Result
 
-from sedid.cli import LOOPS, app
+from sedid.cli import app
 from sedid.progress import finish
 from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.ui.menu import Menu
@@ -176,7 +175,7 @@ def test_any_value_of_a_bundle_may_be_of_another_kind(file: str, bundle: Path, i
 # --- settings ----------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", COMMANDS)
 def test_any_text_of_a_setting_is_taken_or_refused_in_a_sentence(loop: str, tmp_path: Path) -> None:
     config = config_of(loop)
     needed = [f"{field.name}=nowhere" for field in fields(config) if field.default is MISSING]
@@ -190,11 +189,10 @@ def test_any_text_of_a_setting_is_taken_or_refused_in_a_sentence(loop: str, tmp_
 
 def config_of(loop: str) -> Any:
     """The settings class of a loop."""
-    stem = loop.replace("-", "_")
-    return get_type_hints(getattr(import_module(f"sedid.loops.{stem}"), stem))["config"]
+    return COMMANDS[loop].settings
 
 
-@pytest.mark.parametrize("loop", LOOPS)
+@pytest.mark.parametrize("loop", COMMANDS)
 def test_a_refused_setting_ends_the_command_with_one_sentence(loop: str, tmp_path: Path) -> None:
     for given in ("seed=9e99", "nothing=3", "seed", "=", "device=gpu", "batch_size=-3", "precision=fp1", "out=\0"):
         assert_one_sentence(call(loop, "--set", given))
