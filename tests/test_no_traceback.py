@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from helpers.bundles import pictures, shared_bundle
 from PIL import Image
-from sedid.presets import COMMANDS, resolve_loop
 from typer.testing import CliRunner, Result
 
 from sedid.cli import app
+from sedid.jobs.commands import COMMANDS, resolve_loop
 from sedid.progress import finish
 from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.ui.menu import Menu
