@@ -14,10 +14,17 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from sedid.cli import app
+from sedid.detector.bundle import load_detector
+from sedid.detector.detector import Detector
+from sedid.detector.words import as_dict, as_lines
 from sedid.jobs.commands import COMMANDS, resolve_loop
+from sedid.jobs.folder import read_records
+from sedid.jobs.store import Job, JobStore
 from sedid.progress import finish
+from sedid.report.case import case_report
 from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.ui.menu import Menu
+from sedid.ui.train import view as train_view
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -27,6 +34,18 @@ VALUES = [None, True, -1, 0, 10**9, 10**400, 1e308, "", "x", "\ud800", [], [[]],
 """What may stand in a file in another value's place."""
 TEXTS = ["", "x", "-1", "0", "1e400", "nan", "inf", "9" * 400, "0.5", "true", "none", "[]", "[,]", "\0", "é" * 3000]
 """What may be typed for a setting."""
+
+
+PYTHON = (
+    "NoneType",
+    "object is not",
+    "not subscriptable",
+    "unhashable",
+    "indices must be",
+    "__init__",
+    "format string",
+)
+"""Words of which no user knows what to do about them."""
 
 
 def call(*arguments: object) -> Result:
@@ -44,8 +63,7 @@ def assert_one_sentence(done: Result, codes: tuple[int, ...] = (1,)) -> None:
         assert said[-1] is errors[0], said  # and nothing below it, of a library for instance
         assert len(errors[0]) > len("error: ") + 10
         assert "Traceback" not in done.output
-        for python in ("NoneType", "object is not", "not subscriptable", "unhashable", "indices must be", "__init__"):
-            assert python not in errors[0]
+        assert not [python for python in PYTHON if python in errors[0]]
 
 
 @pytest.fixture
@@ -159,17 +177,29 @@ def with_value(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 @pytest.mark.parametrize("file", [DETECTOR, UNET, SCHEDULER])
 def test_any_value_of_a_bundle_may_be_of_another_kind(file: str, bundle: Path, image: Path) -> None:
     """Each place in turn, with a value that goes round: the bundle opens, or a sentence says why it does not."""
-    from sedid.detector.bundle import load_detector
-
     whole = json.loads((bundle / file).read_text())
+    if file == DETECTOR:  # and what the loops state beside the calibrations
+        data = {"real": {"count": 3, "sha256": "ab"}}
+        for part in ("stat", "nn"):
+            whole[part] |= {"error_rate": 0.1, "data": data, "splits": {"warning": "x"}, "leak_warning": "x"}
+        whole["stat"] |= {"chosen_by": "x", "generated_by": {"sampler": "ddim", "steps": 50}}
+        whole |= {"training": {"data": "x", "steps": 3}, "metrics": {"stat": {"heldout": [{"k": 165}]}, "nn": {}}}
     for number, path in enumerate(places(whole)):
         value = VALUES[number % len(VALUES)]
         (bundle / file).write_text(json.dumps(with_value(whole, path, value)))
         try:
-            said = why(lambda: load_detector(bundle, device="cpu"))
+            said = why(lambda: told(load_detector(bundle, device="cpu"), image))
         except Exception as error:
             raise AssertionError(f"{path} = {value!r}"[:200]) from error
         assert "\n" not in said, path
+        assert not [python for python in PYTHON if python in said], path
+
+
+def told(detector: Detector, image: Path) -> str:
+    """All that is said of an image, by every form there is."""
+    found = detector.inspect(image)
+    lines = "\n".join(as_lines("image", found, detector))
+    return lines + json.dumps(as_dict("image", found, detector)) + case_report(detector, found, "image")
 
 
 # --- settings ----------------------------------------------------------------------------------------------------
@@ -302,3 +332,46 @@ def test_any_value_of_a_results_file_may_be_of_another_kind(measured: Path, tmp_
         file.write_text(json.dumps(with_value(whole, path, VALUES[number % len(VALUES)])))
         said = why(lambda: write_report(bundle, tmp_path / "report.html"))
         assert not said or "is not a results file of" in said, path
+
+
+@pytest.mark.parametrize("state", VALUES, ids=lambda value: repr(value)[:20])
+def test_a_bad_job_file_hides_no_other_job(state: Any, tmp_path: Path) -> None:
+    """What lies in the runs folder and is no job of ours is passed over."""
+    good = {
+        "command": "loop",
+        "preset": "",
+        "state": "done",
+        "exit_code": 0,
+        "created": 1.0,
+        "began": 1.0,
+        "ended": 2.0,
+    }
+    contents = ["", "[]", "3", "null", "[" * 100_000, json.dumps(state)]
+    contents += [json.dumps(good | {name: state}) for name in (*good, "error", "pid")]
+    for number, content in enumerate((json.dumps(good), *contents)):
+        (tmp_path / f"job-{number}").mkdir()
+        (tmp_path / f"job-{number}" / "job.json").write_text(content)
+    jobs = JobStore(tmp_path).jobs()
+    assert "job-0" in [job.id for job in jobs]
+    for job in jobs:
+        train_view.state_html(job, read_records(job.folder))
+    assert Menu(runs=tmp_path).choices()
+
+
+RECORDS = (
+    {"stage": "a", "done": 1, "total": 2, "unit": "b", "per_second": 1.0, "eta_seconds": 2.0, "values": {"loss": 0.5}},
+    {"step": 1, "steps": 2, "loss": 0.1, "learning_rate": 1e-3, "images_per_second": 3.0, "eta_seconds": 3.0},
+)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=("of any loop", "of train-ddpm"))
+def test_records_of_another_kind_leave_the_job_on_the_page(record: dict[str, Any], tmp_path: Path) -> None:
+    for name in record:
+        for value in VALUES:
+            lines = (json.dumps(one) for one in (record, record | {name: value}, record))
+            (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+            found = read_records(tmp_path)
+            assert found
+            for state in ("running", "done"):
+                job = Job("20250101-a", tmp_path, "loop", "", state, "", None, 1.0, 1.0, None)
+                assert train_view.state_html(job, found) + train_view.pictures_html(tmp_path, found)

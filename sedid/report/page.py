@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from sedid.detector.words import LIMITS
 from sedid.escaping import written_by
@@ -41,14 +41,14 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         if evaluation.row(reals, None) and evaluation.scores(reals, None):
             parts.append(evaluation_report.confusion(drawn, reals, None, oracle=False))
         parts.append(evaluation_report.mistakes(drawn, reals, clickable=False))
-    return page(f"SeDID: {evaluation.name} measured", "".join(parts), svg.STYLE + evaluation_report.STYLE)
+    return page(Markup(f"SeDID: {drawn.name} measured"), "".join(parts), svg.STYLE + evaluation_report.STYLE)
 
 
 def page(title: str, body: str, style: str) -> str:
     """HTML parts of this package as a page that needs nothing else.
 
     Args:
-        title: plain text.
+        title: plain text, or `Markup`.
         body: HTML.
         style: CSS of the parts.
     """

@@ -31,7 +31,7 @@ from sedid.detector.provenance import provenance
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
 from sedid.stats.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
-from sedid.stats.intervals import delong, intervals
+from sedid.stats.intervals import ABOUT, delong, intervals
 from sedid.stats.metrics import best_threshold, measure, sign_of
 from sedid.stats.reliability import Classes, conformal, isotonic, platt, reliability
 from sedid.stats.stopping import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
@@ -284,6 +284,7 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
                 "chosen_on": "calibration images",
                 "measured_on": "test images",
                 "positive": "generated",
+                "intervals": ABOUT,
                 "evaluations_per_image": sum(detector.max_t_sec(k) // k + 1 for k in ks),
                 "generated_by": provenance(config.generated, folder),
                 "test_generated_by": provenance(config.test_generated, folder),

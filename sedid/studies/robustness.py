@@ -29,7 +29,7 @@ from sedid.detector.detector import Call, Detector, Verdict
 from sedid.detector.provenance import provenance
 from sedid.method.diffusion import Point
 from sedid.progress import Meter, Progress
-from sedid.stats.intervals import auc_interval, delong
+from sedid.stats.intervals import ABOUT, auc_interval, delong
 from sedid.stats.metrics import measure, sign_of
 from sedid.storage import replacing, write_json
 from sedid.training.checks import audited, check_unused
@@ -248,6 +248,7 @@ def robustness_of(
             "nn": detector.nn and {name: getattr(detector.nn, name) for name in ("k", "t_sec", "threshold")},
             "threshold_from": "calibration split",
             "positive": "generated",
+            "intervals": ABOUT,
             "evaluations_per_image": evaluations(detector),
             "versions": versions(),
         },
