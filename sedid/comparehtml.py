@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from sedid.escaping import Html, read_results
 from sedid.evaluation import REALS
+from sedid.methods import differences
 from sedid.metrics import roc
 from sedid.resulthtml import RESOLUTION, crossed, facts, leaks, made_by, splits, table
 from sedid.storage import read_arrays
 from sedid.svg import SHARES, Axis, Line, frame, keys, line_chart
-from sedid.tables import cell, named
+from sedid.tables import cell, classifiers, named
 
 STYLE = """
 .res td small, .res th small { display: block; font-size: .74rem; font-weight: 400; color: var(--body-text-color-subdued); } .res td small { white-space: nowrap; }
@@ -126,13 +127,15 @@ def rows_table(found: Html, reals: str) -> str:
         ]
         lines.append(("res-own" if row["method"] == best else "", cells))
     images = found["scored"] if found.get("scored") else {}
+    notes = " ".join(said for said in (classifiers(rows), differences(row["method"] for row in rows)) if said)
     return (
         f"<h2>The methods</h2>{table(head, lines, 'res-wide')}"
         f'<p class="res-note">{images.get("generated", 0):,} generated images against {images.get(reals, 0):,} {REALS[reals]}. '
         "AUC is in the polarity of the calibration split (generated if smaller, or larger); the papers' is always: generated if "
-        "smaller. ACC is at the threshold of the calibration split, best ACC at the one that fits these very images best. Below each figure its 95 % bootstrap interval. "
+        "smaller. ACC is at the threshold of the calibration split, best ACC at the one that fits these very images best. Below each figure its 95 % interval; a TPR "
+        "has none where so few reals do not bound its threshold, and best ACC has none ever: it is the largest of many on these images. "
         "Evaluations: network evaluations an image, when the method runs alone and what it added to those before it. "
-        f"The shaded row has the highest AUC on these images. {RESOLUTION}</p>"
+        f"The shaded row has the highest AUC on these images. {notes} {RESOLUTION}</p>"
     )
 
 

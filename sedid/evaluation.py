@@ -9,7 +9,7 @@ import numpy as np
 from sedid import paper
 from sedid.escaping import Html, for_html, read_results
 from sedid.licences import closed
-from sedid.metrics import best_threshold
+from sedid.metrics import best_threshold, sign_of
 from sedid.storage import read_arrays
 
 REALS = {"heldout": "held-out reals", "members": "member reals"}
@@ -93,7 +93,7 @@ class Evaluation:
         row, names = self.existing(reals), [f"existing_{part}" for part in (reals, "generated")]
         if row is None or any(name not in self.arrays for name in names):
             return None
-        sign = -1 if row["polarity"] == "smaller" else 1
+        sign = sign_of(row["polarity"])
         real, generated = (sign * self.arrays[name].astype(np.float64) for name in names)
         return real, generated
 

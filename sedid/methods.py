@@ -9,7 +9,7 @@ Images are on the [-1, 1] scale unless a docstring says otherwise. For every sta
 images (or, where it is about membership, members) to have the smaller values; a comparison fits the polarity.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import pi, sqrt
@@ -99,7 +99,7 @@ def whole(schedule: NoiseSchedule, k: int) -> int:
 def reconstruction_map(ledger: Ledger, k: int) -> Tensor:
     """DIRE (Wang et al. 2023): |x_0 - R_{k,T}(x_0)| over the whole trajectory, (B, 3, H, W).
 
-    Two differences from the published code: nothing is clipped on the way, and the map is not rounded to 8 bits.
+    What is not as in the published code is in DIRE_DIFFERS.
     """
     return (ledger.x_0 - ledger.image(reconstruction_path(ledger.schedule, k, whole(ledger.schedule, k)))).abs()
 
@@ -163,6 +163,7 @@ class Method:
         measurement: (ledger, **parameters) -> what the head turns into a score.
         parameters: of the measurement; ints, floats or tuples of ints.
         origins: where parameters come from: "name", or what `defaulting` says; all others are the method's own.
+        differs: what is not as in the published code, as a sentence; "" where nothing is.
     """
 
     name: str
@@ -172,6 +173,7 @@ class Method:
     measurement: Callable[..., Tensor]
     parameters: Mapping[str, Any]
     origins: Mapping[str, str] = field(default_factory=dict)
+    differs: str = ""
 
     def measure(self, ledger: Ledger) -> Tensor:
         """(B,) for a threshold, (B, D) for a regression or trees, (B, C, H, W) for the ResNet."""
@@ -215,6 +217,15 @@ def _sedid_nn(mode: str) -> Method:
     return Method(f"sedid-nn-{mode}", f"SeDID_NNs, {mode}", SEDID, RESNET, measurement, STEP)
 
 
+def _dire(name: str, title: str, head: str, measurement: Callable[..., Tensor]) -> Method:
+    return Method(name, title, DIRE, head, measurement, {"k": 165}, differs=DIRE_DIFFERS)
+
+
+DIRE_DIFFERS = (
+    "DIRE is not as published: it takes the steps of k (6 at k = 165), not 20; it goes from alpha_bar at t = 0 to the last "
+    "multiple of k (990), not from alpha_bar 1 to 0; nothing is clipped on the way; the map is not rounded to 8 bits; and "
+    "its classifier is a ResNet-18 at the images' own size, not a ResNet-50 at 256 pixels."
+)
 STEP = {"k": 165, "t_sec": 495}
 SECMI_STEP = {"k": 10, "t_sec": 100}
 PROXIMAL = {"t": 200, "p": 4}
@@ -234,14 +245,20 @@ METHODS: dict[str, Method] = {
         Method("secmi-nn", "SecMI_NNs", SECMI, RESNET, absolute_step_error, SECMI_STEP),
         Method("pia", "PIA", PIA, THRESHOLD, partial(proximal, normalised=False), PROXIMAL),
         Method("pian", "PIAN", PIA, THRESHOLD, partial(proximal, normalised=True), PROXIMAL),
-        Method("dire-stat", "DIRE, mean of the map", DIRE, THRESHOLD, partial(mean_of, reconstruction_map), {"k": 165}),
-        Method("dire-nn", "DIRE, ResNet on the map", DIRE, RESNET, reconstruction_map, {"k": 165}),
+        _dire("dire-stat", "DIRE, mean of the map", THRESHOLD, partial(mean_of, reconstruction_map)),
+        _dire("dire-nn", "DIRE, ResNet on the map", RESNET, reconstruction_map),
         Method("did", "DID, mean of the map", DID, THRESHOLD, partial(mean_of, second_order_map), {"k": 165}),
         Method("did-nn", "DID, ResNet on the map", DID, RESNET, second_order_map, {"k": 165}),
         Method("did-step", "DID of one step", "own variant", THRESHOLD, partial(mean_of, second_order_step_map), STEP),
     )
 }
 """The methods by name, with their defaults: SecMI's step and PIA's norm are their papers', the rest this project's."""
+
+
+def differences(names: Iterable[str]) -> str:
+    """What is not as in the published code of the methods with these names, in sentences, each once."""
+    known = (METHODS[name.split()[0]] for name in names if name.split()[:1] and name.split()[0] in METHODS)
+    return " ".join(dict.fromkeys(method.differs for method in known if method.differs))
 
 
 def method_of(text: str) -> Method:

@@ -95,6 +95,43 @@ def measure(real: np.ndarray, generated: np.ndarray, threshold: float | None = N
     )
 
 
+@dataclass(frozen=True)
+class Cut:
+    """Which way round raw scores tell real from generated, and from where on, fitted on a calibration split.
+
+    Attributes:
+        polarity: "smaller" if a smaller score means generated, else "larger".
+        threshold: oriented: generated if sign * score >= threshold.
+        auc: in this polarity, so never below 0.5.
+    """
+
+    polarity: str
+    threshold: float
+    auc: float
+
+    @property
+    def sign(self) -> int:
+        """What turns a raw score into an oriented one."""
+        return sign_of(self.polarity)
+
+
+def sign_of(polarity: str) -> int:
+    """-1 where a smaller raw score means generated, else 1."""
+    return -1 if polarity == "smaller" else 1
+
+
+def fit_cut(real: np.ndarray, generated: np.ndarray) -> Cut:
+    """The polarity that holds on raw scores (N,) of both classes, and the threshold of the highest balanced accuracy.
+
+    Raises:
+        ValueError: a class is empty or a score is not finite.
+    """
+    auc = measure(-real, -generated).auc
+    polarity = "smaller" if auc >= 0.5 else "larger"
+    sign = sign_of(polarity)
+    return Cut(polarity, best_threshold(sign * real, sign * generated), max(auc, 1 - auc))
+
+
 def undecided_band(real: np.ndarray, generated: np.ndarray, threshold: float, error_rate: float) -> tuple[float, float]:
     """The oriented scores between which no verdict is given.
 

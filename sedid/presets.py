@@ -53,10 +53,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
                 *("sedid-stat", "sedid-nn-pair", "sedid-multi-lr ks=165", "loss", "secmi-stat"),
                 *("pia", "pian", "dire-stat", "did-step"),
             ),
-            "epochs": 3,
-            "classifier_rate": 0.01,
         },
-        "small": {"epochs": 10, "classifier_rate": 0.01},
         "paper": {},
     },
     "robustness": {

@@ -214,7 +214,7 @@ def rates(found: Html) -> str:
     )
     return (
         f"<h2>The figures</h2>{table(head, rows, 'res-rates')}"
-        '<p class="res-note">Intervals are bootstrapped over images; changes are against the same images as they are, '
+        '<p class="res-note">Intervals are of 95 % over images; changes are against the same images as they are, '
         "p after DeLong. ACC is at the threshold of the calibration split. Outside the references: a t-error on the way "
         "to STAT's T_SEC was beyond those of every calibration image, so that no verdict is given.</p>"
     )

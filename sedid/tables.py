@@ -9,6 +9,7 @@ from sedid.audit import VERSION
 from sedid.detectors import Call
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.judging import known_shares
+from sedid.methods import RESNET, differences
 
 OLDER_AUDIT = "an earlier version of the audit, without fine noise, neighbouring parity and orientation"
 REALS = {"heldout": "held-out", "members": "member"}
@@ -209,13 +210,33 @@ def methods_table(found: Markdown) -> str:
         for row in found["rows"]["heldout"]
     ]
     images, total = found["protocol"]["images"], found["protocol"]["evaluations_per_image"]
-    alone = sum(row["evaluations_alone"] for row in found["rows"]["heldout"])
+    measured = found["rows"]["heldout"]
+    alone = sum(row["evaluations_alone"] for row in measured)
+    about = (classifiers(measured), differences(row["method"] for row in measured))
+    notes = "".join(f"{said} " for said in about if said).replace("_", r"\_")
     return (
         f"{images['generated']['count']:,} generated images against {images['heldout']['count']:,} held-out reals; polarity, "
         f"thresholds and classifiers from {images['calibration_real']['count']:,} + "
-        f"{images['calibration_generated']['count']:,} others. Evaluations: of the network, an image, when the method runs "
-        f"alone; all together cost {total} instead of {alone}.\n\n{_table(head, rows)}"
+        f"{images['calibration_generated']['count']:,} others. {notes}Evaluations: of the network, an "
+        f"image, when the method runs alone; all together cost {total} instead of {alone}.\n\n{_table(head, rows)}"
     )
+
+
+def classifiers(rows: Sequence[dict[str, Any]]) -> str:
+    """Which ResNet is the detector's own classifier and which were trained for the table, in sentences; "" without any."""
+    networks = [row for row in rows if row["head"] == RESNET]
+    own = [row for row in networks if row["details"].get("own")]
+    others = [row for row in networks if row not in own]
+    said = [
+        f"{named(row)} is the detector's own classifier, from {row['details']['images']:,} images of its own."
+        for row in own
+    ]
+    if others:
+        made = f"{'was' if len(others) == 1 else 'were'} trained for this table"
+        how = "by the same recipe" if own else "and not with the detector's own classifier, if it has one"
+        count = others[0]["details"]["trained_on"]
+        said.append(f"{' and '.join(map(named, others))} {made} on {count:,} of the calibration images, {how}.")
+    return " ".join(said)
 
 
 def samplers_table(found: Markdown) -> str:

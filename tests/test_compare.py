@@ -15,22 +15,25 @@ from bundles import tiny_bundle as calibrated_bundle
 from fakes import CountingModel
 from torch import nn
 
+from sedid import comparehtml
 from sedid.bundle import load_detector, update_info
 from sedid.data import fingerprint
 from sedid.detectors import Detector
+from sedid.escaping import for_html, for_markdown
 from sedid.ledger import Ledger
 from sedid.loops import compare as module
-from sedid.loops import comparison, heads
+from sedid.loops import comparison, resnet, train_nn
 from sedid.loops.compare import CompareConfig, compare, methods_for
 from sedid.loops.heads import Head, fit_head, fit_threshold
-from sedid.loops.score import score
-from sedid.loops.train_nn import TrainNNConfig
+from sedid.loops.resnet import Recipe
+from sedid.loops.score import features, score
 from sedid.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
 from sedid.metrics import best_threshold, measure
 from sedid.models import Runtime, make_resnet18
 from sedid.progress import Progress, finish
 from sedid.statistics import delong, intervals
 from sedid.storage import read_json
+from sedid.tables import methods_table
 
 ASKED = ("pia", "sedid-stat", "sedid-nn-error k=495 t_sec=495", "sedid-multi-lr ks=330", "loss", "sedid-stat t_sec=330")
 COUNTS = {"real": 20, "generated": 22, "test_real": 13, "test_generated": 12, "members": 11}
@@ -56,7 +59,7 @@ def arithmetic() -> Iterator[None]:
     torch.set_num_threads(1)  # as `one_thread`, for the fixtures of the module too: other sums round otherwise
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_detector", load_arithmetic)
-        patch.setattr(heads, "make_resnet18", small_network)
+        patch.setattr(resnet, "make_resnet18", small_network)
         yield
     torch.set_num_threads(threads)
 
@@ -103,7 +106,7 @@ def scores_of(config: CompareConfig) -> dict[str, np.ndarray]:
 def test_every_method_has_its_row(config: CompareConfig, watched: Any) -> None:
     results, _, _ = watched
     folder = Path(config.detector) / "sedid"
-    assert read_json(folder / "compare.json") == results
+    assert read_json(folder / "compare.json") == json.loads(json.dumps(results))
     assert not (folder / "compare").exists()  # kept only for a run that is interrupted
     assert results["done"]
     assert results["scored"] == {"heldout": 13, "generated": 12, "members": 11}
@@ -158,6 +161,73 @@ def test_parameters_say_where_they_come_from(config: CompareConfig, watched: Any
     assert made[3].origins == {"k": "the detector's calibration", "t_sec": "name"}
 
 
+def test_the_detectors_own_classifier_is_the_one_that_is_measured(config: CompareConfig, tmp_path: Path) -> None:
+    """One NN has one AUC: SeDID_NNs with the classifier's input, at its pair, is that classifier."""
+    bundle = calibrated_bundle(tmp_path / "bundle")
+    training = {"epochs": 2, "batch_size": 8, "learning_rate": 0.02, "cosine": True, "flip": True, "seed": 5}
+    data = {name: {"count": 40, "sha256": ""} for name in ("real", "generated")}
+    history = [{"epoch": epoch, "validation_loss": loss} for epoch, loss in ((1, 0.3), (2, 0.2))]
+    section = read_json(bundle / "sedid" / "detector.json")["nn"]
+    section |= {"training": training, "data": data, "epochs": history, "calibrated_on": "16 validation images"}
+    update_info(bundle, nn=section)
+    asked = ("sedid-nn-pair", "sedid-nn-error", "sedid-nn-pair t_sec=330")
+    config = replace(config, detector=str(bundle), members="", methods=asked, epochs=0)
+    records: list[Progress] = []
+    found = finish(compare(config), records.append)
+    own, error, elsewhere = found["rows"]["heldout"]
+    assert {record.stage for record in records if record.unit == "epochs"} == {f"fitting {name}" for name in asked[1:]}
+    detector = load_arithmetic(config.detector, "cpu")
+    assert detector.nn is not None
+    scored = scores_of(config)
+    for name, setting in (("heldout", "test_real"), ("generated", "test_generated")):
+        _, expected = finish(score(detector, np.load(getattr(config, setting))["images"], [165], 8))
+        assert expected is not None
+        np.testing.assert_array_equal(scored[name][0], expected.astype(np.float32))
+    assert (own["threshold"], own["auc_calibration"]) == (detector.nn.threshold, detector.nn.auc)
+    assert own["details"] == {"own": True, "images": 80, "epoch": 2, "temperature": detector.nn.temperature}
+    assert own["threshold_from"] == "the detector's own classifier, 16 validation images"
+    assert found["protocol"]["recipe"] == asdict(Recipe(**training | {"seed": 0}))  # the others are trained as it was
+    assert "own" not in error["details"] | elsewhere["details"]
+    text = methods_table(for_markdown(found)).replace("\\", "")
+    assert "SeDID_NNs, pair (k = 165, T_SEC = 495) is the detector's own classifier, from 80 images of its own." in text
+    others = "SeDID_NNs, error (k = 165, T_SEC = 495) and SeDID_NNs, pair (k = 165, T_SEC = 330)"
+    assert f"{others} were trained for this table on 34 of the calibration images, by the same recipe." in text
+
+
+def test_every_difference_from_published_dire_is_named(watched: Any) -> None:
+    rows = [watched[0]["rows"]["heldout"][0] | {"method": name} for name in ("dire-stat", "dire-nn k=110", "pia")]
+    found = watched[0] | {"rows": {"heldout": rows}}
+    for text in (
+        methods_table(for_markdown(found)).replace("\\", ""),
+        comparehtml.rows_table(for_html(found), "heldout"),
+    ):
+        assert text.count("DIRE is not as published") == 1
+        for part in ("6 at k = 165), not 20", "alpha_bar 1 to 0", "nothing is clipped", "8 bits", "ResNet-50 at 256"):
+            assert part in text.replace("&#39;", "'")
+    assert "DIRE" not in methods_table(for_markdown(watched[0]))
+
+
+def test_a_classifier_learns_alike_in_a_table_and_in_train_nn(config: CompareConfig, tmp_path: Path) -> None:
+    """The same images, pair and recipe: the same epochs, up to what the detector's own inputs are not rounded to."""
+    settings: dict[str, Any] = {"epochs": 2, "batch_size": 8, "learning_rate": 0.02, "cosine": True, "flip": True}
+    bundle = calibrated_bundle(tmp_path / "bundle")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_nn, "load_detector", lambda *settings, parts: load_arithmetic(*settings))
+        config_nn = train_nn.TrainNNConfig(
+            str(bundle), config.real, config.generated, input="error", device="cpu", **settings
+        )
+        section = finish(train_nn.train_nn(config_nn))
+    detector = load_arithmetic(config.detector, "cpu")
+    parts = []
+    for name in ("real", "generated"):
+        images = np.load(getattr(config, name))["images"]
+        parts.append(finish(features(detector, images, 165, 495, "error")))
+    head = finish(fit_head(RESNET, *parts, Recipe(**settings), CPU, "fitting"))
+    assert head.details["epoch"] == min(section["epochs"], key=lambda row: row["validation_loss"])["epoch"]
+    assert head.threshold == section["calibration"]["threshold"]
+    assert head.temperature == section["calibration"]["temperature"]
+
+
 def test_a_statistic_is_judged_as_the_calibration_says(config: CompareConfig, watched: Any) -> None:
     """The row of SeDID_Stat from t-errors scored by themselves."""
     detector = load_arithmetic(config.detector, "cpu")
@@ -204,6 +274,7 @@ def test_scores_are_kept_oriented_and_tests_are_made_of_them(config: CompareConf
 
 def test_the_file_fills_in_while_it_works(watched: Any) -> None:
     results, seen, records = watched
+    results = json.loads(json.dumps(results))
     assert not any(file["done"] for file in seen)
     assert all(file["protocol"] == results["protocol"] and "audit" in file for file in seen)  # from the first look on
     rows = [len(file["rows"]["heldout"]) for file in seen]
@@ -285,7 +356,10 @@ def test_a_stopped_run_measures_its_calibration_images_once(
         ({"methods": ("pia t=1000",)}, "pia t=1000: t must be between 0 and 999"),
         ({"real": "{real}[0:9]"}, "9 real and 22 generated calibration images are too few: at least 10"),
         ({"test_real": "{test_real}[0:1]"}, "test_real needs at least 2 images, not 1"),
-        ({"test_real": "{real}[5:12]"}, r"7 of 7 test_real images are also calibration \(real\) images \(at 0, 1, 2, 3, 4 and 2 more\)"),
+        (
+            {"test_real": "{real}[5:12]"},
+            r"7 of 7 test_real images are also calibration \(real\) images \(at 0, 1, 2, 3, 4 and 2 more\)",
+        ),
         ({"members": "{real}"}, r"20 of 20 members images are also calibration \(real\) images"),
     ],
 )
@@ -308,7 +382,9 @@ def test_images_that_made_the_detector_do_not_test_it(config: CompareConfig, tmp
     calibration = {name: images[name] for name in ("real", "generated")}
     test = {"heldout": images["test_real"], "generated": images["test_generated"]}
     assert module.check_images(bundle, detector, calibration, test).warning == ""
-    with pytest.raises(ValueError, match=r"13 of 13 test_real images are also the detector's classifier \(real\) images"):
+    with pytest.raises(
+        ValueError, match=r"13 of 13 test_real images are also the detector's classifier \(real\) images"
+    ):
         module.check_images(bundle, replace(detector, info=info), calibration, test)
 
 
@@ -323,7 +399,7 @@ def test_a_chance_duplicate_is_counted_and_not_refused(config: CompareConfig) ->
 
 
 def fitted(kind: str, real: np.ndarray, generated: np.ndarray, **settings: Any) -> Head:
-    return finish(fit_head(kind, real, generated, TrainNNConfig("x", "x", "x", **settings), CPU, "fitting"))
+    return finish(fit_head(kind, real, generated, Recipe(**settings), CPU, "fitting"))
 
 
 def test_nested_cross_validation_finds_nothing_in_noise() -> None:
@@ -365,7 +441,7 @@ def test_a_threshold_turns_with_the_classes() -> None:
 
 
 def test_the_network_learns_what_is_there_to_learn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(heads, "make_resnet18", make_resnet18)
+    monkeypatch.setattr(resnet, "make_resnet18", make_resnet18)
     rng = np.random.default_rng(2)
     real, generated = (rng.normal(mean, 1, (30, 3, 8, 8)).astype(np.float16) for mean in (-1, 1))
     head = fitted(RESNET, real, generated, epochs=2, learning_rate=0.01, batch_size=16)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.loops.train_nn import fit_temperature
+from sedid.loops.resnet import fit_temperature
 from sedid.reliability import (
     BINS,
     binned,

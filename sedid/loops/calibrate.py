@@ -20,7 +20,7 @@ from sedid.loops.checked import audited, check_calibration
 from sedid.loops.existing import TIMESTEPS, calibrate_existing
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
-from sedid.metrics import best_threshold, measure, quantiles, undecided_band
+from sedid.metrics import fit_cut, quantiles, undecided_band
 from sedid.models import Runtime
 from sedid.progress import Progress
 from sedid.splits import record_splits, splits_file
@@ -47,19 +47,18 @@ class CalibrateConfig(Settings):
 
 def calibrate_pair(k: int, t_sec: int, real: np.ndarray, generated: np.ndarray, error_rate: float) -> Calibration:
     """Polarity, threshold, band and references of one pair from raw t-errors (N,) of both classes."""
-    auc = measure(-real, -generated).auc
-    sign, polarity = (-1, "smaller") if auc >= 0.5 else (1, "larger")
-    threshold = best_threshold(sign * real, sign * generated)
-    band = undecided_band(sign * real, sign * generated, threshold, error_rate)
+    cut = fit_cut(real, generated)
+    sign = cut.sign
+    band = undecided_band(sign * real, sign * generated, cut.threshold, error_rate)
     return Calibration(
         k=k,
         t_sec=t_sec,
-        polarity=polarity,
-        threshold=sign * threshold,
+        polarity=cut.polarity,
+        threshold=sign * cut.threshold,
         band=tuple(sorted((sign * band[0], sign * band[1]))),  # type: ignore[arg-type]
         real=quantiles(real),
         generated=quantiles(generated),
-        auc=max(auc, 1 - auc),
+        auc=cut.auc,
     )
 
 

@@ -31,7 +31,7 @@ from sedid.identity import Identity
 from sedid.loops.checked import audited, check_calibration, check_unused
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
-from sedid.metrics import best_threshold, measure
+from sedid.metrics import best_threshold, measure, sign_of
 from sedid.progress import Progress
 from sedid.reliability import Classes, conformal, isotonic, platt, reliability
 from sedid.sequential import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
@@ -124,7 +124,7 @@ def score_all(
 
 def oriented(scored: Scored, pair: Candidate, log: bool = False) -> tuple[Classes, Classes]:
     """Oriented t-errors (or their logarithms) at a pair: of the calibration and of the test images."""
-    sign = -1 if pair.polarity == "smaller" else 1
+    sign = sign_of(pair.polarity)
     found = [scored.errors[name][pair.k, pair.t_sec] for name in SETS]
     real, generated, test_real, test_generated = (sign * (log_errors(values) if log else values) for values in found)
     return (real, generated), (test_real, test_generated)

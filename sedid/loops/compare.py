@@ -1,7 +1,9 @@
 """Every method on the same detector, the same images and one shared set of network evaluations.
 
 One pass over the calibration split gives each method's measurements; polarity, thresholds and classifiers are fitted
-on them alone (`loops.heads`). One pass over the test images then streams the scores. The output folder:
+on them alone (`loops.heads`), but for the method that is the detector's own classifier: it is judged as it is, with its
+own threshold. The other classifiers are trained by its recipe. One pass over the test images then streams the scores.
+The output folder:
 
     compare.json            protocol, one row a method, tests between methods; while the loop works, `done` is false and
                             the rows are about the images scored so far
@@ -15,7 +17,7 @@ import json
 import shutil
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
-from sedid.config import Count, Positive, Precision, Seed, Settings, Share, Text
+from sedid.config import Count, NotNegative, Precision, Seed, Settings, Text, Whole
 from sedid.data import as_model_input, fingerprint, load_images, load_with_files
 from sedid.detectors import Detector
 from sedid.diffusion import EpsModel
@@ -35,8 +37,8 @@ from sedid.loops.checked import SplitCheck, audited, check_unused
 from sedid.loops.comparison import Comparison
 from sedid.loops.existing import noise_of, read_existing
 from sedid.loops.generate import provenance
-from sedid.loops.heads import LEAST, fit_head, kept
-from sedid.loops.train_nn import TrainNNConfig
+from sedid.loops.heads import LEAST, Head, fit_head, kept, own_head
+from sedid.loops.resnet import Recipe
 from sedid.methods import METHODS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
 from sedid.storage import read_kept, write_kept
@@ -59,9 +61,8 @@ class CompareConfig(Settings):
     members: str = ""  # reals of the generator's training set; "" leaves them out
     methods: tuple[str, ...] = tuple(METHODS)  # names, with parameters where they are to differ: "pia t=300"
     loss_noises: Count = 1  # noises the training loss is averaged over, if its name gives no number
-    epochs: Count = 20  # of the ResNet heads
-    classifier_rate: Positive = 1e-3
-    validation: Share = 0.2  # share of the calibration split the ResNet heads are not trained on
+    epochs: Whole = 0  # of the ResNets that are trained; 0: as many as the detector's own classifier, or as train-nn's
+    classifier_rate: NotNegative = 0  # their learning rate; 0: likewise, as all else of the recipe
     out: str = ""  # folder; "" is sedid/ in the bundle
     batch_size: Count = 32
     seed: Seed = 0
@@ -97,6 +98,17 @@ def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
             made[i] = method.defaulting("loss_noises", noises=config.loss_noises).defaulting(DETECTOR, **at)
     costs(made, detector.schedule)
     return made
+
+
+def recipe_for(config: CompareConfig, detector: Detector) -> Recipe:
+    """How ResNets are trained for the table: as the detector's own classifier was, if it has one."""
+    recipe = Recipe.of(detector.info.get("nn", {}).get("training", {}))
+    return replace(
+        recipe,
+        epochs=config.epochs or recipe.epochs,
+        learning_rate=config.classifier_rate or recipe.learning_rate,
+        seed=config.seed,
+    )
 
 
 def check_images(
@@ -163,7 +175,7 @@ def score_tests(
         before, scores = meter.done, []
         for number, (method, head) in enumerate(zip(comparison.methods, comparison.heads, strict=True)):
             began, network = time.perf_counter(), comparison.clock.seconds
-            scores.append(head.score(kept(method.head, method.measure(ledger)), detector.runtime))
+            scores.append(head.judge(method.measure(ledger), detector.runtime))
             comparison.seconds[number] += time.perf_counter() - began
             comparison.network[number] += comparison.clock.seconds - network
             done = ledger.evaluations * len(ledger.x_0) * processes.count()
@@ -192,13 +204,8 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
     read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in tested.items()}
     test = {name: images for name, (images, _) in read.items()}
     splits = check_images(folder, detector, calibration, test)
-    training = TrainNNConfig(
-        *(config.detector, config.real, config.generated),
-        validation=config.validation,
-        epochs=config.epochs,
-        learning_rate=config.classifier_rate,
-        seed=config.seed,
-    )
+    own = [own_head(method, detector) for method in methods]
+    recipe = recipe_for(config, detector)
 
     prints = {f"calibration_{name}": (len(images), fingerprint(images)) for name, images in calibration.items()}
     prints |= {name: (len(images), fingerprint(images)) for name, images in test.items()}
@@ -210,6 +217,7 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
             "positive": "generated",
             "scores": "oriented: higher means generated",
             "thresholds_from": "calibration split",
+            "recipe": asdict(recipe),
             "images": {name: {"count": count, "sha256": sha256} for name, (count, sha256) in prints.items()},
             "splits": asdict(splits),
             "noise_seeds": seeds,
@@ -232,7 +240,8 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
 
     kept_in = {name: out / "compare" / f"{name}.npz" for name in CALIBRATION}
     model = Identity.recorded(detector.info).model
-    asked = [(method.name, str(method.parameters), method.head) for method in methods]
+    fitted = [method for method, head in zip(methods, own, strict=True) if head is None]
+    asked = [(method.name, str(method.parameters), method.head) for method in fitted]
     measured = {}
     for name, images in calibration.items():
         what, stage = f"calibration_{name}", f"measuring {name} calibration images"
@@ -240,18 +249,22 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
         stored = processes.on_main(read_kept, kept_in[name], key)
         found = None if stored is None else list(stored.values())
         if found is None:
-            found = yield from measure_set(detector, methods, images, seeds[what], config.batch_size, stage)
+            found = yield from measure_set(detector, fitted, images, seeds[what], config.batch_size, stage)
             numbered = {f"measured_{number}": values for number, values in enumerate(found)}
             processes.on_main(write_kept, kept_in[name], key, numbered)
         measured[name] = found
+    parts = zip(measured["real"], measured["generated"], strict=True)
     meter = Meter("fitting the methods", len(methods), "methods")
     for number, method in enumerate(methods):
-        head: Any = None
-        if processes.is_main():
-            parts = measured["real"][number], measured["generated"][number]
-            head = yield from fit_head(method.head, *parts, training, detector.runtime, f"fitting {method.name}")
-        head = processes.on_main(lambda made: made, head)  # every process scores with the same one
-        comparison.heads.append(head.on(detector.runtime))
+        head: Head | None = own[number]
+        if head is None:
+            made: Any = None
+            real, generated = next(parts)
+            if processes.is_main():
+                stage = f"fitting {method.name}"
+                made = yield from fit_head(method.head, real, generated, recipe, detector.runtime, stage)
+            head = processes.on_main(lambda made: made, made).on(detector.runtime)  # every process has the same one
+        comparison.heads.append(head)
         comparison.write(nothing, at_once=True)
         yield meter.at(number + 1)
     measured.clear()  # classifier inputs are large

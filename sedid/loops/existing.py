@@ -18,7 +18,7 @@ from sedid.data import as_model_input
 from sedid.detectors import Detector
 from sedid.diffusion import training_loss
 from sedid.loops.seeds import seed_of
-from sedid.metrics import best_threshold, measure
+from sedid.metrics import fit_cut, measure, sign_of
 from sedid.progress import Meter, Progress
 
 TIMESTEPS = (20, 100, 200, 350, 500, 700)
@@ -85,10 +85,8 @@ def calibrate_existing(
         for seed, (name, images) in enumerate((("real", real), ("generated", generated))):
             stage = f"training loss at t = {t} of {name} images"
             losses.append((yield from training_losses(detector, images, t, noises, seed, batch_size, stage)))
-        auc = measure(-losses[0], -losses[1]).auc
-        sign, polarity = (-1, "smaller") if auc >= 0.5 else (1, "larger")
-        threshold = sign * best_threshold(sign * losses[0], sign * losses[1])
-        made.append({"t": t, "polarity": polarity, "threshold": threshold, "auc": max(auc, 1 - auc)})
+        cut = fit_cut(*losses)
+        made.append({"t": t, "polarity": cut.polarity, "threshold": cut.sign * cut.threshold, "auc": cut.auc})
     best = max(made, key=lambda candidate: candidate["auc"])
     return best | {
         "noises": noises,
@@ -126,7 +124,7 @@ def existing_row(section: dict[str, Any], real: np.ndarray, generated: np.ndarra
     Args:
         section: what `calibrate_existing` returned.
     """
-    sign = -1 if section["polarity"] == "smaller" else 1
+    sign = sign_of(section["polarity"])
     return {
         **{name: section[name] for name in ("t", "noises", "polarity", "threshold", "chosen_by")},
         "auc_paper_polarity": measure(-real, -generated).auc,

@@ -21,7 +21,7 @@ from sedid.loops.checked import audited, check_unused
 from sedid.loops.evaluate import evaluated, stat_rows, verdict_shares
 from sedid.loops.generate import in_full, provenance
 from sedid.loops.score import Scores, score
-from sedid.metrics import measure
+from sedid.metrics import measure, sign_of
 from sedid.progress import Progress
 from sedid.statistics import ABOUT, intervals
 from sedid.storage import write_json
@@ -100,7 +100,7 @@ def table_row(
     """
     assert detector.chosen is not None
     calibration = detector.stat[detector.chosen]
-    sign = -1 if calibration.polarity == "smaller" else 1
+    sign = sign_of(calibration.polarity)
     of_set, of_heldout = sign * scores[detector.chosen], sign * heldout[detector.chosen]
     row: dict[str, Any] = {
         "stat": measured(of_heldout, of_set, None if real else sign * calibration.threshold)

@@ -3,7 +3,7 @@
     threshold             polarity and threshold of the statistic, as `loops.calibrate` fits them
     logistic regression   StandardScaler + L2 logistic regression on a feature vector
     gradient boosting     scikit-learn's HistGradientBoostingClassifier on the same
-    ResNet-18             on classifier inputs, trained as `loops.train_nn` trains the NN verdict
+    ResNet-18             on classifier inputs, trained as the NN verdict is (`loops.resnet`)
 
 The scikit-learn heads are fitted by nested cross-validation: inner folds choose the hyperparameters, outer folds, which
 chose nothing, give the score that is reported and the threshold.
@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from sedid.loops.train_nn import TrainNNConfig, fit, fit_temperature, logits_of, split_rows
-from sedid.methods import BOOSTING, LOGISTIC, RESNET, THRESHOLD
-from sedid.metrics import best_threshold, measure
-from sedid.models import Runtime, make_resnet18
+from sedid.detectors import Detector
+from sedid.loops.resnet import Recipe, logits_of, train_resnet
+from sedid.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, Method
+from sedid.metrics import best_threshold, fit_cut, measure, sign_of
+from sedid.models import Runtime
 from sedid.progress import Meter, Progress
 
 OUTER, INNER = 5, 3
@@ -59,11 +59,15 @@ class Head:
     @property
     def sign(self) -> int:
         """-1 where a smaller raw score means generated."""
-        return -1 if self.polarity == "smaller" else 1
+        return sign_of(self.polarity)
 
     def on(self, runtime: Runtime) -> "Head":
         """The head with its network, if it has one, on the runtime's device."""
         return replace(self, model=runtime.place(self.model)) if isinstance(self.model, nn.Module) else self
+
+    def judge(self, measured: torch.Tensor, runtime: Runtime) -> np.ndarray:
+        """`score` of a measurement as the method made it."""
+        return self.score(kept(self.kind, measured), runtime)
 
     def score(self, measured: np.ndarray, runtime: Runtime) -> np.ndarray:
         """Oriented scores, float64 (B,): of a threshold the statistic itself, turned; of scikit-learn's the log odds;
@@ -79,20 +83,57 @@ class Head:
         return self.model.decision_function(measured).astype(np.float64)
 
 
+@dataclass(frozen=True)
+class OwnHead(Head):
+    """The detector's own classifier: nothing of it is fitted here, and it says what it says everywhere else."""
+
+    detector: Detector | None = field(default=None, repr=False)
+
+    def judge(self, measured: torch.Tensor, runtime: Runtime) -> np.ndarray:
+        """Its probabilities, from inputs that were not rounded (`Detector.probabilities`)."""
+        assert self.detector is not None
+        return self.detector.probabilities(measured)
+
+
+def own_head(method: Method, detector: Detector) -> OwnHead | None:
+    """The detector's own classifier as the head of the method that it is; None for all others.
+
+    It is SeDID_NNs with its own kind of input, at its own pair.
+    """
+    own = detector.nn
+    if own is None or detector.nn_pair is None or method.source != SEDID or method.head != RESNET:
+        return None
+    if method.name.split()[0] != f"sedid-nn-{own.input}" or dict(method.parameters) != {"k": own.k, "t_sec": own.t_sec}:
+        return None
+    section = detector.info.get("nn", {})
+    epochs = section.get("epochs", [])
+    details = {
+        "own": True,
+        "images": sum(of_class["count"] for of_class in section.get("data", {}).values()),
+        "epoch": min(epochs, key=lambda row: row["validation_loss"])["epoch"] if epochs else None,
+        "temperature": own.temperature,
+    }
+    where = (
+        f"the detector's own classifier, {section.get('calibrated_on', 'calibrated on images that are not recorded')}"
+    )
+    about = "the images of the threshold, which also chose the epoch"
+    return OwnHead(RESNET, "larger", own.threshold, where, own.auc, about, None, own.temperature, details, detector)
+
+
 def kept(kind: str, measured: torch.Tensor) -> np.ndarray:
-    """A measurement as its head takes it: float16 classifier inputs, as `loops.train_nn` has them, else float64."""
+    """A measurement as its head takes it: float16 classifier inputs, as `loops.resnet` has them, else float64."""
     values = measured.half() if kind == RESNET else measured.double()
     return values.contiguous().cpu().numpy()  # one layout, so that a resumed training rounds as an uninterrupted one
 
 
 def fit_head(
-    kind: str, real: np.ndarray, generated: np.ndarray, config: TrainNNConfig, runtime: Runtime, stage: str
+    kind: str, real: np.ndarray, generated: np.ndarray, recipe: Recipe, runtime: Runtime, stage: str
 ) -> Generator[Progress, None, Head]:
     """Fit a head on the calibration split.
 
     Args:
         real, generated: measurements of both classes (`kept`), one row an image.
-        config: how the ResNet is trained; `validation` and `seed` are those of all heads.
+        recipe: how the ResNet is trained; its `seed` is that of all heads.
 
     Raises:
         ValueError: fewer than LEAST images of a class, or a measurement is not finite.
@@ -107,18 +148,15 @@ def fit_head(
     if kind == THRESHOLD:
         return fit_threshold(real, generated)
     if kind == RESNET:
-        return (yield from fit_resnet(real, generated, config, runtime, stage))
-    return (yield from fit_nested(kind, real, generated, config.seed, stage))
+        return (yield from fit_resnet(real, generated, recipe, runtime, stage))
+    return (yield from fit_nested(kind, real, generated, recipe.seed, stage))
 
 
 def fit_threshold(real: np.ndarray, generated: np.ndarray) -> Head:
     """Polarity and threshold of a statistic (N,)."""
-    auc = measure(-real, -generated).auc
-    polarity = "smaller" if auc >= 0.5 else "larger"
-    sign = -1 if polarity == "smaller" else 1
-    threshold = best_threshold(sign * real, sign * generated)
+    cut = fit_cut(real, generated)
     where = f"calibration split, {len(real)} real and {len(generated)} generated images"
-    return Head(THRESHOLD, polarity, threshold, where, max(auc, 1 - auc), "the images that gave the threshold")
+    return Head(THRESHOLD, cut.polarity, cut.threshold, where, cut.auc, "the images that gave the threshold")
 
 
 def candidates(kind: str, seed: int) -> tuple[Any, dict[str, list[Any]]]:
@@ -173,45 +211,13 @@ def fit_nested(
 
 
 def fit_resnet(
-    real: np.ndarray, generated: np.ndarray, config: TrainNNConfig, runtime: Runtime, stage: str
+    real: np.ndarray, generated: np.ndarray, recipe: Recipe, runtime: Runtime, stage: str
 ) -> Generator[Progress, None, Head]:
     """Train a ResNet-18 on classifier inputs, float16 (N, C, H, W): epoch, temperature and threshold come from the
-    validation part of the calibration split, as in `loops.train_nn`.
-
-    Raises:
-        ValueError: the loss was never finite.
-    """
-    splits = [split_rows(len(inputs), config.validation, config.seed) for inputs in (real, generated)]
-    (x_train, y_train), (x_validation, y_validation) = (
-        (
-            np.concatenate([inputs[rows[part]] for inputs, rows in zip((real, generated), splits, strict=True)]),
-            np.repeat([0, 1], [len(rows[part]) for rows in splits]),
-        )
-        for part in (0, 1)
-    )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(config.seed)
-        network = runtime.place(make_resnet18(real.shape[1]))
-    optimizer = torch.optim.SGD(
-        network.parameters(), config.learning_rate, config.momentum, weight_decay=config.weight_decay
-    )
-    labels = torch.from_numpy(y_validation).double()
-    best: dict[str, Any] = {"loss": float("inf")}
-    meter = Meter(stage, config.epochs, "epochs")
-    for epoch, loss, _ in fit(network, optimizer, x_train, y_train, config, runtime):
-        logits = logits_of(network, x_validation, runtime)
-        validation_loss = float(F.binary_cross_entropy_with_logits(logits, labels))
-        if validation_loss < best["loss"]:
-            weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
-            best = {"loss": validation_loss, "epoch": epoch, "weights": weights, "logits": logits}
-        yield meter.at(epoch, loss=loss, validation_loss=validation_loss)
-    if "weights" not in best:
-        raise ValueError(f"{stage}: the classifier's loss was never finite; lower classifier_rate")
-    network.load_state_dict(best["weights"])
-    temperature = fit_temperature(best["logits"], labels)
-    scores = torch.sigmoid(best["logits"] / temperature).numpy()
-    parts = scores[y_validation == 0], scores[y_validation == 1]
-    where = f"validation part of the calibration split, {len(labels)} images the classifier was not trained on"
+    validation part of the calibration split (`loops.resnet`)."""
+    trained = yield from train_resnet(real, generated, recipe, runtime, stage)
+    parts = trained.real, trained.generated
+    where = f"validation part of the calibration split, {sum(map(len, parts))} images the classifier was not trained on"
     return Head(
         RESNET,
         "larger",
@@ -219,7 +225,7 @@ def fit_resnet(
         where,
         measure(*parts).auc,
         "the same images, which also chose the epoch",
-        network,
-        temperature,
-        {"epoch": best["epoch"], "epochs": config.epochs, "trained_on": len(x_train), "temperature": temperature},
+        trained.network,
+        trained.temperature,
+        {"epoch": trained.epoch, "trained_on": trained.trained_on, "temperature": trained.temperature},
     )

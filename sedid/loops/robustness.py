@@ -31,7 +31,7 @@ from sedid.loops.checked import audited, check_unused
 from sedid.loops.generate import provenance
 from sedid.loops.score import counted
 from sedid.loops.seeds import seed_of
-from sedid.metrics import measure
+from sedid.metrics import measure, sign_of
 from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.progress import Meter, Progress
 from sedid.robusthtml import write_page
@@ -172,7 +172,7 @@ def measured(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, 
         counts and, against the clean images, auc_change (DeLong).
     """
     calibration = verdicts["real"][0].calibration
-    sign = -1 if calibration.polarity == "smaller" else 1
+    sign = sign_of(calibration.polarity)
 
     def oriented(of: ClassVerdicts) -> list[np.ndarray]:
         return [sign * np.array([verdict.score for verdict in of[name]]) for name in CLASSES]

@@ -313,13 +313,8 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     measuring: dict[str, Any] = {"generated": generated["test"], "ks": config.ks, "photographs": kept}
     yield "evaluate", evaluate(EvaluateConfig(**tested, **measuring, **scoring))
     test: dict[str, Any] = {"test_real": real["test"], "test_generated": generated["test"]}
-    compared: dict[str, Any] = {
-        "methods": config.methods,
-        "epochs": config.epochs,
-        "classifier_rate": config.classifier_rate,
-    }
     some: dict[str, Any] = {name: cut(spec, config.compare_test) for name, spec in test.items()}
-    yield "compare", compare(CompareConfig(**calibration, **some, **compared, **studying))
+    yield "compare", compare(CompareConfig(**calibration, **some, methods=config.methods, **studying))
     yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), ks=config.ks, **scoring))
     few: dict[str, Any] = {name: cut(spec, config.sweep_test) for name, spec in test.items()}
     yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, **studying))

@@ -24,7 +24,7 @@ from sedid.loops.calibrate import calibrate_pair
 from sedid.loops.checked import audited, check_unused
 from sedid.loops.generate import provenance
 from sedid.loops.score import Scores, score
-from sedid.metrics import measure
+from sedid.metrics import measure, sign_of
 from sedid.progress import Progress
 from sedid.storage import read_kept, write_json, write_kept
 
@@ -57,7 +57,7 @@ def measure_pair(k: int, t_sec: int, calibration: dict[str, np.ndarray], test: d
             because no threshold was fixed beforehand.
     """
     made = calibrate_pair(k, t_sec, calibration["real"], calibration["generated"], 0.1)
-    sign = -1 if made.polarity == "smaller" else 1
+    sign = sign_of(made.polarity)
     real, generated = (test or calibration)["real"], (test or calibration)["generated"]
     found = measure(sign * real, sign * generated, sign * made.threshold if test else None)
     return {

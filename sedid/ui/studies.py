@@ -123,7 +123,7 @@ def methods_settings(asked: Asked) -> list[str]:
     """Settings of `compare`."""
     if not asked.methods:
         raise ValueError("choose at least one method")
-    return [*halved(asked), f"methods={','.join(asked.methods)}", "epochs=10", "classifier_rate=0.01"]
+    return [*halved(asked), f"methods={','.join(asked.methods)}"]
 
 
 def generalise_settings(asked: Asked) -> list[str]:
