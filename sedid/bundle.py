@@ -462,6 +462,7 @@ def read_calibrations(
     for name in (*CALIBRATED, "training", "preprocessing", "versions"):
         _check(info.get(name, {}), dict, name)
     for section in (info.get("stat", {}), info.get("nn", {})):
+        _number("error_rate", section.get("error_rate", 0))
         for made in _check(section.get("data", {}), dict, "data").values():
             _check(_check(made, dict, "an entry of data").get("sha256"), str, "sha256 of data")
     for part, kind in (("stat", list), ("nn", dict), ("existing", dict)):

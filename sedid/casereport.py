@@ -263,6 +263,8 @@ def _calibration(method: str, used: Calibration, stated: dict[str, Any]) -> list
         (f"{method}: came from", f"calibration images {images or 'not stated'}{rate}; AUC there {used.auc:.4f}")
     )
     rows.append((f"{method}: leak audit", str(stated.get("leak_warning") or "")))
+    shared = stated.get("splits")
+    rows.append((f"{method}: splits", str(shared.get("warning") or "") if isinstance(shared, dict) else ""))
     return rows
 
 

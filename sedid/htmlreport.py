@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from sedid import resulthtml, svg
 from sedid.escaping import written_by
@@ -40,14 +40,14 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         if evaluation.row(reals, None) and evaluation.scores(reals, None):
             parts.append(resulthtml.confusion(drawn, reals, None, oracle=False))
         parts.append(resulthtml.mistakes(drawn, reals, clickable=False))
-    return page(f"SeDID: {evaluation.name} measured", "".join(parts), svg.STYLE + resulthtml.STYLE)
+    return page(Markup(f"SeDID: {drawn.name} measured"), "".join(parts), svg.STYLE + resulthtml.STYLE)
 
 
 def page(title: str, body: str, style: str) -> str:
     """HTML parts of this package as a page that needs nothing else.
 
     Args:
-        title: plain text.
+        title: plain text, or `Markup`.
         body: HTML.
         style: CSS of the parts.
     """

@@ -29,6 +29,7 @@ WEIGHTS = "diffusion_pytorch_model"
 """What diffusers calls a U-Net's weight files."""
 MAX_TIMESTEPS = 100_000
 MAX_SIDE = 1024
+MAX_LAYERS = 64  # of a level, and levels: a network takes memory while it is built
 """The largest images a detector may be for, pixels of a side: beyond, one trajectory needs more memory than there is."""
 
 _SHARED: dict[str, Any] = {
@@ -268,8 +269,11 @@ def _unfit(config: dict[str, Any]) -> str:
         return f"is not for square images: its sample_size must be a whole number of pixels, not {size!r:.60}"
     if size > MAX_SIDE:
         return f"is for images of {size:,} pixels a side; at most {MAX_SIDE:,} are accepted"
+    layers, levels = config.get("layers_per_block", 2), len(blocks) if isinstance(blocks, list) else 4
+    if (type(layers) is int and layers > MAX_LAYERS) or levels > MAX_LAYERS:
+        return f"has {max(layers, levels):,} layers or levels; at most {MAX_LAYERS} are accepted"
     # each level but the last halves the picture; on the way up it is doubled again and joined with what was there
-    halvings = max(1, len(blocks) if isinstance(blocks, list) else 4) - 1
+    halvings = max(1, levels) - 1
     if size % 2**halvings:
         return f"has a sample_size of {size}, but halves the picture {halvings} times: it must be a multiple of {2**halvings}"
     return ""
@@ -293,14 +297,15 @@ def load_unet(folder: Path) -> "UNet2DModel":
     part = pipeline_part(folder, "unet")
     files = unet_weights(folder)
     check_shards(part / f"{WEIGHTS}.safetensors.index.json")
+    if reason := _why_not(config, files):  # before memory is taken for whatever the configuration asks for
+        raise ValueError(f"the U-Net in {folder} {reason}")
     try:
         with silent():
             unet, found = UNet2DModel.from_pretrained(
                 part, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
     except Exception as error:  # diffusers raises nearly anything
-        reason = _why_not(config, files) or f"cannot be loaded: {first_line(error)}"
-        raise ValueError(f"the U-Net in {folder} {reason}") from error
+        raise ValueError(f"the U-Net in {folder} cannot be loaded: {first_line(error)}") from error
     if found["missing_keys"]:  # diffusers fills them with random numbers and only warns
         raise ValueError(
             f"the U-Net in {folder} lacks weights that its config.json asks for: {_some(found['missing_keys'])}"
@@ -340,8 +345,10 @@ def _why_not(config: dict[str, Any], files: list[Path]) -> str:
     try:
         with silent(), torch.device("meta"):
             made: Any = UNet2DModel.from_config(config)
-    except Exception:  # diffusers raises nearly anything on bad configurations, and has said it already
-        return ""
+    except ValueError as error:
+        return f"cannot be loaded: {first_line(error)}"
+    except Exception:  # diffusers raises nearly anything on bad configurations
+        return "cannot be loaded: its config.json holds values that no UNet2DModel has"
     expected = {name: list(values.shape) for name, values in made.state_dict().items()}
     for file in files:
         try:
@@ -410,8 +417,12 @@ def load_scheduler(folder: Path) -> Any:
         predicts = config.get("prediction_type", "epsilon")
         predicts = "sample" if config.get("predict_epsilon") is False else predicts  # its name in old files
         scheduler = DDPMScheduler.from_config(config)
-    except Exception as error:  # diffusers raises nearly anything
+    except ValueError as error:
         raise ValueError(f"the scheduler in {folder} cannot be loaded: {first_line(error)}") from error
+    except Exception as error:  # diffusers raises nearly anything on bad configurations
+        raise ValueError(
+            f"the scheduler in {folder} cannot be loaded: its configuration holds values that no DDPMScheduler has"
+        ) from error
     if predicts != "epsilon":
         raise ValueError(
             f"the model in {folder} predicts {predicts!r:.60}; SeDID needs 'epsilon', the noise: choose a checkpoint that was "
