@@ -94,6 +94,15 @@ def results(result: Html) -> str:
             with_interval(row["nn"], "acc"),
         ]
         body.append(("res-own" if row["relation"] == "same sampler" else "", cells))
+    without = [row["set"] for row in result["rows"] if not row["stat"]["intervals"].get("auc")]
+    lacking = (
+        (
+            f" Without an interval ({', '.join(without)}): these results are older than intervals that are right for so few "
+            "images, and keep no scores of the set; measured again, it has one."
+        )
+        if without
+        else ""
+    )
     audits = f"<h3>Leak audit</h3><ol>{''.join(warnings)}</ol>" if warnings else ""
     return (
         f"<h2>One detector, other images</h2>{table(head, body)}"
@@ -101,7 +110,7 @@ def results(result: Html) -> str:
         "thresholds are those of the calibration. ACC is the mean of both classes' accuracies; in brackets the 95 % "
         "interval. “No better than guessing” means that the interval of the AUC holds 0.5. Member reals are real: "
         "their AUC says how far the score tells the generator's training images from others, 0.5 being not at all. The "
-        f"shaded row has the sampler of the calibration images. n/a: not measured.</p>{verdicts(result)}{audits}"
+        f"shaded row has the sampler of the calibration images. n/a: not measured.{lacking}</p>{verdicts(result)}{audits}"
     )
 
 

@@ -197,10 +197,15 @@ def rates(found: Html) -> str:
         cells = [f"<th>{row['label']}</th>"]
         for key in methods:
             of_method = row[key]
-            low, high = of_method["auc_interval"]
+            ends = of_method["auc_interval"]
             change = of_method["auc_change"]
             moved = "" if change is None else f"{change['difference']:+.3f} ({p_words(change['p_value'])})"
-            values = (cell(of_method["auc"]), f"{low:.3f} to {high:.3f}", moved, cell(of_method["acc"]))
+            values = (
+                cell(of_method["auc"]),
+                f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else "n/a",
+                moved,
+                cell(of_method["acc"]),
+            )
             cells += [f"<td>{value}</td>" for value in values]
         cells += [f"<td>{cell(row['stat']['auc_paper_polarity'])}</td>"]
         cells += [

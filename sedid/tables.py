@@ -334,8 +334,7 @@ def robustness_table(found: Markdown) -> str:
 
 def judged(row: dict[str, Any]) -> tuple[str, str]:
     """AUC with its interval, and accuracy at the calibrated threshold."""
-    low, high = row["auc_interval"]
-    return f"{cell(row['auc'])} ({low:.3f} to {high:.3f})", cell(row["acc"])
+    return with_interval(row | {"intervals": {"auc": row["auc_interval"]}}, "auc"), cell(row["acc"])
 
 
 def training_table(found: Markdown) -> str:

@@ -1,9 +1,9 @@
 """Bring a bundle of an earlier version up to date.
 
 detector.json of format 1 said of which weights its calibration is, and nothing of the noise schedule, the preprocessing
-and the classifier it depends on as well; its results files counted verdicts without the range check (`loops.renew`), and
-did not say with which variance the ancestral sampler had drawn; its training named a preset that was never used
-(`trained`). And a bundle could hold photographs that may not be passed on (`licences`).
+and the classifier it depends on as well; its results files counted verdicts without the range check (`loops.renew`), took all intervals from the bootstrap
+(`loops.renew_intervals`), and did not say with which variance the ancestral sampler had drawn; its training named a preset
+that was never used (`trained`). And a bundle could hold photographs that may not be passed on (`licences`).
 """
 
 from dataclasses import asdict
@@ -21,6 +21,7 @@ from sedid.licences import closed
 from sedid.loops.evaluate import scores_file
 from sedid.loops.generate import in_full
 from sedid.loops.renew import renew_verdicts
+from sedid.loops.renew_intervals import renew_intervals
 from sedid.models import load_schedule, load_unet
 from sedid.sample import write_photographs
 from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
@@ -28,8 +29,8 @@ from sedid.trained import correct_training
 
 
 def upgrade(source: str | Path, copy: str | Path = "") -> Path:
-    """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now, and count the
-    verdicts in its results files by today's rule (`renew_verdicts`).
+    """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now, and give its results
+    files the verdicts and intervals of today's rules (`renew_verdicts`, `renew_intervals`).
 
     What can be checked is checked first: that the weights are those of the calibration, that the preprocessing is this
     version's, that network, calibrations and classifier are whole. Whether the noise schedule or the classifier was
@@ -63,6 +64,7 @@ def upgrade(source: str | Path, copy: str | Path = "") -> Path:
     correct_training(folder)
     _name_variances(folder)
     renew_verdicts(folder)
+    renew_intervals(folder)
     if closed(folder.resolve().name, str(info.get("training"))):
         _withhold(folder)
     return folder

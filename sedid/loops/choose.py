@@ -36,7 +36,7 @@ from sedid.progress import Progress
 from sedid.reliability import Classes, conformal, isotonic, platt, reliability
 from sedid.sequential import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
 from sedid.splits import record_splits, splits_file
-from sedid.statistics import delong, intervals
+from sedid.statistics import ABOUT, delong, intervals
 from sedid.storage import read_json, read_kept, write_json, write_kept
 
 SETS = ("real", "generated", "test_real", "test_generated")
@@ -284,6 +284,7 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
                 "chosen_on": "calibration images",
                 "measured_on": "test images",
                 "positive": "generated",
+                "intervals": ABOUT,
                 "evaluations_per_image": sum(detector.max_t_sec(k) // k + 1 for k in ks),
                 "generated_by": provenance(config.generated, folder),
                 "test_generated_by": provenance(config.test_generated, folder),

@@ -113,26 +113,9 @@ class Comparison:
         rows = {
             name: [self.row(i, scores[name][i], generated[i], done) for i in range(len(self.heads))] for name in reals
         }
-        tests = {name: self.tests(rows[name], scores[name], generated) if done else [] for name in reals}
+        tests = {name: delong_tests(rows[name], scores[name], generated) if done else [] for name in reals}
         scored = {name: values.shape[1] for name, values in scores.items()}
         return {"done": done, **self.about, "scored": scored, "rows": rows, "tests": tests, "meaning": MEANING}
-
-    def tests(self, rows: list[dict[str, Any]], real: np.ndarray, generated: np.ndarray) -> list[dict[str, Any]]:
-        """Every method against SeDID_Stat (the first there is) and against the best one."""
-        best = max(range(len(rows)), key=lambda i: rows[i]["auc"])
-        stats = [i for i, row in enumerate(rows) if row["method"].split()[0] == "sedid-stat"]
-        return [
-            {
-                "a": rows[a]["method"],
-                "b": rows[b]["method"],
-                "test": "DeLong",
-                "b_is_best": b == best,
-                **asdict(delong(real[a], generated[a], real[b], generated[b])),
-            }
-            for b in dict.fromkeys([*stats[:1], best])
-            for a in range(len(rows))
-            if a != b
-        ]
 
     def write(self, scores: dict[str, np.ndarray], at_once: bool = False) -> None:
         """Write what there is, from the main process alone; unless `at_once`, not more often than EVERY seconds."""
@@ -149,3 +132,25 @@ class Comparison:
         results = self.results(scores, done)
         write_json(self.folder / "compare.json", results)
         return results
+
+
+def delong_tests(rows: list[dict[str, Any]], real: np.ndarray, generated: np.ndarray) -> list[dict[str, Any]]:
+    """Every method against SeDID_Stat (the first there is) and against the best one.
+
+    Args:
+        real, generated: oriented scores, (methods, images), in the order of the rows.
+    """
+    best = max(range(len(rows)), key=lambda i: rows[i]["auc"])
+    stats = [i for i, row in enumerate(rows) if row["method"].split()[0] == "sedid-stat"]
+    return [
+        {
+            "a": rows[a]["method"],
+            "b": rows[b]["method"],
+            "test": "DeLong",
+            "b_is_best": b == best,
+            **asdict(delong(real[a], generated[a], real[b], generated[b])),
+        }
+        for b in dict.fromkeys([*stats[:1], best])
+        for a in range(len(rows))
+        if a != b
+    ]

@@ -35,7 +35,7 @@ from sedid.metrics import measure, sign_of
 from sedid.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.progress import Meter, Progress
 from sedid.robusthtml import write_page
-from sedid.statistics import auc_interval, delong
+from sedid.statistics import ABOUT, auc_interval, delong
 from sedid.storage import replacing, write_json
 
 CLASSES = ("real", "generated")
@@ -250,6 +250,7 @@ def robustness_of(
             "nn": detector.nn and {name: getattr(detector.nn, name) for name in ("k", "t_sec", "threshold")},
             "threshold_from": "calibration split",
             "positive": "generated",
+            "intervals": ABOUT,
             "evaluations_per_image": evaluations(detector),
             "versions": versions(),
         },
