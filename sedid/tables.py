@@ -251,7 +251,7 @@ def samplers_table(found: Markdown) -> str:
         "STAT AUC (95 % interval)",
         "AUC if smaller means generated",
         "STAT ACC",
-        "NN AUC",
+        "NN AUC (95 % interval)",
         "NN ACC",
     ]
     rows = [
@@ -261,13 +261,18 @@ def samplers_table(found: Markdown) -> str:
             with_interval(row["stat"], "auc"),
             cell(row["stat"]["auc_paper_polarity"]),
             cell(row["stat"]["acc"]),
-            *([cell(row["nn"]["auc"]), cell(row["nn"]["acc"])] if row["nn"] else ["n/a", "n/a"]),
+            *([with_interval(row["nn"], "auc"), cell(row["nn"]["acc"])] if row["nn"] else ["n/a", "n/a"]),
         ]
         for row in found["rows"]
     ]
+    without = [row["set"] for row in found["rows"] if not row["stat"]["intervals"].get("auc")]
+    note = (
+        f"\n\nWithout an interval ({', '.join(without)}): so few images need another one than these results hold, and their "
+        "scores were not kept; measured again, it is there."
+    )
     along = t_secs_table(found)
     heading = f"\n\nAUC of STAT along T_SEC, if smaller means generated, k = {paper.K}:\n\n"
-    return _table(head, rows) + (heading + along if along else "")
+    return _table(head, rows) + (note if without else "") + (heading + along if along else "")
 
 
 def t_secs_table(found: Markdown) -> str:
