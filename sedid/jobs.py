@@ -15,15 +15,16 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
 from filelock import FileLock
+from pydantic import Field, TypeAdapter, ValidationError
 
 from sedid.joblog import ACTIVE, disk_trouble, disk_used, identity, job_file, process_of, runs_limit, tail, update
 from sedid.paths import ROOT
 from sedid.presets import resolve_loop
-from sedid.storage import read_json, replacing
+from sedid.storage import read_object, replacing
 
 GRACE = 10.0  # seconds a job has to stop by itself
 FRESH = 5.0  # seconds for which the size of the runs folder is remembered
@@ -40,6 +41,9 @@ COMMANDS = (
     "generalise",
     "robustness",
 )
+
+
+Time = Annotated[float, Field(ge=0, lt=2**36)]  # seconds since the epoch, in years that a calendar has
 
 
 @dataclass(frozen=True)
@@ -63,14 +67,17 @@ class Job:
     state: str
     error: str
     exit_code: int | None
-    created: float
-    began: float | None
-    ended: float | None
+    created: Time
+    began: Time | None
+    ended: Time | None
 
     @property
     def active(self) -> bool:
         """Whether a process works for it, or waits to."""
         return self.state in ACTIVE
+
+
+JOB = TypeAdapter(Job)
 
 
 class JobStore:
@@ -91,7 +98,7 @@ class JobStore:
         """All jobs, the newest first."""
         found = []
         for file in self.folder.glob("*/job.json"):
-            with suppress(OSError, ValueError, KeyError):  # being deleted, or not ours
+            with suppress(OSError, ValueError):  # being deleted, or not ours
                 found.append(self.get(file.parent.name))
         return sorted(found, key=lambda job: (job.created, job.id), reverse=True)
 
@@ -99,18 +106,22 @@ class JobStore:
         """The job of this id.
 
         Raises:
-            ValueError: not an id, or no such job.
+            ValueError: not an id, no such job, or its file is not one that a job writes.
         """
         folder = self._path(id)
-        if not job_file(folder).is_file():
+        file = job_file(folder)
+        if not file.is_file():
             raise ValueError(f"there is no job {id}")
-        info = read_json(job_file(folder))
-        if info["state"] in ACTIVE and info.get("pid") and process_of(info) is None:
-            info = read_json(job_file(folder))  # it may have ended in good order between the two looks
-            if info["state"] in ACTIVE:
+        info = read_object(file)
+        if info.get("state") in ACTIVE and info.get("pid") and process_of(info) is None:
+            info = read_object(file)  # it may have ended in good order between the two looks
+            if info.get("state") in ACTIVE:
                 info |= self._lost(id, info)
         kept = {field.name: info.get(field.name) for field in fields(Job)}
-        return Job(**kept | {"id": id, "folder": folder, "error": info.get("error") or ""})
+        try:
+            return JOB.validate_python(kept | {"id": id, "folder": folder, "error": info.get("error") or ""})
+        except ValidationError as error:
+            raise ValueError(f"{file} is not what a job writes") from error
 
     def _lost(self, id: str, info: dict[str, Any]) -> dict[str, Any]:
         """How a process ended that did not say so itself."""

@@ -18,10 +18,13 @@ from sedid.bundle import load_detector
 from sedid.casereport import case_report
 from sedid.cli import LOOPS, app
 from sedid.detectors import Detector
+from sedid.joblog import read_records
+from sedid.jobs import JobStore
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.presets import resolve_loop
 from sedid.progress import finish
 from sedid.report import as_dict, as_lines
+from sedid.ui import train_view
 from sedid.ui.menu import Menu
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -331,3 +334,27 @@ def test_any_value_of_a_results_file_may_be_of_another_kind(measured: Path, tmp_
         file.write_text(json.dumps(with_value(whole, path, VALUES[number % len(VALUES)])))
         said = why(lambda: write_report(bundle, tmp_path / "report.html"))
         assert not said or "is not a results file of" in said, path
+
+
+@pytest.mark.parametrize("state", VALUES, ids=lambda value: repr(value)[:20])
+def test_a_bad_job_file_hides_no_other_job(state: Any, tmp_path: Path) -> None:
+    """What lies in the runs folder and is no job of ours is passed over."""
+    good = {
+        "command": "loop",
+        "preset": "",
+        "state": "done",
+        "exit_code": 0,
+        "created": 1.0,
+        "began": 1.0,
+        "ended": 2.0,
+    }
+    contents = ["", "[]", "3", "null", "[" * 100_000, json.dumps(state)]
+    contents += [json.dumps(good | {name: state}) for name in (*good, "error", "pid")]
+    for number, content in enumerate((json.dumps(good), *contents)):
+        (tmp_path / f"job-{number}").mkdir()
+        (tmp_path / f"job-{number}" / "job.json").write_text(content)
+    jobs = JobStore(tmp_path).jobs()
+    assert "job-0" in [job.id for job in jobs]
+    for job in jobs:
+        train_view.state_html(job, read_records(job.folder))
+    assert Menu(runs=tmp_path).choices()
