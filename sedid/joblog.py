@@ -199,7 +199,10 @@ def read_records(folder: Path, limit: int = 4_000_000) -> list[dict[str, Any]]:
 def as_progress(record: dict[str, Any]) -> dict[str, Any]:
     """A record of any loop in the shape of `progress.Progress`, without what could not be measured."""
     if "stage" in record:
-        return record | {"values": {name: value for name, value in record["values"].items() if value is not None}}
+        return record | {
+            "stage": str(record["stage"]),
+            "values": {name: value for name, value in record["values"].items() if value is not None},
+        }
     values = {name: record[name] for name in ("loss", "learning_rate", "heldout_loss") if record.get(name) is not None}
     return {
         "stage": "training the DDPM",

@@ -30,7 +30,7 @@ def read(file: Path, limit: int | None = None) -> list[dict[str, Any]]:
         try:
             record = json.loads(text)
             stage, done = _place(record)
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue
         while records and _place(records[-1])[0] == stage and _place(records[-1])[1] >= done:
             records.pop()

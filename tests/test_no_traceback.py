@@ -19,7 +19,7 @@ from sedid.casereport import case_report
 from sedid.cli import LOOPS, app
 from sedid.detectors import Detector
 from sedid.joblog import read_records
-from sedid.jobs import JobStore
+from sedid.jobs import Job, JobStore
 from sedid.loops.evaluate import EvaluateConfig, evaluate
 from sedid.presets import resolve_loop
 from sedid.progress import finish
@@ -358,3 +358,22 @@ def test_a_bad_job_file_hides_no_other_job(state: Any, tmp_path: Path) -> None:
     for job in jobs:
         train_view.state_html(job, read_records(job.folder))
     assert Menu(runs=tmp_path).choices()
+
+
+RECORDS = (
+    {"stage": "a", "done": 1, "total": 2, "unit": "b", "per_second": 1.0, "eta_seconds": 2.0, "values": {"loss": 0.5}},
+    {"step": 1, "steps": 2, "loss": 0.1, "learning_rate": 1e-3, "images_per_second": 3.0, "eta_seconds": 3.0},
+)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=("of any loop", "of train-ddpm"))
+def test_records_of_another_kind_leave_the_job_on_the_page(record: dict[str, Any], tmp_path: Path) -> None:
+    for name in record:
+        for value in VALUES:
+            lines = (json.dumps(one) for one in (record, record | {name: value}, record))
+            (tmp_path / "metrics.jsonl").write_text("\n".join(lines))
+            found = read_records(tmp_path)
+            assert found
+            for state in ("running", "done"):
+                job = Job("20250101-a", tmp_path, "loop", "", state, "", None, 1.0, 1.0, None)
+                assert train_view.state_html(job, found) + train_view.pictures_html(tmp_path, found)
