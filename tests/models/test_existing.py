@@ -83,13 +83,13 @@ def measured(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     folder = tmp_path_factory.mktemp("existing")
     bundle = Path(shutil.copytree(tiny_bundle, folder / "bundle"))
     # dull images are easy for the network at any timestep: the generated ones here
-    for name, seed in (("real", 1), ("test_real", 2), ("generated", 3), ("test_generated", 4)):
+    for name, seed in (("real", 1), ("test_real", 2), ("generated", 3), ("test_generated", 4), ("member_real", 5)):
         images = pictures(20, seed)
         np.savez(folder / f"{name}.npz", images=images if "real" in name else images // 4)
     files = {name: str(folder / f"{name}.npz") for name in ("real", "generated")}
     finish(calibrate(CalibrateConfig(str(bundle), **files, ks=(495,), loss_ts=(20, 700), device="cpu")))
     tested = {"generated": str(folder / "test_generated.npz"), "heldout": str(folder / "test_real.npz")}
-    finish(evaluate(EvaluateConfig(str(bundle), **tested, members=files["real"] + "[0:9]", device="cpu")))
+    finish(evaluate(EvaluateConfig(str(bundle), **tested, members=f"{folder / 'member_real.npz'}[0:9]", device="cpu")))
     return bundle
 
 

@@ -161,7 +161,7 @@ def test_a_detector_that_cannot_be_opened_leaves_the_old_one(page, typed: bool) 
         page.wait_for_selector("text=no detector at /nowhere/at/all: give a bundle folder")
     else:
         pick_detector(page, "broken")
-        page.wait_for_selector("text=format None; this version reads 1")
+        page.wait_for_selector("text=format None; this version reads 2")
     detector_in_use(page, "fake")
     assert score(page) == before
     pick_detector(page, "tiny")

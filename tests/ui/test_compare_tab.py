@@ -11,6 +11,7 @@ from helpers.fakes import make_detector
 from helpers.light_jobs import LightStore, wait_for
 
 from sedid import ui
+from sedid.escaping import for_html
 from sedid.method.methods import method_of
 from sedid.report import compare
 from sedid.studies.comparison import Comparison
@@ -61,7 +62,7 @@ def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> compare_tab.Page:
 
 def test_a_comparison_says_what_is_in_its_file(tmp_path: Path) -> None:
     found, scores = compare.load_comparison(write_comparison(tmp_path))
-    shown = compare.whole(found, scores, "heldout", "pian")
+    shown = compare.whole(for_html(found), scores, "heldout", "pian")
     for row in found["rows"]["heldout"]:
         assert f"{row['auc']:.3f}" in shown
         low, high = row["intervals"]["auc"]
