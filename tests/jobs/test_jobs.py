@@ -227,7 +227,7 @@ def test_what_a_killed_process_left_half_written_goes_with_its_resume(store: Lig
         ("train-ddpm", ["data=x", "stepz=3"], "did you mean 'steps'"),
         ("train-ddpm", ["data=x", "steps=many"], "steps must be a whole number"),
         ("train-ddpm", ["data=x", "out=/tmp"], "out is the job's own folder"),
-        ("inspect", [], "unknown command 'inspect'; accepted: loop, train-ddpm, generate"),
+        ("inspect", [], "unknown command 'inspect'; accepted: train-ddpm, generate"),
         ("generate", ["detector=nowhere"], "no detector at nowhere"),
     ],
 )

@@ -241,4 +241,5 @@ def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> No
     page.get_by_role("tab", name="Train").click()
     another = page.context.new_page()  # as a reload would be, which Gradio's streams report as an error
     another.goto(page.url)
-    expect(another.locator(".sed-off .sed-warn:visible")).to_have_count(1)
+    # a page of its own loads meanwhile, which takes longer than an event of an open one
+    expect(another.locator(".sed-off .sed-warn:visible")).to_have_count(1, timeout=60_000)
