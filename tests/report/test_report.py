@@ -86,12 +86,12 @@ def test_mistakes_are_mistakes_and_the_worst_come_first(folder: Path) -> None:
     found = evaluation.scores("heldout", evaluation.chosen)
     assert threshold is not None
     assert found is not None
-    missed = [value for _, _, value in evaluation.mistakes("generated")]
+    missed = [mistake.t_error for mistake in evaluation.mistakes("generated")]
     assert missed == sorted(missed, reverse=True)
     assert missed
     assert min(missed) > threshold
     assert missed[0] == found[1].max()
-    called = [value for _, _, value in evaluation.mistakes("heldout")]
+    called = [mistake.t_error for mistake in evaluation.mistakes("heldout")]
     assert called == sorted(called)
     assert max(called) <= threshold
 
