@@ -92,8 +92,6 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     of_real, _ = yield from score(detector, real, config.ks, config.batch_size, "scoring real images")
     of_generated, _ = yield from score(detector, generated, config.ks, config.batch_size, "scoring generated images")
     calibrations, chosen = calibrate_all(of_real, of_generated, config.error_rate)
-    # an earlier calibration is replaced, also one of a run that was killed just before its end
-    before = {name: value for name, value in detector.info.items() if name != "stat"}
     section = {
         "chosen": chosen,
         "chosen_by": f"highest AUC on the calibration split among {len(calibrations)} pairs",
@@ -104,7 +102,9 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
         },
         "generated_by": provenance(config.generated, folder),
         "leak_warning": audited(real, generated)["warning"],
-        "splits": asdict(check_calibration(folder, before, "calibration", {"real": real, "generated": generated})),
+        "splits": asdict(
+            check_calibration(folder, detector.info, "calibration", {"real": real, "generated": generated})
+        ),
         "calibrations": [asdict(calibration) for calibration in calibrations],
     }
     processes.on_main(update_info, folder, stat=section, existing=existing, center_crop=crop)

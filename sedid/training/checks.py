@@ -101,12 +101,13 @@ def check_unused(
     known = {spoken(name): prints for name, prints in seen.items()}
     given = {f"calibration ({name})": prints_of(images) for name, images in (calibration or {}).items()}
     prints = {name: prints_of(images) for name, images in test.items()}
-    found = [*_between(prints, known | given), *_whole_sets(info, seen, test)]
+    by_set = _by_set(info, seen)
+    found = [*_between(prints, known | given), *_whole_sets(info, by_set, test)]
     chose = {*given, *(map(spoken, SECTIONS) if judged else ())}
     refused = [in_words(one) for one in found if one.others in chose and one.same > SHARED * one.count]
     if refused:
         raise ValueError(f"{'; '.join(refused)}: figures of images that chose something come out too good; give others")
-    return _checked([*found, *_each_two(prints)], known | given, info, seen, members)
+    return _checked([*found, *_each_two(prints)], known | given, by_set, members)
 
 
 def check_calibration(folder: Path, info: Mapping[str, Any], part: str, images: Mapping[str, np.ndarray]) -> SplitCheck:
@@ -121,9 +122,11 @@ def check_calibration(folder: Path, info: Mapping[str, Any], part: str, images: 
     """
     seen = read_splits(splits_file(folder), info)
     known = {spoken(name): prints for name, prints in seen.items() if not name.startswith(part)}
+    # a run that was killed just before its end has stated its images, and kept no prints of them
+    by_set = tuple(name for name in _by_set(info, seen) if not name.startswith(part))
     prints = {name: prints_of(values) for name, values in images.items()}
-    found = [*_between(prints, known), *_whole_sets(info, seen, images), *_each_two(prints)]
-    return _checked([one for one in found if not one.others.startswith(f"the detector's {part}")], known, info, seen)
+    found = [*_between(prints, known), *_whole_sets(info, by_set, images), *_each_two(prints)]
+    return _checked(found, known, by_set)
 
 
 def spoken(name: str) -> str:
@@ -164,12 +167,10 @@ def _by_set(info: Mapping[str, Any], seen: Mapping[str, Prints]) -> tuple[str, .
     return tuple(name for name in SECTIONS if name not in seen and stated(info, name))
 
 
-def _whole_sets(
-    info: Mapping[str, Any], seen: Mapping[str, Prints], images: Mapping[str, np.ndarray]
-) -> Iterator[Overlap]:
+def _whole_sets(info: Mapping[str, Any], by_set: Iterable[str], images: Mapping[str, np.ndarray]) -> Iterator[Overlap]:
     """The sets that are, as a whole, one of those without prints."""
     for name, values in images.items():
-        for other in _by_set(info, seen):
+        for other in by_set:
             if fingerprint(values) == stated(info, other):
                 yield Overlap(name, spoken(other), len(values), len(values), 0, tuple(range(min(len(values), PLACES))))
 
@@ -177,8 +178,7 @@ def _whole_sets(
 def _checked(
     found: Iterable[Overlap],
     known: Mapping[str, Prints],
-    info: Mapping[str, Any],
-    seen: Mapping[str, Prints],
+    by_set: Iterable[str],
     members: str = "",
 ) -> SplitCheck:
     """The check, with what is as it should be left out: members are training images."""
@@ -192,4 +192,4 @@ def _checked(
             warnings.append(in_words(one))
     warning = f"Sets that should be disjoint share pictures: {'; '.join(warnings)}." if warnings else ""
     counts = {name: len(prints) for name, prints in known.items()}
-    return SplitCheck(counts, tuple(map(spoken, _by_set(info, seen))), tuple(overlaps), warning)
+    return SplitCheck(counts, tuple(map(spoken, by_set)), tuple(overlaps), warning)

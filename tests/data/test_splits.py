@@ -165,6 +165,10 @@ def test_prints_of_another_calibration_do_not_count(tmp_path: Path) -> None:
     assert read_splits(splits_file(folder), info) == {}
     found = check_unused(folder, info, {"heldout": known})
     assert (found.overlaps, found.by_set) == ((), ("the detector's calibration (real)",))
+    # what takes its place is not compared with it, nor named as if it stayed: a killed run leaves it so
+    again = check_calibration(folder, info, "calibration", {"real": pictures(6, 70)})
+    assert (again.overlaps, again.by_set) == ((), ())
+    assert check_calibration(folder, info, "classifier", {"real": pictures(6, 70)}).by_set == found.by_set
     with pytest.raises(ValueError, match="20 of 20 heldout images are also the detector's calibration"):
         check_unused(folder, info, {"heldout": anew})
     assert check_unused(folder, info, {"heldout": anew}, judged=False).overlaps[0].same == 20
