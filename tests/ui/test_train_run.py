@@ -40,8 +40,7 @@ def test_a_demo_training_is_started_watched_stopped_and_resumed(
         visit.get_by_label("1 Train a DDPM").check()
         visit.get_by_label("Held-out images").wait_for(state="visible")
         visit.get_by_label("Steps").fill(str(STEPS))
-        visit.get_by_text("Other settings").click()
-        visit.get_by_label("key = value, one a line").fill(settings)
+        visit.get_by_label("Other settings").fill(settings)
         visit.locator("#start-job").click()
 
         chip = visit.locator("#job .sed-chip")

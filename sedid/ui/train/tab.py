@@ -46,10 +46,15 @@ def build(context: Context) -> None:
                 "learning_rate": optional("Learning rate"),
                 "epochs": optional("Epochs", "20"),
             }
-            with gr.Accordion("Other settings", open=False):
-                lines = gr.Textbox(
-                    "", lines=4, max_lines=12, label="key = value, one a line", placeholder="seed = 1\nbatch_size = 64"
-                )
+            # Never folded away: Gradio makes what an accordion holds when it is opened, and loses what is typed meanwhile.
+            lines = gr.Textbox(
+                "",
+                lines=2,
+                max_lines=12,
+                label="Other settings",
+                info="key = value, one a line",
+                placeholder="seed = 1\nbatch_size = 64",
+            )
             start = gr.Button("Start", variant="primary", elem_id="start-job")
             disk = html("", "disk")
         with gr.Column(scale=9, min_width=320):
