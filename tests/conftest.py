@@ -15,7 +15,8 @@ MARKS = {"browser": {"browser", "page"}, "jobs": {"runs", "store"}}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, so that the quick ring can leave the slow kinds out."""
+    """Mark tests by what they use, so that the quick ring can leave the slow kinds out; format, lint and types first."""
+    items.sort(key=lambda item: item.path.name != "test_quality.py")
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         for mark, fixtures in MARKS.items():

@@ -1,4 +1,4 @@
-"""Format, lint and types: part of the one test command."""
+"""Format, lint and types: part of the one test command, and the first tests it runs."""
 
 import subprocess
 import sys
@@ -14,3 +14,7 @@ from sedid.paths import ROOT
 def test_clean(tool: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_they_run_first(request: pytest.FixtureRequest) -> None:
+    assert str(request.session.items[0].path) == __file__
