@@ -3,6 +3,7 @@
     python -m sedid.ui.screenshots                  those the documents show
     python -m sedid.ui.screenshots all              every tab
     python -m sedid.ui.screenshots learn guide      some of them
+    python -m sedid.ui.screenshots card             assets/card.png, what chats and posts show of a link to the page
 
 It needs the test extra (`pip install -e '.[test]'`) and a Chromium on the path, or named by the variable CHROMIUM. The
 app is started on a free port, with no runs but its own, and each picture waits for what it is to show.
@@ -116,6 +117,50 @@ def take(browser: Any, url: str, tabs: Sequence[str], folder: Path = FOLDER) -> 
     return written
 
 
+CARD = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; width: 1200px; height: 630px; box-sizing: border-box; padding: 58px 64px; background: #14142b; color: #fff;
+  font-family: "Source Sans Pro", "DejaVu Sans", sans-serif; display: flex; flex-direction: column; }}
+p {{ margin: 0; font-size: 28px; line-height: 1.35; color: #c9cbe4; }} b {{ color: #fbbf24; font-weight: 600; letter-spacing: .02em; }}
+h1 {{ margin: 12px 0 16px; font-size: 58px; line-height: 1.1; letter-spacing: -.02em; }}
+div {{ display: flex; gap: 28px; margin-top: auto; }} figure {{ margin: 0; }}
+img {{ display: block; width: 196px; height: 196px; image-rendering: pixelated; border-radius: 10px; }}
+figcaption {{ margin-top: 12px; font-size: 22px; color: #c9cbe4; }}
+</style><p><b>{name}</b></p><h1>{title}</h1><p>{words}</p><div>{pictures}</div>"""
+
+
+def draw_card(browser: Any, file: Path) -> None:
+    """Write the picture of a shared link: one generated image, its way into noise, and where the model misses."""
+    from sedid.detector.bundle import SHIPPED, load_detector
+    from sedid.detector.detector import as_seen
+    from sedid.progress import finish
+    from sedid.report.filmstrip import brightest, error_maps
+    from sedid.report.pictures import data_uri, heat, visible
+    from sedid.storage import replacing
+    from sedid.ui.server.document import CARD_SIZE, DESCRIPTION, NAME, TITLE
+
+    detector = load_detector(SHIPPED)
+    image, _ = as_seen(detector, ASSETS / "examples" / "generated-1.png")
+    k, t_sec = detector.pair()
+    trace = finish(detector.trace(image, k))
+    measured = error_maps(trace, weight_free=True)[trace.t_secs.index(t_sec)]
+    half = trace.points[len(trace.points) // 2]
+    pictures = [
+        ("the picture", image),
+        ("pushed into noise", visible(half.x)),
+        (f"at timestep {trace.points[-1].t}", visible(trace.points[-1].x)),
+        ("one step back", visible(trace.denoised(t_sec))),
+        ("how far it misses", heat(measured, brightest(measured[None]))),
+    ]
+    figures = "".join(
+        f'<figure><img src="{data_uri(one)}"><figcaption>{name}</figcaption></figure>' for name, one in pictures
+    )
+    page = browser.new_page(viewport=dict(zip(("width", "height"), CARD_SIZE, strict=True)))
+    page.set_content(CARD.format(name=NAME, title=TITLE, words=DESCRIPTION, pictures=figures))
+    with replacing(file) as temporary:
+        temporary.write_bytes(page.screenshot(type="png"))
+    page.close()
+
+
 def main(words: Sequence[str]) -> None:
     """Start the app on the shipped detector, take the pictures, stop it."""
     from playwright.sync_api import sync_playwright
@@ -123,15 +168,20 @@ def main(words: Sequence[str]) -> None:
     from sedid.ui import TABS, build_demo, launch_options
 
     parser = argparse.ArgumentParser(prog="python -m sedid.ui.screenshots", description="Pictures of the page.")
-    parser.add_argument("tabs", nargs="*", default=SHOWN, help=f"all, or some of {', '.join(TABS)}")
+    parser.add_argument("tabs", nargs="*", default=SHOWN, help=f"all, card, or some of {', '.join(TABS)}")
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of the pictures")
     given = parser.parse_args(list(words))
     tabs = TABS if list(given.tabs) == ["all"] else tuple(given.tabs)
     with tempfile.TemporaryDirectory() as runs, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
+        if tabs == ("card",):
+            from sedid.ui.server.document import CARD as card
+
+            draw_card(browser, card)
+            return
         os.environ |= {"SEDID_RUNS": runs, "GRADIO_TEMP_DIR": runs}  # nobody's own jobs and uploads are shown
         demo = build_demo()
         _, url, _ = demo.launch(**launch_options() | {"prevent_thread_lock": True, "quiet": True})
-        browser = playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         try:
             for file in take(browser, url, tabs, given.out):
                 print(f"{file.stat().st_size:9,}  {file}")

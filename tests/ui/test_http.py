@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,8 +12,10 @@ import pytest
 from helpers.browsing import served
 from helpers.fakes import make_detector, make_image
 from helpers.image_files import encoded
+from PIL import Image
 
 from sedid.ui.context import Context, list_examples
+from sedid.ui.server import document
 
 PICTURE = encoded(make_image(3, 64))
 DOCUMENT = 120_000  # bytes of the page as sent
@@ -67,9 +70,31 @@ def test_text_is_compressed_for_who_can_read_it(url: str) -> None:
             assert "accept-encoding" in answer.headers["vary"].lower()
     _, sent = fetch(url, "gzip")
     assert len(sent) < DOCUMENT < len(plain)
+    assert httpx.get(url, timeout=20).content.count(b'rel="icon" href="data:') == 1  # changed, then compressed
+
+
+def test_a_shared_link_shows_the_projects_own_card(url: str) -> None:
+    """Chats read the first card of a document; Gradio's advertised Gradio, with `{url}` for an address."""
+    page = httpx.get(url, timeout=20).text
+    tags = re.findall(r'<meta\s+(?:property|name)="((?:og|twitter):[\w:]+)"\s+content="([^"]*)"', page)
+    said = dict(tags)
+    assert len(said) == len(tags)  # one card, not three
+    assert said["og:title"] == document.TITLE
+    assert said["og:url"] == url
+    assert "gradio" not in page[: page.index("<style")].lower()
+    picture = httpx.get(said["og:image"], timeout=20)
+    assert picture.headers["content-type"] == "image/png"
+    assert Image.open(BytesIO(picture.content)).size == document.CARD_SIZE
+    assert len(picture.content) < 300_000
+
+
+def test_the_card_names_the_host_a_visitor_asked_for_and_nothing_else_he_wrote(url: str) -> None:
+    page = httpx.get(url, headers={"host": 'a.example"><script>'}, timeout=20).text
+    assert '"><script>' not in page[: page.index("<style")]
     assert (
-        httpx.get(url, timeout=20).content.count(b'rel="icon" href="data:') == 1
-    )  # changed on its way, then compressed
+        "https://b.example/"
+        in httpx.get(url, headers={"x-forwarded-host": "b.example", "x-forwarded-proto": "https"}, timeout=20).text
+    )
 
 
 def test_pictures_are_not_compressed_again(url: str) -> None:

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from starlette.datastructures import MutableHeaders
-from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import FileResponse, JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from sedid.ui.server import access
+from sedid.ui.server import access, document
 
 BODY = 40_000_000  # bytes of a request with data in it: a picture of 20 MB in base64, and room
 UPLOAD = 250_000_000  # bytes of a request with files, each of which Gradio limits too
@@ -23,14 +22,6 @@ UPLOADS = 60  # requests with files, a minute and address
 WAITING = 24  # events of one address in the queue
 KEPT = 3600.0  # seconds an upload lives
 NO_ADDRESSES = "Files at a web address are not fetched here. Download the file and upload it, or send it as a data URI."
-
-ICON = (
-    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E%3Crect width='16' height='16' "
-    "rx='3' fill='%23312e81'/%3E%3Cpath d='M2 12C6 12 6 4 14 4' stroke='%23fff' stroke-width='1.6' fill='none'/%3E"
-    "%3Cpath d='M2 12C9 12 9 8 14 8' stroke='%23fbbf24' stroke-width='1.6' fill='none'/%3E%3C/svg%3E"
-)
-"""In the page itself: a browser would ask the root of the server for one, which is not ours behind a proxy. Gradio adds
-what it takes as `head` too late for that."""
 
 uploads = access.Allowance(UPLOADS, access.MINUTE)
 
@@ -49,8 +40,11 @@ class Door:
                 status, words = refused
                 await JSONResponse({"detail": words}, status)(scope, receive, send)
                 return
+            if scope["method"] in ("GET", "HEAD") and scope["path"] == document.CARD_PATH and document.CARD.is_file():
+                await FileResponse(document.CARD)(scope, receive, send)
+                return
             if (scope["method"], scope["path"]) == ("GET", "/"):
-                send = with_icon(send)
+                send = document.with_own_head(scope, send)
         await self.app(scope, receive, send)
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
@@ -81,27 +75,6 @@ class Door:
         elif what.startswith(("queue/join", "call/")) and waiting(scope.get("app"), address) >= WAITING:
             return 429, f"{WAITING} of your requests wait already. Please try again when some are done."
         return None
-
-
-def with_icon(send: Send) -> Send:
-    """Put the icon into the page's head on its way out."""
-    started: list[Message] = []
-
-    async def changed(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            started.append(message)  # held until the length is known
-            return
-        if started:
-            start, before = started.pop(), message.get("body", b"")
-            body = before.replace(b"<head>", f'<head><link rel="icon" href="{ICON}">'.encode(), 1)
-            headers = MutableHeaders(raw=list(start["headers"]))
-            if "content-length" in headers:
-                headers["content-length"] = str(int(headers["content-length"]) + len(body) - len(before))
-            await send({**start, "headers": headers.raw})
-            message = {**message, "body": body}
-        await send(message)
-
-    return changed
 
 
 def waiting(app: Any, address: str) -> int:
