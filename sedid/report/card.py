@@ -4,6 +4,8 @@ import re
 from math import prod
 from pathlib import Path
 
+from huggingface_hub import EvalResult, ModelCardData
+
 from sedid.detector import trained
 from sedid.escaping import Markdown, markdown, read_markdown, written_by
 from sedid.method import paper
@@ -14,6 +16,7 @@ from sedid.report.markdown import (
     counts_line,
     leak_line,
     results_table,
+    sampler_words,
     setup_table,
     speed_table,
     splits_line,
@@ -25,6 +28,11 @@ from sedid.report.markdown import (
 from sedid.storage import replacing, stored_tensors
 
 BENCH = ASSETS / "bench.json"
+METRICS = (
+    ("auc", "roc_auc", "AUC"),
+    ("acc", "accuracy", "balanced accuracy at the calibrated threshold"),
+)
+"""What the front matter tells of a verdict: the name in results.json, the Hub's, and in words."""
 
 
 def measured(folder: Path) -> str:
@@ -96,6 +104,44 @@ def fill(file: Path, folder: Path) -> list[str]:
     return found
 
 
+def front_matter(folder: Path) -> ModelCardData:
+    """What the Hub reads of a bundle's card: its kind, and both verdicts' AUC and accuracy on the held-out test images.
+
+    Raises:
+        FileNotFoundError: the bundle was not evaluated yet.
+    """
+    file, name = folder / "sedid" / "results.json", folder.resolve().name
+    results = read_markdown(file)
+    with written_by("evaluate", file):
+        images, made = results["protocol"]["images"], results["protocol"]["generated_by"]
+        sampler = f" ({sampler_words(made)})" if made else ""
+        rows = {"STAT": next(row for row in results["stat"]["heldout"] if row["chosen"])}
+        rows |= {"NN": results["nn"]["heldout"]} if results["nn"] else {}
+        measured = [
+            EvalResult(
+                task_type="image-classification",
+                task_name="Detection of images that this model generated",
+                dataset_type=name,
+                dataset_name=f"{images['generated']['count']:,} generated images{sampler}, {images['heldout']['count']:,} "
+                "held-out real images",
+                dataset_split="test",
+                metric_type=kind,
+                metric_name=f"{verdict}, {words} (k = {row['k']}, T_SEC = {row['t_sec']})",
+                metric_value=round(float(row[key]), 4),
+            )
+            for verdict, row in rows.items()
+            for key, kind, words in METRICS
+        ]
+    return ModelCardData(
+        library_name="diffusers",
+        pipeline_tag="unconditional-image-generation",
+        tags=["sedid", "image-forensics", "ddpm"],
+        license="mit",
+        model_name=f"SeDID detector {name}",
+        eval_results=measured,
+    )
+
+
 def write_card(folder: Path) -> None:
     """Write the bundle's README.md from its detector.json and sidecar results.
 
@@ -115,10 +161,7 @@ def _card(folder: Path, info: Markdown) -> str:
     chosen = next(c for c in stat["calibrations"] if [c["k"], c["t_sec"]] == list(stat["chosen"]))
     lines = [
         "---",
-        "library_name: diffusers",
-        "pipeline_tag: unconditional-image-generation",
-        "tags: [sedid, image-forensics, ddpm]",
-        "license: mit",
+        front_matter(folder).to_yaml(),
         "---",
         f"# SeDID detector {markdown(folder.resolve().name)}",
         "",
