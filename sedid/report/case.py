@@ -23,10 +23,11 @@ from sedid.detector.detector import Calibration, Detector, Inspection, Judgement
 from sedid.detector.stability import Stability, check, in_words
 from sedid.detector.tiles import CAVEAT, PatchMap, score_patches
 from sedid.detector.words import as_dict, own_t_sec, plain, where, why
-from sedid.report import evidence, filmstrip, style
+from sedid.report import evidence, filmstrip
 from sedid.report.curve import curve
 from sedid.report.page import page
 from sedid.report.pictures import data_uri, text
+from sedid.report.style import css
 from sedid.report.verdict import factors, verdict_cards
 from sedid.storage import replacing
 
@@ -39,31 +40,6 @@ LIMITS = (
     "generators and edited pictures may do worse.",
     f"{NOTE} {CAVEAT}",
 )
-
-STYLE = """
-.sed-case { font-size: .875rem; } .sed-case section { margin-top: 1.6rem; } .sed-case section > h2 { font-size: 1.15rem; border-top: 1px solid var(--sed-rule); padding-top: .8rem; margin: 0 0 .6rem; }
-.sed-case .sed-facts { max-width: 900px; } .sed-case .sed-facts div { grid-template-columns: 13em minmax(0, 1fr); gap: 16px; }
-.sed-case .sed-frame .sed-zoom, .sed-case .sed-heat .sed-zoom { display: block; width: 100%; } .sed-case .sed-frame .sed-zoom img { border-radius: 5px; }
-.sed-case .sed-strip { grid-template-columns: repeat(auto-fill, minmax(76px, 1fr)); } .sed-case .sed-curve .sed-plot { cursor: auto; }
-.sed-case .sed-measured .sed-zoom { box-shadow: 0 0 0 2.5px var(--color-accent); border-radius: 5px; } .sed-case .sed-axis-name { visibility: hidden; }
-.sed-exact { display: grid; grid-template-columns: 160px 1fr; gap: 20px; align-items: start; } .sed-exact img { image-rendering: pixelated; border-radius: 4px; }
-.sed-two { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 10px 30px; align-items: start; }
-.sed-case pre { font-size: .72rem; overflow-x: auto; background: var(--sed-soft); padding: 10px; border-radius: 6px; } .sed-case code { overflow-wrap: anywhere; }
-.sed-case section > h3, .sed-two h3 { font-size: .95rem; font-weight: 620; margin: .9rem 0 .4rem; }
-.sed-case ul { padding-left: 1.2em; } .sed-case li { margin: .3rem 0; } .sed-case .sed-tiles { max-height: none; }
-@media (max-width: 600px) { .sed-exact { grid-template-columns: 1fr; } .sed-exact img { width: 160px; } .sed-case .sed-facts div { grid-template-columns: 8em minmax(0, 1fr); gap: 10px; } }
-@media (prefers-color-scheme: dark) { html:root { --sed-plane: #18202d; --sed-undecided: #b3bcc9; } }
-@page { size: A4; margin: 14mm 13mm; }
-@media print {
-  html:root { color-scheme: light; --sed-real: #1f6cb0; --sed-generated: #b8500c; --sed-undecided: #5d6675; --sed-plane: #fff; --sed-soft: #f4f6f9; --sed-rule: #cfd6de;
-    --body-text-color: #1a2029; --body-text-color-subdued: #4b5563; --color-accent: #6d28d9; --plane: #fff; }
-  * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  html body { font-size: 12px; padding: 0; max-width: none; }
-  .sed-card, figure, tr, .sed-facts div, .sed-sum, .sed-map, .sed-heat, .sed-curve, .sed-factors, .sed-exact { break-inside: avoid; } .sed-case section > h2, .sed-case h2 { break-after: avoid; }
-  .sed-case .sed-factors { flex-wrap: nowrap; } .sed-case .sed-factors div { flex: 1 1 0; } .sed-case .sed-factors > i { flex: none; }
-  .sed-cards, .sed-two { grid-template-columns: 1fr 1fr; } .sed-views, .sed-raw { display: none; }
-}
-"""
 
 
 @dataclass(frozen=True)
@@ -151,7 +127,7 @@ def case_report(
         f'<details class="sed-raw"><summary>All of it as JSON</summary><pre id="case-json">{text(json.dumps(as_json(detector, inspection, name, extras, made), indent=1))}</pre></details>',
     ]
     body = f'<div class="sed sed-case">{still("".join(parts))}</div>'
-    return page(f"Case report: {name}", body, style.CSS + STYLE)
+    return page(f"Case report: {name}", body, css("tokens", "parts", "charts", "document", "case"))
 
 
 def write_case(file: Path, report: str) -> None:

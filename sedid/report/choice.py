@@ -12,13 +12,6 @@ from sedid.report.markdown import cell
 from sedid.report.svg import SHARES, Axis, Line, line_chart, round_ticks
 from sedid.report.sweep import HEAT, WRITTEN_FROM
 
-STYLE = """
-.res-bars { display: grid; grid-template-columns: max-content 1fr max-content; gap: 5px 10px; align-items: center; max-width: 38rem; font-size: .84rem; font-variant-numeric: tabular-nums; margin: .5rem 0; }
-.res-bars i { display: block; height: 12px; min-width: 1px; border-radius: 2px; background: var(--res-one); }
-.res-bars .res-other i { background: var(--res-faint); } .res-bars > div { display: contents; }
-.res-row.res-three { grid-template-columns: repeat(auto-fit, minmax(min(100%, 290px), 1fr)); }
-"""
-
 SHOWN = 8  # pairs with a bar of their own
 SECTIONS = {"choice", "test", "sequential", "reliability", "conformal", "protocol"}
 VERDICTS = {

@@ -16,10 +16,6 @@ from sedid.stats.metrics import roc
 from sedid.storage import read_arrays
 from sedid.studies.results import REALS
 
-STYLE = """
-.res td small, .res th small { display: block; font-size: .74rem; font-weight: 400; color: var(--body-text-color-subdued); } .res td small { white-space: nowrap; }
-.res .res-wide th:first-child { min-width: 13rem; }
-"""
 FIELDS = {"method", "title", "head", "polarity", "auc", "acc", "best_acc", "tpr_at_1", "tpr_at_01", "intervals"}
 METRICS = {"auc": "AUC", "acc": "ACC", "best_acc": "best ACC", "tpr_at_1": "TPR at<br>FPR 1 %", "tpr_at_01": "TPR at<br>FPR 0.1 %"}  # fmt: skip
 STAT = "sedid-stat"

@@ -17,29 +17,6 @@ from sedid.report.svg import SHARES, Axis, Line, histogram, line_chart
 from sedid.stats.metrics import roc
 from sedid.studies.results import REALS, Evaluation, Mistake, Pair, Shown
 
-STYLE = """
-.res h2 { font-size: 1.05rem; font-weight: 620; margin: 1.4rem 0 .3rem; } .res h3 { font-size: .95rem; font-weight: 620; margin: .8rem 0 .3rem; }
-.res p { margin: .3rem 0; max-width: 62rem; } .res ol { padding-left: 1.5rem; } .res .res-note { color: var(--body-text-color-subdued); font-size: .84rem; }
-.res-tables { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 500px), 1fr)); gap: 0 36px; } .res-tables > div { min-width: 0; }
-.res-scroll { overflow-x: auto; }
-.res table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .875rem; margin: .4rem 0; width: auto; min-width: 0; }
-.res th, .res td { padding: 5px 9px; text-align: right; border: 0; border-bottom: 1px solid var(--sed-rule); white-space: nowrap; }
-.res thead th { font-weight: 600; border-bottom: 1px solid var(--body-text-color-subdued); vertical-align: bottom; background: none; }
-.res th:first-child, .res td:first-child { text-align: left; white-space: normal; } .res tr.res-own td, .res tr.res-own th { background: var(--sed-soft); font-weight: 620; }
-.res td.res-paper, .res th.res-paper { color: var(--body-text-color-subdued); font-weight: 400; } .res thead th.res-group { text-align: center; }
-@media (max-width: 600px) { .res th, .res td { padding: 5px 6px; font-size: .82rem; } }
-.res-facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 250px), 1fr)); gap: 8px 24px; background: var(--sed-soft); border-radius: 10px; padding: 14px 18px; margin: 8px 0; }
-.res-facts dt { font-size: .78rem; color: var(--body-text-color-subdued); } .res-facts dd { margin: 0; overflow-wrap: anywhere; }
-.res-warning { border-left: 4px solid var(--sed-generated); background: var(--sed-soft); border-radius: 3px 8px 8px 3px; padding: 9px 14px; }
-.res-warning b { color: var(--sed-generated); }
-.res-confusion td { min-width: 6.5rem; text-align: center; font-size: 1.05rem; } .res-confusion td small { display: block; font-size: .78rem; color: var(--body-text-color-subdued); }
-.res-confusion td.res-right { background: color-mix(in srgb, var(--res-two) 16%, transparent); }
-.res-gallery { display: grid; grid-template-columns: repeat(auto-fill, minmax(68px, 1fr)); gap: 10px; max-width: 62rem; }
-.res-gallery figure { margin: 0; } .res-gallery figcaption { font-size: .75rem; color: var(--body-text-color-subdued); text-align: center; font-variant-numeric: tabular-nums; }
-.res-gallery button { padding: 0; border: 0; background: none; display: block; width: 100%; border-radius: 5px; overflow: hidden; cursor: pointer; }
-.res-gallery button:hover { box-shadow: 0 0 0 2px var(--color-accent); } .res-gallery img { width: 100%; display: block; image-rendering: pixelated; margin: 0; }
-"""
-
 KS = '<th rowspan="2">k</th>'
 RESOLUTION = "n/a: fewer than 100 real images cannot resolve a false positive rate of 1 %, fewer than 1,000 not 0.1 %."
 POLARITY = (

@@ -1,6 +1,6 @@
 """What stands beside a verdict, as HTML: mild re-encodings, tiles, file facts. For the page and the case report.
 
-No Gradio, no network. The style of these parts is here, too.
+No Gradio, no network.
 """
 
 import base64
@@ -19,37 +19,6 @@ from sedid.report.pictures import GRADIENT, data_uri, heat, number, text
 from sedid.report.verdict import headline
 
 PREVIEW = 720  # pixels, the longer side of a picture under its tiles
-
-STYLE = """
-.sed-facts { margin: 0; font-variant-numeric: tabular-nums; } .sed-facts div { display: grid; grid-template-columns: 6.6em minmax(0, 1fr); gap: 10px; padding: 5px 0; border-bottom: 1px solid var(--sed-rule); }
-.sed-facts dt { color: var(--body-text-color-subdued); } .sed-facts dd { margin: 0; overflow-wrap: anywhere; }
-.sed-versions { width: auto; min-width: min(100%, 620px); border-collapse: collapse; margin: 0; font-variant-numeric: tabular-nums; } .sed-versions th, .sed-versions td { vertical-align: middle; border: 0; border-bottom: 1px solid var(--sed-rule); padding: 5px 10px 5px 0; text-align: left; font-weight: 400; }
-.sed-versions thead th { font-weight: 600; }
-.sed-version { display: flex; gap: 10px; align-items: center; } .sed-versions img { width: 28px; height: 28px; border-radius: 3px; flex: none; }
-.sed-versions td span { color: var(--body-text-color-subdued); }
-@media (max-width: 600px) { .sed-versions { font-size: .8rem; } .sed-versions th, .sed-versions td { padding-right: 6px; } .sed-versions img { display: none; } }
-.sed-versions .sed-moved td, .sed-versions .sed-moved th { background: var(--sed-soft); }
-.sed-sum { display: flex; flex-wrap: wrap; gap: 8px 14px; margin: 8px 0 12px; }
-.sed-sum div { background: var(--sed-soft); border-radius: 8px; padding: 7px 14px; flex: 1 1 170px; }
-.sed-sum b { display: block; font-size: 1.05rem; font-variant-numeric: tabular-nums; } .sed-sum span { font-weight: 600; } .sed-sum small { display: block; color: var(--body-text-color-subdued); font-size: .8rem; }
-.sed-views { border: 0; padding: 0; margin: 0 0 8px; display: flex; flex-wrap: wrap; gap: 4px 16px; }
-.sed-views label { display: inline-flex; gap: 6px; align-items: center; cursor: pointer; min-height: 24px; }
-.sed .sed-views input { appearance: auto; -webkit-appearance: radio; width: 16px; height: 16px; margin: 0; accent-color: var(--color-accent); background: none; border: 0; }
-.sed-tiles { position: relative; overflow: hidden; border-radius: 6px; width: 100%; background: var(--sed-soft); }
-.sed-tiles > img { position: absolute; inset: 0; height: 100%; } .sed-tiles.sed-large > img { image-rendering: auto; }
-.sed-map:has(.sed-views :checked:not([value=none])) .sed-tiles > img { filter: grayscale(1); } /* so that a tint is seen as what it is */
-.sed-tile { position: absolute; padding: 0; margin: 0; border: 1px solid rgb(255 255 255 / .3); border-radius: 0; background: none; }
-.sed-tile:hover, .sed-tile:focus-visible, .sed-tile[aria-pressed=true] { outline: 3px solid var(--color-accent); outline-offset: -1px; z-index: 1; }
-.sed-map:has([value=heat]:checked) .sed-tile { background: var(--heat); opacity: .75; }
-.sed-map:has([value=stat]:checked) .sed-tile-stat-real, .sed-map:has([value=nn]:checked) .sed-tile-nn-real { background: rgb(31 108 176 / .62); }
-.sed-map:has([value=stat]:checked) .sed-tile-stat-generated, .sed-map:has([value=nn]:checked) .sed-tile-nn-generated { background: rgb(222 110 20 / .66); }
-.sed-map:has([value=stat]:checked) :is(.sed-tile-stat-none, .sed-tile-stat-cannot-tell), .sed-map:has([value=nn]:checked) :is(.sed-tile-nn-none, .sed-tile-nn-cannot-tell) { background: repeating-linear-gradient(135deg, rgb(245 245 245 / .6) 0 2px, rgb(70 80 95 / .45) 2px 6px); }
-.sed-key-none { background: repeating-linear-gradient(135deg, #f5f5f5 0 2px, #6b7686 2px 6px) !important; opacity: 1 !important; }
-.sed-key.sed-flat { opacity: .9; } .sed-key-stat, .sed-key-nn, .sed-key-heat { display: none; }
-.sed-map:has([value=stat]:checked) .sed-key-stat, .sed-map:has([value=nn]:checked) .sed-key-nn { display: flex; } .sed-map:has([value=heat]:checked) .sed-key-heat { display: block; }
-.sed-told { min-height: 3em; font-variant-numeric: tabular-nums; }
-.sed-map .sed-bar, .sed-map .sed-bar-ticks { max-width: none; }
-"""
 
 
 def facts_table(facts: FileFacts) -> str:

@@ -9,15 +9,16 @@ from torch import Tensor
 
 from sedid.detector.detector import Calibration, Detector, Inspection
 from sedid.detector.words import verdict_lines
+from sedid.report.style import palette
 from sedid.storage import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's blue and vermilion: told apart with any colour vision, and in grey.
-REAL_COLOUR, GENERATED_COLOUR, MARK = "#0072b2", "#d55e00", "#222222"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+PALETTE = palette()
+REAL_COLOUR, GENERATED_COLOUR, MARK = (PALETTE[name] for name in ("sed-real", "sed-generated", "sed-ink"))
+LINES = ("res-one", "res-two", "res-three", "res-four", "sed-real", "sed-generated")
 FILMSTRIP = 7  # frames at most
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -112,7 +113,7 @@ def roc_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], log: bool = Fal
     """
     figure = new_figure(5, 5)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="#999999", linestyle=":", linewidth=1)
+    axes.plot([0, 1], [0, 1], color=PALETTE["res-faint"], linestyle=":", linewidth=1)
     for (label, (fpr, tpr)), colour in zip(curves.items(), _colours(len(curves)), strict=True):
         axes.plot(fpr, tpr, drawstyle="steps-post", color=colour, label=label)
     axes.set(xlabel="real images called generated (FPR)", ylabel="generated images found (TPR)", ylim=(0, 1.01))
@@ -122,8 +123,8 @@ def roc_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], log: bool = Fal
 
 
 def _colours(count: int) -> list[Any]:
-    if count <= len(COLOURS):
-        return list(COLOURS[:count])
+    if count <= len(LINES):
+        return [PALETTE[name] for name in LINES[:count]]
     from matplotlib import colormaps
 
     return list(colormaps["viridis"](np.linspace(0, 0.95, count)))
@@ -152,9 +153,9 @@ def histogram_figure(
     for name, scores, colour in (("real", real, REAL_COLOUR), ("generated", generated, GENERATED_COLOUR)):
         axes.hist(scores, bins, density=True, color=colour, alpha=0.45, label=name)
     if band is not None:
-        axes.axvspan(*band, color="#999999", alpha=0.25, linewidth=0, label="cannot tell")
+        axes.axvspan(*band, color=PALETTE["res-faint"], alpha=0.25, linewidth=0, label="cannot tell")
     if threshold is not None:
-        axes.axvline(threshold, color="#555555", linestyle="--", label="threshold")
+        axes.axvline(threshold, color=PALETTE["sed-quiet"], linestyle="--", label="threshold")
     if score is not None:
         axes.axvline(score, color=MARK, linewidth=2, label="this image")
     axes.set(xlabel=label, yticks=[])

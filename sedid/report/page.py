@@ -7,19 +7,9 @@ from markupsafe import Markup, escape
 from sedid.detector.words import LIMITS
 from sedid.escaping import written_by
 from sedid.report import evaluation as evaluation_report
-from sedid.report import svg
+from sedid.report.style import SHARED, css
 from sedid.storage import replacing
 from sedid.studies.results import REALS, Evaluation, load_evaluation, shown
-
-PAGE_STYLE = """
-:root { color-scheme: light dark; --sed-real: #1f6cb0; --sed-generated: #b8500c; --sed-soft: #f4f6f9; --sed-rule: #dfe4ea;
-  --body-text-color: #1f2733; --body-text-color-subdued: #5a6577; --color-accent: #6d28d9; --plane: #fff; }
-@media (prefers-color-scheme: dark) { :root { --sed-real: #74b3f0; --sed-generated: #f5a05a; --sed-soft: #222c3b; --sed-rule: #35425a;
-  --body-text-color: #e7ebf1; --body-text-color-subdued: #a9b4c3; --color-accent: #b79cf5; --plane: #141b26;
-  --res-one: #b79cf5 !important; --res-two: #4fc3b4 !important; --res-faint: #66748a !important; } }
-body { font: 15px/1.5 system-ui, sans-serif; background: var(--plane); color: var(--body-text-color); max-width: 1080px; margin: 0 auto; padding: 20px 18px 60px; }
-h1 { font-size: 1.5rem; margin: 0 0 .3rem; } .res-part { font-size: 1.25rem; border-top: 1px solid var(--sed-rule); padding-top: 1rem; }
-"""
 
 
 def report(evaluation: Evaluation, data_set: str = "") -> str:
@@ -41,21 +31,21 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         if evaluation.row(reals, None) and evaluation.scores(reals, None):
             parts.append(evaluation_report.confusion(drawn, reals, None, oracle=False))
         parts.append(evaluation_report.mistakes(drawn, reals, clickable=False))
-    return page(Markup(f"SeDID: {drawn.name} measured"), "".join(parts), svg.STYLE + evaluation_report.STYLE)
+    return page(Markup(f"SeDID: {drawn.name} measured"), "".join(parts))
 
 
-def page(title: str, body: str, style: str) -> str:
+def page(title: str, body: str, style: str = css(*SHARED, "document")) -> str:
     """HTML parts of this package as a page that needs nothing else.
 
     Args:
         title: plain text, or `Markup`.
         body: HTML.
-        style: CSS of the parts.
+        style: the CSS it holds; default: that of all parts.
     """
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f'<meta name="generator" content="SeDID Explorer">'
-        f"<title>{escape(title)}</title><style>{style}{PAGE_STYLE}</style></head><body>"
+        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
         f'<main class="res"><h1>{escape(title)}</h1><p>{escape(LIMITS)}</p>{body}</main></body></html>\n'
     )
 

@@ -14,20 +14,6 @@ from sedid.report.svg import SHARES, Axis, Line, frame, keys, line_chart, round_
 from sedid.stats.confounds import figures
 from sedid.storage import read_arrays
 
-STYLE = """
-.res-dots path { stroke-width: 4.5; stroke-linecap: round; stroke-opacity: .5; }
-.res-beside { display: grid; grid-template-columns: minmax(280px, 1fr) minmax(0, max-content); gap: 14px 32px; align-items: start; margin: 10px 0 6px; }
-.res-beside > div { min-width: 0; } .res-beside th:first-child { white-space: nowrap; }
-@media (max-width: 1000px) { .res-beside { grid-template-columns: minmax(0, 1fr); } }
-.res-dots { max-width: 620px; margin-top: 22px; }
-.res-found { padding-left: 1.2rem; max-width: 62rem; } .res-found li { margin: .35rem 0; }
-.res td.res-warm { background: color-mix(in srgb, var(--sed-generated) var(--heat), transparent); }
-.res td.res-cold { background: color-mix(in srgb, var(--sed-real) var(--heat), transparent); }
-.res-pictures { display: flex; gap: 18px; flex-wrap: wrap; margin: 10px 0; } .res-pictures figure { margin: 0; width: 128px; }
-.res-pictures img { width: 128px; height: 128px; image-rendering: pixelated; display: block; border: 1px solid var(--sed-rule); border-radius: 4px; margin: 0; }
-.res-pictures figcaption { font-size: .78rem; color: var(--body-text-color-subdued); text-align: center; margin-top: 3px; }
-"""
-
 T_SECS = Axis("T_SEC", 0, 1000, (0, 250, 500, 750, 1000))
 POLARITY = "Every AUC has the paper's polarity: a smaller value counts as generated. Below 0.5 the data turn it round."
 

@@ -11,12 +11,6 @@ from sedid.report.evaluation import facts, leaks, made_by, splits, table
 from sedid.report.markdown import cell
 from sedid.report.svg import Axis, Line, line_chart, round_ticks
 
-STYLE = """
-.res-bar { display: grid; grid-template-columns: minmax(44px, 1fr) 2.9em; gap: 7px; align-items: center; min-width: 104px; }
-.res-bar i { display: block; height: 10px; border-radius: 2px; background: linear-gradient(currentColor, currentColor) no-repeat left / var(--share) 100%, var(--sed-soft); }
-.res-bar span { color: var(--body-text-color); text-align: right; }
-.res-flips tbody th, .res-rates tbody th { min-width: 9em; } .res-flips td { text-align: left; } .res-flips tr.res-first > * { border-top: 1px solid var(--body-text-color-subdued); }
-"""
 FIELDS = {"key", "name", "strength", "label", "stat", "nn"}
 METHODS = {"stat": "STAT", "nn": "NN"}
 CLASSES = ("real", "generated")

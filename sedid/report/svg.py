@@ -1,6 +1,6 @@
 """Charts of results as HTML strings, for the page and the report: an SVG that stretches with its box, words on top.
 
-Words are plain text, or `markupsafe.Markup` where they are HTML already. Colours are CSS variables (see `STYLE`), so both themes work; `--sed-real` and `--sed-generated` come from the
+Words are plain text, or `markupsafe.Markup` where they are HTML already. Colours are CSS variables (`static/charts.css`), so both themes work; `--sed-real` and `--sed-generated` come from the
 surrounding page.
 """
 
@@ -9,35 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import escape
-
-STYLE = """
-:root { --res-one: #6d28d9; --res-two: #0f766e; --res-faint: #9aa4b2; }
-.dark { --res-one: #b79cf5; --res-two: #4fc3b4; --res-faint: #66748a; }
-.res-row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 300px), 1fr)); gap: 22px 28px; margin: 10px 0 18px; }
-.res-chart { margin: 0; min-width: 0; }
-.res-chart figcaption { font-weight: 620; margin-bottom: 3px; }
-.res-chart figcaption small { font-weight: 400; color: var(--body-text-color-subdued); font-size: .8rem; }
-.res-keys { display: flex; flex-wrap: wrap; gap: 1px 14px; font-size: .8rem; margin-bottom: 8px; min-height: 1.3em; }
-.res-chart:has(.res-mark) .res-keys { margin-bottom: 21px; }
-.res-keys i { display: inline-block; width: 18px; border-top: 2.5px solid; margin-right: 5px; vertical-align: middle; }
-.res-keys i.res-box { height: 10px; border: 1px solid; border-radius: 2px; width: 14px; background: currentColor; opacity: .45; }
-.res-plot { position: relative; height: 240px; margin-left: 40px; border-left: 1px solid var(--body-text-color-subdued); border-bottom: 1px solid var(--body-text-color-subdued); }
-.res-plot svg { position: absolute; inset: 0; width: 100%; height: 100%; overflow: visible; }
-.res-plot hr { position: absolute; left: 0; right: 0; margin: 0; border: 0; border-top: 1px solid var(--sed-rule); }
-.res-plot path { fill: none; stroke: currentColor; stroke-width: 2; vector-effect: non-scaling-stroke; }
-.res-plot path.res-area { fill: currentColor; fill-opacity: .27; stroke-width: 1; }
-.res-plot .res-dash, .res-keys .res-dash { stroke-dasharray: 6 4; border-top-style: dashed; }
-.res-plot .res-thin { stroke-width: 1; }
-.res-plot i { position: absolute; width: 9px; height: 9px; margin: -4.5px; border-radius: 50%; background: currentColor; }
-.res-plot .res-mark { position: absolute; top: 0; bottom: 0; border-left: 1.5px dashed var(--body-text-color-subdued); }
-.res-plot .res-mark span { position: absolute; bottom: 100%; transform: translateX(-50%); font-size: .72rem; white-space: nowrap; color: var(--body-text-color-subdued); }
-.res-plot .res-band { position: absolute; top: 0; bottom: 0; background: repeating-linear-gradient(135deg, var(--sed-rule) 0 2px, transparent 2px 7px); }
-.res-x, .res-y { position: absolute; font-size: .75rem; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; white-space: nowrap; }
-.res-x { top: 100%; margin-top: 3px; transform: translateX(-50%); } .res-y { right: 100%; margin-right: 6px; transform: translateY(50%); }
-.res-name { margin: 22px 0 0 40px; text-align: center; font-size: .78rem; color: var(--body-text-color-subdued); }
-.res-one { color: var(--res-one); } .res-two { color: var(--res-two); } .res-faint { color: var(--res-faint); }
-.res-real { color: var(--sed-real); } .res-generated { color: var(--sed-generated); }
-"""
 
 
 @dataclass(frozen=True)

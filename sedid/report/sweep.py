@@ -11,24 +11,6 @@ from sedid.report.evaluation import facts, leaks, made_by, splits
 from sedid.report.markdown import cell
 from sedid.report.svg import Axis, Line, line_chart, round_ticks
 
-STYLE = """
-.res-heat { container-type: inline-size; } .res-heat figcaption { display: flex; justify-content: space-between; align-items: baseline; gap: 8px; flex-wrap: wrap; }
-.res-row.res-two-by-two { grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
-.res-scale { display: inline-flex; gap: 6px; align-items: center; font-size: .75rem; font-weight: 400; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
-.res-scale i { width: 70px; height: 9px; border-radius: 2px; border: 1px solid var(--sed-rule); background: linear-gradient(to right in oklab, var(--sed-plane), color-mix(in oklab, var(--res-one) 42%, var(--sed-plane))); }
-.res-steps { display: flex; gap: 1px; margin-top: 1px; align-items: stretch; }
-.res-steps > span { flex: 0 0 34px; font-size: .75rem; color: var(--body-text-color-subdued); align-self: center; font-variant-numeric: tabular-nums; }
-.res-steps > i { min-width: 0; }
-.sed .res-cell { min-width: 0; flex-basis: 0; height: 27px; padding: 0; border: 0; border-radius: 2px; overflow: hidden; font-size: .72rem; line-height: 1;
-  background: color-mix(in oklab, var(--res-one) var(--heat), var(--sed-plane)); color: var(--body-text-color); font-variant-numeric: tabular-nums; }
-.sed .res-cell.res-none { background: repeating-linear-gradient(135deg, var(--sed-rule) 0 2px, transparent 2px 6px); }
-.sed .res-cell:hover { outline: 2px solid var(--body-text-color); outline-offset: -1px; }
-.sed .res-cell.res-best { box-shadow: inset 0 0 0 2px var(--res-two); } .sed .res-cell.res-calibrated { box-shadow: inset 0 0 0 2.5px var(--sed-generated); }
-@container (max-width: 420px) { .sed .res-cell { font-size: .62rem; } .sed .res-cell.res-narrow { font-size: 0; } }
-.res-along { display: flex; justify-content: space-between; margin-left: 34px; font-size: .75rem; color: var(--body-text-color-subdued); font-variant-numeric: tabular-nums; }
-.res-keys i.res-outline { height: 12px; width: 16px; border: 2.5px solid; border-radius: 2px; }
-"""
-
 METRICS = {"auc": "AUC", "acc": "ACC", "tpr_at_1": "TPR at FPR 1 %", "tpr_at_01": "TPR at FPR 0.1 %"}
 FIELDS = {"k", "t_sec", "polarity", "auc_paper_polarity", "auc_calibration", "best_acc", *METRICS}
 HEAT = 42  # per cent of the colour in the highest cell: its number stays readable in both themes

@@ -115,14 +115,11 @@ def launch_options() -> dict[str, Any]:
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
 
-    from sedid.report.style import CSS
-    from sedid.ui.gallery import style as gallery_style
-    from sedid.ui.guide import tab as guide_tab
-    from sedid.ui.learn import style as learn_style
-    from sedid.ui.results import files as results_files
-    from sedid.ui.server import door, gate
+    from sedid.report import style
+    from sedid.ui.server import door
     from sedid.ui.theme import SedidTheme
-    from sedid.ui.train import view as train_view
+
+    own = Path(__file__).parent / "static"
 
     return {
         "server_name": settings.read().server_name,
@@ -141,11 +138,8 @@ def launch_options() -> dict[str, Any]:
         "mcp_server": True,
         "footer_links": ["api"],
         "theme": SedidTheme(),
-        "css": CSS
-        + train_view.CSS
-        + results_files.CSS
-        + learn_style.CSS
-        + gallery_style.CSS
-        + guide_tab.CSS
-        + gate.CSS,
+        "css_paths": [
+            *(style.STATIC / f"{name}.css" for name in style.SHARED),
+            *(own / f"{name}.css" for name in ("page", "gallery", "learn", "train", "guide")),
+        ],
     }

@@ -1,10 +1,11 @@
-"""The look as Gradio knows it: fonts, hues and roles of colours. The style sheet of the page's own parts is
-`sedid.report.style`; the colours of real, generated and undecided stand there and in `sedid.report.figures`."""
+"""The look as Gradio knows it: fonts, hues and roles of colours. The palette is `sedid/report/static/tokens.css`."""
 
 from typing import Any
 
 from gradio.themes import Base, colors, sizes
 from gradio.themes.utils.fonts import LocalFont
+
+from sedid.report.style import palette
 
 WEIGHTS = (400, 700)  # Gradio's semi-bold files lack digits and some letters
 
@@ -23,42 +24,45 @@ class SedidTheme(Base):
             radius_size=sizes.radius_md,
         )
         self.name = "sedid"
-        self.set(**ROLES)
+        self.set(**HUES, **roles())
 
 
-ROLES: dict[str, Any] = {
-    "body_background_fill": "*neutral_50",
-    "body_background_fill_dark": "#0f1520",
-    "background_fill_primary": "white",
-    "background_fill_primary_dark": "#18202d",
-    "background_fill_secondary": "*neutral_100",
-    "background_fill_secondary_dark": "#131a26",
-    "block_background_fill_dark": "#18202d",
+def roles() -> dict[str, str]:
+    """Part of the page -> its colour of the palette; of a part's two colours the second is for dark."""
+    light, dark = palette(), palette(dark=True)
+    pairs = {part: (name, name) if isinstance(name, str) else name for part, name in ROLES.items()}
+    on_light = {part: light[name] for part, (name, _) in pairs.items()}
+    return on_light | {f"{part}_dark": dark[name] for part, (_, name) in pairs.items()}
+
+
+ROLES: dict[str, str | tuple[str, str]] = {
+    "body_background_fill": "sed-ground",
+    "background_fill_primary": "sed-plane",
+    "background_fill_secondary": ("sed-soft", "sed-ground"),
+    "block_background_fill": "sed-plane",
+    "border_color_primary": "sed-rule",
+    "body_text_color": "sed-ink",
+    "body_text_color_subdued": "sed-quiet",
+    "block_info_text_color": "sed-quiet",
+    "input_background_fill": "sed-soft",
+    "button_primary_background_fill": "sed-press",
+    "button_primary_text_color": "sed-on-press",
+    "button_secondary_background_fill": ("sed-plane", "sed-soft"),
+    "button_secondary_background_fill_hover": ("sed-soft", "sed-rule"),
+    "button_secondary_border_color": "sed-edge",
+}
+"""Part of the page -> its colour in the palette, or one for light and one for dark."""
+
+HUES: dict[str, Any] = {
+    "color_accent": "var(--sed-accent)",  # Gradio knows but one for both
     "block_border_width": "1px",
-    "border_color_primary": "#dfe4ea",
-    "border_color_primary_dark": "#35425a",
-    "body_text_color_subdued": "*neutral_600",
-    "body_text_color_subdued_dark": "*neutral_400",
-    "block_info_text_color": "*neutral_600",
-    "block_info_text_color_dark": "*neutral_400",
     "block_label_text_color": "*neutral_700",
     "block_label_text_color_dark": "*neutral_200",
     "block_title_text_color": "*neutral_700",
     "block_title_text_color_dark": "*neutral_200",
-    "button_primary_background_fill": "*primary_700",
-    "button_primary_background_fill_dark": "*primary_700",
     "button_primary_background_fill_hover": "*primary_800",
     "button_primary_background_fill_hover_dark": "*primary_600",
-    "button_primary_text_color": "white",
-    "button_secondary_background_fill": "white",
-    "button_secondary_background_fill_dark": "#222c3b",
-    "button_secondary_background_fill_hover": "*neutral_100",
-    "button_secondary_background_fill_hover_dark": "#2c3850",
-    "button_secondary_border_color": "#c9d1db",
-    "button_secondary_border_color_dark": "#465572",
     "button_border_width": "1px",
-    "color_accent": "*primary_600",
-    "input_background_fill_dark": "#222c3b",
     "link_text_color": "*primary_700",
     "link_text_color_dark": "*primary_300",
     "link_text_color_hover": "*primary_800",
@@ -70,4 +74,4 @@ ROLES: dict[str, Any] = {
     "slider_color": "*primary_600",
     "slider_color_dark": "*primary_400",
 }
-"""Part of the page -> its colour."""
+"""What Gradio makes of its violet and its grays."""

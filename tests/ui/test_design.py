@@ -69,9 +69,10 @@ def test_every_tab_is_readable_and_fits(visit) -> None:
     assert found == []
 
 
-def test_two_modules_do_not_style_one_name() -> None:
-    """A name that two of them took for parts of their own once broke the figures of a job letter by letter."""
-    css = re.sub(r"/\*.*?\*/", "", launch_options()["css"], flags=re.DOTALL)
+def test_no_name_is_styled_twice() -> None:
+    """A name that two sheets took for parts of their own once broke the figures of a job letter by letter."""
+    served = "".join(path.read_text(encoding="utf-8") for path in launch_options()["css_paths"])
+    css = re.sub(r"/\*.*?\*/", "", served, flags=re.DOTALL)
     always = re.sub(r"@[\w-]+[^{;]*\{(?:[^{}]*\{[^{}]*\})*[^{}]*\}", "", css)  # without media queries
     rules = Counter(selector.strip() for selector in re.findall(r"([^{}]+)\{", always))
     assert [rule for rule, count in rules.items() if count > 1 and rule not in (":root", ".dark")] == []

@@ -80,44 +80,6 @@ control.signal.addEventListener('abort', () => watcher.disconnect());
 mark();
 """
 
-CSS = """
-#guide { display: grid; grid-template-columns: 15rem minmax(0, 1fr); gap: 20px 36px; align-items: start; min-height: 640px; scroll-margin-top: 8px; }
-#guide > * { min-width: 0 !important; }
-#guide-pages { position: sticky; top: 10px; overflow: visible; }
-.guide-nav ul { list-style: none; margin: 0; padding: 3px; }
-.guide-nav li { margin: 0; }
-.guide-nav a { display: block; padding: 7px 12px; border-left: 3px solid var(--sed-rule); color: var(--body-text-color); text-decoration: none; font-size: .9rem; }
-.guide-nav a:hover { background: var(--sed-soft); }
-.guide-nav a[aria-current] { border-left-color: var(--color-accent); background: var(--sed-soft); font-weight: 620; }
-#guide-text { max-width: 50rem; font-size: 1rem; line-height: 1.6; }
-#guide-text .prose { font-size: 1rem; }
-#guide-text h1 { font-size: 1.6rem; font-weight: 650; letter-spacing: -.01em; margin: 0 0 .8rem; }
-#guide-text h2 { font-size: 1.2rem; font-weight: 650; margin: 1.8rem 0 .5rem; } #guide-text h3 { font-size: 1.02rem; font-weight: 620; margin: 1.3rem 0 .4rem; }
-#guide-text :is(h1, h2, h3):focus { outline: none; }
-#guide-text :is(h2, h3) { scroll-margin-top: 12px; }
-#guide-text p, #guide-text li { line-height: 1.6; } #guide-text li { margin: .25rem 0; }
-#guide-text a { color: var(--link-text-color); text-decoration: underline; text-underline-offset: 2px; }
-#guide-text table { display: block; overflow-x: auto; font-size: .86rem; max-width: 100%; margin: .8rem 0 !important; }
-#guide-text :is(table, thead, tbody, tr) { border: 0; }
-#guide-text ul { list-style: disc; }
-#guide-text :is(th, td) { padding: 6px 10px; vertical-align: top; text-align: left; border: 0; border-bottom: 1px solid var(--sed-rule); }
-#guide-text :not(pre) > code { font-size: .88em; overflow-wrap: anywhere; }
-/* wrapped, since what scrolls sideways could not be reached by keyboard */
-#guide-text pre, #guide-text pre code { white-space: pre-wrap; overflow-wrap: anywhere; font-size: .84rem; }
-#guide-text .token { color: inherit; } /* Gradio's colours for code are too pale to read */
-#guide-text .token:is(.keyword, .builtin) { color: var(--color-accent); } #guide-text .token:is(.string, .triple-quoted-string) { color: var(--sed-real); }
-#guide-text .token.comment { color: var(--body-text-color-subdued); }
-#guide-text .katex-display { overflow-x: auto; overflow-y: hidden; padding: 4px 0; }
-@media (max-width: 900px) {
-  #guide { grid-template-columns: minmax(0, 1fr); }
-  #guide-pages { position: static; }
-  .guide-nav ul { display: flex; gap: 6px; overflow-x: auto; position: relative; scrollbar-width: thin; }
-  .guide-nav li { flex: none; }
-  .guide-nav a { border: 1px solid var(--sed-rule); border-radius: 8px; white-space: nowrap; min-height: 40px; line-height: 24px; }
-  .guide-nav a[aria-current] { border-color: var(--color-accent); box-shadow: inset 0 -3px 0 var(--color-accent); }
-}
-"""
-
 
 def build(_: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""

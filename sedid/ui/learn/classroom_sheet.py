@@ -10,25 +10,11 @@ from urllib.parse import urlencode
 from sedid.detector.detector import Judgement
 from sedid.detector.words import where
 from sedid.report.pictures import data_uri, number, text
+from sedid.report.style import css
 from sedid.report.verdict import headline
 from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.learn.noise import predictions
 from sedid.ui.learn.verdicts import variants
-
-STYLE = """
-@page { margin: 15mm; }
-* { box-sizing: border-box; } html { color-scheme: light; }
-body { font: 11pt/1.45 system-ui, sans-serif; color: #1a2029; background: #fff; max-width: 180mm; margin: 0 auto; padding: 8mm 4mm; }
-h1 { font-size: 17pt; margin: 0 0 2mm; } h2 { font-size: 12pt; margin: 0 0 1mm; } p { margin: 0 0 2mm; }
-.who { display: flex; gap: 8mm; margin: 3mm 0 5mm; } .who span { flex: 1; border-bottom: 1px solid #555; padding-bottom: 5mm; font-size: 9pt; color: #555; }
-section { break-inside: avoid; border-top: 1px solid #c9d0d9; padding: 4mm 0 3mm; }
-a { color: #4c1d95; overflow-wrap: anywhere; font-size: 9.5pt; } small, .fine { color: #555; font-size: 9pt; }
-.line { border-bottom: 1px solid #9aa4b2; height: 8mm; }
-table { border-collapse: collapse; width: 100%; margin: 2mm 0; font-size: 10pt; } th, td { border: 1px solid #9aa4b2; padding: 1.2mm 2mm; text-align: left; height: 9mm; }
-img { width: 12mm; height: 12mm; image-rendering: pixelated; display: block; }
-.answer { border-left: 3px solid #4c1d95; padding-left: 3mm; }
-@media print { body { padding: 0; max-width: none; } a { color: inherit; } }
-"""
 
 
 @dataclass(frozen=True)
@@ -228,7 +214,7 @@ def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> st
     head = "" if key else '<div class="who"><span>Name</span><span>Class</span><span>Date</span></div>'
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f'<style>{STYLE}</style></head><body><h1>{title}</h1><p class="fine">{about}</p>{head}{"".join(sections)}</body></html>\n'
+        f'<style>{css("tokens", "sheet")}</style></head><body><h1>{title}</h1><p class="fine">{about}</p>{head}{"".join(sections)}</body></html>\n'
     )
 
 

@@ -14,7 +14,7 @@ from sedid.report.figures import roc_figure, save_figure
 from sedid.report.page import page as html_page
 from sedid.ui.context import Context
 from sedid.ui.results.evaluate_tab import html, this_tab
-from sedid.ui.results.files import CSS, Own, as_csv, find_results, readable, results_file, write_texts
+from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.server import access, gate
 from sedid.ui.train import form
@@ -216,7 +216,7 @@ def take_away(own: Own, title: str, label: str | None, reals: str, method: str |
         raise gr.Error("There is nothing to export.", print_exception=False)
     body, _ = show(own, title, label, reals, method)
     name = f"SeDID: {study.title.lower()} of {label}"
-    texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(name, body, CSS)}
+    texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(name, body)}
     if study is not STUDIES[0]:
         return gr.Files([str(path) for path in write_texts(texts)], visible=True)
     found, scores = compare.load_comparison(file)

@@ -12,11 +12,9 @@ from typing import Any
 from sedid import settings
 from sedid.detector.bundle import SHIPPED
 from sedid.escaping import written_by
-from sedid.report import choice, compare, evaluation, polarity, robustness, svg, sweep
 from sedid.storage import replacing
 from sedid.ui.upload import refusal
 
-CSS = svg.STYLE + "".join(part.STYLE for part in (evaluation, sweep, compare, choice, robustness, polarity))
 Own = str | Path
 """Where an app's own detector lies: a bundle folder or a Hub id (`Menu.own`)."""
 

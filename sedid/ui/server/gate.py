@@ -6,7 +6,6 @@ import gradio as gr
 
 from sedid.ui.server import access
 
-CSS = ".sed-unlocked .sed-off { display: none; }"
 UNLOCKED = "() => { document.documentElement.classList.add('sed-unlocked'); }"
 
 

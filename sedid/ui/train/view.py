@@ -11,47 +11,14 @@ import numpy as np
 from sedid.escaping import Html, for_html, written_by
 from sedid.jobs.console import duration
 from sedid.jobs.store import Job, last_words
-from sedid.report.charts import Scale, percent, tick_labels
+from sedid.report.charts.chart import Chart
+from sedid.report.charts.scale import Scale, over
+from sedid.report.charts.series import Series
 from sedid.report.markdown import REALS, cell, counts_line, leak_line, splits_line
-from sedid.report.pictures import data_uri, number, short, text
+from sedid.report.pictures import data_uri, number, percent, short, text
 from sedid.storage import read_json
 from sedid.ui.train.form import job_name
 
-CSS = """
-#train { align-items: flex-start; } #jobs .wrap { max-height: 190px; overflow-y: auto; }
-:is(#job-buttons, #sweep-buttons) button { flex: 0 1 130px; } #about-stage p { margin: 0; }
-.sed-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 4px 12px; margin-bottom: .4rem; }
-.sed-head h2 { font-size: 1.15rem; margin: 0; }
-.sed-chip { border: 1px solid currentColor; border-radius: 99px; padding: 0 10px; font-size: .8rem; font-weight: 620; }
-.sed-chip-running { color: var(--color-accent); } .dark .sed-chip-running { color: var(--primary-400); }
-.sed-chip-done { color: var(--sed-real); } .sed-chip-failed { color: var(--sed-generated); }
-.sed-chip-queued, .sed-chip-stopped { color: var(--sed-undecided); }
-.sed-meter { height: 8px; border-radius: 4px; background: var(--sed-rule); overflow: hidden; margin: .5rem 0; }
-.sed-meter i { display: block; height: 100%; background: var(--color-accent); }
-.sed-measures { display: grid; grid-template-columns: repeat(auto-fill, minmax(124px, 1fr)); gap: 8px; margin: .6rem 0; }
-.sed-measures div { background: var(--sed-soft); border-radius: 8px; padding: 6px 12px; }
-.sed-measures dt { color: var(--body-text-color-subdued); font-size: .78rem; }
-.sed-measures dd { margin: 0; font-weight: 600; font-variant-numeric: tabular-nums; }
-.sed-loss { display: grid; grid-template-columns: 52px 1fr; margin-top: 8px; padding-right: 14px; }
-.sed-loss .sed-plot { height: 200px; border-left: 1px solid var(--sed-rule); }
-.sed-loss hr { position: absolute; left: 0; right: 0; margin: 0; border: 0; border-top: 1px solid var(--sed-rule); }
-.sed-loss .sed-axis-x { grid-column: 2; }
-.sed-raw { fill: none; stroke: var(--body-text-color-subdued); stroke-opacity: .45; stroke-width: 1; vector-effect: non-scaling-stroke; }
-.sed-loss .sed-dot { background: var(--color-accent); }
-.sed-key.sed-key-dot { width: 9px; height: 9px; border-radius: 50%; background: var(--color-accent); opacity: 1; }
-.sed-grid img { max-width: 300px; border-radius: 6px; }
-.sed-log { background: var(--sed-soft); border-radius: 8px; padding: 10px 12px; margin: 0; max-height: 260px; overflow: auto;
-  display: flex; flex-direction: column-reverse; }
-.sed-log pre { margin: 0; font: .78rem/1.5 var(--font-mono); white-space: pre-wrap; overflow-wrap: anywhere; }
-.sed-shown { display: flex; flex-wrap: wrap; gap: 12px 28px; }
-.sed-shown > div { flex: 1 1 320px; min-width: 0; } .sed-shown > div:has(.sed-grid) { flex: 1 1 240px; }
-.sed-wide { overflow-x: auto; }
-.sed-wide table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.sed-wide :is(td, th) { padding: 4px 16px 4px 0; text-align: left; white-space: nowrap; border-bottom: 1px solid var(--sed-rule); }
-.sed-wide th { font-weight: 600; color: var(--body-text-color-subdued); font-size: .8rem; }
-.sed-chosen { font-weight: 650; }
-.sed-warn { border-left: 4px solid var(--sed-generated); background: var(--sed-soft); border-radius: 3px 8px 8px 3px; padding: 8px 14px; }
-"""
 EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p>Choose a stage and press Start. A job goes on when this page
 is closed, and is found again when it is opened.</p></div>"""
 WORDS = {
@@ -146,45 +113,26 @@ def loss_html(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows
         for name in ("heldout_loss", "validation_loss")
         if name in row["values"]
-    ]
-    seen = np.concatenate([y, [value for _, value in checks]])
-    seen = seen[np.isfinite(seen) & (seen > 0)]
-    if not len(seen):
+    ][-60:]
+    scale = over("", [*y, *(value for _, value in checks)], log_from=4)
+    if not (y > 0).any():
         return ""
-    low, high = float(seen.min()), float(seen.max())
-    scale = Scale(low / 1.1, high * 1.1, log=True) if high > 4 * low else Scale(0.0, 1.1 * high)
-    along = Scale(0, float(rows[-1]["total"]))
-    smooth = smoothed(y)
-    keep = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
-
-    def path(values: np.ndarray) -> str:
-        spots = [
-            f"{100 * along.at(x[i]):.2f} {100 - 100 * scale.at(values[i]):.2f}" for i in keep if np.isfinite(values[i])
-        ]
-        return "M" + "L".join(spots)
-
-    lines = "".join(f'<hr style="bottom:{percent(scale.at(tick))}">' for tick in scale.ticks())
-    dots = "".join(
-        f'<i class="sed-dot" style="left:{percent(along.at(done))};top:{percent(1 - scale.at(value))}" '
-        f'title="{done:,}: {number(value)}"></i>'
-        for done, value in checks[-60:]
+    smooth, keep = smoothed(y), np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
+    series = [
+        Series("each record", x[keep], y[keep], "faint thin"),
+        Series("smoothed over ten", x[keep], smooth[keep], "one bold"),
+    ]
+    if checks:
+        series.append(Series("on images not trained on", *zip(*checks, strict=True), "two", marked=True, line=False))
+    chart = Chart(
+        f"Loss, {stage}",
+        series,
+        Scale(rows[0].get("unit", "done"), 0, float(rows[-1]["total"])),
+        scale,
+        "logarithmic" if scale.log else "",
+        said=f"Loss of {stage}: {number(y[0])} at first, {number(smooth[-1])} now",
     )
-    key = '<span><i class="sed-key sed-key-dot"></i>on images not trained on</span>' if checks else ""
-    label = f"Loss of {stage}: {number(y[0])} at first, {number(smooth[-1])} now"
-    return f"""<h2>Loss, {text(stage)}</h2><div class="sed-legend"><span><i class="sed-key sed-key-line"></i>smoothed</span>{key}</div>
-<div class="sed-loss" role="img" aria-label="{text(label)}"><div class="sed-axis-y">{tick_labels(scale, "y")}</div>
-<div class="sed-plot">{lines}<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">
-<path class="sed-raw" d="{path(y)}"/><path class="sed-line" d="{path(smooth)}"/></svg>{dots}</div>
-<div class="sed-axis-x">{x_labels(along)}</div></div>"""
-
-
-def x_labels(along: Scale) -> str:
-    """Whole numbers along the bottom."""
-    return "".join(
-        f'<span class="sed-tick sed-tick-x" style="left:{percent(along.at(tick))}">{short(tick)}</span>'
-        for tick in along.ticks()
-        if tick == int(tick)
-    )
+    return chart.html()
 
 
 def smoothed(values: np.ndarray, span: int = 10) -> np.ndarray:
