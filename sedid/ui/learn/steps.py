@@ -12,10 +12,11 @@ from sedid.detector import detector
 from sedid.method import diffusion
 from sedid.report.pictures import data_uri, text
 from sedid.training import calibrate
+from sedid.ui.learn import equations, verdicts
 from sedid.ui.learn import error as learn_error
-from sedid.ui.learn import mathml, verdicts
 from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import walk as learn_walk
+from sedid.ui.learn.equations import Equation
 from sedid.ui.learn.lesson import Lesson
 
 
@@ -28,7 +29,7 @@ class Step:
         short: one or two, for the numbered steps.
         idea: the idea, HTML paragraphs.
         draw: the interactive picture, computed by the engine.
-        equations: MathML.
+        equations: of what the picture shows.
         code: what computes it: functions, methods or properties of this package.
         task: something to try.
     """
@@ -37,7 +38,7 @@ class Step:
     short: str
     idea: str
     draw: Callable[[Lesson], str]
-    equations: tuple[str, ...]
+    equations: tuple[Equation, ...]
     code: tuple[Any, ...]
     task: str
 
@@ -49,7 +50,7 @@ STEPS = (
         "<p>A diffusion model learns from images that are drowned in noise little by little. The <b>schedule</b> says how much: at "
         "timestep 0 there is only image, at the last one only noise. ᾱ is the share of the image's power that is left.</p>",
         learn_noise.schedule_step,
-        (mathml.NOISED, mathml.ALPHA_BAR),
+        (equations.NOISED, equations.ALPHA_BAR),
         (diffusion.noised, diffusion.NoiseSchedule.from_betas),
         "At which t can you no longer tell what is in the image? What is ᾱ there?",
     ),
@@ -59,7 +60,7 @@ STEPS = (
         "<p>The network is asked one question: <b>which noise was added?</b> From its answer follows an estimate of the clean image, "
         "f<sub>θ</sub>. The more noise there is, the more of that estimate is the network's own imagination.</p>",
         learn_noise.prediction_step,
-        (mathml.ESTIMATE,),
+        (equations.ESTIMATE,),
         (learn_noise.estimate, diffusion.training_loss),
         "Where is the mistake largest: with little or with much noise? Why is that the hard end?",
     ),
@@ -69,7 +70,7 @@ STEPS = (
         "<p>The detector does not draw random noise. It takes the noise that the network <b>sees</b> in the image and adds a little "
         "more of just that: a step φ, from t to t + k. Nothing is random, so the same image always takes the same path.</p>",
         learn_walk.reverse_step,
-        (mathml.REVERSE,),
+        (equations.REVERSE,),
         (diffusion.ddim_step, diffusion.trajectory),
         "Press play, then drag back. Is the last frame noise, or is something of the image left in it?",
     ),
@@ -79,7 +80,7 @@ STEPS = (
         "<p>At T_SEC the walk turns round for <b>one</b> step ψ back towards the image. If the model agreed with itself, it would "
         "land exactly where it came from. By how much it misses, pixel by pixel, is the <b>t-error</b>.</p>",
         learn_walk.denoise_step,
-        (mathml.DENOISE, mathml.ERROR),
+        (equations.DENOISE, equations.ERROR),
         (detector.Trace.denoised, diffusion.ddim_step),
         "Move T_SEC. Does the error stay at the same places of the image?",
     ),
@@ -90,7 +91,7 @@ STEPS = (
         "generated image came out of such steps, so the network should change its mind less on it. That is the paper's idea. "
         "Whether it holds for the model at hand is a question to measure.</p>",
         learn_error.size_step,
-        (mathml.IDENTITY, mathml.WEIGHT),
+        (equations.IDENTITY, equations.WEIGHT),
         (diffusion.NoiseSchedule.weight, diffusion.t_error, diffusion.TError.score),
         "Find the T_SEC at which the two hills lie furthest apart. On which side are the generated images?",
     ),
@@ -101,7 +102,7 @@ STEPS = (
         "compared; divided by c² they can. Which pair of T_SEC and k to use is decided on calibration images, <b>never</b> on the "
         "images that are judged.</p>",
         learn_error.choice_step,
-        (mathml.FREE,),
+        (equations.FREE,),
         (detector.Trace.curve, calibrate.calibrate_all),
         "Which of the two charts would you show to argue that the error is largest at the end? Would that be fair?",
     ),
@@ -111,7 +112,7 @@ STEPS = (
         "<p>STAT sees <b>one number</b> and a threshold. NN, a small trained network, sees <b>both images</b> that were compared. It "
         "can use anything in them, also what has little to do with diffusion.</p>",
         verdicts.versus_step,
-        (mathml.STAT, mathml.NN),
+        (equations.STAT, equations.NN),
         (detector.Calibration.side, diffusion.nn_input, detector.Detector.probabilities),
         "Find an example on which the two disagree, or on which STAT cannot tell.",
     ),
@@ -122,7 +123,7 @@ STEPS = (
         "camera or a resize is something it never saw. Where an error lies outside all references it says so. Where it does not, "
         "a verdict can be wrong with full confidence.</p>",
         verdicts.fail_step,
-        (mathml.IN_RANGE,),
+        (equations.IN_RANGE,),
         (detector.Calibration.in_range, detector.Detector.verdicts),
         "Which change flips a verdict although the origin of the image is the same?",
     ),
@@ -239,6 +240,6 @@ def draw(at: str, lesson: Lesson) -> str:
         f'<article class="learn-step"><header><h2 tabindex="-1"><small>{at}</small> {text(step.title)}</h2>{step.idea}'
         f'<p class="learn-task"><b>Try:</b> {text(step.task)}</p></header>'
         f'<section class="learn-picture" aria-label="Interactive picture">{gallery(lesson)}{step.draw(lesson)}</section>'
-        f'<section class="learn-behind"><h3>The equation</h3>{"".join(step.equations)}{code(step.code)}</section></article>'
+        f'<section class="learn-behind"><h3>The equation</h3>{"".join(equation.mathml for equation in step.equations)}{code(step.code)}</section></article>'
     )
     return page(at, inside, lesson.subject.name)

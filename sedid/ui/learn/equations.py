@@ -1,0 +1,71 @@
+"""The equations of the lesson, in LaTeX as in the method card, and as MathML, which browsers draw by themselves."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from latex2mathml.converter import convert
+from markupsafe import escape
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One equation on a line of its own.
+
+    Attributes:
+        latex: in the symbols of docs/method.md.
+        spoken: what reads it aloud.
+    """
+
+    latex: str
+    spoken: str
+
+    @cached_property
+    def mathml(self) -> str:
+        """An element that needs no script, no font and no request."""
+        return convert(self.latex, display="block").replace("<math", f'<math aria-label="{escape(self.spoken)}"', 1)
+
+
+NOISED = Equation(
+    r"x_t = \sqrt{\bar\alpha_t} x_0 + \sqrt{1 - \bar\alpha_t} \epsilon",
+    "x t equals root alpha bar t times x zero, plus root one minus alpha bar t, times epsilon",
+)
+ALPHA_BAR = Equation(
+    r"\bar\alpha_t = \prod_{u \le t} (1 - \beta_u)", "alpha bar t is the product of one minus beta u over u up to t"
+)
+ESTIMATE = Equation(
+    r"f_\theta(x_t, t) = \frac{x_t - \sqrt{1 - \bar\alpha_t} \epsilon_\theta(x_t, t)}{\sqrt{\bar\alpha_t}}",
+    "f theta of x t is x t minus root one minus alpha bar t times the predicted noise, over root alpha bar t",
+)
+REVERSE = Equation(
+    r"\phi_\theta(x_t, t) = \sqrt{\bar\alpha_{t+k}} f_\theta(x_t, t) + \sqrt{1 - \bar\alpha_{t+k}} \epsilon_\theta(x_t, t)",
+    "phi of x t is root alpha bar t plus k times f theta, plus root one minus alpha bar t plus k times the noise",
+)
+DENOISE = Equation(
+    r"\psi_\theta(x_s, s) = \sqrt{\bar\alpha_{s-k}} f_\theta(x_s, s) + \sqrt{1 - \bar\alpha_{s-k}} \epsilon_\theta(x_s, s)",
+    "psi of x s is root alpha bar s minus k times f theta, plus root one minus alpha bar s minus k times the noise",
+)
+ERROR = Equation(
+    r"E_{s,k}(x_0) = \lVert \psi_\theta(\tilde x_s, s) - \tilde x_{s-k} \rVert^2",
+    "E is the squared distance between psi of x s and x at s minus k",
+)
+IDENTITY = Equation(
+    r"E_{s,k} = c^2 \lVert \epsilon_\theta(\tilde x_s, s) - \epsilon_\theta(\tilde x_t, t) \rVert^2, \quad t = s - k",
+    "E equals c squared times the squared change of the predicted noise, where t is s minus k",
+)
+WEIGHT = Equation(
+    r"c = \sqrt{1 - \bar\alpha_t} - \sqrt{\bar\alpha_t / \bar\alpha_s} \sqrt{1 - \bar\alpha_s}",
+    "c is root one minus alpha bar t, minus root of alpha bar t over alpha bar s, times root one minus alpha bar s",
+)
+FREE = Equation(
+    r"\frac{E_{s,k}}{c^2} = \lVert \epsilon_\theta(\tilde x_s, s) - \epsilon_\theta(\tilde x_t, t) \rVert^2",
+    "the weight-free error is E over c squared",
+)
+STAT = Equation(r"\text{STAT: } E \lessgtr h", "STAT compares E with a threshold h")
+NN = Equation(
+    r"\text{NN: } p = \sigma(\mathrm{ResNet}(\tilde x_{s-k}, \psi_\theta(\tilde x_s, s)) / \tau)",
+    "NN is a probability from both images",
+)
+IN_RANGE = Equation(
+    r"\min_{\text{ref}} E \le E \le \max_{\text{ref}} E",
+    "in range means E lies between the smallest and the largest reference at every T SEC on the way",
+)
