@@ -1,32 +1,62 @@
-"""The rings of tests, by name: `nox -s quick`, `tests`, `slow`, `types`. They run in the environment nox runs in."""
+"""The rings of tests, by name: `nox -s quick`, `tests`, `slow`, `types`. They run in the environment nox is installed in."""
+
+import json
+import re
+import sys
+from pathlib import Path
 
 import nox
 
 nox.options.default_venv_backend = "none"
 nox.options.sessions = ["quick"]
 
+FREE = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*|setuptools|sedid")
+"""What constraints.txt leaves to pip: PyTorch, what comes with its build or is bounded by it, and this project."""
+
+
+def python(session: nox.Session, *words: str) -> None:
+    """Run a module of this environment, activated or not."""
+    session.run(sys.executable, "-m", *words)
+
 
 @nox.session
 def quick(session: nox.Session) -> None:
     """What fits in two minutes: no browser, no jobs."""
-    session.run("python", "-m", "pytest", "-q", "-m", "not slow and not browser and not jobs", *session.posargs)
+    python(session, "pytest", "-q", "-m", "not slow and not browser and not jobs", *session.posargs)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """All but the slow ones: what CI runs."""
-    session.run("python", "-m", "pytest", *session.posargs)
+    """All of them, as CI runs them."""
+    python(session, "pytest", *session.posargs)
 
 
 @nox.session
 def slow(session: nox.Session) -> None:
     """The chains from training to report."""
-    session.run("python", "-m", "pytest", "-m", "slow", *session.posargs)
+    python(session, "pytest", "-m", "slow", *session.posargs)
 
 
 @nox.session
 def types(session: nox.Session) -> None:
     """Format, lint and types."""
-    session.run("ruff", "format", "--check", ".")
-    session.run("ruff", "check", ".")
-    session.run("mypy")
+    python(session, "ruff", "format", "--check", ".")
+    python(session, "ruff", "check", ".")
+    python(session, "mypy")
+
+
+@nox.session
+def constraints(session: nox.Session) -> None:
+    """Write constraints.txt anew: what pip picks today, on the oldest Python that the project runs on."""
+    report = Path(session.create_tmp()) / "report.json"
+    python(session, "pip", "install", "-q", "--dry-run", "--ignore-installed", "--report", str(report), "-e", ".[test]")
+    chosen = {}
+    for package in json.loads(report.read_text())["install"]:
+        name = re.sub(r"[-_.]+", "-", package["metadata"]["name"]).lower()
+        if not FREE.fullmatch(name):
+            chosen[name] = package["metadata"]["version"]
+    file = Path("constraints.txt")
+    head, *pins = re.split(r"^(?!#)", file.read_text(), maxsplit=1, flags=re.M)
+    # what only other Pythons and systems need stays as it is
+    others = dict(line.split("==") for line in "".join(pins).splitlines())
+    file.write_text(head + "".join(f"{name}=={version}\n" for name, version in sorted((others | chosen).items())))

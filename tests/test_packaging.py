@@ -3,15 +3,17 @@
 import ast
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
 
 import pytest
 from helpers.fakes import make_detector, make_image
+from packaging.requirements import Requirement
 from PIL import Image
 
 from sedid.paths import ROOT
@@ -65,6 +67,52 @@ def test_what_the_tests_import_is_required_by_them() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = {plain(name) for name in project["optional-dependencies"]["test"]}
     assert imported([*ROOT.glob("tests/**/*.py")]) <= declared() | extra
+
+
+def direct() -> list[Requirement]:
+    """What installing the project with its tests asks for."""
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = [line for line in lines if line and not line.startswith("#")]
+    return [Requirement(line) for line in named + project["optional-dependencies"]["test"]]
+
+
+@pytest.fixture(scope="module")
+def pins() -> dict[str, str]:
+    """Package -> version of constraints.txt."""
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split("==") for line in lines if not line.startswith("#"))
+
+
+def needed(asked: list[Requirement], free: re.Pattern[str]) -> set[str]:
+    """The packages that requirements come to, with those they need in turn; without those that are free, and theirs."""
+    found: set[str] = set()
+    rest = [(one, extra) for one in asked for extra in {"", *one.extras}]
+    while rest:
+        one, extra = rest.pop()
+        name = plain(one.name)
+        if free.fullmatch(name) or f"{name}[{extra}]" in found:
+            continue
+        found.add(f"{name}[{extra}]")
+        try:
+            further = map(Requirement, requires(name) or [])
+        except PackageNotFoundError:  # of another system
+            continue
+        meant = [each for each in further if each.marker is None or each.marker.evaluate({"extra": extra})]
+        rest += [(each, more) for each in meant for more in {"", *each.extras}]
+    return {name.partition("[")[0] for name in found}
+
+
+def test_constraints_pin_all_that_is_needed_and_leave_pytorch_free(pins: dict[str, str]) -> None:
+    free = runpy.run_path(str(ROOT / "noxfile.py"))["FREE"]
+    assert needed(direct(), free) <= pins.keys(), "`nox -s constraints` pins what is new"
+    assert [name for name in pins if free.fullmatch(name)] == []
+
+
+def test_constraints_meet_the_requirements(pins: dict[str, str]) -> None:
+    pinned = {one.name: (one.specifier, pins[plain(one.name)]) for one in direct() if plain(one.name) in pins}
+    assert pinned
+    assert {name: found for name, found in pinned.items() if not found[0].contains(found[1])} == {}
 
 
 @pytest.fixture(scope="module")
