@@ -115,6 +115,15 @@ def test_constraints_meet_the_requirements(pins: dict[str, str]) -> None:
     assert {name: found for name, found in pinned.items() if not found[0].contains(found[1])} == {}
 
 
+def test_both_commands_of_the_readme_are_one_line_and_install_what_is_pinned() -> None:
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    start, test = [line for line in lines if "venv" in line]
+    install = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt"
+    assert start == f"{install} -r requirements.txt && .venv/bin/python app.py"
+    assert test == f"{install} -e '.[test]' && .venv/bin/python -m pytest"
+    assert start in (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder the project was installed into, without what it depends on."""

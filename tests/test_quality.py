@@ -7,9 +7,13 @@ import pytest
 
 from sedid.paths import ROOT
 
+TEXTS = ["sedid", "tests", "docs", *map(str, ROOT.glob("*.md")), *map(str, ROOT.glob("checkpoints/*/README.md"))]
+
 
 @pytest.mark.parametrize(
-    "tool", [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"]], ids=["format", "lint", "types"]
+    "tool",
+    [["ruff", "format", "--check", "."], ["ruff", "check", "."], ["mypy"], ["codespell_lib", *TEXTS]],
+    ids=["format", "lint", "types", "spelling"],
 )
 def test_clean(tool: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)

@@ -31,7 +31,7 @@ from sedid.training import records
 ACTIVE = ("queued", "running")
 WATCH = 10.0  # seconds between a job's looks at the disk
 POLL = 0.3  # seconds between looks at the queue
-SAME_START = 2.0  # seconds; start times of one process differ by rounding, those of a re-used id by far more
+SAME_START = 2.0  # seconds; start times of one process differ by rounding, those of a reused id by far more
 
 
 def job_file(folder: Path) -> Path:
