@@ -491,11 +491,11 @@ def eps_model(unet: Callable[..., Any], runtime: Runtime) -> EpsModel:
     network = torch.compile(unet) if runtime.compile else unet
 
     @torch.inference_mode()
-    def predict(x: Tensor, t: int) -> Tensor:
+    def predict(x: Tensor, t: int | Tensor) -> Tensor:
         x = x.contiguous(memory_format=torch.channels_last)
         with runtime.autocast():
-            # a tensor, so that torch.compile does not build one graph a timestep
-            return network(x, torch.tensor(t, device=x.device)).sample.float()
+            # a tensor, so that torch.compile does not build one graph a timestep; (B,) for rows at timesteps of their own
+            return network(x, torch.as_tensor(t, device=x.device)).sample.float()
 
     return predict
 

@@ -1,0 +1,150 @@
+"""A network shared by threads: who gets which rows, in what company, and what an error does."""
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from sedid.models.sharing import Question, Shared, Sharing, deal
+
+
+class Network:
+    """Adds a row's timestep to the row. Remembers its batches, and waits while its gate is closed."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[float]] = []  # first value of each row
+        self.threads: set[int] = set()
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def __call__(self, x: Tensor, t: int | Tensor | None = None) -> Tensor:
+        self.threads.add(threading.get_ident())
+        self.batches.append(x[:, 0].tolist())
+        assert self.gate.wait(20)
+        if (x < 0).any():
+            raise ValueError("a negative row")
+        return x if t is None else x + torch.as_tensor(t).reshape(-1, 1)
+
+
+def rows(count: int, value: float = 0.0) -> Tensor:
+    """(count, 2), all of one value."""
+    return torch.full((count, 2), value)
+
+
+def at_once(network: Network, sharing: Sharing, *questions: tuple[Any, ...]) -> list[Any]:
+    """The answers to questions of threads of their own, all asked in this order while the network is busy with another."""
+    network.gate.clear()
+    with ThreadPoolExecutor(len(questions) + 1) as threads:
+        busy = threads.submit(Shared(sharing, network), rows(1, 99.0), 0)
+        wait_for(lambda: len(network.batches) > 0)
+        answers = []
+        for place, (asked, *arguments) in enumerate(questions):
+            answers.append(threads.submit(asked, *arguments))
+            wait_for(lambda: len(sharing._waiting) == place + 1)  # noqa: B023
+        network.gate.set()
+        busy.result()
+        return [answer.exception() or answer.result() for answer in answers]
+
+
+def wait_for(condition: Any) -> None:
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_what_waits_is_one_batch_whatever_its_timesteps_and_everybody_gets_their_own() -> None:
+    network, sharing = Network(), Sharing()
+    shared = Shared(sharing, network)
+    asked = [(shared, rows(1 + number % 3, number), 10 * number) for number in range(5)]
+    answers = at_once(network, sharing, *asked)
+    assert [answer.tolist() for answer in answers] == [(x + t).tolist() for _, x, t in asked]
+    assert len(network.batches) == 2  # the one that kept it busy, and all others
+    assert network.threads.isdisjoint({threading.get_ident()})
+    assert len(network.threads) == 1
+    # a walk keeps its answers: they must not keep those of the whole batch
+    assert [answer.untyped_storage().nbytes() for answer in answers] == [answer.nbytes for answer in answers]
+
+
+def test_a_large_batch_lets_the_others_through() -> None:
+    network, sharing = Network(), Sharing(rows=4)
+    other, shared = Network(), Shared(sharing, network)
+    answers = at_once(
+        network, sharing, (shared, rows(12, 1), 0), (shared, rows(1, 2), 0), (Shared(sharing, other), rows(1, 3), 0)
+    )
+    assert [len(answer) for answer in answers] == [12, 1, 1]
+    turns = [sorted(batch) for batch in network.batches[1:]]
+    assert turns[0] == [1, 1, 1, 2]  # the small one is in the first turn
+    assert sum(turns, []).count(1) == 12
+    assert len(other.batches) == 1
+
+
+def test_who_wants_no_company_has_none() -> None:
+    network, sharing = Network(), Sharing()
+    shared, alone = Shared(sharing, network), Shared(sharing, network, alone=True)
+    at_once(network, sharing, (shared, rows(1, 1), 0), (alone, rows(2, 2), 0), (shared, rows(1, 3), 0))
+    assert [sorted(batch) for batch in network.batches[1:]] == [[1, 3], [2, 2]]
+
+
+def test_an_error_reaches_only_whom_it_belongs_to() -> None:
+    network, sharing = Network(), Sharing()
+    shared = Shared(sharing, network)
+    one, bad, other = at_once(
+        network, sharing, (shared, rows(1, 1), 0), (shared, rows(1, -1), 0), (shared, rows(1, 2), 0)
+    )
+    assert isinstance(bad, ValueError)
+    assert (one.tolist(), other.tolist()) == ([[1, 1]], [[2, 2]])
+    assert shared(rows(1, 5), 1).tolist() == [[6, 6]]  # and it goes on
+
+
+def test_a_classifier_takes_no_timestep() -> None:
+    network, sharing = Network(), Sharing()
+    shared = Shared(sharing, network)
+    answers = at_once(network, sharing, (shared, rows(2, 1)), (shared, rows(1, 2), 7), (shared, rows(1, 3)))
+    assert [answer.tolist() for answer in answers] == [[[1, 1], [1, 1]], [[9, 9]], [[3, 3]]]
+
+
+@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=40), most=st.integers(1, 32))
+def test_every_question_gets_an_equal_part(sizes: list[int], most: int) -> None:
+    network = Network()
+    waiting = [Question(network, rows(size), 0) for size in sizes]
+    dealt = {id(question): count for question, count in deal(waiting, most)}
+    first = waiting[:most]  # the oldest, where there are more than rows
+    assert set(dealt) == {id(question) for question in first}
+    assert sum(dealt.values()) == min(most, sum(len(question.x) for question in first))
+    smallest = min((dealt[id(one)] for one in first if dealt[id(one)] < one.left), default=0)
+    assert all(count >= 1 for count in dealt.values())
+    assert all(count <= smallest + 1 for count in dealt.values()) or smallest == 0
+
+
+def test_the_thread_goes_with_the_line() -> None:
+    sharing = Sharing()
+    Shared(sharing, Network())(rows(1), 0)
+    (thread,) = sharing._thread._threads
+    del sharing
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_many_threads_for_a_while() -> None:
+    """Walks of different lengths, step after step: each gets what it would get alone."""
+    network, sharing = Network(), Sharing(rows=8)
+    shared = Shared(sharing, network)
+
+    def walk(number: int) -> float:
+        x = rows(1, number)
+        for t in range(number % 5 + 3):
+            x = shared(x, t)
+        return float(x[0, 0])
+
+    with ThreadPoolExecutor(24) as threads:
+        found = list(threads.map(walk, range(200)))
+    assert found == [number + sum(range(number % 5 + 3)) for number in range(200)]
+    with pytest.raises(ValueError, match="negative"):
+        shared(rows(1, -3), 0)
