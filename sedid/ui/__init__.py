@@ -30,10 +30,6 @@ MODULES = {
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
-ABOUT = """# SeDID Explorer
-A diffusion model noises an image step by step and tries to walk back. How far it misses, the *t-error*, hints at whether
-the model itself made the image. Look at every step of it here ([the paper](https://arxiv.org/abs/2307.06272))."""
-
 
 def quiet() -> None:
     """Keep Gradio and huggingface_hub from calling home, and Gradio's question whether its own server runs from any proxy;
@@ -66,20 +62,23 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
 
     import gradio as gr
 
+    from sedid.ui import frame
     from sedid.ui.links import follow, opener
     from sedid.ui.server import door
+    from sedid.ui.server.document import NAME
 
     door.fetch_nothing()
     context = context or make_context()
     # Uploads are looked for every ten minutes and live an hour at most.
-    with gr.Blocks(title="SeDID Explorer", analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        gr.Markdown(ABOUT, elem_id="sed-title")
+    with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
+        frame.head()
         with gr.Tabs() as tabs:
             for name in TABS:
                 tab = import_module(MODULES[name])
                 with gr.Tab(tab.TITLE, id=name) as item:
                     item.select(None, None, None, js=follow(name, name == TABS[0]), api_visibility="private")
                     tab.build(context)
+        frame.foot()
         demo.load(opener(TABS), None, tabs, show_progress="hidden", api_visibility="private")
     return demo.queue(max_size=64, default_concurrency_limit=4)
 

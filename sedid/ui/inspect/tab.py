@@ -4,6 +4,7 @@ from typing import Any
 
 import gradio as gr
 
+from sedid.ui import frame
 from sedid.ui.context import START, Context
 from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
@@ -21,6 +22,7 @@ NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     state = gr.State(START_STATE)
+    frame.invitation()
     with gr.Row(elem_id="inspect"):
         with gr.Column(scale=4, min_width=300):
             typing = context.menu.typing

@@ -1,0 +1,62 @@
+"""What stands above and below the tabs, and the first lines of the first one."""
+
+import gradio as gr
+from markupsafe import Markup
+
+import sedid
+from sedid import settings
+from sedid.ui.server.document import DESCRIPTION, NAME, TITLE
+
+PAPER = "https://arxiv.org/abs/2307.06272"
+
+# Gradio keeps tabs that do not fit behind a menu: then the address leads there.
+TOUR = """() => {
+  const tab = [...document.querySelectorAll('button[role=tab]')].find(one => one.textContent.trim() === 'Learn');
+  if (tab) tab.click(); else location.assign('?tab=learn');
+}"""
+TRY = "() => document.querySelector('.sed-example[data-name^=generated]')?.click()"
+
+
+def head() -> None:
+    """The project's question, above every tab."""
+    plain(Markup("<p>{}</p><h1>{}</h1>").format(NAME, TITLE), "sed-title")
+
+
+def invitation() -> None:
+    """What to do, how far it reaches, and two ways to begin; above the Inspect tab's parts."""
+    with gr.Row(elem_id="sed-begin"):
+        words = Markup(
+            "<p><b>Pick. Noise. Measure.</b> {}</p>"
+            '<p class="sed-fine">It knows only pictures of its own model: it is no deepfake detector for the web.</p>'
+        )
+        plain(words.format(DESCRIPTION), "sed-how")
+        with gr.Row(elem_id="sed-ways"):
+            light = {"api_visibility": "private", "show_progress": "hidden"}
+            made = gr.Button("Try a generated one", variant="primary", size="md", min_width=150, elem_id="sed-try")
+            made.click(None, None, None, js=TRY, **light)  # type: ignore[arg-type]
+            tour = gr.Button("Take the 5-minute tour", size="md", min_width=150, elem_id="sed-tour")
+            tour.click(None, None, None, js=TOUR, **light)  # type: ignore[arg-type]
+
+
+def foot() -> None:
+    """Who made it, under which licence, where its source is and how it is cited."""
+    space = settings.read().space
+    source = Markup('<a href="https://huggingface.co/spaces/{0}/tree/main">source</a>').format(space) if space else ""
+    entries = [
+        Markup("{} {} by its developers, MIT licence").format(NAME, sedid.__version__),
+        Markup('the method is of <a href="{}">Ma et al. 2023, Exposing the Fake</a>').format(PAPER),
+        Markup('<a href="?tab=guide&amp;doc=limits">limits and misuse</a>'),
+        source,
+    ]
+    cite = Markup(
+        "<details><summary>Cite</summary><p>The SeDID Explorer developers: {name} {version}, 2026.</p>"
+        "<p>R. Ma, J. Duan, F. Kong, X. Shi, K. Xu: Exposing the Fake: Effective Diffusion-Generated Images Detection. "
+        "arXiv 2307.06272, 2023.</p></details>"
+    )
+    line = Markup(" · ").join(entry for entry in entries if entry)
+    plain(Markup("<p>{}</p>{}").format(line, cite.format(name=NAME, version=sedid.__version__)), "sed-foot")
+
+
+def plain(value: str, name: str) -> gr.HTML:
+    """Text of the page's own."""
+    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)

@@ -1,0 +1,47 @@
+"""The question, the two ways to begin, and the foot."""
+
+from pathlib import Path
+
+import pytest
+
+import sedid
+from sedid.ui.server.document import TITLE
+
+
+@pytest.fixture(scope="module")
+def tabs() -> tuple[str, ...]:
+    return ("inspect", "learn")
+
+
+def test_a_visitor_begins_with_a_generated_picture_or_with_the_tour(page) -> None:
+    assert page.locator("h1").all_inner_texts() == [TITLE]
+    page.locator("#sed-try").click()
+    page.wait_for_selector(".sed-example[data-name^=generated][aria-pressed=true]")
+    page.locator("#sed-tour").click()
+    page.wait_for_selector("#learn", state="visible")
+    assert "tab=learn" in page.url
+    assert page.locator("h1:visible").all_inner_texts() == [TITLE]  # the same question over every tab
+
+
+def test_on_a_phone_the_verdict_comes_before_the_controls(page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_selector("#verdicts .sed-card")
+    tops = page.evaluate(
+        "['#photo', '#examples', '#verdicts', '#controls'].map(one => document.querySelector(one).getBoundingClientRect().top)"
+    )
+    assert tops == sorted(tops)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_the_foot_says_whose_it_is_and_how_to_cite_it(page) -> None:
+    foot = page.locator("#sed-foot")
+    assert f"SeDID Explorer {sedid.__version__}" in foot.inner_text()
+    assert "MIT" in foot.inner_text()
+    foot.locator("summary").click()
+    assert "2307.06272" in foot.locator("details p").last.inner_text()
+
+
+def test_one_version_is_told_everywhere() -> None:
+    root = Path(sedid.__file__).parents[1]
+    assert f"version: {sedid.__version__}\n" in (root / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"## {sedid.__version__}" in (root / "CHANGELOG.md").read_text(encoding="utf-8").replace("[", "").replace("]", "")
