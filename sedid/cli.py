@@ -21,6 +21,7 @@ from sedid.jobs.commands import COMMANDS, Command
 
 if TYPE_CHECKING:
     from sedid.detector.detector import Detector
+    from sedid.method.diffusion import Steps
 
 app = typer.Typer(
     help="Step-wise error detection of diffusion-generated images (SeDID, arXiv 2307.06272).",
@@ -33,7 +34,12 @@ DetectorOption = Annotated[
     str, typer.Option("--detector", help="Bundle folder, diffusers DDPM folder or Hub id; default: the shipped one.")
 ]
 KOption = Annotated[int | None, typer.Option("--k", help="Step size; default: the calibrated one.")]
-TSecOption = Annotated[int | None, typer.Option("--t-sec", help="A multiple of k; default: the calibrated one.")]
+TSecOption = Annotated[
+    int | None, typer.Option("--t-sec", help="A multiple of k, or a timestep of the path; default: the calibrated one.")
+]
+PathOption = Annotated[
+    str, typer.Option("--path", help="In place of --k: timesteps of steps that are not all of one size, 0,495,825,990.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32 or bf16 (the network alone).")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Write over what this program did not write.")]
@@ -94,11 +100,25 @@ def open_detector(source: str, device: str, precision: str) -> "Detector":
     return load_detector(source or SHIPPED, device, precision)
 
 
+def walk_of(k: int | None, path: str) -> "Steps | None":
+    """How a trajectory shall walk: --k or --path; None for the calibrated walk.
+
+    Raises:
+        ValueError: both are given, or the path is none.
+    """
+    from sedid.method.diffusion import read_steps
+
+    if k is not None and path:
+        raise ValueError("give --k or --path, not both: a path says how large each step is")
+    return read_steps(path) if path else k
+
+
 @app.command()
 def inspect(
     image: Annotated[str, typer.Argument(help="An image file.")],
     detector: DetectorOption = "",
     k: KOption = None,
+    path: PathOption = "",
     t_sec: TSecOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
     figure: Annotated[Path | None, typer.Option(help="Also draw the whole inspection: .png, .svg or .pdf.")] = None,
@@ -122,7 +142,7 @@ def inspect(
         from sedid.detector.words import as_dict, as_lines
 
         opened = open_detector(detector, device, precision)
-        found = opened.inspect(image, t_sec=t_sec, k=k)
+        found = opened.inspect(image, t_sec=t_sec, k=walk_of(k, path))
         if figure is not None:
             from sedid.report.figures import inspection_figure, save_figure
 
@@ -147,6 +167,7 @@ def score(
     out: Annotated[Path, typer.Option(help="The CSV file to write.")],
     detector: DetectorOption = "",
     k: KOption = None,
+    path: PathOption = "",
     t_sec: TSecOption = None,
     batch_size: Annotated[int, typer.Option(help="Images at a time.")] = 32,
     force: ForceOption = False,
@@ -167,7 +188,7 @@ def score(
 
         opened = open_detector(detector, device, precision)
         with ProgressLine() as progress:
-            summary = finish(score_files(opened, paths, out, k, t_sec, batch_size, force), progress.show)
+            summary = finish(score_files(opened, paths, out, walk_of(k, path), t_sec, batch_size, force), progress.show)
     for line in summary.in_words():
         say(line, err=streamed)
     raise typer.Exit(1 if summary.failed else 0)

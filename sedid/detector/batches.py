@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from sedid.detector.detector import Call, Detector, Judgement, Verdict
-from sedid.method.diffusion import Point, check_step
+from sedid.method.diffusion import Point, Steps, check_step
 
 BATCH = 32
 METHODS = ("STAT", "NN")
@@ -16,7 +16,7 @@ Report = Callable[[int, int], None]
 
 
 def judge_in_batches(
-    detector: Detector, images: np.ndarray, k: int, t_sec: int, report: Report | None = None, batch: int = BATCH
+    detector: Detector, images: np.ndarray, k: Steps, t_sec: int, report: Report | None = None, batch: int = BATCH
 ) -> list[Judgement]:
     """Both verdicts on every image, in order; no trajectory is kept, nor walked further than `Detector.reach`.
 
@@ -25,11 +25,11 @@ def judge_in_batches(
         batch: images at a time; of no influence on the scores but for rounding.
 
     Raises:
-        ValueError: T_SEC is not a multiple of k within the schedule.
+        ValueError: as `check_step`.
     """
     check_step(detector.schedule, k, t_sec)
     end = detector.reach(k, t_sec)
-    steps, starts = end // k + 1, range(0, len(images), batch)
+    steps, starts = detector.evaluations(k, end), range(0, len(images), batch)
 
     def watched(points: Iterator[Point], before: int) -> Iterator[Point]:
         for done, point in enumerate(points, before + 1):

@@ -28,10 +28,10 @@ from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import take_splits
 from sedid.detector import hub, trained
-from sedid.detector.detector import Calibration, Detector, NNCalibration
+from sedid.detector.detector import Calibration, Detector, NNCalibration, Pair
 from sedid.detector.identity import Identity, changed
 from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
-from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, check_step
+from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, Steps, check_step
 from sedid.models.networks import (
     WEIGHTS,
     Runtime,
@@ -257,9 +257,9 @@ def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) 
         name: tuple(_number(name, value) for value in _check(values[name], list, name))
         for name in ("band", "real", "generated")
     }
-    made = kind(**values | numbers | lists)
-    if type(made.k) is not int or type(made.t_sec) is not int:
-        raise ValueError("k and t_sec must be whole numbers")
+    made = kind(**values | numbers | lists | {"k": steps_of(values["k"])})
+    if type(made.t_sec) is not int:
+        raise ValueError("t_sec must be a whole number")
     check_step(schedule, made.k, made.t_sec)
     if made.polarity not in ("smaller", "larger"):
         raise ValueError(f'polarity must be "smaller" or "larger", not {made.polarity!r:.60}')
@@ -276,6 +276,18 @@ def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) 
         if _number("temperature", made.temperature) <= 0:
             raise ValueError("temperature must be above 0")
     return made
+
+
+def steps_of(value: Any) -> Steps:
+    """`k` as JSON has it: a step size, or the list of a path's timesteps.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    found = tuple(value) if isinstance(value, list) else value
+    if any(type(one) is not int for one in (found if isinstance(found, tuple) else (found,))):
+        raise ValueError(f"k must be a whole number, or a list of whole numbers for a path, not {value!r:.60}")
+    return found
 
 
 def _number(name: str, value: Any) -> float:
@@ -443,8 +455,8 @@ def load_detector(
 class Calibrated:
     """What detector.json adds to a detector, checked."""
 
-    stat: dict[tuple[int, int], Calibration]
-    chosen: tuple[int, int] | None
+    stat: dict[Pair, Calibration]
+    chosen: Pair | None
     nn: NNCalibration | None
 
 
@@ -472,15 +484,15 @@ def read_calibrations(
     _check(section.get("generated_by", {}), dict, "generated_by")
     listed = _check(section.get("calibrations", []), list, "calibrations")
     made = [_calibration(Calibration, values, schedule) for values in listed]
-    stat = {(calibration.k, calibration.t_sec): calibration for calibration in made}
+    stat: dict[Pair, Calibration] = {(calibration.k, calibration.t_sec): calibration for calibration in made}
     if len(stat) < len(made):
         raise ValueError("two calibrations are of the same k and T_SEC")
     chosen = None
     if "chosen" in section:
-        asked = tuple(_check(section["chosen"], list, "chosen"))
-        chosen = next((pair for pair in stat if pair == asked), None)
+        asked = _check(section["chosen"], list, "chosen")
+        chosen = next((pair for pair in stat if [steps_of(k) for k in asked] == [*pair]), None)
         if chosen is None:
-            raise ValueError(f"the chosen pair {asked!r:.60} is not among the calibrated ones")
+            raise ValueError(f"the chosen pair ({', '.join(map(str, asked)):.60}) is not among the calibrated ones")
     if "nn" not in info or "nn" not in parts:
         return Calibrated(stat, chosen, None)
     if "calibration" not in info["nn"]:

@@ -22,6 +22,7 @@ from sedid.data.outputs import TABLE, UNFINISHED, check_file
 from sedid.data.sources import Item, passed_over
 from sedid.detector.batches import judge_in_batches
 from sedid.detector.detector import Detector, Judgement
+from sedid.method.diffusion import Steps, write_steps
 from sedid.progress import Meter, Progress
 from sedid.storage import behind_links, is_stream, space_for, stream
 
@@ -30,7 +31,8 @@ COLUMNS = (
     *("t_sec", "k", "in_range", "error", "nn_t_sec", "nn_in_range", "stat_side", "nn_side"),
 )
 """The verdicts are what may be said (`Call`), the sides where the scores lie whatever may be said. `t_sec` and `in_range`
-are STAT's; NN is read at its own T_SEC, and what lies beyond it was not asked of STAT."""
+are STAT's; NN is read at its own T_SEC, and what lies beyond it was not asked of STAT. `k` has the path where steps are
+not all of one size."""
 
 
 REASONS = 3  # told of images that could not be read; the table has all
@@ -64,21 +66,21 @@ class ScoreSummary:
         return [f"{judged}; {self.file}", *(self.reasons if not self.judged else ()), *others]
 
 
-def judged_cells(detector: Detector, batch: Sequence[Item], k: int, t_sec: int) -> list[list[object]]:
+def judged_cells(detector: Detector, batch: Sequence[Item], k: Steps, t_sec: int) -> list[list[object]]:
     """The cells of every image of a batch that could be read."""
     images = [image for _, _, image in batch if not isinstance(image, ImageError)]
     found = judge_in_batches(detector, np.array(images), k, t_sec, batch=max(1, len(images)))
     return [_cells(judgement) for judgement in found]
 
 
-def table_row(path: str, index: int, found: Judgement | list[object] | Exception, k: int, t_sec: int) -> list[object]:
+def table_row(path: str, index: int, found: Judgement | list[object] | Exception, k: Steps, t_sec: int) -> list[object]:
     """The cells of COLUMNS for one image.
 
     Args:
         found: what was judged, the cells of it (`judged_cells`), or why the image could not be read.
     """
     if isinstance(found, Exception):
-        return [safe_cell(path), index, *[""] * 4, t_sec, k, "", safe_cell(str(found)), *[""] * 4]
+        return [safe_cell(path), index, *[""] * 4, t_sec, write_steps(k), "", safe_cell(str(found)), *[""] * 4]
     return [safe_cell(path), index, *(_cells(found) if isinstance(found, Judgement) else found)]
 
 
@@ -91,7 +93,7 @@ def score_files(
     detector: Detector,
     specs: Sequence[str],
     out: Path,
-    k: int | None = None,
+    k: Steps | None = None,
     t_sec: int | None = None,
     batch_size: int = 32,
     force: bool = False,
@@ -106,7 +108,7 @@ def score_files(
         force: write over a file that is no table of this program.
 
     Raises:
-        ValueError: T_SEC is not a multiple of k within the schedule, a batch size below 1, or `out` as
+        ValueError: (k, T_SEC) as `check_step`, a batch size below 1, or `out` as
             `outputs.check_file`.
         OSError: the table cannot be written, or must not be.
     """
@@ -179,7 +181,7 @@ def _cells(judgement: Judgement) -> list[object]:
         repr(nn.score) if nn else "",
         nn.call if nn else "",
         judgement.t_sec,
-        judgement.k,
+        write_steps(judgement.k),
         str(stat.in_range).lower() if stat else "",
         "",
         nn.calibration.t_sec if nn else "",

@@ -20,13 +20,20 @@ from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import (
     EpsModel,
     NoiseSchedule,
+    Path,
     Point,
+    Steps,
     TError,
     check_step,
     ddim_step,
     nn_input,
+    order,
+    pair_in_words,
+    reverse_path,
+    steps_order,
     t_error,
     trajectory,
+    whole_path,
 )
 from sedid.models.networks import Runtime
 from sedid.progress import finish
@@ -38,8 +45,10 @@ GENERATED, REAL = "generated", "real"
 MARGIN = 1e-4
 """Share of a score by which the calibrated range reaches beyond its ends, which are t-errors and so never negative."""
 
-Pair = tuple[int, int]
-"""(k, T_SEC)."""
+Pair = tuple[Steps, int]
+"""(k, T_SEC): how the trajectory walks, and where on it the t-error is measured."""
+UNIFORM = (165, 495)
+"""The pair at which a detector is shown that has none of its own."""
 
 
 class Call(StrEnum):
@@ -56,7 +65,7 @@ class Calibration:
     """What was measured at one (k, T_SEC) on the calibration split.
 
     Attributes:
-        k, t_sec: the pair.
+        k, t_sec: the pair; k is the step size, or a path (`Steps`).
         polarity: "smaller" if a smaller score means generated (the paper's STAT), "larger" otherwise.
         threshold: the cut, on the score's own scale.
         band: (low, high) around it, same scale: between them the verdict is "cannot tell".
@@ -64,7 +73,7 @@ class Calibration:
         auc: on the calibration split, in this polarity.
     """
 
-    k: int
+    k: Steps
     t_sec: int
     polarity: str
     threshold: float
@@ -146,23 +155,28 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Trace:
-    """One image's trajectory at one k.
+    """One image's trajectory.
 
     Attributes:
         image: what the detector saw, uint8 (H, W, 3).
-        k: step size.
-        points: t = 0, k, 2k, ..., tensors (1, 3, H, W) on the CPU.
+        k: step size, or the path.
+        points: t = 0, k, 2k, ..., or at the timesteps of the path; tensors (1, 3, H, W) on the CPU.
     """
 
     image: np.ndarray
-    k: int
+    k: Steps
     schedule: NoiseSchedule = field(repr=False)
     points: tuple[Point, ...] = field(repr=False)
 
     @property
     def t_secs(self) -> tuple[int, ...]:
-        """The T_SEC values this trace answers: k, 2k, ..."""
+        """The T_SEC values this trace answers: k, 2k, ..., or the path's timesteps after 0."""
         return tuple(point.t for point in self.points[1:])
+
+    @cached_property
+    def weights(self) -> tuple[float, ...]:
+        """c^2 at every T_SEC of `t_secs`: what a t-error is divided by to be weight-free."""
+        return tuple(self.schedule.weight(near.t, far.t) for near, far in pairwise(self.points))
 
     def step(self, t_sec: int) -> tuple[Point, Point]:
         """The two points whose step is measured at T_SEC.
@@ -173,16 +187,22 @@ class Trace:
         check_step(self.schedule, self.k, t_sec)
         if t_sec > self.points[-1].t:
             raise ValueError(f"this trajectory ends at T_SEC = {self.points[-1].t}; {t_sec} lies beyond")
-        return self.points[t_sec // self.k - 1], self.points[t_sec // self.k]
+        place = self.t_secs.index(t_sec)
+        return self.points[place], self.points[place + 1]
 
     def t_error(self, t_sec: int) -> TError:
         """The t-error at T_SEC (batch of one)."""
         return t_error(self.schedule, *self.step(t_sec))
 
     def denoised(self, t_sec: int) -> Tensor:
-        """psi(x~_{T_SEC}), the image compared with x~_{T_SEC - k}; (1, 3, H, W)."""
+        """psi(x~_{T_SEC}), the image compared with the trajectory's point before it; (1, 3, H, W)."""
         near, far = self.step(t_sec)
         return ddim_step(self.schedule, far.x, far.eps, far.t, near.t)
+
+    @property
+    def weight_free(self) -> tuple[float, ...]:
+        """E / c^2 at every T_SEC of `t_secs`."""
+        return tuple(error / weight for error, weight in zip(self.curve, self.weights, strict=True))
 
     @cached_property
     def curve(self) -> tuple[float, ...]:
@@ -195,6 +215,8 @@ class Judgement:
     """Both verdicts on an image of which T_SEC was asked for.
 
     Attributes:
+        k: step size, or the path.
+        near: the timestep before T_SEC, at which the two compared images are; T_SEC - k where k is a step size.
         t_error: E_{T_SEC,k}, sum over channels and pixels, [0, 1] image scale.
         weight: c(t,k)^2.
         change: t_error / weight: the weight-free error.
@@ -203,8 +225,9 @@ class Judgement:
             or where the walk did not get there.
     """
 
-    k: int
+    k: Steps
     t_sec: int
+    near: int
     t_error: float
     weight: float
     change: float
@@ -244,16 +267,33 @@ class Detector:
 
         return prepare(picture, self.size, self.center_crop)
 
-    def max_t_sec(self, k: int) -> int:
-        """The largest T_SEC at this k."""
-        return (len(self.schedule) - 1) // k * k
+    def t_secs(self, k: Steps) -> Path:
+        """Every T_SEC of a whole walk.
 
-    def walk(self, images: np.ndarray, k: int, t_sec: int | None = None) -> Iterator[Point]:
+        Raises:
+            ValueError: k does not fit the schedule.
+        """
+        return whole_path(self.schedule, k)[1:]
+
+    def max_t_sec(self, k: Steps) -> int:
+        """The largest T_SEC at this k."""
+        return self.t_secs(k)[-1]
+
+    def evaluations(self, k: Steps, t_sec: int | None = None) -> int:
+        """Network evaluations an image of a walk to T_SEC, or of a whole one.
+
+        Raises:
+            ValueError: as `check_step`.
+        """
+        path = whole_path(self.schedule, k) if t_sec is None else reverse_path(self.schedule, k, t_sec)
+        return len(path)
+
+    def walk(self, images: np.ndarray, k: Steps, t_sec: int | None = None) -> Iterator[Point]:
         """The trajectory of a batch of uint8 images (N, H, W, 3), points on the runtime's device."""
         x_0 = as_model_input(images).to(self.runtime.device)
         return trajectory(self.eps_model, x_0, self.schedule, k, t_sec or self.max_t_sec(k))
 
-    def trace(self, image: np.ndarray, k: int, t_sec: int | None = None) -> Generator[Point, None, Trace]:
+    def trace(self, image: np.ndarray, k: Steps, t_sec: int | None = None) -> Generator[Point, None, Trace]:
         """Walk one image, uint8 (H, W, 3): yields each point as it is reached and returns the whole Trace."""
         points = []
         for point in self.walk(image[None], k, t_sec):
@@ -266,26 +306,56 @@ class Detector:
         """The one (k, T_SEC) at which the classifier judges; None without one."""
         return None if self.network is None or self.nn is None else (self.nn.k, self.nn.t_sec)
 
-    def reach(self, k: int, t_sec: int) -> int:
+    def reach(self, k: Steps, t_sec: int) -> int:
         """How far a walk at k must go for both verdicts at T_SEC: the classifier's own T_SEC may lie further out."""
         own_k, own_t_sec = self.nn_pair or (k, t_sec)
         return max(t_sec, own_t_sec) if own_k == k else t_sec
 
-    def nearest(self, k: int, t_sec: int) -> Pair | None:
-        """The calibrated pair closest to (k, T_SEC); None if there is none."""
-        return min(self.stat, key=lambda pair: (abs(pair[1] - t_sec) + abs(pair[0] - k), pair), default=None)
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The walks with calibrations whose steps are not all of one size."""
+        return tuple(k for k in order(k for k, _ in self.stat) if isinstance(k, tuple))
 
-    def pair(self, k: int | None = None, t_sec: int | None = None) -> Pair:
+    @property
+    def uniform(self) -> tuple[int, int]:
+        """The pair of the paper's kind, steps of one size, to show the method at: its own, or else the calibrated one of
+        the highest AUC on the calibration split; `UNIFORM` where there is none."""
+        found = [(k, t_sec) for k, t_sec in self.stat if isinstance(k, int)]
+        if self.chosen in found:
+            return self.chosen
+        return max(found, key=lambda pair: self.stat[pair].auc, default=UNIFORM)
+
+    def nearest(self, k: Steps, t_sec: int) -> Pair | None:
+        """The calibrated pair closest to (k, T_SEC); None if there is none.
+
+        Raises:
+            ValueError: as `check_step`.
+        """
+        size = self._size_of_step((k, t_sec))
+
+        def distance(pair: Pair) -> tuple[int, bool, tuple[bool, Path], int]:
+            apart = abs(pair[1] - t_sec) + abs(self._size_of_step(pair) - size)
+            return apart, isinstance(pair[0], int) != isinstance(k, int), steps_order(pair[0]), pair[1]
+
+        return min(self.stat, key=distance, default=None)
+
+    def _size_of_step(self, pair: Pair) -> int:
+        path = reverse_path(self.schedule, *pair)
+        return path[-1] - path[-2]
+
+    def pair(self, k: Steps | None = None, t_sec: int | None = None) -> Pair:
         """(k, T_SEC), what was left out filled in: the calibrated pair, or what comes closest to it at this k.
 
         Raises:
-            ValueError: T_SEC is not a multiple of k within the schedule.
+            ValueError: as `check_step`.
         """
-        default_k, default_t_sec = self.chosen or (165, 495)
+        default_k, default_t_sec = self.chosen or UNIFORM
         k = default_k if k is None else k
-        check_step(self.schedule, k, k)
-        if t_sec is None:
-            t_sec = min(max(round(default_t_sec / k), 1) * k, self.max_t_sec(k))
+        t_secs = self.t_secs(k)
+        if t_sec is None and isinstance(k, int):
+            t_sec = min(max(round(default_t_sec / k), 1) * k, t_secs[-1])
+        elif t_sec is None:
+            t_sec = default_t_sec if k == default_k else t_secs[-1]
         check_step(self.schedule, k, t_sec)
         return k, t_sec
 
@@ -298,16 +368,16 @@ class Detector:
         trace.step(t_sec)
         return self.judge_walk(trace.k, trace.points, t_sec)[0]
 
-    def judge_walk(self, k: int, points: Iterable[Point], t_sec: int) -> list[Judgement]:
+    def judge_walk(self, k: Steps, points: Iterable[Point], t_sec: int) -> list[Judgement]:
         """Both verdicts on every image of a batch, STAT's at T_SEC and NN's at its own pair.
 
         Args:
-            points: t = 0, k, 2k, ...; none is asked for beyond `reach`.
+            points: of the walk, from t = 0 on; none is asked for beyond `reach`.
 
         Raises:
             ValueError: the walk ends before T_SEC.
         """
-        reach, weight, wanted = self.reach(k, t_sec), 0.0, (k, t_sec)
+        reach, weight, wanted, before = self.reach(k, t_sec), 0.0, (k, t_sec), 0
         errors: dict[Pair, np.ndarray] = {}
         probabilities: np.ndarray | None = None
         for near, far in pairwise(points):
@@ -315,7 +385,7 @@ class Detector:
             if pair in self.stat or pair == wanted:
                 error = t_error(self.schedule, near, far)
                 errors[pair] = error.score.cpu().double().numpy()
-                weight = error.weight if pair == wanted else weight
+                weight, before = (error.weight, near.t) if pair == wanted else (weight, before)
             if pair == self.nn_pair:
                 assert self.nn is not None
                 probabilities = self.probabilities(nn_input(self.schedule, near, far, self.nn.input))
@@ -328,7 +398,7 @@ class Detector:
         stats = nothing if calibration is None else self.verdicts(calibration, scores, errors)
         nns = nothing if probabilities is None or self.nn is None else self.verdicts(self.nn, probabilities, errors)
         return [
-            Judgement(k, t_sec, score, weight, score / weight, stat, nn)
+            Judgement(k, t_sec, before, score, weight, score / weight, stat, nn)
             for score, stat, nn in zip(scores.tolist(), stats, nns, strict=True)
         ]
 
@@ -351,7 +421,7 @@ class Detector:
         way = [pair for pair in self.stat if pair[0] == calibration.k and pair[1] <= calibration.t_sec]
         if missing := [pair for pair in way if pair not in errors]:
             raise ValueError(
-                f"there is no t-error at k = {missing[0][0]}, T_SEC = {missing[0][1]}: without it nothing says "
+                f"there is no t-error at {pair_in_words(*missing[0])}: without it nothing says "
                 "whether an image lies in the calibrated range"
             )
         within = np.ones(len(scores), bool)
@@ -370,16 +440,16 @@ class Detector:
         logits = self.network(inputs)[:, 0].double().cpu()
         return torch.sigmoid(logits / self.nn.temperature).numpy()
 
-    def inspect(self, image: Any, t_sec: int | None = None, k: int | None = None) -> "Inspection":
+    def inspect(self, image: Any, t_sec: int | None = None, k: Steps | None = None) -> "Inspection":
         """Everything about one image.
 
         Args:
             image: a path, the bytes of a file, an open file, a PIL image or a uint8 array (H, W, 3), as `read_image`.
-            t_sec, k: default to the calibrated pair.
+            t_sec, k: default to the calibrated pair; k is a step size or a path (`Steps`).
 
         Raises:
             ImageError: the image cannot be read; the text says why.
-            ValueError: T_SEC is not a multiple of k within the schedule.
+            ValueError: T_SEC is not a multiple of k within the schedule, or no timestep of the path.
         """
         k, t_sec = self.pair(k, t_sec)
         seen, notes = as_seen(self, image)

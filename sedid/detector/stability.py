@@ -16,6 +16,7 @@ from PIL import Image, features
 from sedid.data.perturb import perturb, perturbation
 from sedid.detector.batches import Report, calls, judge_in_batches, verdict_of
 from sedid.detector.detector import Call, Detector, Judgement
+from sedid.method.diffusion import Steps
 
 MILD = (
     *(("jpeg", quality) for quality in (95.0, 90.0, 75.0)),
@@ -82,7 +83,7 @@ class Outcome:
 class Stability:
     """Every version judged at one (k, T_SEC); the first one is the image as it is."""
 
-    k: int
+    k: Steps
     t_sec: int
     versions: tuple[Version, ...]
     judgements: tuple[Judgement, ...]
@@ -123,7 +124,11 @@ def stack(found: Sequence[Version]) -> np.ndarray:
 
 
 def check(
-    detector: Detector, image: np.ndarray, k: int | None = None, t_sec: int | None = None, report: Report | None = None
+    detector: Detector,
+    image: np.ndarray,
+    k: Steps | None = None,
+    t_sec: int | None = None,
+    report: Report | None = None,
 ) -> Stability:
     """Judge every mild version of an image, uint8 (H, W, 3) as the detector sees it, in one batch.
 
@@ -131,7 +136,7 @@ def check(
         k, t_sec: default to the calibrated pair.
 
     Raises:
-        ValueError: the image is of another kind, or T_SEC is not a multiple of k within the schedule.
+        ValueError: the image is of another kind, or (k, T_SEC) as `check_step`.
     """
     k, t_sec = detector.pair(k, t_sec)
     found = versions(image)

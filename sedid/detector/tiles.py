@@ -15,6 +15,7 @@ import numpy as np
 
 from sedid.detector.batches import Report, calls, judge_in_batches, verdict_of
 from sedid.detector.detector import Call, Detector, Judgement
+from sedid.method.diffusion import Steps, steps_in_words
 
 MAX_TILES = 256
 MAX_EVALUATIONS = 2048  # of the network, a tile at a time: MAX_TILES at k = 165, fewer where a trajectory is longer
@@ -74,11 +75,11 @@ class Grid:
         return f"{len(self)} tiles of {tile} cover the whole {self.width}x{self.height} picture.{edges}"
 
 
-def plan(width: int, height: int, size: int, k: int, end: int, evaluations: int = MAX_EVALUATIONS) -> Grid:
+def plan(width: int, height: int, size: int, each: int, evaluations: int = MAX_EVALUATIONS) -> Grid:
     """The tiles of a picture: side by side, the last row and column shifted inwards; thinned where they are too many.
 
     Args:
-        end: how far each tile is walked at k (`Detector.reach`).
+        each: evaluations a tile takes (`Detector.evaluations` up to its `reach`).
         evaluations: of the network, a tile at a time, that all of them may take; four tiles are always there.
 
     Raises:
@@ -88,7 +89,7 @@ def plan(width: int, height: int, size: int, k: int, end: int, evaluations: int 
         raise ValueError(
             f"Tiles are {size} by {size} pixels; a picture of {width}x{height} is too small to be cut into them."
         )
-    limit = max(4, min(MAX_TILES, evaluations // (end // k + 1)))
+    limit = max(4, min(MAX_TILES, evaluations // each))
     stride = size
     while _count(width, size, stride) * _count(height, size, stride) > limit:
         stride += size
@@ -135,7 +136,7 @@ class PatchMap:
     """Every tile judged at one (k, T_SEC), in the order of `grid.corners`."""
 
     grid: Grid
-    k: int
+    k: Steps
     t_sec: int
     judgements: tuple[Judgement, ...]
 
@@ -149,7 +150,7 @@ class PatchMap:
             return np.array([judgement.t_error for judgement in self.judgements])
         found = [judgement.nn.score for judgement in self.judgements if judgement.nn is not None]
         if not found:
-            raise ValueError(f"the classifier is not calibrated at k = {self.k}")
+            raise ValueError(f"the classifier is not calibrated at {steps_in_words(self.k)}")
         return np.array(found)
 
     def spread(self, method: str = "STAT") -> Spread:
@@ -170,7 +171,7 @@ class PatchMap:
 
 
 def score_patches(
-    detector: Detector, picture: Any, k: int | None = None, t_sec: int | None = None, report: Report | None = None
+    detector: Detector, picture: Any, k: Steps | None = None, t_sec: int | None = None, report: Report | None = None
 ) -> PatchMap:
     """Judge the tiles of a picture.
 
@@ -179,9 +180,10 @@ def score_patches(
         k, t_sec: default to the calibrated pair.
 
     Raises:
-        ValueError: as `plan`, or T_SEC is not a multiple of k within the schedule.
+        ValueError: as `plan`, or (k, T_SEC) as `check_step`.
     """
     k, t_sec = detector.pair(k, t_sec)
     pixels = np.asarray(picture)
-    grid = plan(pixels.shape[1], pixels.shape[0], detector.size, k, detector.reach(k, t_sec))
+    each = detector.evaluations(k, detector.reach(k, t_sec))
+    grid = plan(pixels.shape[1], pixels.shape[0], detector.size, each)
     return PatchMap(grid, k, t_sec, tuple(judge_in_batches(detector, cut(pixels, grid), k, t_sec, report)))

@@ -3,8 +3,9 @@ r"""The method: deterministic diffusion steps and the step-wise error (arXiv 230
 Notation, one ASCII spelling each:
 
     t, s        timesteps, integers 0 .. T-1; here s = t + k
-    k           step size of the trajectory
-    T_SEC       the FAR end of the step that is measured, a multiple of k
+    k           step size of the trajectory: the paper's walk visits 0, k, 2k, ...
+    path        0 < t_1 < t_2 < ...: the timesteps of any other walk; each of its steps has a size of its own
+    T_SEC       the FAR end of the step that is measured: a multiple of k, or a timestep of the path
     alpha_bar   prod_{i <= t} (1 - beta_i); index 0 is the clean end (0.9999 for the DDPM schedule)
     eps         the noise the network predicts, eps_theta(x_t, t)
     phi         reverse step  t -> t + k   (deterministic DDIM, towards noise)
@@ -22,13 +23,15 @@ The t-error at T_SEC = s, images on the [0, 1] scale, summed over channels and p
 
 The second form is exact: x_s came from x_t by phi, so f_theta cancels. It needs no division by
 sqrt(alpha_bar_s) (1/144 at s = 990), and one evaluation serves both psi(s -> s-k) and the next
-phi(s -> s+k). N values of T_SEC therefore cost N + 1 network evaluations instead of 2N.
+phi(s -> s+k). N values of T_SEC therefore cost N + 1 network evaluations instead of 2N. Nothing in this needs steps
+of one size: along a path, k stands for the size of the step that is measured.
 
 Pure tensor code: no files, no device choice.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import sqrt
 from typing import Literal
 
@@ -37,6 +40,11 @@ from torch import Tensor
 
 EpsModel = Callable[[Tensor, int], Tensor]
 """eps_theta: images (B, C, H, W) in [-1, 1] at integer timestep t -> predicted noise, same shape and dtype."""
+Path = tuple[int, ...]
+"""The timesteps that a walk visits, from the image at index 0 on: (0, 495, 825, 990)."""
+Steps = int | Path
+"""How a trajectory walks, which is what `k` means wherever this is its type: a step size, the paper's k, for the path
+0, k, 2k, ... as far as the schedule goes; or a path of steps that are not all equal (`as_steps`)."""
 NNInput = Literal["pair", "error", "both"]
 INPUT_CHANNELS: dict[str, int] = {"pair": 6, "error": 3, "both": 9}
 """What the classifier looks at (`nn_input`), and how many channels that has."""
@@ -105,12 +113,20 @@ class TError:
         return self.weight * self.change.sum(dim=(1, 2, 3))
 
 
-def check_step(schedule: NoiseSchedule, k: int, t_sec: int) -> None:
+def check_step(schedule: NoiseSchedule, k: Steps, t_sec: int) -> None:
     """Refuse a (k, T_SEC) that names no step of this schedule.
 
     Raises:
         ValueError: naming what was wrong and the nearest values that are accepted.
     """
+    if isinstance(k, tuple):
+        check_path(schedule, k)
+        if t_sec not in k[1:]:
+            raise ValueError(
+                f"T_SEC must be a timestep of the {steps_in_words(k)}, which {t_sec} is not; "
+                f"accepted: {', '.join(map(str, k[1:]))}"
+            )
+        return
     last = len(schedule) - 1
     if not 1 <= k <= last:
         raise ValueError(f"k must be between 1 and {last}, not {k}")
@@ -122,6 +138,88 @@ def check_step(schedule: NoiseSchedule, k: int, t_sec: int) -> None:
         raise ValueError(
             f"T_SEC must be a multiple of k from {k} to {top}: {t_sec} is not one for k = {k}; nearest: {nearest}"
         )
+
+
+def check_path(schedule: NoiseSchedule, path: Path) -> None:
+    """Refuse a path that is none on this schedule.
+
+    Raises:
+        ValueError: it does not begin with the image at 0, visit a timestep after it, ascend, or end within the schedule.
+    """
+    last = len(schedule) - 1
+    if not _ascends(path) or path[-1] > last:
+        raise ValueError(f"a path must be 0 and then ascending timesteps up to {last}, not {write_steps(path):.60}")
+
+
+def _ascends(path: Path) -> bool:
+    return len(path) > 1 and path[0] == 0 and all(near < far for near, far in pairwise(path))
+
+
+def as_steps(path: Path) -> Steps:
+    """The one name of a walk along an ascending path: k where all its steps are of one size, else the path itself."""
+    k = path[1]
+    return k if path == tuple(range(0, path[-1] + 1, k)) else path
+
+
+def read_steps(text: str) -> Steps:
+    """A path as people write it, "0,495,825,990" or "0+495+825+990"; the schedule is not asked (`check_path`).
+
+    Raises:
+        ValueError: it is none.
+    """
+    parts = text.replace("+", ",").split(",")
+    path = tuple(int(part) for part in parts if part.strip().isdecimal() and len(part) < 20)
+    if len(path) < len(parts) or not _ascends(path):
+        raise ValueError(f"a path is 0 and then ascending timesteps, such as 0,495,825,990, not {text!r:.60}")
+    return as_steps(path)
+
+
+def write_steps(k: Steps) -> str:
+    """How a trajectory walks as text for addresses and tables: "165", or a path as `read_steps` reads it."""
+    return ",".join(map(str, k)) if isinstance(k, tuple) else str(k)
+
+
+def steps_in_words(k: Steps) -> str:
+    """How a trajectory walks, in a few words: "k = 165", or "path 0, 495, 825, 990"."""
+    return f"path {', '.join(map(str, k))}" if isinstance(k, tuple) else f"k = {k}"
+
+
+def pair_in_words(k: Steps, t_sec: int) -> str:
+    """Where a t-error is measured: "k = 165, T_SEC = 990", or "path 0, 495, 825, 990, T_SEC = 990"."""
+    return f"{steps_in_words(k)}, T_SEC = {t_sec}"
+
+
+def whole_path(schedule: NoiseSchedule, k: Steps) -> Path:
+    """The path to its end: 0, k, 2k, ... as far as the schedule goes; or the path itself.
+
+    Raises:
+        ValueError: as `check_step`.
+    """
+    if isinstance(k, tuple):
+        check_path(schedule, k)
+        return k
+    check_step(schedule, k, k)
+    return tuple(range(0, len(schedule), k))
+
+
+def reverse_path(schedule: NoiseSchedule, k: Steps, t_sec: int) -> Path:
+    """The path 0, ..., T_SEC of a trajectory.
+
+    Raises:
+        ValueError: as `check_step`.
+    """
+    check_step(schedule, k, t_sec)
+    return tuple(t for t in whole_path(schedule, k) if t <= t_sec)
+
+
+def order(steps: Iterable[Steps]) -> list[Steps]:
+    """Each once: step sizes ascending, then paths."""
+    return sorted(set(steps), key=steps_order)
+
+
+def steps_order(k: Steps) -> tuple[bool, Path]:
+    """The key by which `order` sorts."""
+    return (True, k) if isinstance(k, tuple) else (False, (k,))
 
 
 def ddim_step(schedule: NoiseSchedule, x: Tensor, eps: Tensor, t: int, u: int) -> Tensor:
@@ -138,8 +236,10 @@ def ddim_step(schedule: NoiseSchedule, x: Tensor, eps: Tensor, t: int, u: int) -
     return sqrt(a_u / a_t) * x + (sqrt(1 - a_u) - sqrt(a_u / a_t) * sqrt(1 - a_t)) * eps
 
 
-def trajectory(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_sec: int) -> Iterator[Point]:
+def trajectory(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Steps, t_sec: int) -> Iterator[Point]:
     """Walk x~_0, x~_k, ..., x~_{T_SEC}, one network evaluation a point, N + 1 in all.
+
+    Along a path the points are those at its timesteps, x~_0, x~_{t_1}, ..., x~_{T_SEC}.
 
     A generator: nothing is kept, so memory does not grow with N unless the caller keeps points; to cancel,
     stop asking.
@@ -148,15 +248,15 @@ def trajectory(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int
         x_0: images (B, C, H, W) in [-1, 1]; taken to be at timestep index 0.
 
     Raises:
-        ValueError: T_SEC is not a multiple of k within the schedule.
+        ValueError: as `check_step`.
     """
-    check_step(schedule, k, t_sec)
-    x = x_0
-    for t in range(0, t_sec + 1, k):
-        eps = eps_model(x, t)
+    t, *further = reverse_path(schedule, k, t_sec)
+    x, eps = x_0, eps_model(x_0, t)
+    yield Point(t, x, eps)
+    for u in further:
+        x = ddim_step(schedule, x, eps, t, u)
+        t, eps = u, eps_model(x, u)
         yield Point(t, x, eps)
-        if t < t_sec:
-            x = ddim_step(schedule, x, eps, t, t + k)
 
 
 def t_error(schedule: NoiseSchedule, near: Point, far: Point) -> TError:
@@ -164,8 +264,8 @@ def t_error(schedule: NoiseSchedule, near: Point, far: Point) -> TError:
     return TError(far.t, schedule.weight(near.t, far.t), (far.eps - near.eps).square() / 4)
 
 
-def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_sec: int) -> Iterator[TError]:
-    """The t-errors at k, 2k, ..., T_SEC of one trajectory: a sweep for the price of its last value."""
+def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Steps, t_sec: int) -> Iterator[TError]:
+    """The t-errors at every T_SEC of one trajectory, k, 2k, ... or t_1, t_2, ...: a sweep for the price of its last."""
     points = trajectory(eps_model, x_0, schedule, k, t_sec)
     near = next(points)
     for far in points:
@@ -174,7 +274,7 @@ def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, 
 
 
 def nn_input(schedule: NoiseSchedule, near: Point, far: Point, mode: str) -> Tensor:
-    """The classifier's input at T_SEC = far.t: both intermediates at the SAME timestep T_SEC - k.
+    """The classifier's input at T_SEC = far.t: both intermediates at the SAME timestep, T_SEC - k.
 
     Args:
         mode: "pair" (x~ and its round trip, 6 channels: the paper), "error" (squared difference on the [-1, 1]

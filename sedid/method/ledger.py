@@ -4,6 +4,7 @@ Every deterministic method walks along the noise the network predicts (`diffusio
 the *path* that leads to it: the timesteps visited, from the image at index 0 on.
 
     (0, 165, 330)               x~_330 of the trajectory with k = 165
+    (0, 495, 825)               x~_825 of a trajectory whose steps are not all of one size
     (0, 165, 330, 165)          its round trip psi(x~_330), compared with (0, 165) by the t-error at T_SEC = 330
     (0, 165, 330, 165, 0)       the image reconstructed from x~_330
     (0, 165, 330, 165, 0, 165)  the same again: a trajectory of the reconstruction
@@ -20,30 +21,20 @@ from collections.abc import Callable, Hashable, Sequence
 import torch
 from torch import Tensor
 
-from sedid.method.diffusion import EpsModel, NoiseSchedule, Point, check_step, ddim_step, noised
+from sedid.method.diffusion import EpsModel, NoiseSchedule, Path, Point, Steps, ddim_step, noised, reverse_path
 
-Path = tuple[int, ...]
 Noise = Callable[[int], Tensor]
 """Number of a draw -> standard normal noise for every image of the batch, (B, C, H, W)."""
 
 
-def reverse_path(schedule: NoiseSchedule, k: int, t_sec: int) -> Path:
-    """The path 0, k, ..., T_SEC of a trajectory.
-
-    Raises:
-        ValueError: T_SEC is not a multiple of k within the schedule.
-    """
-    check_step(schedule, k, t_sec)
-    return tuple(range(0, t_sec + 1, k))
-
-
-def reconstruction_path(schedule: NoiseSchedule, k: int, t_sec: int) -> Path:
-    """The path 0, k, ..., T_SEC and back to 0 with the same steps.
+def reconstruction_path(schedule: NoiseSchedule, k: Steps, t_sec: int) -> Path:
+    """The path 0, ..., T_SEC and back to 0 with the same steps.
 
     Raises:
         ValueError: as `reverse_path`.
     """
-    return (*reverse_path(schedule, k, t_sec), *range(t_sec - k, -1, -k))
+    path = reverse_path(schedule, k, t_sec)
+    return (*path, *path[-2::-1])
 
 
 class Ledger:
@@ -88,11 +79,11 @@ class Ledger:
         near = self.point(before)
         return ddim_step(self.schedule, near.x, near.eps, near.t, t)
 
-    def step(self, k: int, t_sec: int) -> tuple[Point, Point]:
+    def step(self, k: Steps, t_sec: int) -> tuple[Point, Point]:
         """The two trajectory points whose step is measured at T_SEC.
 
         Raises:
-            ValueError: T_SEC is not a multiple of k within the schedule.
+            ValueError: as `check_step`.
         """
         path = reverse_path(self.schedule, k, t_sec)
         far = self.point(path)

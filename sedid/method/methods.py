@@ -19,8 +19,18 @@ import torch
 from torch import Tensor
 
 from sedid.config import known
-from sedid.method.diffusion import NoiseSchedule, check_step, ddim_step, nn_input, t_error
-from sedid.method.ledger import Ledger, reconstruction_path, rehearsal, reverse_path
+from sedid.method.diffusion import (
+    NoiseSchedule,
+    Path,
+    Steps,
+    ddim_step,
+    nn_input,
+    read_steps,
+    reverse_path,
+    t_error,
+    whole_path,
+)
+from sedid.method.ledger import Ledger, reconstruction_path, rehearsal
 
 SEDID = "Ma et al. 2023, arXiv 2307.06272"
 MATSUMOTO = "Matsumoto et al. 2023, arXiv 2302.03262"
@@ -33,17 +43,17 @@ THRESHOLD, LOGISTIC, BOOSTING, RESNET = "threshold", "logistic regression", "gra
 HEADS = (THRESHOLD, LOGISTIC, BOOSTING, RESNET)
 
 
-def stat(ledger: Ledger, k: int, t_sec: int) -> Tensor:
+def stat(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
     """E_{T_SEC,k} (B,), the t-error of `diffusion.t_error`: SeDID_Stat, and SecMI_Stat at its own parameters."""
     return t_error(ledger.schedule, *ledger.step(k, t_sec)).score
 
 
-def intermediates(ledger: Ledger, k: int, t_sec: int, mode: str) -> Tensor:
+def intermediates(ledger: Ledger, k: Steps, t_sec: int, mode: str) -> Tensor:
     """The classifier's input of SeDID_NNs, (B, 3, 6 or 9, H, W): `diffusion.nn_input`."""
     return nn_input(ledger.schedule, *ledger.step(k, t_sec), mode)
 
 
-def absolute_step_error(ledger: Ledger, k: int, t_sec: int) -> Tensor:
+def absolute_step_error(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
     """|psi(x~_{T_SEC}) - x~_{T_SEC-k}|, (B, 3, H, W): the classifier's input of SecMI_NNs (Duan et al. 2023)."""
     near, far = ledger.step(k, t_sec)
     return (ddim_step(ledger.schedule, far.x, far.eps, far.t, near.t) - near.x).abs()
@@ -90,20 +100,20 @@ def proximal(ledger: Ledger, t: int, p: int, normalised: bool) -> Tensor:
     return torch.linalg.vector_norm(eps - said, ord=p, dim=(1, 2, 3))
 
 
-def whole(schedule: NoiseSchedule, k: int) -> int:
-    """The end of the longest trajectory at this k (k itself where there is none, for `check_step` to refuse)."""
-    return max((len(schedule) - 1) // max(k, 1) * k, k)
+def round_trip(ledger: Ledger, k: Steps) -> Path:
+    """The whole trajectory at this k, and back to the image."""
+    return reconstruction_path(ledger.schedule, k, whole_path(ledger.schedule, k)[-1])
 
 
-def reconstruction_map(ledger: Ledger, k: int) -> Tensor:
+def reconstruction_map(ledger: Ledger, k: Steps) -> Tensor:
     """DIRE (Wang et al. 2023): |x_0 - R_{k,T}(x_0)| over the whole trajectory, (B, 3, H, W).
 
     What is not as in the published code is in DIRE_DIFFERS.
     """
-    return (ledger.x_0 - ledger.image(reconstruction_path(ledger.schedule, k, whole(ledger.schedule, k)))).abs()
+    return (ledger.x_0 - ledger.image(round_trip(ledger, k))).abs()
 
 
-def second_order_map(ledger: Ledger, k: int) -> Tensor:
+def second_order_map(ledger: Ledger, k: Steps) -> Tensor:
     """Difference in difference (Qi et al. 2026), (B, 3, H, W): reconstruct twice, compare the two errors.
 
         | |x_0 - R(x_0)| - |R(x_0) - R(R(x_0))| |
@@ -111,19 +121,20 @@ def second_order_map(ledger: Ledger, k: int) -> Tensor:
     with R over the whole trajectory. What the reconstruction costs any image cancels; what sets x_0 apart from images
     the model makes stays.
     """
-    path = reconstruction_path(ledger.schedule, k, whole(ledger.schedule, k))
+    path = round_trip(ledger, k)
     once, twice = ledger.image(path), ledger.image((*path, *path[1:]))
     return ((ledger.x_0 - once).abs() - (once - twice).abs()).abs()
 
 
-def second_order_step_map(ledger: Ledger, k: int, t_sec: int) -> Tensor:
+def second_order_step_map(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
     """The same difference for one step of the trajectory instead of the whole of it, (B, 3, H, W). Our own variant.
 
         | |x~_t - r| - |r - r'| |,   t = T_SEC - k,   r = psi(phi(x~_t)),   r' = psi(phi(r))
 
     |x~_t - r| is SeDID's error; its second order costs two more network evaluations.
     """
-    path, t = reverse_path(ledger.schedule, k, t_sec), t_sec - k
+    path = reverse_path(ledger.schedule, k, t_sec)
+    t = path[-2]
     x, once, twice = ledger.image(path[:-1]), ledger.image((*path, t)), ledger.image((*path, t, t_sec, t))
     return ((x - once).abs() - (once - twice).abs()).abs()
 
@@ -143,9 +154,8 @@ def log_errors(ledger: Ledger, ks: Sequence[int]) -> Tensor:
     """
     if not ks:
         raise ValueError("ks must name at least one step size")
-    for k in ks:
-        check_step(ledger.schedule, k, k)
-    errors = [stat(ledger, k, t_sec) for k in ks for t_sec in range(k, whole(ledger.schedule, k) + 1, k)]
+    paths = {k: whole_path(ledger.schedule, k) for k in ks}
+    errors = [stat(ledger, k, t_sec) for k in ks for t_sec in paths[k][1:]]
     stacked = torch.stack(errors, dim=1)
     return stacked.clamp(min=torch.finfo(stacked.dtype).tiny).log()
 
@@ -160,7 +170,7 @@ class Method:
         source: where it comes from.
         head: one of HEADS.
         measurement: (ledger, **parameters) -> what the head turns into a score.
-        parameters: of the measurement; ints, floats or tuples of ints.
+        parameters: of the measurement; ints, a tuple of ints where `ks` lists step sizes, and `k` may be a path.
         origins: where parameters come from: "name", or what `defaulting` says; all others are the method's own.
         differs: what is not as in the published code, as a sentence; "" where nothing is.
     """
@@ -263,7 +273,8 @@ def differences(names: Iterable[str]) -> str:
 def method_of(text: str) -> Method:
     """A method by its name, with parameters after it if they are to differ: "sedid-stat k=110 t_sec=440".
 
-    A list of step sizes is joined by "+": "sedid-multi-lr ks=110+165".
+    A list of step sizes is joined by "+", "sedid-multi-lr ks=110+165", and so is a path in the place of k:
+    "sedid-stat k=0+495+825+990 t_sec=990".
 
     Raises:
         ValueError: unknown method or parameter (the text names those accepted), or a value of another type.
@@ -278,10 +289,14 @@ def method_of(text: str) -> Method:
             raise ValueError(f"after the name of a method come parameters key=value, not {setting!r}")
         known(key, method.parameters, name)
         default = method.parameters[key]
+        several = isinstance(default, tuple) and key != "k"
         try:
-            changed[key] = tuple(map(int, value.split("+"))) if isinstance(default, tuple) else int(value)
+            if key == "k" and "+" in value:
+                changed[key] = read_steps(value)
+            else:
+                changed[key] = tuple(map(int, value.split("+"))) if several else int(value)
         except ValueError:
-            wanted = "whole numbers joined by +" if isinstance(default, tuple) else "a whole number"
+            wanted = "whole numbers joined by +" if several else "a whole number"
             raise ValueError(f"{key} of {name} must be {wanted}, not {value!r}") from None
     return replace(
         method,

@@ -22,7 +22,8 @@ from sedid.detector.bundle import versions
 from sedid.detector.detector import Calibration, Detector, Inspection, Judgement, NNCalibration
 from sedid.detector.stability import Stability, check, in_words
 from sedid.detector.tiles import CAVEAT, PatchMap, score_patches
-from sedid.detector.words import as_dict, own_t_sec, plain, where, why
+from sedid.detector.words import as_dict, own_t_sec, pair_dict, plain, where, why
+from sedid.method.diffusion import Steps, write_steps
 from sedid.report import evidence, filmstrip
 from sedid.report.curve import curve
 from sedid.report.page import page
@@ -202,7 +203,7 @@ def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, st
     rows = [
         ("Detector", detector.name),
         ("Checkpoint, SHA-256", detector.info.get("checkpoint_sha256", "not stated by this detector")),
-        ("k, T_SEC", f"{found.k}, {found.t_sec}; {origin}"),
+        ("k, T_SEC", f"{write_steps(found.k)}, {found.t_sec}; {origin}"),
         ("Noise schedule", f"{len(detector.schedule)} timesteps, the checkpoint's own"),
         ("Preprocessing", ", ".join(f"{name} {value}" for name, value in seen.items())),
         ("Precision, device", f"{detector.runtime.precision}, {detector.runtime.device.type}"),
@@ -219,6 +220,11 @@ def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, st
     calibrated = detector.info.get("versions") or {}
     rows.append(("Versions at calibration", ", ".join(f"{name} {number}" for name, number in calibrated.items())))
     return [(name, str(value)) for name, value in rows]
+
+
+def walk_option(k: Steps) -> str:
+    """The option of the command line that asks for this walk."""
+    return f"--{'path' if isinstance(k, tuple) else 'k'} {write_steps(k)}"
 
 
 def _calibration(method: str, used: Calibration, stated: dict[str, Any]) -> list[tuple[str, str]]:
@@ -268,7 +274,7 @@ def _again(detector: Detector, inspection: Inspection, sides: tuple[int, ...]) -
     found = inspection.judgement
     return (
         f"<p>Save the picture under “What the detector saw” as <code>seen.png</code> ({sides[1]}x{sides[0]} pixels pass through "
-        f"unchanged), then:</p><pre>python -m sedid inspect seen.png --detector {text(detector.name)} --k {found.k} "
+        f"unchanged), then:</p><pre>python -m sedid inspect seen.png --detector {text(detector.name)} {walk_option(found.k)} "
         f"--t-sec {found.t_sec} --precision {detector.runtime.precision} --json</pre>"
         f'<p class="sed-fine">“{text(detector.name)}” stands for the folder or Hub id of the detector with the checkpoint hash '
         "above. Other hardware or versions round differently, in about the sixth digit.</p>"
@@ -302,8 +308,7 @@ def stability_dict(found: Stability) -> dict[str, Any]:
     """A stability check in machine form."""
     outcomes = {method: found.outcome(method) for method in METHODS}
     return {
-        "k": found.k,
-        "t_sec": found.t_sec,
+        **pair_dict((found.k, found.t_sec)),
         "versions": [
             {
                 "version": version.label,
@@ -333,8 +338,7 @@ def patches_dict(found: PatchMap) -> dict[str, Any]:
     """A map of tiles in machine form."""
     spread = found.spread()
     return {
-        "k": found.k,
-        "t_sec": found.t_sec,
+        **pair_dict((found.k, found.t_sec)),
         "grid": found.grid.words,
         "median_t_error": plain(spread.median),
         "quartiles": [plain(spread.low), plain(spread.high)],

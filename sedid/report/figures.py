@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sedid.detector.detector import Calibration, Detector, Inspection
 from sedid.detector.words import verdict_lines
+from sedid.method.diffusion import pair_in_words
 from sedid.report.style import palette
 from sedid.storage import replacing
 
@@ -73,10 +74,11 @@ def inspection_figure(inspection: Inspection, detector: Detector) -> "Figure":
     middle.colorbar(heat, ax=axes[3], label="squared difference, 3 channels")
 
     axes = bottom.subplots(1, 2, width_ratios=(1.2, 1))
-    calibrations = [value for (k, _), value in sorted(detector.stat.items()) if k == found.k]
+    at = (detector.stat.get((found.k, t_sec)) for t_sec in detector.t_secs(found.k))
+    calibrations = [calibration for calibration in at if calibration is not None]
     curve_plot(axes[0], trace.t_secs, trace.curve, found.t_sec, calibrations)
     axes[1].set_axis_off()
-    lines = [f"{detector.name}, T_SEC = {found.t_sec}, k = {found.k}", "", *verdict_lines(inspection, detector), ""]
+    lines = [f"{detector.name}, {pair_in_words(found.k, found.t_sec)}", "", *verdict_lines(inspection, detector), ""]
     lines.append(f"t-error = weight {found.weight:.4g} x change of predicted noise {found.change:.4g}")
     axes[1].text(0, 1, "\n".join(lines), va="top", fontsize=9.5, wrap=True, parse_math=False)
     return figure

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from sedid.detector.detector import Trace
+from sedid.method.diffusion import steps_in_words
 from sedid.report.pictures import GRADIENT, data_uri, difference, heat, number, text, visible
 
 FRAMES = 24  # shown at most
@@ -43,9 +44,10 @@ def filmstrip(trace: Trace, t_sec: int) -> str:
         )
         for i in chosen
     )
+    of_steps = f"of k = {trace.k} timesteps" if isinstance(trace.k, int) else f"along the {steps_in_words(trace.k)}"
     some = "" if len(chosen) == len(points) else f" {len(chosen)} of {len(points)} steps are shown."
     return (
-        f'<h2>The path from image to noise</h2><p class="sed-note">Reverse steps of k = {trace.k} timesteps; no randomness is added. '
+        f'<h2>The path from image to noise</h2><p class="sed-note">Reverse steps {of_steps}; no randomness is added. '
         f"The outlined step is the one measured.{some}</p>"
         f'<div class="sed-strip">{frames}</div>'
     )
@@ -90,8 +92,7 @@ def error_maps(trace: Trace, weight_free: bool) -> np.ndarray:
     maps = (eps[1:] - eps[:-1]).square().sum(1).numpy() / 4
     if weight_free:
         return maps
-    weights = [trace.schedule.weight(t_sec - trace.k, t_sec) for t_sec in trace.t_secs]
-    return maps * np.array(weights, maps.dtype)[:, None, None]
+    return maps * np.array(trace.weights, maps.dtype)[:, None, None]
 
 
 def heatmap(trace: Trace, t_sec: int, weight_free: bool, locked: bool) -> str:
@@ -131,8 +132,9 @@ def colour_bar(limit: float) -> str:
     return f'<div class="sed-bar" style="background:{GRADIENT}"></div><div class="sed-bar-ticks">{ticks}</div>'
 
 
-def seen(image: np.ndarray, notes: Sequence[str], example: str = "", stamp: str = "") -> str:
-    """The image as the detector sees it, what was done to get there; for the script, which example and file it is."""
+def seen(image: np.ndarray, notes: Sequence[str], example: str = "", stamp: str = "", path: str = "") -> str:
+    """The image as the detector sees it, what was done to get there; for the script, which example and file it is, and
+    along which path it is walked if its steps are not all of one size."""
     size = image.shape[0]
     said = "".join(f"<li>{text(note)}</li>" for note in notes) or "<li>used as it is: nothing was changed</li>"
     frame = picture(
@@ -141,4 +143,4 @@ def seen(image: np.ndarray, notes: Sequence[str], example: str = "", stamp: str 
         "The image as the detector sees it",
         "&nbsp;",
     )
-    return f'<div class="sed-seen" data-example="{text(example)}" data-file="{text(stamp)}">{frame}<div><b>What the detector sees</b><p>{size} by {size} pixels</p><ul>{said}</ul></div></div>'
+    return f'<div class="sed-seen" data-example="{text(example)}" data-file="{text(stamp)}" data-path="{text(path)}">{frame}<div><b>What the detector sees</b><p>{size} by {size} pixels</p><ul>{said}</ul></div></div>'

@@ -2,8 +2,9 @@
 
 from math import isfinite
 
-from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Verdict
+from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Pair, Verdict
 from sedid.detector.words import NOT_FINITE, own_t_sec
+from sedid.method.diffusion import pair_in_words, write_steps
 from sedid.report.charts import histogram
 from sedid.report.pictures import number, text
 
@@ -73,29 +74,29 @@ def explain(detector: Detector, verdict: Verdict) -> str:
     )
 
 
-def go_there(pair: tuple[int, int] | None) -> str:
+def go_there(pair: Pair | None) -> str:
     """A button that jumps to a calibrated pair."""
     return (
         ""
         if pair is None
-        else f'<button type="button" class="sed-go" data-k="{pair[0]}" data-t="{pair[1]}">Go there</button>'
+        else f'<button type="button" class="sed-go" data-k="{write_steps(pair[0])}" data-t="{pair[1]}">Go there</button>'
     )
 
 
 def missing(detector: Detector, judgement: Judgement, neural: bool) -> str:
     """What stands in for a verdict where there is no calibration."""
-    here = f"k = {judgement.k}, T_SEC = {judgement.t_sec}"
+    here = pair_in_words(judgement.k, judgement.t_sec)
     if neural:
         pair = detector.nn_pair
         if pair is None:
             return "<p>This detector has no classifier yet.</p>"
-        return f"<p>The classifier was not calibrated at {here}; it was at k = {pair[0]}, T_SEC = {pair[1]}.</p>{go_there(pair)}"
+        return f"<p>The classifier was not calibrated at {here}; it was at {pair_in_words(*pair)}.</p>{go_there(pair)}"
     pair_or_none = detector.nearest(judgement.k, judgement.t_sec)
     if pair_or_none is None:
         return NO_CALIBRATION
     return (
-        f"<p>Nothing was calibrated at {here}. The nearest calibrated pair is k = {pair_or_none[0]}, "
-        f"T_SEC = {pair_or_none[1]}.</p>{go_there(pair_or_none)}"
+        f"<p>Nothing was calibrated at {here}. The nearest calibrated pair is "
+        f"{pair_in_words(*pair_or_none)}.</p>{go_there(pair_or_none)}"
     )
 
 
@@ -143,11 +144,11 @@ def verdict_cards(detector: Detector, judgement: Judgement) -> str:
 
 def factors(judgement: Judgement) -> str:
     """The t-error as fixed weight times change of predicted noise."""
-    near, far = judgement.t_sec - judgement.k, judgement.t_sec
+    near, far = judgement.near, judgement.t_sec
     return f"""<h2>The t-error, split in two</h2><div class="sed-factors" aria-label="t-error = weight times change">
 <div><b>{number(judgement.t_error)}</b><span>t-error E</span><small>what STAT judges</small></div><i>=</i>
 <div><b>{number(judgement.weight)}</b><span>fixed weight c²</span><small>the same for every image at this k, T_SEC</small></div><i>&times;</i>
 <div><b>{number(judgement.change)}</b><span>change of predicted noise</span><small>between t = {near} and t = {far}: how far the model changes its mind</small></div></div>
 <details class="sed-details"><summary>The formula</summary><p>E = c(t,k)² · ‖ε<sub>θ</sub>(x̃<sub>{far}</sub>, {far}) &minus; ε<sub>θ</sub>(x̃<sub>{near}</sub>, {near})‖²,
-&nbsp; c(t,k) = √(1&minus;ᾱ<sub>t</sub>) &minus; √(ᾱ<sub>t</sub> / ᾱ<sub>t+k</sub>) · √(1&minus;ᾱ<sub>t+k</sub>), &nbsp; t = {near}, k = {judgement.k}; images on the [0, 1] scale.
+&nbsp; c(t,k) = √(1&minus;ᾱ<sub>t</sub>) &minus; √(ᾱ<sub>t</sub> / ᾱ<sub>t+k</sub>) · √(1&minus;ᾱ<sub>t+k</sub>), &nbsp; t = {near}, k = {far - near}; images on the [0, 1] scale.
 c² comes from the noise schedule alone, so raw t-errors at different T_SEC cannot be compared; the weight-free ones can.</p></details>"""

@@ -1,11 +1,12 @@
-"""Calibrate STAT: every (k, T_SEC) of a grid gets its polarity, threshold, undecided band and references.
+"""Calibrate STAT: every (k, T_SEC) of a grid gets its polarity, threshold, undecided band and references, and so does
+every T_SEC of the paths that are given.
 
 The detector's own pair is the one with the highest AUC on this calibration split, in whichever polarity holds
 there. The existing method of the paper's Table 2 is calibrated beside it, on the same images. Test images have no
 place here.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -16,8 +17,9 @@ from sedid.data.datasets import crop_of, fingerprint, load_images
 from sedid.data.images import check_crop
 from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import load_detector, own_folder, update_info
-from sedid.detector.detector import Calibration
+from sedid.detector.detector import Calibration, Pair
 from sedid.detector.provenance import provenance
+from sedid.method.diffusion import Steps, order, read_steps
 from sedid.models.networks import Runtime
 from sedid.progress import Progress
 from sedid.stats.metrics import fit_cut, quantiles, undecided_band
@@ -36,6 +38,7 @@ class CalibrateConfig(Settings):
     out: str = ""  # bundle folder to copy the detector into first; a Hub id needs one
     center_crop: NotNegative = 0.0  # of photographs, as `images.crop_side`; 0: the detector's own
     ks: StepSizes = (165,)
+    paths: tuple[str, ...] = ()  # walks whose steps are not all of one size, each as 0+495+825+990
     error_rate: ErrorRate = 0.1  # of either class, outside the undecided band
     loss_ts: tuple[Whole, ...] = TIMESTEPS  # timesteps the baseline (training loss) is tried at; empty leaves it out
     loss_noises: Count = 1  # noises the baseline is averaged over: as many network evaluations an image and timestep
@@ -45,7 +48,16 @@ class CalibrateConfig(Settings):
     compile: bool = False
 
 
-def calibrate_pair(k: int, t_sec: int, real: np.ndarray, generated: np.ndarray, error_rate: float) -> Calibration:
+def walks_of(ks: Sequence[int], paths: Sequence[str]) -> list[Steps]:
+    """The walks that settings name: step sizes, and paths as text (`read_steps`); each once.
+
+    Raises:
+        ValueError: a path is none.
+    """
+    return order([*ks, *map(read_steps, paths)])
+
+
+def calibrate_pair(k: Steps, t_sec: int, real: np.ndarray, generated: np.ndarray, error_rate: float) -> Calibration:
     """Polarity, threshold, band and references of one pair from raw t-errors (N,) of both classes."""
     cut = fit_cut(real, generated)
     sign = cut.sign
@@ -62,7 +74,7 @@ def calibrate_pair(k: int, t_sec: int, real: np.ndarray, generated: np.ndarray, 
     )
 
 
-def calibrate_all(real: Scores, generated: Scores, error_rate: float) -> tuple[list[Calibration], tuple[int, int]]:
+def calibrate_all(real: Scores, generated: Scores, error_rate: float) -> tuple[list[Calibration], Pair]:
     """Calibrate every pair of two score sets; returns them and the pair with the highest AUC."""
     made = [calibrate_pair(*pair, real[pair], generated[pair], error_rate) for pair in real]
     best = max(made, key=lambda calibration: calibration.auc)
@@ -79,6 +91,9 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
     Runtime.choose(config.device, config.precision)  # before the others are waited for
     folder = processes.on_main(own_folder, config.detector, config.out)
     detector = load_detector(folder, config.device, config.precision, config.compile, parts=())
+    walks = walks_of(config.ks, config.paths)
+    for k in walks:
+        detector.t_secs(k)  # refuses one that does not fit the schedule before anything is read
     crop = config.center_crop or detector.center_crop
     if not crop and "center_crop" not in detector.info:  # nobody ever said
         crop = crop_of(config.real)
@@ -89,8 +104,8 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
         existing = yield from calibrate_existing(
             detector, real, generated, config.loss_ts, config.loss_noises, config.batch_size
         )
-    of_real, _ = yield from score(detector, real, config.ks, config.batch_size, "scoring real images")
-    of_generated, _ = yield from score(detector, generated, config.ks, config.batch_size, "scoring generated images")
+    of_real, _ = yield from score(detector, real, walks, config.batch_size, "scoring real images")
+    of_generated, _ = yield from score(detector, generated, walks, config.batch_size, "scoring generated images")
     calibrations, chosen = calibrate_all(of_real, of_generated, config.error_rate)
     section = {
         "chosen": chosen,

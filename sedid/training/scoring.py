@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 
 from sedid import processes
-from sedid.detector.detector import Detector
-from sedid.method.diffusion import Point, check_step, nn_input, t_error
+from sedid.detector.detector import Detector, Pair
+from sedid.method.diffusion import Point, Steps, nn_input, t_error
 from sedid.progress import Meter, Progress
 
-Scores = dict[tuple[int, int], np.ndarray]
+Scores = dict[Pair, np.ndarray]
 """(k, T_SEC) -> E of every image, float64 (N,)."""
 
 
@@ -28,9 +28,9 @@ def batches(images: np.ndarray, batch_size: int) -> list[np.ndarray]:
 
 
 def score(
-    detector: Detector, images: np.ndarray, ks: Sequence[int], batch_size: int = 32, stage: str = "scoring"
+    detector: Detector, images: np.ndarray, ks: Sequence[Steps], batch_size: int = 32, stage: str = "scoring"
 ) -> Generator[Progress, None, tuple[Scores, np.ndarray | None]]:
-    """E at every T_SEC of every k; N + 1 network evaluations an image and k.
+    """E at every T_SEC of every k, each a step size or a path; N + 1 network evaluations an image and k.
 
     Args:
         images: uint8 (N, H, W, 3), as the detector sees them.
@@ -42,9 +42,7 @@ def score(
     Raises:
         ValueError: a k outside the schedule.
     """
-    for k in ks:
-        check_step(detector.schedule, k, k)
-    meter = Meter(stage, len(images) * sum(detector.max_t_sec(k) // k + 1 for k in ks), "evaluations")
+    meter = Meter(stage, len(images) * sum(map(detector.evaluations, ks)), "evaluations")
     scores: Scores = {}
     probabilities = None
     for k in ks:
@@ -59,17 +57,23 @@ def score(
                 yield meter.at(meter.done)
             found.append(np.stack(errors))
         rows = np.concatenate(processes.gathered(found), axis=1)
-        scores |= {(k, k * (row + 1)): values for row, values in enumerate(rows)}
+        scores |= {(k, t_sec): values for t_sec, values in zip(detector.t_secs(k), rows, strict=True)}
         if detector.nn and k == detector.nn.k:
             probabilities = np.concatenate(processes.gathered(judged))
     return scores, probabilities
 
 
 def features(
-    detector: Detector, images: np.ndarray, k: int, t_sec: int, mode: str, batch_size: int = 32, stage: str = "features"
+    detector: Detector,
+    images: np.ndarray,
+    k: Steps,
+    t_sec: int,
+    mode: str,
+    batch_size: int = 32,
+    stage: str = "features",
 ) -> Generator[Progress, None, np.ndarray]:
     """Classifier inputs at one (k, T_SEC): float16 (N, channels, H, W), the trajectory walked no further."""
-    meter = Meter(stage, len(images) * (t_sec // k + 1), "evaluations")
+    meter = Meter(stage, len(images) * detector.evaluations(k, t_sec), "evaluations")
     found = []
     for batch in processes.share(batches(images, batch_size)):
         for near, far in pairwise(counted(detector.walk(batch, k, t_sec), meter)):

@@ -18,7 +18,7 @@ from sedid.config import ErrorRate, Precision, Text, Whole
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import load_detector, own_folder, save_classifier, update_info
-from sedid.detector.detector import Detector, NNCalibration
+from sedid.detector.detector import Detector, NNCalibration, Pair
 from sedid.detector.identity import Identity
 from sedid.method.diffusion import INPUT_CHANNELS, NNInput
 from sedid.progress import Progress
@@ -62,7 +62,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_CHANNELS)}")
     if (config.k and not config.t_sec) or not (config.k or detector.chosen):
         raise ValueError("give both k and t_sec, or calibrate the detector first and give t_sec alone or neither")
-    own = detector.chosen or (0, 0)
+    own = detector.chosen or (config.k, config.t_sec)
     k, t_sec = config.k or own[0], config.t_sec or own[1]
     specs = {"real": config.real, "generated": config.generated}
     images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
@@ -82,7 +82,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
 def train(
     config: TrainNNConfig,
     detector: Detector,
-    pair: tuple[int, int],
+    pair: Pair,
     images: dict[str, np.ndarray],
     leaks: str,
     inputs: dict[str, np.ndarray],

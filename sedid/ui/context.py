@@ -13,6 +13,7 @@ import numpy as np
 from sedid.detector.batches import judge_in_batches
 from sedid.detector.detector import Detector, Judgement, Trace, as_seen
 from sedid.method import paper
+from sedid.method.diffusion import Steps
 from sedid.paths import ASSETS
 from sedid.progress import finish
 from sedid.training.scoring import Scores, score
@@ -26,7 +27,7 @@ DATA_SETS = {name.lower(): name for name in paper.DATA_SETS}
 STAND_IN = "photograph, not from the test set"
 KEPT = 3  # detectors beside the app's own that stay loaded
 
-TraceKey = tuple[str, int, str, int]
+TraceKey = tuple[str, int, str, Steps]
 
 
 class Stopped(Exception):
@@ -43,7 +44,7 @@ class TraceCache:
         self._lock = threading.Lock()
 
     @staticmethod
-    def key(detector: Detector, image: np.ndarray, k: int) -> TraceKey:
+    def key(detector: Detector, image: np.ndarray, k: Steps) -> TraceKey:
         """What a trace depends on: the weights, the noise schedule, the pixels (uint8 (H, W, 3)) and k."""
         weights = detector.info.get("checkpoint_sha256", detector.name)
         pixels = hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
@@ -84,10 +85,10 @@ class Turns:
 
     def __init__(self, sessions: int = 1000) -> None:
         self._limit = sessions
-        self._wanted: OrderedDict[str, int | None] = OrderedDict()
+        self._wanted: OrderedDict[str, Steps | None] = OrderedDict()
         self._lock = threading.Lock()
 
-    def want(self, session: str, k: int | None) -> None:
+    def want(self, session: str, k: Steps | None) -> None:
         """From now on this session waits for k; None: for nothing."""
         with self._lock:
             self._wanted[session] = k
@@ -95,7 +96,7 @@ class Turns:
             while len(self._wanted) > self._limit:
                 self._wanted.popitem(last=False)
 
-    def wants(self, session: str, k: int) -> bool:
+    def wants(self, session: str, k: Steps) -> bool:
         """Whether a walk at k is still waited for."""
         return self._wanted.get(session, k) == k
 
@@ -220,7 +221,7 @@ class Context:
     def walk(
         self,
         image: np.ndarray,
-        k: int,
+        k: Steps,
         session: str | None = None,
         report: Callable[[int, int], None] | None = None,
         source: str = DEFAULT,
@@ -242,7 +243,7 @@ class Context:
         trace = self.traces.get(key)
         if trace is not None:
             return trace
-        total = detector.max_t_sec(k) // k + 1
+        total = detector.evaluations(k)
         access.charge(total)
         steps = detector.trace(image, k)
         done = 0
@@ -263,7 +264,7 @@ class Context:
     def judge(
         self,
         images: np.ndarray,
-        k: int,
+        k: Steps,
         t_sec: int,
         source: str = DEFAULT,
         session: str | None = None,
@@ -285,15 +286,15 @@ class Context:
                 report(done, total)
 
         detector = self.detector(source)
-        access.charge(len(images) * (detector.reach(k, t_sec) // k + 1))
+        access.charge(len(images) * detector.evaluations(k, detector.reach(k, t_sec)))
         return judge_in_batches(detector, images, k, t_sec, watch)
 
-    def score(self, images: np.ndarray, ks: Sequence[int], source: str = DEFAULT) -> tuple[Scores, np.ndarray | None]:
+    def score(self, images: np.ndarray, ks: Sequence[Steps], source: str = DEFAULT) -> tuple[Scores, np.ndarray | None]:
         """t-errors at every T_SEC of every k, and the classifier's probabilities, of a few images (`loops.score`).
 
         Raises:
             OSError, ValueError: as `walk`.
         """
         detector = self.detector(source)
-        access.charge(len(images) * sum(detector.max_t_sec(k) // k + 1 for k in ks))
+        access.charge(len(images) * sum(map(detector.evaluations, ks)))
         return finish(score(detector, images, ks, batch_size=max(1, len(images))))

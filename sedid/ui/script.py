@@ -57,17 +57,16 @@ listen('click', event => {
   const made = target.closest('.sed-open');
   if (made) { trigger('edit', {detector: made.dataset.detector}); inspect(); return; }
   const go = target.closest('.sed-go');
-  if (go) { trigger('apply', {k: +go.dataset.k, t_sec: +go.dataset.t}); inspect(); return; }
+  if (go) { trigger('apply', {k: go.dataset.k, t_sec: +go.dataset.t}); inspect(); return; }
   const mistake = target.closest('.res-open');
   if (mistake) { trigger('submit', {image: mistake.querySelector('img').src}); inspect(); return; }
   const example = target.closest('.sed-example');
   if (example) { trigger('submit', {example: example.dataset.name}); return; }
   const plot = target.closest('.sed-curve .sed-plot');
   if (plot) {
-    const box = plot.getBoundingClientRect(), {timesteps, k, last} = plot.dataset;
-    const wanted = (event.clientX - box.left) / box.width * timesteps;
+    const box = plot.getBoundingClientRect();
     const slider = document.querySelector('#t-sec input[type=range]');
-    slider.value = Math.min(Math.max(Math.round(wanted / k), 1) * k, last);
+    slider.value = (event.clientX - box.left) / box.width * plot.dataset.timesteps;  // it takes the nearest of its steps
     slider.dispatchEvent(new Event('input', {bubbles: true}));
   }
 });
@@ -108,7 +107,7 @@ MARK = """(k, t_sec, seen) => {
 
 REMEMBER = f"""(k, t_sec, seen, detector) => {{
   const url = new URL(location), example = ({MARK})(k, t_sec, seen);
-  url.searchParams.set('k', k);
+  url.searchParams.set('k', /data-path="([0-9,]+)"/.exec(seen)?.[1] ?? k);
   url.searchParams.set('t_sec', t_sec);
   if (example) url.searchParams.set('example', example);
   else url.searchParams.delete('example');

@@ -3,7 +3,7 @@
 import gc
 import math
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sedid.method.diffusion import NoiseSchedule, check_step, ddim_step, t_error, t_errors, trajectory
+from sedid.method.diffusion import (
+    NoiseSchedule,
+    Path,
+    as_steps,
+    check_step,
+    ddim_step,
+    read_steps,
+    reverse_path,
+    t_error,
+    t_errors,
+    trajectory,
+    write_steps,
+)
 from sedid.models.networks import Runtime, eps_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,8 +49,8 @@ def pictures(count: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> T
     return torch.rand((count, 3, 8, 8), generator=torch.Generator().manual_seed(seed), dtype=dtype) * 2 - 1
 
 
-def literal(eps_theta: Callable[[Tensor, int], Tensor], x_0: Tensor, k: int, t_sec: int) -> dict[int, Tensor]:
-    """E_{s,k} for s = k .. T_SEC, transcribed from the paper: f_theta, phi, psi, two evaluations a step."""
+def literal(eps_theta: Callable[[Tensor, int], Tensor], x_0: Tensor, path: Sequence[int]) -> dict[int, Tensor]:
+    """E_{s} for every s of a path after 0, transcribed from the paper: f_theta, phi, psi, two evaluations a step."""
     betas = np.linspace(1e-4, 0.02, 1000)
     abar = np.cumprod(1.0 - betas)
 
@@ -50,11 +62,11 @@ def literal(eps_theta: Callable[[Tensor, int], Tensor], x_0: Tensor, k: int, t_s
         return math.sqrt(abar[u]) * f_theta(x, t, noise) + math.sqrt(1 - abar[u]) * noise
 
     errors, x = {}, x_0
-    for t in range(0, t_sec, k):
-        phi = step(x, t, t + k)
-        psi = step(phi, t + k, t)
+    for t, s in pairwise(path):
+        phi = step(x, t, s)
+        psi = step(phi, s, t)
         difference = (psi + 1) / 2 - (x + 1) / 2
-        errors[t + k] = (difference**2).sum(dim=(1, 2, 3))
+        errors[s] = (difference**2).sum(dim=(1, 2, 3))
         x = phi
     return errors
 
@@ -66,7 +78,7 @@ def literal(eps_theta: Callable[[Tensor, int], Tensor], x_0: Tensor, k: int, t_s
 def test_engine_equals_the_literal_definition(tiny_unet: Any, k: int, t_sec: int, count: int) -> None:
     eps = as_eps(tiny_unet(seed=k).double())
     x_0 = pictures(count, seed=k)
-    expected = literal(eps, x_0, k, t_sec)
+    expected = literal(eps, x_0, range(0, t_sec + 1, k))
     found = {error.t_sec: error for error in t_errors(eps, x_0, SCHEDULE, k, t_sec)}
     assert list(found) == list(expected) == list(range(k, t_sec + 1, k))
     for s, error in found.items():
@@ -74,6 +86,64 @@ def test_engine_equals_the_literal_definition(tiny_unet: Any, k: int, t_sec: int
         assert error.score.min() > 0
         torch.testing.assert_close(error.score, expected[s], rtol=1e-8, atol=0)
         torch.testing.assert_close(error.map.sum(dim=(1, 2, 3)), error.score, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("path", [(0, 495, 825, 990), (0, 825, 990), (0, 1, 7, 500, 501, 999), (0, 3, 4)])
+def test_any_ascending_path_equals_the_literal_definition(tiny_unet: Any, path: Path) -> None:
+    eps, x_0 = as_eps(tiny_unet(seed=path[-1]).double()), pictures(3, seed=path[1])
+    expected, model = literal(eps, x_0, path), Recorder()
+    found = {error.t_sec: error for error in t_errors(eps, x_0, SCHEDULE, path, path[-1])}
+    assert list(found) == list(expected) == list(path[1:])
+    for (near, far), error in zip(pairwise(path), found.values(), strict=True):
+        torch.testing.assert_close(error.score, expected[far], rtol=1e-8, atol=0)
+        assert error.weight == SCHEDULE.weight(near, far)
+    list(t_errors(model, x_0, SCHEDULE, path, path[-2]))
+    assert model.asked == list(path[:-1])  # one evaluation a point, none beyond T_SEC
+
+
+@pytest.mark.parametrize(("k", "t_sec"), [(165, 990), (330, 660), (999, 999)])
+def test_a_path_of_equal_steps_is_the_walk_of_k_bit_for_bit(tiny_unet: Any, k: int, t_sec: int) -> None:
+    eps, x_0, path = as_eps(tiny_unet()), pictures(2, dtype=torch.float32), tuple(range(0, t_sec + 1, k))
+    assert as_steps(path) == k
+    for of_k, of_path in zip(
+        t_errors(eps, x_0, SCHEDULE, k, t_sec), t_errors(eps, x_0, SCHEDULE, path, t_sec), strict=True
+    ):
+        assert torch.equal(of_k.score, of_path.score)
+
+
+@pytest.mark.parametrize(
+    "path", [(), (0,), (165, 330), (0, 330, 330), (0, 330, 165), (0, 0), (0, 500, 1000), (-1, 5), (0, -5)]
+)
+def test_what_is_no_path_is_refused(path: Path) -> None:
+    with pytest.raises(ValueError, match="0 and then ascending timesteps up to 999"):
+        next(trajectory(Recorder(), pictures(1), SCHEDULE, path, 330))
+
+
+def test_t_sec_lies_on_the_path() -> None:
+    with pytest.raises(
+        ValueError, match="timestep of the path 0, 495, 825, 990, which 660 is not; accepted: 495, 825, 990"
+    ):
+        check_step(SCHEDULE, (0, 495, 825, 990), 660)
+    with pytest.raises(ValueError, match="which 0 is not"):
+        check_step(SCHEDULE, (0, 495, 825, 990), 0)
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(1, 999), min_size=1, max_size=9))
+def test_a_path_has_one_name_which_is_read_as_it_is_written(timesteps: set[int]) -> None:
+    path = (0, *sorted(timesteps))
+    named = as_steps(path)
+    assert reverse_path(SCHEDULE, named, path[-1]) == path
+    assert read_steps(write_steps(path)) == read_steps("+".join(map(str, path))) == named
+    assert (named == path) == (len({far - near for near, far in pairwise(path)}) > 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "165", "0", "0,0", "0,330,165", "165,330", "0,x", "0,-5", "0,,5", "0,1.5", "0," + "9" * 30]
+)
+def test_a_text_that_is_no_path_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"0 and then ascending timesteps, such as 0,495,825,990"):
+        read_steps(text)
 
 
 def test_score_is_the_distance_of_the_two_compared_images(tiny_unet: Any) -> None:

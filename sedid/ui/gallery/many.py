@@ -21,6 +21,7 @@ from sedid.data.sources import Row, Source, open_zip, read_files
 from sedid.detector.batches import METHODS, calls, verdict_of
 from sedid.detector.csv_file import COLUMNS, safe_cell, table_row
 from sedid.detector.detector import Call, Detector, Judgement
+from sedid.method.diffusion import Steps
 from sedid.progress import Progress
 from sedid.report.pictures import data_uri
 from sedid.ui.gallery.reference import next_slice, opposite
@@ -31,7 +32,7 @@ UNPACKED = 500_000_000  # bytes of a zip
 SLICE = 16  # images judged at a time, at most
 SECONDS = 0.8  # of work, until others have their turn
 
-Judge = Callable[[np.ndarray, int, int], list[Judgement]]
+Judge = Callable[[np.ndarray, Steps, int], list[Judgement]]
 """`Context.judge`."""
 
 

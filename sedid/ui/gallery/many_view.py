@@ -4,6 +4,7 @@ import base64
 
 from sedid.detector.detector import Call
 from sedid.detector.words import where
+from sedid.method.diffusion import pair_in_words
 from sedid.report.pictures import number, text
 from sedid.ui.gallery.many import MOST, UNPACKED, Batch, Line
 from sedid.ui.gallery.view import ink, meter, pager
@@ -96,7 +97,7 @@ def batch_html(batch: Batch) -> str:
     rows = "".join(row(line) for line in ordered[page * PAGE : (page + 1) * PAGE])
     link = download(batch) if batch.done else ""
     judged = next((line.judgement for line in batch.lines if line.judgement), None)
-    at = where(judged) if judged else f"k = {batch.k}, T_SEC = {batch.t_sec}"
+    at = where(judged) if judged else pair_in_words(batch.k, batch.t_sec)
     return (
         f'{state}<div class="gal-bar"><p class="gal-count" role="status">{summary(batch)}.</p>{link}</div>'
         f'<table class="gal-table">{head(batch)}<tbody>{rows}</tbody></table>{pager(page, pages, "batch-page")}'

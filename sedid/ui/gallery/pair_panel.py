@@ -155,7 +155,7 @@ class Bench:
         for side, origin in zip(SIDES, ("real", "generated"), strict=True):
             first = next((example for example in self.context.examples if example.origin == origin), None)
             pair = pair.put(side, self.example(first) if first else None)
-        k, t_sec = detector.chosen or START
+        k, t_sec = detector.uniform
         low, high = k_range(detector)
         return (
             self.draw(pair, k, t_sec)
@@ -205,7 +205,7 @@ class Bench:
             return gr.skip()
         first = {} if pair.a or pair.b else self.enter(pair, k, t_sec)
         if first:
-            pair, (k, t_sec) = first[self.parts.pair], self.detector().chosen or START
+            pair, (k, t_sec) = first[self.parts.pair], self.detector().uniform
         side, pixels, name = chosen
         image = Side(pixels, name)
         return first | self.put(side, image, pair, k, t_sec) | {self.parts.photos[side]: self.face(image)}

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from sedid.detector.detector import Call, Detector
 from sedid.jobs.console import duration
+from sedid.method.diffusion import pair_in_words
 from sedid.progress import Progress
 from sedid.report.charts import percent
 from sedid.report.pictures import data_uri, number, text
@@ -121,7 +122,7 @@ def legend(detector: Detector) -> str:
     means = "" if stat is None else f", where a {stat.polarity} one means generated"
     nn = detector.nn
     classifier = "" if nn is None else (
-        f"; <b>NN</b>: probability of “generated” at k = {nn.k}, T_SEC = {nn.t_sec}"
+        f"; <b>NN</b>: probability of “generated” at {pair_in_words(nn.k, nn.t_sec)}"
     )  # fmt: skip
     unused = " None of these pictures trained or calibrated the shipped detector." if same_checkpoint(detector) else ""
     marks = " ".join(f"<span>{MARKS[kind]} {kind}</span>" for kind in MARKS if kind)

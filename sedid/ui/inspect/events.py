@@ -13,8 +13,9 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.detector.detector import Detector, as_seen
+from sedid.detector.detector import Detector, Pair, as_seen
 from sedid.detector.hub import split_id
+from sedid.method.diffusion import Steps, pair_in_words, steps_in_words, write_steps
 from sedid.report.filmstrip import seen
 from sedid.report.pictures import enlarge
 from sedid.ui.context import START, Context, Example, Stopped
@@ -139,26 +140,37 @@ class Inspector:
         self.context.turns.want(visit.session, shown.k)
 
         def report(done: int, total: int) -> None:
-            visit.progress((done, total), desc=f"k = {shown.k}: step {done} of {total}", unit="steps")
+            visit.progress((done, total), desc=f"{steps_in_words(shown.k)}: step {done} of {total}", unit="steps")
 
+        path = "" if isinstance(shown.k, int) else write_steps(shown.k)
         return (
             self.render(visit, shown, report)
             | self.controls(self.detector(visit.source), shown.k, shown.t_sec)
-            | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp)}
+            | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp, path)}
         )
 
-    def controls(self, detector: Detector, k: int, t_sec: int) -> Updates:
-        """Both sliders; the steps of T_SEC follow k."""
-        ends = gr.Slider(minimum=k, maximum=detector.max_t_sec(k), step=k, value=t_sec)
+    def controls(self, detector: Detector, k: Steps, t_sec: int) -> Updates:
+        """Both sliders; the steps of T_SEC follow k. On a path that of k stays, and leads off the path when moved."""
+        t_secs = detector.t_secs(k)
+        if isinstance(k, tuple):
+            ends = gr.Slider(minimum=t_secs[0], maximum=t_secs[-1], step=1, value=t_sec)
+            return {self.parts.t_sec: ends}
+        ends = gr.Slider(minimum=k, maximum=t_secs[-1], step=k, value=t_sec)
         return {self.parts.k: k, self.parts.t_sec: ends}
 
-    def fit(self, detector: Detector, k: Any, t_sec: Any, otherwise: tuple[int, int]) -> tuple[int, int]:
-        """The (k, T_SEC) of this detector closest to what a visitor named."""
+    def fit(self, detector: Detector, k: Any, t_sec: Any, otherwise: Pair) -> Pair:
+        """The (k, T_SEC) of this detector closest to what a visitor named; of paths, the calibrated ones alone."""
+        named = otherwise[0] if k is None else k
+        wanted = write_steps(named) if isinstance(named, tuple) else str(named)
+        path = next((path for path in detector.paths if write_steps(path) == wanted), None)
+        if path is not None:
+            return path, snap(detector, path, whole(t_sec, otherwise[1]))
         low, high = k_range(detector)
-        k = min(max(whole(k, otherwise[0]), low), high)
+        step = otherwise[0] if isinstance(otherwise[0], int) else detector.uniform[0]
+        k = min(max(whole(k, step), low), high)
         return k, snap(detector, k, whole(t_sec, otherwise[1]))
 
-    def pair(self, visit: Visit) -> tuple[int, int]:
+    def pair(self, visit: Visit) -> Pair:
         """The (k, T_SEC) a new image starts at."""
         if visit.shown:
             return visit.shown.k, visit.shown.t_sec
@@ -187,11 +199,12 @@ class Inspector:
         example = self.named(query.get("example"), source) or examples[0]
         return self.open(visit, example, pair, frame)
 
-    def frame(self, source: str, pair: tuple[int, int]) -> Updates:
+    def frame(self, source: str, pair: Pair) -> Updates:
         """What depends on the detector, not on the image: its examples, the button and the reach of the sliders."""
         detector = self.detector(source)
         low, high = k_range(detector)
-        reach = {self.parts.k: gr.Slider(minimum=low, maximum=high, value=pair[0])}
+        step = pair[0] if isinstance(pair[0], int) else detector.uniform[0]
+        reach = {self.parts.k: gr.Slider(minimum=low, maximum=high, value=step)}
         examples = {self.parts.examples: example_strip(self.context.examples_of(source))}
         return examples | {self.parts.calibrated: calibrated_button(detector)} | self.controls(detector, *pair) | reach
 
@@ -200,7 +213,7 @@ class Inspector:
         examples = (*self.context.examples_of(source), *self.context.examples)
         return next((example for example in examples if example.name == name), None)
 
-    def open(self, visit: Visit, example: Example, pair: tuple[int, int], frame: Updates | None = None) -> Updates:
+    def open(self, visit: Visit, example: Example, pair: Pair, frame: Updates | None = None) -> Updates:
         """Show an example at (k, T_SEC)."""
         detector = self.detector(visit.source)
         image, notes = as_seen(detector, example.path)
@@ -345,7 +358,7 @@ class Inspector:
     def stop(self, state: State, request: gr.Request) -> Updates:
         """Give up the walk under way; the previous result stays."""
         self.context.turns.want(request.session_hash or "", None)
-        return {self.parts.k: state[1].k} if state[1] else gr.skip()
+        return {self.parts.k: state[1].k} if state[1] and isinstance(state[1].k, int) else gr.skip()
 
 
 def k_range(detector: Detector) -> tuple[int, int]:
@@ -358,7 +371,7 @@ def calibrated_button(detector: Detector) -> Any:
     """The button's words for this detector; hidden where nothing is calibrated."""
     if detector.chosen is None:
         return gr.Button(visible=False)
-    words = f"Use the calibrated pair: k = {detector.chosen[0]}, T_SEC = {detector.chosen[1]}"
+    words = f"Use the calibrated pair: {pair_in_words(*detector.chosen)}"
     return gr.Button(words, visible=True)
 
 

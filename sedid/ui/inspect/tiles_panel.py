@@ -138,8 +138,8 @@ class Tiler:
             if shown.file is None or (not isinstance(shown.file, bytes) and not shown.file.is_file()):
                 raise ValueError(GONE)
             picture = read_image(shown.file, shown.name or None)
-            end = detector.reach(shown.k, shown.t_sec)
-            grid = plan(picture.width, picture.height, detector.size, shown.k, end, budget())
+            each = detector.evaluations(shown.k, detector.reach(shown.k, shown.t_sec))
+            grid = plan(picture.width, picture.height, detector.size, each, budget())
             tiles = cut(np.asarray(picture.image), grid)
             judged = context.judge(tiles, shown.k, shown.t_sec, visit.source, visit.session, report)
         except Stopped:

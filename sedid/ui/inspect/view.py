@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from sedid.data.images import read_image
-from sedid.detector.detector import Detector, Judgement, Trace
+from sedid.detector.detector import Detector, Judgement, Pair, Trace
+from sedid.method.diffusion import Steps, steps_in_words, write_steps
 from sedid.report import filmstrip
 from sedid.report.curve import curve
 from sedid.report.pictures import data_uri, text
@@ -22,7 +23,7 @@ class Shown:
     Attributes:
         image: uint8 (H, W, 3), as the detector sees it.
         notes: what preprocessing did.
-        k, t_sec: the pair.
+        k, t_sec: the pair; k is a step size, or a calibrated path.
         example: its name, if it is one.
         center_crop: of the detector that sees it so.
         file, name: what it came from, or its bytes, and what its owner calls it; uploads live for an hour.
@@ -31,7 +32,7 @@ class Shown:
 
     image: np.ndarray
     notes: tuple[str, ...]
-    k: int
+    k: Steps
     t_sec: int
     example: str = ""
     center_crop: float | None = None
@@ -57,8 +58,10 @@ class Sections:
     film: str
 
 
-def snap(detector: Detector, k: int, t_sec: float) -> int:
+def snap(detector: Detector, k: Steps, t_sec: float) -> int:
     """The T_SEC closest to `t_sec` that exists at this k."""
+    if isinstance(k, tuple):
+        return min(k[1:], key=lambda one: abs(one - t_sec))
     return min(max(round(t_sec / k), 1) * k, detector.max_t_sec(k))
 
 
@@ -78,7 +81,29 @@ def sections(
         curve=curve(detector, trace, t_sec, weight_free),
         factors=factors(judgement),
         compared=filmstrip.compared(trace, t_sec),
-        film=filmstrip.filmstrip(trace, t_sec),
+        film=filmstrip.filmstrip(trace, t_sec) + walks(detector, trace.k),
+    )
+
+
+def walks(detector: Detector, k: Steps) -> str:
+    """The calibrated paths whose steps are not all of one size, as buttons that go there; "" of a detector without any.
+
+    Args:
+        k: how the trajectory that is shown walks.
+    """
+    if not detector.paths:
+        return ""
+    offered: list[Pair] = [detector.uniform, *((path, path[-1]) for path in detector.paths)]
+    buttons = "".join(
+        f'<button type="button" class="sed-go" data-k="{write_steps(other)}" data-t="{t_sec}" '
+        f'aria-pressed="{str(other == k).lower()}">{text(steps_in_words(other))}: '
+        f"{detector.evaluations(other, t_sec)} network evaluations</button> "
+        for other, t_sec in offered
+    )
+    return (
+        '<p class="sed-note">The steps need not all be of one size. This detector is calibrated for these walks, too; '
+        "the slider of k leads back to steps of one size.</p>"
+        f'<p class="sed-walks">{buttons}</p>'
     )
 
 

@@ -94,10 +94,7 @@ def error_axis(name: str, values: list[float]) -> Axis:
 
 def curves_of(trace: Trace) -> tuple[list[float], list[float]]:
     """The t-error at every T_SEC, raw and weight-free."""
-    raw = list(trace.curve)
-    return raw, [
-        value / trace.schedule.weight(t - trace.k, t) for t, value in zip(trace.t_secs, raw, strict=True)
-    ]  # fmt: skip
+    return list(trace.curve), list(trace.weight_free)
 
 
 def choice_step(lesson: Lesson) -> str:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from sedid.detector.detector import Calibration, Detector, Judgement, Trace
-from sedid.ui.context import START
 from sedid.ui.inspect.view import snap
 
 
@@ -54,13 +53,13 @@ class Lesson:
 
     @property
     def k(self) -> int:
-        """The step size of the lesson: the calibrated one."""
-        return min((self.detector.chosen or START)[0], len(self.detector.schedule) - 1)
+        """The step size of the lesson: the calibrated one (`Detector.uniform`)."""
+        return min(self.detector.uniform[0], len(self.detector.schedule) - 1)
 
     @property
     def t_sec(self) -> int:
         """The T_SEC of the lesson: the calibrated one."""
-        return snap(self.detector, self.k, (self.detector.chosen or START)[1])
+        return snap(self.detector, self.k, self.detector.uniform[1])
 
     def pair(self) -> tuple[Subject, ...]:
         """The image beside examples of the other class: of both where its own class is unknown."""
@@ -96,7 +95,9 @@ class Lesson:
 
     def calibrated(self, k: int | None = None) -> list[Calibration]:
         """What was calibrated at the lesson's k (or another), in the order of T_SEC."""
-        return [found for (at, _), found in sorted(self.detector.stat.items()) if at == (k or self.k)]
+        step = k or self.k
+        found = (self.detector.stat.get((step, t_sec)) for t_sec in self.detector.t_secs(step))
+        return [calibration for calibration in found if calibration is not None]
 
     def measured(self, part: str, t_sec: int | None = None) -> dict[str, float] | None:
         """Metrics on held-out test images that detector.json states: of "nn", or of "stat" at the lesson's k."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from sedid.data.datasets import load_images
 from sedid.detector.detector import GENERATED, REAL, Call, Detector, Judgement, Trace, Verdict
+from sedid.method.diffusion import pair_in_words
 from sedid.report.filmstrip import error_maps
 from sedid.report.pictures import GRADIENT, data_uri, heat, text
 from sedid.ui.learn.verdicts import call
@@ -209,7 +210,7 @@ def reveal(detector: Detector, trace: Trace, judgement: Judgement, guess: str, t
         f'<div class="learn-buttons"><button type="button" class="learn-more" aria-keyshortcuts="N">Next image <kbd>N</kbd></button></div>'
         f'<div class="learn-calls">{call("STAT", judgement.stat, judgement)}{call("NN", judgement.nn, judgement)}</div>'
         f'<div class="learn-after"><figure class="learn-heat"><img class="learn-large" src="{data_uri(hot)}" alt="Heatmap of the t-error">'
-        f'<figcaption><i style="background:{GRADIENT}"></i>where the t-error is, at k = {judgement.k}, T_SEC = {judgement.t_sec}</figcaption>'
+        f'<figcaption><i style="background:{GRADIENT}"></i>where the t-error is, at {pair_in_words(judgement.k, judgement.t_sec)}</figcaption>'
         f"</figure><div>{scoreboard(record)}</div></div></div></div></article>"
     )
 

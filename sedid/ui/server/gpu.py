@@ -17,7 +17,7 @@ from sedid import settings
 from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
-from sedid.method.diffusion import Point
+from sedid.method.diffusion import Point, Steps
 from sedid.ui.server import access
 
 DEVICE = "cuda"  # of the GPU's process
@@ -39,13 +39,14 @@ SPACES = lender()
 _there: dict[tuple[str, str], Detector] = {}  # filled in the GPU's process only
 
 
-def seconds(place: str, model: str, images: np.ndarray, k: int, t_sec: int) -> int:
+def seconds(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> int:
     """How long a walk may hold the GPU: what loading takes, and a twentieth of a second a batch evaluated. It is far from
     needing all of it; who asks for less waits less."""
-    return 10 + (t_sec // k + 1) * (1 + len(images) // 32) // 20
+    steps = t_sec // k if isinstance(k, int) else k.index(t_sec)
+    return 10 + (steps + 1) * (1 + len(images) // 32) // 20
 
 
-def points(place: str, model: str, images: np.ndarray, k: int, t_sec: int) -> Iterator[Point]:
+def points(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> Iterator[Point]:
     """A walk in the GPU's process, its points back on the CPU.
 
     Args:
@@ -74,7 +75,7 @@ class Lent(Detector):
 
     place: str = ""
 
-    def walk(self, images: np.ndarray, k: int, t_sec: int | None = None) -> Iterator[Point]:
+    def walk(self, images: np.ndarray, k: Steps, t_sec: int | None = None) -> Iterator[Point]:
         """As `Detector.walk`; points on the CPU."""
         if access.visitor() is None:
             return super().walk(images, k, t_sec)

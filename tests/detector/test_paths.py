@@ -1,0 +1,143 @@
+"""A detector calibrated along a path whose steps are not all of one size: from `calibrate` to every form of a verdict."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from sedid import load_detector
+from sedid.cli import app
+from sedid.detector.bundle import detector_file
+from sedid.detector.detector import Detector
+from sedid.progress import finish
+from sedid.training.calibrate import CalibrateConfig, calibrate
+from tests.helpers.bundles import pictures, tiny_bundle
+from tests.helpers.fakes import make_detector, make_image
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+PATH = (0, 495, 825, 990)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Calibrated at k = 495 and along PATH; its own pair is on the path."""
+    folder = tmp_path_factory.mktemp("paths")
+    bundle = tiny_bundle(folder / "bundle", calibrated=False)
+    for name, seed in (("real", 1), ("generated", 2)):
+        np.savez(folder / f"{name}.npz", images=pictures(6, seed))
+    files = {name: str(folder / f"{name}.npz") for name in ("real", "generated")}
+    paths = ("0+495+825+990", "0,495,990", "0+495+825+990")  # the second is k = 495, and each counts once
+    finish(calibrate(CalibrateConfig(str(bundle), **files, ks=(495,), paths=paths, loss_ts=(), device="cpu")))
+    info = json.loads(detector_file(bundle).read_text())
+    info["stat"]["chosen"] = [list(PATH), 990]
+    detector_file(bundle).write_text(json.dumps(info))
+    return bundle
+
+
+@pytest.fixture(scope="module")
+def detector(bundle: Path) -> Detector:
+    return load_detector(bundle, device="cpu")
+
+
+def test_calibrate_knows_every_t_sec_of_a_path(detector: Detector) -> None:
+    assert list(detector.stat) == [(495, 495), (495, 990), (PATH, 495), (PATH, 825), (PATH, 990)]
+    assert (detector.chosen, detector.paths, detector.uniform[0]) == ((PATH, 990), (PATH,), 495)
+    # the first step is that of k = 495, bit for bit
+    assert replace(detector.stat[PATH, 495], k=495) == detector.stat[495, 495]
+
+
+def test_a_verdict_along_a_path_costs_its_points(detector: Detector) -> None:
+    asked: list[int] = []
+
+    def counted(x: Any, t: int) -> Any:
+        asked.append(t)
+        return detector.eps_model(x, t)
+
+    found = replace(detector, eps_model=counted).inspect(pictures(1)[0])
+    assert asked == list(PATH)
+    assert found.judgement.stat is not None
+    assert found.judgement.stat.calibration == detector.stat[PATH, 990]
+    assert (found.judgement.near, found.judgement.weight) == (825, detector.schedule.weight(825, 990))
+    assert found.trace.t_secs == PATH[1:]
+    assert found.trace.curve[0] == detector.inspect(pictures(1)[0], k=495).trace.curve[0]
+
+
+def test_what_is_left_out_is_filled_in(detector: Detector) -> None:
+    assert detector.pair() == (PATH, 990)
+    assert detector.pair(PATH, 825) == (PATH, 825)
+    assert detector.pair((0, 100, 300)) == ((0, 100, 300), 300)
+    assert detector.pair(495) == (495, 990)
+    assert detector.nearest((0, 100, 595), 595) == (PATH, 495)  # as near as (495, 495), and of its own kind
+    assert detector.nearest(330, 990) == (495, 990)
+    with pytest.raises(ValueError, match="which 660 is not"):
+        detector.pair(PATH, 660)
+
+
+def test_the_command_line_takes_a_path(bundle: Path, tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(pictures(1)[0]).save(photo)
+    run, on_cpu = CliRunner().invoke, ["--detector", str(bundle), "--device", "cpu"]
+    own = json.loads(run(app, ["inspect", str(photo), "--json", *on_cpu]).stdout)
+    asked = json.loads(run(app, ["inspect", str(photo), "--json", "--path", "0,495,825,990", *on_cpu]).stdout)
+    assert own == asked
+    assert (own["k"], own["path"], own["t_sec"]) == (None, list(PATH), 990)
+    assert own["nearest_calibrated"] == {"k": None, "path": list(PATH), "t_sec": 990}
+    words = run(app, ["inspect", str(photo), "--path", "0,165,495", *on_cpu]).stdout
+    assert "path 0, 165, 495, T_SEC = 495" in words
+    table = tmp_path / "scores.csv"
+    done = run(app, ["score", str(photo), "--path", "0,495,825,990", "--t-sec", "825", "--out", str(table), *on_cpu])
+    assert done.exit_code == 0
+    row = next(csv.DictReader(table.open()))
+    assert (row["k"], row["t_sec"]) == ("0,495,825,990", "825")
+    assert float(row["stat_score"]) == pytest.approx(own["curve"][1]["t_error"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--k", "165", "--path", "0,165,990"], "--k or --path, not both"),
+        (["--path", "165,990"], "0 and then ascending timesteps"),
+        (["--path", "0,165,1000"], "ascending timesteps up to 999"),
+        (["--path", "0,165,990", "--t-sec", "330"], "which 330 is not"),
+    ],
+)
+def test_a_wrong_path_is_refused_in_a_sentence(bundle: Path, tmp_path: Path, options: list[str], said: str) -> None:
+    photo = tmp_path / "photo.png"
+    Image.fromarray(pictures(1)[0]).save(photo)
+    done = CliRunner().invoke(app, ["inspect", str(photo), "--detector", str(bundle), "--device", "cpu", *options])
+    assert done.exit_code == 1
+    assert said in done.stderr
+
+
+def test_inspect_offers_the_calibrated_paths_alone() -> None:
+    """The page: a calibrated path can be named, any other name falls back to a step size."""
+    from sedid.ui.context import Context
+    from sedid.ui.inspect.events import Inspector
+    from sedid.ui.inspect.view import sections, snap
+
+    plain = make_detector()
+    made = replace(
+        plain, stat=plain.stat | {(PATH, t): replace(plain.stat[165, 330], k=PATH, t_sec=t) for t in PATH[1:]}
+    )
+    on = Inspector(Context(lambda: made), None)  # type: ignore[arg-type]
+    assert on.fit(made, "0,495,825,990", 800, (165, 330)) == (PATH, 825)
+    assert on.fit(made, "0,495,990", 800, (165, 330)) == (165, 825)
+    assert on.fit(made, None, 330, (PATH, 990)) == (PATH, 495)
+    assert on.fit(made, 110, None, (PATH, 990)) == (110, 990)
+    assert on.fit(made, "nonsense", None, (PATH, 990)) == (165, 990)
+    assert snap(made, PATH, 100) == 495
+
+    trace = finish(made.trace(make_image(), PATH))
+    film = sections(made, trace, made.judge(trace, 825)).film
+    assert [f"t = {t}<" in film for t in (0, 495, 825, 990)] == [True, True, True, False]
+    assert "along the path 0, 495, 825, 990" in film
+    assert 'data-k="0,495,825,990" data-t="990" aria-pressed="true"' in film
+    assert 'data-k="165" data-t="330" aria-pressed="false"' in film
+    assert "sed-go" not in sections(plain, trace, plain.judge(trace, 825)).film
