@@ -1,8 +1,8 @@
 """From what Gradio hands over as an uploaded image to what the detector sees.
 
 Gradio's own loading saturates 16-bit images, drops alpha and fails with a traceback on damaged files, so events
-that take an image run with `preprocess=False` and call `read_upload` (Gradio has then still checked that the file
-is one it received itself).
+that take an image run with `preprocess=False` and call `read_upload`. Of an image's payload Gradio (6.31) checks that the
+file is one it received itself only where the payload says that it is a file, so that is checked here.
 """
 
 import base64
@@ -13,8 +13,9 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.utils import get_upload_folder
 
-from sedid.data.images import describe, read_image
+from sedid.data.images import ImageError, describe, read_image
 from sedid.detector.detector import Detector
 
 KEPT_BYTES = 1_000_000  # of a picture that came without a file; a session keeps them
@@ -52,8 +53,8 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
     """
     if not payload:
         raise ValueError("No image was given.")
-    url, name = payload.get("url") or "", payload.get("orig_name") or "The file"
-    data = base64.b64decode(url.partition(",")[2]) if url.startswith("data:") else Path(payload.get("path") or "")
+    name = payload.get("orig_name") or "The file"
+    data = _sent(payload, name)
     picture = read_image(data, name)
     preview = None
     if picture.format not in SHOWN_BY_BROWSERS:
@@ -63,3 +64,21 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
     notes = describe(picture, detector.size, detector.center_crop)
     kept = data if isinstance(data, Path) or len(data) <= KEPT_BYTES else None
     return Upload(detector.prepare(picture.image), notes, preview, kept, name)
+
+
+def _sent(payload: dict[str, Any], name: str) -> Path | bytes:
+    """The image that a payload brings along, or the file of the upload folder that it names."""
+    url = payload.get("url") or ""
+    if url.startswith("data:"):
+        try:
+            return base64.b64decode(url.partition(",")[2])
+        except ValueError as error:
+            raise ImageError(f"The data URI of {name} does not hold base64 ({error}).") from error
+    path = Path(payload.get("path") or "")
+    try:
+        received = path.resolve().is_relative_to(Path(get_upload_folder()).resolve())
+    except (OSError, RuntimeError, ValueError):  # a circle of links; no path at all
+        received = False
+    if not received:
+        raise ImageError("The image is no file that was uploaded to this app: upload it first, or send a data URI.")
+    return path

@@ -1,6 +1,7 @@
 """One set of images through every form that states a verdict: all say the same, and it is what the rule, written out
 here once more, says."""
 
+import base64
 import csv
 import io
 import json
@@ -136,7 +137,7 @@ class Case:
     def batch(self) -> Batch:
         made = Batch(self.detector, self.files)
         while not made.done:
-            made.advance(self.context.judge)
+            made.advance(self.context.traces.judge)
         return made
 
     @cached_property
@@ -333,7 +334,8 @@ def of_csv_of_the_page(case: Case) -> list[Calls]:
 
 
 def payload(file: Path) -> dict[str, str]:
-    return {"path": str(file), "orig_name": file.name}
+    sent = base64.b64encode(file.read_bytes()).decode()
+    return {"path": str(file), "url": f"data:;base64,{sent}", "orig_name": file.name}
 
 
 def of_api(case: Case) -> list[Calls]:

@@ -4,6 +4,9 @@ import contextlib
 import os
 import shutil
 from collections.abc import Iterator
+from typing import Any
+
+import httpx
 
 from sedid.ui import build_demo, launch_options, quiet
 from sedid.ui.context import Context
@@ -27,6 +30,18 @@ def served(context: Context) -> Iterator[str]:
         yield url
     finally:
         demo.close()
+
+
+def ask(url: str, endpoint: str, data: list[Any], **headers: str) -> str:
+    """What an endpoint answers, through the queue, past any client."""
+    with httpx.Client(base_url=url, timeout=20, headers=headers) as raw:
+        listed = raw.get("/config").json()["dependencies"]
+        index = next(one["id"] for one in listed if one["api_name"] == endpoint)
+        raw.post(
+            "/gradio_api/queue/join", json={"data": data, "fn_index": index, "session_hash": "x"}
+        ).raise_for_status()
+        with raw.stream("GET", "/gradio_api/queue/data", params={"session_hash": "x"}) as answer:
+            return next(line for line in answer.iter_lines() if "process_completed" in line)
 
 
 @contextlib.contextmanager

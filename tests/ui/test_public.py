@@ -12,11 +12,12 @@ from typing import Any
 
 import httpx
 import pytest
-from helpers.browsing import served
+from helpers.browsing import ask, served
 from helpers.fakes import make_detector, make_image
 from PIL import Image
 
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.server import access, door
 
 # gradio comes after browsing, which keeps it from calling home
@@ -62,18 +63,6 @@ def elsewhere() -> Iterator[tuple[str, list[str]]]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", asked
     server.shutdown()
-
-
-def ask(url: str, endpoint: str, data: list[Any], **headers: str) -> str:
-    """What an endpoint answers, through the queue, past any client."""
-    with httpx.Client(base_url=url, timeout=20, headers=headers) as raw:
-        listed = raw.get("/config").json()["dependencies"]
-        index = next(one["id"] for one in listed if one["api_name"] == endpoint)
-        raw.post(
-            "/gradio_api/queue/join", json={"data": data, "fn_index": index, "session_hash": "x"}
-        ).raise_for_status()
-        with raw.stream("GET", "/gradio_api/queue/data", params={"session_hash": "x"}) as answer:
-            return next(line for line in answer.iter_lines() if "process_completed" in line)
 
 
 FILE = {"meta": {"_type": "gradio.FileData"}}
