@@ -41,6 +41,11 @@ def data_uri(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
+def percent(fraction: float) -> str:
+    """A CSS length."""
+    return f"{100 * fraction:.2f}%"
+
+
 def visible(x: Tensor) -> np.ndarray:
     """One image (1, 3, H, W) on the [-1, 1] scale as uint8 (H, W, 3); values beyond the scale are clipped."""
     return ((x[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()

@@ -5,7 +5,7 @@ from math import isfinite
 from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Pair, Verdict
 from sedid.detector.words import NOT_FINITE, own_t_sec
 from sedid.method.diffusion import pair_in_words, write_steps
-from sedid.report.charts import histogram
+from sedid.report.curve import among_references
 from sedid.report.pictures import number, text
 
 CALLS = {
@@ -120,7 +120,7 @@ def card(detector: Detector, judgement: Judgement, neural: bool) -> str:
         )
         score = f'<p class="sed-score"><b>{shown}</b> {kind}</p>'
         what = "probability" if neural else "t-error"
-        chart = histogram(verdict.calibration, verdict.score, what, neural) if isfinite(verdict.score) else ""
+        chart = among_references(verdict.calibration, verdict.score, what, neural).html() if isfinite(verdict.score) else ""
         auc = (
             f'<p class="sed-fine">How well it separates the two at all: AUC {verdict.calibration.auc:.2f} '
             "on the calibration images (0.50 is guessing, 1 is perfect).</p>"

@@ -137,6 +137,7 @@ def launch_options() -> dict[str, Any]:
         "mcp_server": True,
         "footer_links": ["api"],
         "theme": SedidTheme(),
+        "head": f"<script>{(style.STATIC / 'charts.js').read_text(encoding='utf-8')}</script>",
         "css_paths": [
             *(style.STATIC / f"{name}.css" for name in style.SHARED),
             *(own / f"{name}.css" for name in ("page", "gallery", "learn", "train", "guide")),

@@ -62,7 +62,7 @@ listen('click', event => {
   if (mistake) { trigger('submit', {image: mistake.querySelector('img').src}); inspect(); return; }
   const example = target.closest('.sed-example');
   if (example) { trigger('submit', {example: example.dataset.name}); return; }
-  const plot = target.closest('.sed-curve .sed-plot');
+  const plot = target.closest('.sed-curve .ch-plot');
   if (plot) {
     const box = plot.getBoundingClientRect();
     const slider = document.querySelector('#t-sec input[type=range]');

@@ -110,8 +110,8 @@ def test_two_pictures_are_compared_at_any_step(page) -> None:
     said = page.locator("#bench-drawn .ben-sentence")
     expect(said).to_contain_text("T_SEC = 330", timeout=WAIT)  # the calibrated pair
     inspected = page.locator("#film .sed-measured").last.inner_text()
-    box = page.locator("#bench-drawn .sed-plot").bounding_box()
-    page.locator("#bench-drawn .sed-plot").click(position={"x": 0.82 * box["width"], "y": 40})
+    box = page.locator("#bench-drawn .ch-plot").bounding_box()
+    page.locator("#bench-drawn .ch-plot").click(position={"x": 0.82 * box["width"], "y": 40})
     expect(said).to_contain_text("T_SEC = 825", timeout=WAIT)
     assert page.locator("#bench-t-sec input[type=number]").input_value() == "825"
     assert page.locator("#film .sed-measured").last.inner_text() == inspected  # the chart of Inspect is not moved

@@ -98,7 +98,7 @@ def test_the_loss_of_every_stage_is_drawn(tmp_path: Path) -> None:
     nan = float("nan")
     assert train_view.loss_html(records(nan, nan)) == ""
     chart = train_view.loss_html(records(1.0, 0.5, 0.2, 0.1))
-    assert chart.count("sed-dot") == 1  # the held-out loss
+    assert chart.count('"ch-marker"') == 2  # the held-out loss, and its entry in the legend
     assert "nan" not in chart
     resumed = train_view.loss_html([*records(1.0, 0.9, 0.8), *records(1.0, 0.5, 0.2, 0.1)])
     assert resumed == train_view.loss_html(records(1.0, 0.5, 0.2, 0.1))

@@ -21,8 +21,6 @@ from sedid.detector.words import as_dict
 from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import finish
 from sedid.report import filmstrip, pictures
-from sedid.report.charts import Curve, Scale, curve_chart, density, histogram
-from sedid.report.curve import reference_bands
 from sedid.report.verdict import card, verdict_cards
 from sedid.ui.context import Context, Stopped, TraceCache, Turns, list_examples, size_of
 from sedid.ui.inspect.view import sections, snap
@@ -88,46 +86,6 @@ def test_numbers_have_three_digits(value: float, words: str) -> None:
 )
 def test_ticks_have_no_idle_zeros(value: float, words: str) -> None:
     assert pictures.short(value) == words
-
-
-# --- charts ----------------------------------------------------------------------------------------------------
-
-
-@given(st.floats(1e-6, 1e6), st.floats(1.01, 1e6), st.booleans())
-def test_a_scale_has_few_ticks_all_inside(low: float, factor: float, log: bool) -> None:
-    scale = Scale(low, low * factor, log)
-    ticks = scale.ticks()
-    assert all(scale.low <= tick <= scale.high for tick in ticks)
-    assert len(ticks) <= 14
-    assert scale.at(scale.low) == pytest.approx(0)
-    assert scale.at(scale.high) == pytest.approx(1)
-
-
-def test_density_is_the_share_between_edges() -> None:
-    assert density(ramp(0, 10), np.linspace(0, 10, 6)) == pytest.approx([0.2] * 5)
-    assert density(ramp(0, 10), np.linspace(5, 6, 3)).sum() == pytest.approx(1)  # tails count into the ends
-
-
-def test_histogram_marks_what_lies_beyond_its_axis() -> None:
-    calibration = make_detector().stat[165, 330]
-    assert "this image →" in histogram(calibration, 5000.0, "t-error")
-    inside = histogram(calibration, 50.0, "t-error")
-    assert "this image<" in inside
-    assert inside.index("◂ generated") < inside.index("real ▸")  # smaller means generated
-
-
-def test_the_curve_goes_logarithmic_only_where_values_span_decades() -> None:
-    assert not Curve((1, 2), (1.0, 2.0), {}).scale().log
-    assert Curve((1, 2), (1.0, 200.0), {}).scale().log
-    assert Curve((1, 2), (0.0, 0.0), {}).scale() == Scale(0.0, 1.0)
-
-
-def test_the_curve_draws_one_band_per_reference_and_a_marker() -> None:
-    bands = {"real": [(100, 1.0, 2.0, 3.0)], "generated": [(100, 2.0, 3.0, 4.0), (200, 2.0, 3.0, 4.0)]}
-    drawn = curve_chart(Curve((100, 200), (1.5, 2.5), bands), 200, 1000, "t-error")
-    assert drawn.count('class="sed-area') == 2
-    assert drawn.count('class="sed-dot"') == 2
-    assert 'aria-label="t-error against T_SEC: 2.50 at T_SEC 200"' in drawn
 
 
 # --- verdicts in words -----------------------------------------------------------------------------------------
@@ -242,15 +200,6 @@ def test_locked_colours_are_the_same_at_every_t_sec() -> None:
 
     assert len(bars(locked=True)) == 1
     assert len(bars(locked=False)) > 1
-
-
-def test_reference_bands_are_quantiles_divided_by_the_weight_where_asked() -> None:
-    detector = make_detector()
-    (t_sec, low, middle, high), *_ = reference_bands(detector, 165, False)["generated"]
-    assert (t_sec, low, middle, high) == pytest.approx((330, 5, 50, 95))
-    weight = detector.schedule.weight(165, 330)
-    assert reference_bands(detector, 165, True)["generated"][0][2] == pytest.approx(50 / weight)
-    assert reference_bands(detector, 100, False) == {"real": [], "generated": []}
 
 
 @given(st.integers(5, 495), st.integers(-100, 5000))

@@ -7,8 +7,7 @@ import numpy as np
 
 from sedid.detector.detector import Detector, Judgement, Trace
 from sedid.detector.words import own_t_sec
-from sedid.report.charts import Curve, curve_chart
-from sedid.report.curve import reference_bands
+from sedid.report.curve import along
 from sedid.report.filmstrip import brightest, colour_bar, error_maps, over_image
 from sedid.report.pictures import data_uri, number, text
 from sedid.report.verdict import headline
@@ -85,20 +84,7 @@ def heatmaps(traces: Sequence[Trace], names: Sequence[str], t_sec: int) -> str:
 
 def curves(detector: Detector, traces: Sequence[Trace], t_sec: int) -> str:
     """Both t-errors along T_SEC in one chart, over the references."""
-    first, second = traces
-    bands = reference_bands(detector, first.k, False)
-    shown = Curve(first.t_secs, first.curve, bands, second.curve)
-    keys = '<span><i class="sed-key sed-key-line"></i>A</span><span><i class="sed-key sed-key-b"></i>B</span>'
-    if bands["real"]:
-        keys += "".join(
-            f'<span><i class="sed-key sed-{name}"></i>{name}, 5&ndash;95% and median</span>' for name in bands
-        )
-    scale = ", logarithmic" if shown.scale().log else ""
-    return (
-        f'<h2>Along T_SEC</h2><p class="sed-legend"><span><b>t-error</b>{scale}</span>{keys}</p>'
-        + curve_chart(shown, t_sec, len(detector.schedule), "t-error")
-        + '<p class="sed-fine sed-axis-name">T_SEC · click to move there</p>'
-    )
+    return f"<h2>Along T_SEC</h2>{along(detector, traces, t_sec).html()}"
 
 
 def verdicts(judgements: Sequence[Judgement], sides: Sequence[Side]) -> str:

@@ -11,12 +11,12 @@ element.addEventListener('click', event => {
     trigger('select', {...sent.dataset});
     return;
   }
-  const plot = event.target.closest('.sed-plot[data-timesteps]');
+  const plot = event.target.closest('.ch-plot[data-t-secs]');
   if (plot) {  // of the chart here, not of the one in Inspect
     event.stopPropagation();
-    const box = plot.getBoundingClientRect(), {timesteps, k, last} = plot.dataset;
-    const wanted = Math.max(Math.round((event.clientX - box.left) / box.width * timesteps / k), 1) * k;
-    trigger('select', {t_sec: Math.min(wanted, last)});
+    const box = plot.getBoundingClientRect(), {timesteps, tSecs} = plot.dataset;
+    const away = t => Math.abs(t - (event.clientX - box.left) / box.width * timesteps);
+    trigger('select', {t_sec: tSecs.split(' ').map(Number).reduce((best, t) => away(t) < away(best) ? t : best)});
     return;
   }
   const row = event.target.closest('tr[data-row]');

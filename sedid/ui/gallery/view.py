@@ -7,8 +7,7 @@ from sedid.detector.detector import Call, Detector
 from sedid.jobs.console import duration
 from sedid.method.diffusion import pair_in_words
 from sedid.progress import Progress
-from sedid.report.charts import percent
-from sedid.report.pictures import data_uri, number, text
+from sedid.report.pictures import data_uri, number, percent, text
 from sedid.report.verdict import CALLS
 from sedid.studies.reference_scores import Judged
 from sedid.ui.gallery.reference import Reference, opposite, outcome

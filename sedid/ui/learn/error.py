@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from sedid.detector.detector import Calibration, Trace
-from sedid.report.charts import Scale, histogram
+from sedid.report.charts.chart import Chart
+from sedid.report.charts.scale import Scale, over
+from sedid.report.charts.series import Series
+from sedid.report.curve import CLASSES, among_references
 from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, number, text
-from sedid.report.svg import Axis, Line, line_chart
 from sedid.ui.learn.frames import Frame, scrubber
 from sedid.ui.learn.lesson import Lesson, Subject
 
@@ -67,7 +69,9 @@ def size_step(lesson: Lesson) -> str:
                 f'<p class="learn-product"><b>{number(score)}</b> = {number(error.weight)} &times; {number(score / error.weight)}'
                 "<br><small>E = c² &times; change of mind</small></p>"
             )
-            columns.append(f"<div>{portrait(subject)}{factors}{histogram(calibration, score, 't-error')}</div>")
+            columns.append(
+                f"<div>{portrait(subject)}{factors}{among_references(calibration, score, 't-error').html()}</div>"
+            )
         body = f'<div class="learn-columns">{"".join(columns)}</div>{separation(lesson, calibration)}'
         frames.append(Frame(str(calibration.t_sec), f"T_SEC = {calibration.t_sec}", body))
     at = [calibration.t_sec for calibration in calibrations]
@@ -85,13 +89,6 @@ def step_sizes(lesson: Lesson) -> list[int]:
     return sorted({k for k in wanted if 1 <= k < len(lesson.detector.schedule)})
 
 
-def error_axis(name: str, values: list[float]) -> Axis:
-    """A logarithmic axis over positive values."""
-    positive = [value for value in values if value > 0] or [1.0]
-    low, high = min(positive) / 1.3, max(positive) * 1.3
-    return Axis(name, low, high, Scale(low, high, True).ticks(), True)
-
-
 def curves_of(trace: Trace) -> tuple[list[float], list[float]]:
     """The t-error at every T_SEC, raw and weight-free."""
     return list(trace.curve), list(trace.weight_free)
@@ -106,33 +103,33 @@ def choice_step(lesson: Lesson) -> str:
         found[k] = [lesson.walk(subject.image, k) for subject in subjects]
     curves = {k: [curves_of(trace) for trace in traces] for k, traces in found.items()}
     axes = [
-        error_axis(name, [v for k in ks for pair in curves[k] for v in pair[which]])
+        over(name, [v for k in ks for pair in curves[k] for v in pair[which]], log_from=1)
         for which, name in enumerate(("E", "E / c²"))
     ]
     frames = []
     for k in ks:
         charts = [
-            line_chart(
+            Chart(
                 title,
                 [
-                    Line(subject.title, trace.t_secs, pair[which], style(subject), dots=True)
+                    Series(subject.title, trace.t_secs, pair[which], style(subject), marked=True)
                     for subject, trace, pair in zip(subjects, found[k], curves[k], strict=True)
                 ],
-                Axis("T_SEC", 0, end, [end * share for share in (0, 0.25, 0.5, 0.75, 1)]),
+                Scale("T_SEC", 0, end),
                 axes[which],
-                note="logarithmic",
-            )
+                "logarithmic",
+            ).html()
             for which, title in enumerate(("Raw t-error E", "Weight-free E / c²"))
         ]
         steps = len(found[k][0].t_secs)
-        body = f'<div class="res-row">{"".join(charts)}</div>{known(lesson, k, steps)}'
+        body = f'<div class="ch-row">{"".join(charts)}</div>{known(lesson, k, steps)}'
         frames.append(Frame(str(k), f"k = {k}: {steps} values of T_SEC", body))
     return scrubber(frames, "Step size k", ks.index(lesson.k))
 
 
 def style(subject: Subject) -> str:
     """A line in the class's colour, generated dashed as everywhere."""
-    return {"real": "res-real", "generated": "res-generated res-dash"}.get(subject.origin, "res-one")
+    return CLASSES.get(subject.origin, "one")
 
 
 def known(lesson: Lesson, k: int, steps: int) -> str:

@@ -3,20 +3,20 @@
 from dataclasses import dataclass
 from math import sqrt
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import NoiseSchedule, noised
+from sedid.report.charts.chart import Chart
+from sedid.report.charts.scale import Scale
+from sedid.report.charts.series import Series
 from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, number, visible
-from sedid.report.svg import Axis, Line, frame, keys, line_path, svg
 from sedid.ui.learn.frames import Frame, moving_line, scrubber
 from sedid.ui.learn.lesson import Lesson
 
 NOISE_FRAMES, PREDICTIONS = 25, 9
-SHARES = Axis("", 0, 1, (0, 0.25, 0.5, 0.75, 1))
 
 
 def noise_for(x_0: Tensor) -> Tensor:
@@ -39,21 +39,21 @@ def schedule_chart(schedule: NoiseSchedule, t: int) -> str:
     """alpha_bar and the two factors of q against t, with a line that follows the slider."""
     last = len(schedule) - 1
     quarters = (round(len(schedule) * share) for share in (0, 0.25, 0.5, 0.75))
-    x, y = Axis("timestep t", 0, last, (*quarters, last)), SHARES
-    shown = timesteps(schedule, 101)
+    x, shown = Scale("timestep t", 0, last, (*quarters, last)), timesteps(schedule, 101)
     alpha_bar = [schedule.alpha_bar[at] for at in shown]
     lines = [
-        Line("ᾱ: share of the image's power that is left", shown, alpha_bar, "res-one"),
-        Line("√ᾱ: factor of the image", shown, [sqrt(a) for a in alpha_bar], "res-two"),
-        Line("√(1-ᾱ): factor of the noise", shown, [sqrt(1 - a) for a in alpha_bar], "res-two res-dash"),
+        Series("ᾱ: share of the image's power that is left", shown, alpha_bar, "one"),
+        Series("√ᾱ: factor of the image", shown, [sqrt(a) for a in alpha_bar], "two dash"),
+        Series("√(1-ᾱ): factor of the noise", shown, [sqrt(1 - a) for a in alpha_bar], "three dots"),
     ]
-    paths = "".join(
-        f'<path class="{line.style}" d="{line_path(x.at(np.asarray(line.x)), y.at(np.asarray(line.y)))}"/>'
-        for line in lines
-    )
-    legend = keys([(line.label, line.style) for line in lines])
-    label = "The noise schedule: alpha bar falls from 1 to 0 over the timesteps"
-    return frame("The noise schedule", "", legend, svg(paths) + moving_line(float(x.at(t))), x, y, label)
+    return Chart(
+        "The noise schedule",
+        lines,
+        x,
+        note="share or factor",
+        said="The noise schedule: alpha bar falls from 1 to 0 over the timesteps",
+        over=moving_line(float(x.at(t))),
+    ).html()
 
 
 def schedule_step(lesson: Lesson) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 
 from sedid.detector.detector import Call, Judgement, Verdict
 from sedid.detector.words import own_t_sec
-from sedid.report.charts import histogram
+from sedid.report.curve import among_references
 from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, number, text, visible
 from sedid.report.verdict import headline
@@ -44,7 +44,7 @@ def versus_step(lesson: Lesson) -> str:
         near, _ = trace.step(at)
         seen = "one number: no calibration here"
         if judgement.stat is not None:
-            seen = histogram(judgement.stat.calibration, judgement.t_error, "t-error")
+            seen = among_references(judgement.stat.calibration, judgement.t_error, "t-error").html()
         pair = "".join(
             picture(data_uri(visible(image)), words, words.capitalize(), caption)
             for image, words, caption in (

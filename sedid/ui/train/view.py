@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from sedid.escaping import Html, for_html, written_by
 from sedid.jobs.console import duration
 from sedid.jobs.store import Job, last_words
-from sedid.report.charts import Scale, percent, tick_labels
+from sedid.report.charts.chart import Chart
+from sedid.report.charts.scale import Scale, over
+from sedid.report.charts.series import Series
 from sedid.report.markdown import REALS, cell, counts_line, leak_line, splits_line
-from sedid.report.pictures import data_uri, number, short, text
+from sedid.report.pictures import data_uri, number, percent, short, text
 from sedid.storage import read_json
 from sedid.ui.train.form import job_name
 
@@ -110,45 +113,27 @@ def loss_html(rows: Sequence[dict[str, Any]]) -> str:
         for row in rows
         for name in ("heldout_loss", "validation_loss")
         if name in row["values"]
-    ]
-    seen = np.concatenate([y, [value for _, value in checks]])
-    seen = seen[np.isfinite(seen) & (seen > 0)]
-    if not len(seen):
+    ][-60:]
+    scale = over("", [*y, *(value for _, value in checks)], log_from=4)
+    if not (y > 0).any():
         return ""
-    low, high = float(seen.min()), float(seen.max())
-    scale = Scale(low / 1.1, high * 1.1, log=True) if high > 4 * low else Scale(0.0, 1.1 * high)
-    along = Scale(0, float(rows[-1]["total"]))
-    smooth = smoothed(y)
-    keep = np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
-
-    def path(values: np.ndarray) -> str:
-        spots = [
-            f"{100 * along.at(x[i]):.2f} {100 - 100 * scale.at(values[i]):.2f}" for i in keep if np.isfinite(values[i])
-        ]
-        return "M" + "L".join(spots)
-
-    lines = "".join(f'<hr style="bottom:{percent(scale.at(tick))}">' for tick in scale.ticks())
-    dots = "".join(
-        f'<i class="sed-dot" style="left:{percent(along.at(done))};top:{percent(1 - scale.at(value))}" '
-        f'title="{done:,}: {number(value)}"></i>'
-        for done, value in checks[-60:]
+    smooth, keep = smoothed(y), np.unique(np.linspace(0, len(x) - 1, POINTS).round().astype(int))
+    series = [
+        Series("each record", x[keep], y[keep], "faint thin"),
+        Series("smoothed over ten", x[keep], smooth[keep], "one bold"),
+    ]
+    if checks:
+        at, values = zip(*checks, strict=True)
+        series.append(Series("on images not trained on", at, values, "two", marked=True, line=False))
+    chart = Chart(
+        f"Loss, {stage}",
+        series,
+        Scale(rows[0].get("unit", "done"), 0, float(rows[-1]["total"])),
+        scale,
+        "logarithmic" if scale.log else "",
+        said=f"Loss of {stage}: {number(y[0])} at first, {number(smooth[-1])} now",
     )
-    key = '<span><i class="sed-key sed-key-dot"></i>on images not trained on</span>' if checks else ""
-    label = f"Loss of {stage}: {number(y[0])} at first, {number(smooth[-1])} now"
-    return f"""<h2>Loss, {text(stage)}</h2><div class="sed-legend"><span><i class="sed-key sed-key-line"></i>smoothed</span>{key}</div>
-<div class="sed-loss" role="img" aria-label="{text(label)}"><div class="sed-axis-y">{tick_labels(scale, "y")}</div>
-<div class="sed-plot">{lines}<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">
-<path class="sed-raw" d="{path(y)}"/><path class="sed-line" d="{path(smooth)}"/></svg>{dots}</div>
-<div class="sed-axis-x">{x_labels(along)}</div></div>"""
-
-
-def x_labels(along: Scale) -> str:
-    """Whole numbers along the bottom."""
-    return "".join(
-        f'<span class="sed-tick sed-tick-x" style="left:{percent(along.at(tick))}">{short(tick)}</span>'
-        for tick in along.ticks()
-        if tick == int(tick)
-    )
+    return chart.html()
 
 
 def smoothed(values: np.ndarray, span: int = 10) -> np.ndarray:
