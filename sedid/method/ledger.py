@@ -44,16 +44,30 @@ class Ledger:
         x_0: images (B, C, H, W) in [-1, 1], any float dtype; taken to be at timestep index 0.
         noise: where noised points get their noise from; needed by methods that draw some.
 
-    Attributes:
-        evaluations: network evaluations so far, of the whole batch at one timestep each.
     """
 
     def __init__(self, eps_model: EpsModel, schedule: NoiseSchedule, x_0: Tensor, noise: Noise | None = None) -> None:
         self.schedule, self.x_0 = schedule, x_0
-        self.evaluations = 0
+        self._asked = 0
         self._eps_model, self._noise = eps_model, noise
         self._points: dict[Hashable, Point] = {}
         self._draws: dict[int, Tensor] = {}
+        self._changed: dict[Callable[[Tensor], Tensor], Ledger] = {}
+
+    @property
+    def evaluations(self) -> int:
+        """Network evaluations so far, of the whole batch at one timestep each; those of changed copies are among them."""
+        return self._asked + sum(other.evaluations for other in self._changed.values())
+
+    def of(self, change: Callable[[Tensor], Tensor]) -> "Ledger":
+        """The ledger of a changed copy of the batch, the same one for the same change.
+
+        Args:
+            change: images (B, C, H, W) in [-1, 1] -> images of the same shape, without randomness.
+        """
+        if change not in self._changed:
+            self._changed[change] = Ledger(self._eps_model, self.schedule, change(self.x_0), self._noise)
+        return self._changed[change]
 
     def point(self, path: Sequence[int]) -> Point:
         """The end of a path, and what the network says there; what is missing on the way is evaluated."""
@@ -117,7 +131,7 @@ class Ledger:
         return self._points.get(key) or self._evaluated(key, t, noised(self.schedule, self.x_0, eps, t))
 
     def _evaluated(self, key: Hashable, t: int, x: Tensor) -> Point:
-        self.evaluations += 1
+        self._asked += 1
         self._points[key] = Point(t, x, self._eps_model(x, t))
         return self._points[key]
 

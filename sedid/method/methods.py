@@ -1,8 +1,8 @@
 """Every step-error detector behind one protocol, sharing network evaluations through a `Ledger`.
 
 A method is a function of the ledger of a batch and its parameters. It gives a statistic (B,), a feature vector (B, D)
-or a classifier's input (B, C, H, W); its *head* makes an oriented score of that (see `loops.heads`): a threshold, a
-logistic regression, gradient boosting, or a ResNet-18.
+or a classifier's input (B, C, H, W); its *head* makes an oriented score of that (see `studies.heads`): a threshold, a
+distance from the middle of the reals, a logistic regression, gradient boosting, or a ResNet-18.
 
 Notation as in `diffusion`; R_{k,T}(x) is the image reconstructed by the deterministic path 0, k, ..., T, ..., k, 0.
 Images are on the [-1, 1] scale unless a docstring says otherwise. For every statistic the source expects generated
@@ -40,7 +40,8 @@ DIRE = "Wang et al. 2023, arXiv 2303.09295"
 DID = "Qi et al. 2026, arXiv 2602.23732"
 
 THRESHOLD, LOGISTIC, BOOSTING, RESNET = "threshold", "logistic regression", "gradient boosting", "ResNet-18"
-HEADS = (THRESHOLD, LOGISTIC, BOOSTING, RESNET)
+TWO_SIDED = "both sides of the reals"
+HEADS = (THRESHOLD, TWO_SIDED, LOGISTIC, BOOSTING, RESNET)
 
 
 def stat(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
@@ -139,6 +140,30 @@ def second_order_step_map(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
     return ((x - once).abs() - (once - twice).abs()).abs()
 
 
+def turned_and_blurred(x: Tensor) -> Tensor:
+    """A copy of images (B, C, H, W) by a quarter turn and the binomial low-pass (1, 2, 1) / 4 along rows and columns.
+
+    Edges are repeated, so that every channel keeps its mean. What the pictures show stays as hard for the network as it was,
+    but for the direction it lies in; their finest detail, where traces of how they were made are, is gone.
+    """
+    taps = torch.tensor((0.25, 0.5, 0.25), dtype=x.dtype, device=x.device)
+    kernel = (taps[:, None] * taps).expand(x.shape[1], 1, 3, 3)
+    padded = torch.nn.functional.pad(x.rot90(dims=(2, 3)), (1, 1, 1, 1), mode="replicate")
+    return torch.nn.functional.conv2d(padded, kernel, groups=x.shape[1])
+
+
+def debiased(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
+    """The t-error divided by that of the turned and blurred copy of the same image, (B,): 2 (N + 1) evaluations.
+
+        E_{T_SEC,k}(x_0) / E_{T_SEC,k}(B R x_0),    R a quarter turn, B a low-pass (`turned_and_blurred`)
+
+    How hard a picture's content is for the model is in both and cancels. The idea is that of RDD (CVPR 2026), which does so
+    with the error of a whole reconstruction; formula, turn and low-pass are our own.
+    """
+    own, copy = stat(ledger, k, t_sec), stat(ledger.of(turned_and_blurred), k, t_sec)
+    return own / copy.clamp(min=torch.finfo(copy.dtype).tiny)
+
+
 def mean_of(a_map: Callable[..., Tensor], ledger: Ledger, **parameters: Any) -> Tensor:
     """A map of differences as a statistic, (B,): its mean over channels and pixels, on the [0, 1] image scale."""
     return a_map(ledger, **parameters).mean(dim=(1, 2, 3)) / 2
@@ -185,7 +210,7 @@ class Method:
     differs: str = ""
 
     def measure(self, ledger: Ledger) -> Tensor:
-        """(B,) for a threshold, (B, D) for a regression or trees, (B, C, H, W) for the ResNet."""
+        """(B,) for a threshold or a distance, (B, D) for a regression or trees, (B, C, H, W) for the ResNet."""
         return self.measurement(ledger, **self.parameters)
 
     def cost(self, schedule: NoiseSchedule) -> int:
@@ -258,6 +283,8 @@ METHODS: dict[str, Method] = {
         _dire("dire-nn", "DIRE, ResNet on the map", RESNET, reconstruction_map),
         Method("did", "DID, mean of the map", DID, THRESHOLD, partial(mean_of, second_order_map), {"k": 165}),
         Method("did-nn", "DID, ResNet on the map", DID, RESNET, second_order_map, {"k": 165}),
+        Method("debiased", "Debiased t-error", "own variant, after RDD (CVPR 2026)", THRESHOLD, debiased, STEP),
+        Method("sedid-odd", "SeDID_Stat, too small or too large", "own extension", TWO_SIDED, stat, STEP),
         Method("did-step", "DID of one step", "own variant", THRESHOLD, partial(mean_of, second_order_step_map), STEP),
     )
 }

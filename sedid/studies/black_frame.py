@@ -21,7 +21,11 @@ from sedid.training.baseline import read_existing, training_losses
 from sedid.training.checks import audited
 from sedid.training.scoring import Scores, score
 
-PEERS = [method for name, method in METHODS.items() if method.head == THRESHOLD and name not in ("sedid-stat", "loss")]
+PEERS = [
+    method
+    for name, method in METHODS.items()
+    if method.head == THRESHOLD and name not in ("sedid-stat", "loss", "debiased")
+]
 """The statistics of other papers, at their defaults."""
 
 

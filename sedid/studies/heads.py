@@ -1,6 +1,8 @@
 """Heads: how what a method measures becomes an oriented score, fitted on the calibration split alone.
 
-    threshold             polarity and threshold of the statistic, as `loops.calibrate` fits them
+    threshold             polarity and threshold of the statistic, as `training.calibrate` fits them
+    both sides of reals   how far the statistic lies from the middle of the calibration reals, on whichever side: for images
+                          of an unknown sampler, nothing is fitted on generated ones
     logistic regression   StandardScaler + L2 logistic regression on a feature vector
     gradient boosting     scikit-learn's HistGradientBoostingClassifier on the same
     ResNet-18             on classifier inputs, trained as the NN verdict is (`loops.resnet`)
@@ -18,14 +20,17 @@ import torch
 from torch import nn
 
 from sedid.detector.detector import Detector
-from sedid.method.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, Method
+from sedid.method.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, TWO_SIDED, Method
 from sedid.models.networks import Runtime
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import best_threshold, fit_cut, measure, sign_of
+from sedid.stats.stopping import log_errors
 from sedid.training.resnet import Recipe, logits_of, train_resnet
 
 OUTER, INNER = 5, 3
 """Folds of the nested cross-validation."""
+FURTHEST = 0.1
+"""Share of the calibration reals that a threshold fitted on them alone calls generated."""
 LEAST = 10
 """Calibration images a class needs: every inner fold has some of each then."""
 
@@ -70,7 +75,8 @@ class Head:
         return self.score(kept(self.kind, measured), runtime)
 
     def score(self, measured: np.ndarray, runtime: Runtime) -> np.ndarray:
-        """Oriented scores, float64 (B,): of a threshold the statistic itself, turned; of scikit-learn's the log odds;
+        """Oriented scores, float64 (B,): of a threshold the statistic itself, turned; of `TwoSided` the distance; of
+        scikit-learn's the log odds;
         of the network the probability of "generated".
 
         Args:
@@ -147,6 +153,8 @@ def fit_head(
         raise ValueError(f"{stage}: a measurement is not finite; the images or the weights are broken")
     if kind == THRESHOLD:
         return fit_threshold(real, generated)
+    if kind == TWO_SIDED:
+        return fit_two_sided(real, generated)
     if kind == RESNET:
         return (yield from fit_resnet(real, generated, recipe, runtime, stage))
     return (yield from fit_nested(kind, real, generated, recipe.seed, stage))
@@ -157,6 +165,47 @@ def fit_threshold(real: np.ndarray, generated: np.ndarray) -> Head:
     cut = fit_cut(real, generated)
     where = f"calibration split, {len(real)} real and {len(generated)} generated images"
     return Head(THRESHOLD, cut.polarity, cut.threshold, where, cut.auc, "the images that gave the threshold")
+
+
+@dataclass(frozen=True)
+class TwoSided:
+    """How far a positive statistic lies from the middle of the reals, in the spread that they have on that side.
+
+    Attributes:
+        middle: median of their logarithms.
+        below, above: from there to their 16th and 84th percentile; a standard deviation each, were they normal.
+    """
+
+    middle: float
+    below: float
+    above: float
+
+    def decision_function(self, measured: np.ndarray) -> np.ndarray:
+        """The distances, float64 (N,), of a statistic (N,)."""
+        away = log_errors(measured.astype(np.float64)) - self.middle
+        return np.where(away < 0, -away / self.below, away / self.above)
+
+
+def fit_two_sided(real: np.ndarray, generated: np.ndarray) -> Head:
+    """The distance from the middle of the reals, its threshold where a tenth of them lies further out.
+
+    Args:
+        real: a statistic (N,); alone what is fitted on.
+        generated: the same of generated images, which only say how well it goes.
+    """
+    low, middle, high = np.quantile(log_errors(real.astype(np.float64)), (0.16, 0.5, 0.84))
+    tiny = np.finfo(np.float64).tiny
+    model = TwoSided(float(middle), max(float(middle - low), tiny), max(float(high - middle), tiny))
+    scores = model.decision_function(real)
+    return Head(
+        TWO_SIDED,
+        "larger",
+        float(np.quantile(scores, 1 - FURTHEST, method="higher")),
+        f"{len(real)} calibration reals alone: {FURTHEST:.0%} of them lie further from their middle",
+        measure(scores, model.decision_function(generated)).auc,
+        "the calibration split, whose generated images fitted nothing",
+        model,
+    )
 
 
 def candidates(kind: str, seed: int) -> tuple[Any, dict[str, list[Any]]]:

@@ -1,5 +1,6 @@
 """Every method against its paper's formula, written out naively; what each costs, alone and together."""
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from torch import Tensor
 from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import NoiseSchedule
 from sedid.method.ledger import Ledger
-from sedid.method.methods import HEADS, METHODS, RESNET, THRESHOLD, costs, method_of
+from sedid.method.methods import HEADS, METHODS, RESNET, THRESHOLD, TWO_SIDED, costs, method_of, turned_and_blurred
 from sedid.progress import finish
 from sedid.training.baseline import noise_of, training_losses
 
@@ -137,6 +138,18 @@ def literal_multi(eps: Eps, x_0: Tensor, ks: tuple[int, ...]) -> Tensor:
     return torch.log(torch.stack(errors, 1))
 
 
+def literal_debiased(eps: Eps, x_0: Tensor, k: int, t_sec: int) -> Tensor:
+    """The copy pixel by pixel: what was the right edge is the top one; then weights 1 2 1 both ways, edges repeated."""
+    side, copy = x_0.shape[-1], torch.zeros_like(x_0)
+    for row in range(side):
+        for column in range(side):
+            for down, right in itertools.product((-1, 0, 1), repeat=2):
+                from_row, from_column = (min(max(at, 0), side - 1) for at in (row + down, column + right))
+                share = (2 - abs(down)) * (2 - abs(right)) / 16
+                copy[:, :, row, column] += share * x_0[:, :, from_column, side - 1 - from_row]
+    return literal_stat(eps, x_0, k, t_sec) / literal_stat(eps, copy, k, t_sec)
+
+
 LITERAL: dict[str, Callable[..., Tensor]] = {
     "sedid-stat": literal_stat,
     "sedid-nn-pair": literal_nn("pair"),
@@ -153,6 +166,8 @@ LITERAL: dict[str, Callable[..., Tensor]] = {
     "dire-nn": literal_dire,
     "did": lambda eps, x_0, k: literal_did(eps, x_0, k).mean(dim=(1, 2, 3)) / 2,
     "did-nn": literal_did,
+    "debiased": literal_debiased,
+    "sedid-odd": literal_stat,
     "did-step": literal_did_step,
 }
 VARIANTS = (
@@ -163,6 +178,7 @@ VARIANTS = (
     "pian t=0 p=2",
     "dire-stat k=999",
     "did-step k=330 t_sec=330",
+    "debiased k=495 t_sec=990",
     "sedid-multi-lr ks=495",
 )
 
@@ -182,12 +198,33 @@ def test_the_head_gets_the_shape_it_takes(eps_theta: Eps, name: str) -> None:
     method = METHODS[name]
     shape = method.measure(ledger(eps_theta, pictures(2))).shape
     assert method.head in HEADS
-    if method.head == THRESHOLD:
+    if method.head in (THRESHOLD, TWO_SIDED):
         assert shape == (2,)
     elif method.head == RESNET:
         assert shape == (2, {"pair": 6, "both": 9}.get(name.split("-")[-1], 3), 8, 8)
     else:
         assert shape == (2, 9 + 6 + 3)
+
+
+def test_the_copy_keeps_every_mean_and_nothing_of_the_finest_detail() -> None:
+    x = pictures(2)
+    torch.testing.assert_close(turned_and_blurred(x).mean(dim=(2, 3)), x.mean(dim=(2, 3)))
+    even = torch.arange(8) % 2 * 2.0 - 1
+    chequered = (even[:, None] * even).expand(1, 3, 8, 8).double()
+    assert turned_and_blurred(chequered)[:, :, 1:-1, 1:-1].abs().max() == 0
+
+
+def test_what_is_its_own_copy_has_nothing_left_of_its_content(eps_theta: Eps) -> None:
+    flat = torch.tensor((-0.7, 0.1, 0.9), dtype=torch.float64).view(3, 1, 1, 1).expand(3, 3, 8, 8)
+    found = method_of("debiased").measure(ledger(eps_theta, flat))
+    torch.testing.assert_close(found, torch.ones(3, dtype=torch.float64), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize(("k", "t_sec", "points"), [("165", 990, 7), ("0+495+825+990", 990, 4)])
+def test_a_debiased_error_costs_twice_the_walk_and_shares_it(eps_theta: Eps, k: str, t_sec: int, points: int) -> None:
+    plain, fair = (method_of(f"{name} k={k} t_sec={t_sec}") for name in ("sedid-stat", "debiased"))
+    assert costs([fair], SCHEDULE) == [2 * points]
+    assert costs([plain, fair, fair], SCHEDULE) == [points, points, 0]
 
 
 class Counting:
