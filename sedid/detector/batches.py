@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
+from sedid.detector import company
 from sedid.detector.detector import Call, Detector, Judgement, Verdict
 from sedid.method.diffusion import Point, Steps, check_step
 
@@ -22,7 +24,7 @@ def judge_in_batches(
 
     Args:
         images: uint8 (N, size, size, 3), as the detector sees them; N may be 0.
-        batch: images at a time; of no influence on the scores but for rounding.
+        batch: images at a time; of no influence on the calls, and on the scores but for rounding (`company`).
 
     Raises:
         ValueError: as `check_step`.
@@ -39,8 +41,8 @@ def judge_in_batches(
 
     found: list[Judgement] = []
     for number, start in enumerate(starts):
-        points = detector.walk(images[start : start + batch], k, end)
-        found += detector.judge_walk(k, watched(points, number * steps), t_sec)
+        watch = partial(watched, before=number * steps)
+        found += company.judge(detector, images[start : start + batch], k, t_sec, watch)
     return found
 
 

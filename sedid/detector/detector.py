@@ -4,7 +4,7 @@ A `Trace` is what the network did with one image at one k. `Detector.judge` read
 evaluating the network again, so moving T_SEC costs nothing.
 """
 
-from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import (
@@ -257,7 +257,7 @@ class Detector:
     center_crop: float | None = None
     stat: dict[Pair, Calibration] = field(default_factory=dict)
     chosen: Pair | None = None
-    network: nn.Module | None = None
+    network: Callable[[Tensor], Tensor] | None = None
     nn: NNCalibration | None = None
     info: dict[str, Any] = field(default_factory=dict, repr=False)
 
