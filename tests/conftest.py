@@ -121,7 +121,8 @@ def context(examples: Path):
     """What a page of a fake detector is about; a module that wants another one has a fixture of this name."""
     from helpers.fakes import make_detector
 
-    from sedid.ui.context import Context, list_examples
+    from sedid.ui.context import Context
+    from sedid.ui.examples import list_examples
 
     detector = make_detector()
     return Context(lambda: detector, list_examples(examples))

@@ -27,7 +27,8 @@ from sedid.report.markdown import studies
 from sedid.report.page import write_report
 from sedid.report.verdict import verdict_cards
 from sedid.storage import read_json, write_json
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.gallery import pair
 from sedid.ui.gallery import view as gallery_view
 from sedid.ui.inspect import view as inspect_view

@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from PIL import Image
 
 from sedid.paths import ROOT
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 
 ELSEWHERE = {
     "spaces": "comes with the ZeroGPU Spaces it is for",

@@ -19,7 +19,7 @@ from sedid.recipes.ship import ShipConfig
 from sedid.report.card import fill, measured
 from sedid.report.markdown import STUDIES, studies
 from sedid.storage import read_json
-from sedid.ui.context import bundle_examples, list_examples
+from sedid.ui.examples import bundle_examples, list_examples
 
 BUNDLES = sorted(file.parents[1] for file in SHIPPED.parent.glob("*/sedid/results.json"))
 

@@ -47,7 +47,8 @@ def make_context(detector: str | Path | None = None) -> "Context":
         detector: a bundle folder or Hub id; default: the environment variable SEDID_DETECTOR, then the shipped one.
     """
     from sedid.detector.bundle import SHIPPED
-    from sedid.ui.context import Context, bundle_examples, list_examples
+    from sedid.ui.context import Context
+    from sedid.ui.examples import bundle_examples, list_examples
     from sedid.ui.menu import Menu
     from sedid.ui.server import gpu
 
@@ -131,6 +132,7 @@ def launch_options() -> dict[str, Any]:
         "strict_cors": True,
         "max_file_size": "20mb",
         "state_session_capacity": 1000,
+        "max_threads": 64,  # of events: as many as may evaluate networks, and room for those that only look
         # Gradio compresses the files of its page, but not the document and its configuration. What streams, and pictures,
         # stay as they are.
         "app_kwargs": {"middleware": [Middleware(GZipMiddleware, compresslevel=6), Middleware(door.Door)]},

@@ -6,6 +6,7 @@ machine. What is typed, a folder or a Hub id, is its own key.
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from sedid.detector.bundle import SHIPPED, detector_file
@@ -31,11 +32,16 @@ class Menu:
     checkpoints: Path = SHIPPED.parent
     runs: Path | None = None
 
+    @cached_property
+    def jobs(self) -> JobStore:
+        """The jobs of the app: one store, which knows its children."""
+        return JobStore(self.runs)
+
     def choices(self) -> list[tuple[str, str]]:
         """(label, key) of every entry: the app's own detector first, then the newest jobs, then checkpoints/."""
         own = Path(self.own)
         found = [(f"{own.name} (shipped)" if own.resolve() == SHIPPED.resolve() else own.name, DEFAULT)]
-        for job in JobStore(self.runs).jobs():
+        for job in self.jobs.jobs():
             if not job.active and is_pipeline(job.folder / "bundle"):
                 found.append((job_name(job), f"{JOB}{job.id}"))
         for folder in sorted(self.checkpoints.glob("*")):
@@ -60,7 +66,7 @@ class Menu:
         """
         key = key.strip()
         if key.startswith(JOB):
-            job = JobStore(self.runs).get(key.removeprefix(JOB))
+            job = self.jobs.get(key.removeprefix(JOB))
             if job.active:
                 raise ValueError(f"{job_name(job)} is still at work on its detector.")
             return job_name(job), job.folder / "bundle"

@@ -25,7 +25,7 @@ from sedid.report import evaluation as evaluation_report
 from sedid.storage import read_json, write_json
 from sedid.studies.evaluate import EvaluateConfig, evaluate, scores_file
 from sedid.studies.results import Evaluation, load_evaluation
-from sedid.ui.context import bundle_examples
+from sedid.ui.examples import bundle_examples
 from sedid.ui.gallery import pair
 from sedid.ui.inspect import view as inspect_view
 

@@ -159,22 +159,22 @@ def test_an_allowance_remembers_so_many_and_no_more() -> None:
 def test_a_visitor_waits_for_more_network_and_repeats_for_free(clock: Clock) -> None:
     detector = make_detector()
     context = Context(lambda: detector)
-    context.walk(make_image(0), 165)  # the app's own
+    context.traces.walk(detector, make_image(0), 165)  # the app's own
     with event_of("one"):
         images = [make_image(seed) for seed in range(1, 5)]
         for image in images[:3]:
-            context.walk(image, 5)  # 200 evaluations
+            context.traces.walk(detector, image, 5)  # 200 evaluations
         calls = detector.eps_model.calls  # type: ignore[attr-defined]
         with pytest.raises(gr.Error, match="wait 20 seconds"):
-            context.walk(images[3], 5)
+            context.traces.walk(detector, images[3], 5)
         with pytest.raises(gr.Error, match="wait"):
-            context.judge(images[3][None], 165, 330)
+            context.traces.judge(detector, images[3][None], 165, 330)
         assert detector.eps_model.calls == calls  # type: ignore[attr-defined]
-        context.walk(images[0], 5)  # from the cache
+        context.traces.walk(detector, images[0], 5)  # from the cache
         clock.now += 20
-        context.walk(images[3], 5)
+        context.traces.walk(detector, images[3], 5)
     with event_of("two"):  # another page in the same room
-        context.walk(make_image(9), 5)
+        context.traces.walk(detector, make_image(9), 5)
 
 
 @pytest.mark.usefixtures("public")
@@ -191,9 +191,11 @@ def test_all_pages_of_an_address_share_what_it_gets(clock: Clock) -> None:
 @pytest.mark.usefixtures("public")
 def test_what_no_waiting_would_allow_is_refused_at_once(clock: Clock) -> None:
     with event_of("one"), pytest.raises(gr.Error, match="at once; on this public page 600"):
-        Context(make_detector).judge(make_image()[None].repeat(601, 0), 330, 330)
+        Context(make_detector).traces.judge(make_detector(), make_image()[None].repeat(601, 0), 330, 330)
     with event_of("two"), pytest.raises(gr.Error, match="at once; on this public page 600"):
-        Context(make_apart).judge(make_image()[None].repeat(151, 0), 165, 330)  # 4 evaluations each, up to NN's T_SEC
+        Context(make_apart).traces.judge(
+            make_apart(), make_image()[None].repeat(151, 0), 165, 330
+        )  # 4 evaluations each, up to NN's T_SEC
 
 
 def test_at_home_nothing_is_counted(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

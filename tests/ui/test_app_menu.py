@@ -13,7 +13,8 @@ from helpers.bundles import shared_bundle
 from helpers.fakes import make_detector
 
 from sedid.storage import read_json, write_json
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.menu import Menu
 
 

@@ -46,7 +46,7 @@ def run(files: list[Path], make: Callable[[], Detector] = make_detector) -> Batc
     detector = make()
     made = Batch(detector, files)
     while not made.done:
-        made.advance(Context(lambda: detector).judge)
+        made.advance(Context(lambda: detector).traces.judge)
     return made
 
 
@@ -128,7 +128,7 @@ def test_a_zip_that_vanishes_half_way_ends_in_a_row(tmp_path: Path) -> None:
     made = Batch(detector, [packed])
     packed.unlink()
     while not made.done:
-        made.advance(Context(lambda: detector).judge)
+        made.advance(Context(lambda: detector).traces.judge)
     assert (len(made.lines), made.total) == (1, 1)
     assert "gone.zip" in made.lines[0].refused
     assert str(tmp_path) not in made.lines[0].refused
@@ -191,7 +191,7 @@ def test_a_refused_evaluation_ends_the_batch_in_words(files: list[Path], monkeyp
     def refuse(*_: object) -> None:
         raise gr.Error("You have had your share.")
 
-    monkeypatch.setattr(panel.context, "judge", refuse)
+    monkeypatch.setattr(panel.context.traces, "judge", refuse)
     _, stop, timer = panel.work(made)
     assert said == ["You have had your share."]
     assert (stop.visible, timer.active, made.done) == (False, False, True)

@@ -13,7 +13,8 @@ from helpers.fakes import make_detector
 
 from sedid import ui
 from sedid.ui import TABS, launch_options
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.screenshots import SETTLED
 from sedid.ui.theme import WEIGHTS, SedidTheme
 

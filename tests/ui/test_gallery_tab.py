@@ -10,7 +10,8 @@ from helpers.fakes import make_detector, make_image
 from helpers.image_files import encoded, zipped
 
 from sedid import ui
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.gallery import reference as gallery_reference
 from sedid.ui.results import files as results_files
 

@@ -14,7 +14,8 @@ from PIL import Image
 from sedid import ui
 from sedid.paths import ROOT
 from sedid.ui import screenshots
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.guide import tab as guide_tab
 from sedid.ui.guide.pages import Page, contents, in_app, list_pages
 

@@ -24,6 +24,7 @@ from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.ui.context import Context
 from sedid.ui.menu import Menu
+from sedid.ui.recent import Recent
 from sedid.ui.server import access, gpu
 
 KEYS = {
@@ -116,18 +117,18 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("one_thread", "asked")
 def test_a_visitors_walks_run_on_the_lent_gpu_and_come_out_the_same(spaces: Spaces) -> None:
     here = Context(lambda: gpu.load(shared_bundle()), (), Menu(shared_bundle()))
-    lent = here.detector()
+    lent = here.detectors.get()
     image = make_image(3)
-    trace = here.walk(image, 330)
+    trace = here.traces.walk(lent, image, 330)
     assert [name for name, _ in spaces.asked] == ["points"]
     alone = finish(Detector.trace(make_plain(), image, 330))
     assert trace.curve == pytest.approx(alone.curve, rel=1e-6)
-    assert here.walk(image, 330) is trace  # the cache is on this side
+    assert here.traces.walk(lent, image, 330) is trace  # the cache is on this side
     assert len(spaces.asked) == 1
-    (judgement,) = here.judge(image[None], 165, 495)
+    (judgement,) = here.traces.judge(lent, image[None], 165, 495)
     assert len(spaces.asked) == 2
     assert judgement == lent.judge(finish(make_plain().trace(image, 165)), 495)
-    scores, _ = here.score(np.stack([image, make_image(4)]), [330])
+    scores, _ = here.traces.score(lent, np.stack([image, make_image(4)]), [330])
     assert scores[330, 660][0] == pytest.approx(alone.curve[1], rel=1e-5)
     assert all(point.eps.device == torch.device("cpu") for point in trace.points)
 
@@ -141,7 +142,7 @@ def make_plain() -> Detector:
 @pytest.mark.usefixtures("one_thread")
 def test_the_apps_own_work_takes_no_visitors_gpu(spaces: Spaces) -> None:
     here = Context(lambda: gpu.load(shared_bundle()), (), Menu(shared_bundle()))
-    here.walk(make_image(3), 495)
+    here.traces.walk(here.detectors.get(), make_image(3), 495)
     assert spaces.asked == []
 
 
@@ -149,11 +150,13 @@ def test_the_apps_own_work_takes_no_visitors_gpu(spaces: Spaces) -> None:
 def test_a_walk_given_up_leaves_the_gpu(spaces: Spaces, monkeypatch: pytest.MonkeyPatch) -> None:
     lent = gpu.Lent(**{name: getattr(make_detector(), name) for name in Detector.__dataclass_fields__}, place="there")
     there = ("there", Identity.recorded(lent.info).model)
-    monkeypatch.setitem(gpu._there, there, make_detector())
+    detector = make_detector()
+    monkeypatch.setattr(gpu, "_there", Recent(1))
+    gpu._there.put(there, detector)
     steps = lent.trace(make_image(), 165)
     next(steps)
     steps.close()
-    assert gpu._there[there].eps_model.calls == 1  # type: ignore[attr-defined]
+    assert detector.eps_model.calls == 1  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("value", ["", "0", "false"])

@@ -9,7 +9,8 @@ import pytest
 from helpers.browsing import WAIT, served, wait_for_t_sec
 from helpers.fakes import make_detector
 
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 
 PREFIX = "/sedid"
 

@@ -14,7 +14,8 @@ from helpers.fakes import make_detector, make_image
 from helpers.image_files import encoded
 from PIL import Image
 
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.server import document
 
 PICTURE = encoded(make_image(3, 64))

@@ -170,7 +170,7 @@ def test_on_a_public_page_the_tiles_fit_a_visitors_share(
 
 def test_stop_ends_the_tiles_and_the_check(tiler: Tiler, checker: Checker, shown: Shown) -> None:
     def stopping(*_: Any, **__: Any) -> None:
-        tiler.inspector.context.turns.want("me", None)
+        tiler.inspector.context.traces.turns.want("me", None)
 
     stopped = replace(visit(shown), progress=stopping)  # type: ignore[arg-type]
     assert tiler.run(stopped) == gr.skip()
@@ -278,9 +278,9 @@ def test_one_click_saves_a_case_with_what_was_run(page, photo: Path, context: Co
     assert saving.value.suggested_filename == "case-photo.html"
     report = Path(saving.value.path()).read_text(encoding="utf-8")
     told = json.loads(escaping.unescape(re.search(r'<pre id="case-json">(.*?)</pre>', report, re.DOTALL)[1]))  # type: ignore[index]
-    seen = context.detector().prepare(Image.open(photo))
+    seen = context.detectors.get().prepare(Image.open(photo))
     assert told["pixels_sha256"] == pixel_hash(seen)
     assert told["file_sha256"] == file_facts(photo).sha256
     assert "stability" in told
     assert "tiles" not in told
-    assert told["t_error"] == context.detector().inspect(seen).judgement.t_error
+    assert told["t_error"] == context.detectors.get().inspect(seen).judgement.t_error

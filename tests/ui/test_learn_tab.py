@@ -21,7 +21,8 @@ from sedid.detector.detector import Call
 from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
 from sedid.progress import finish
 from sedid.report.pictures import data_uri, number, visible
-from sedid.ui.context import Context, list_examples
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.learn import classroom_sheet, verdicts
 from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import steps as learn_steps

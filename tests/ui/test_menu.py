@@ -12,7 +12,8 @@ from helpers.fakes import make_detector
 
 from sedid.detector.detector import Detector
 from sedid.storage import write_json
-from sedid.ui.context import KEPT, Context
+from sedid.ui.context import Context
+from sedid.ui.detectors import KEPT
 from sedid.ui.menu import Menu
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -27,8 +28,8 @@ def test_another_detector_is_opened_once_and_the_last_few_stay(tmp_path: Path) -
             return make_detector()
 
     context = Context(make_detector, (), CountingMenu(tmp_path, tmp_path, tmp_path))
-    own = context.detector()
-    threads = [threading.Thread(target=context.detector, args=["some/detector"]) for _ in range(8)]
+    own = context.detectors.get()
+    threads = [threading.Thread(target=context.detectors.get, args=["some/detector"]) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -36,25 +37,25 @@ def test_another_detector_is_opened_once_and_the_last_few_stay(tmp_path: Path) -
     assert opened == ["some/detector"]
     names = [f"detector/{i}" for i in range(KEPT)]
     for name in names:
-        context.detector(name)
-    context.detector("some/detector")  # was dropped meanwhile
-    context.detector(names[-1])
+        context.detectors.get(name)
+    context.detectors.get("some/detector")  # was dropped meanwhile
+    context.detectors.get(names[-1])
     assert opened == ["some/detector", *names, "some/detector"]
-    assert context.detector() is own
+    assert context.detectors.get() is own
 
 
 def test_a_new_calibration_is_read_and_a_failure_is_tried_again(tmp_path: Path) -> None:
     context = Context(make_detector, (), Menu(tmp_path, tmp_path / "checkpoints", tmp_path / "runs"))
     with pytest.raises(FileNotFoundError, match="no detector at"):
-        context.detector(str(tmp_path / "mine"))
+        context.detectors.get(str(tmp_path / "mine"))
     folder = tiny_bundle(tmp_path / "mine")
-    before = context.detector(str(folder))
-    assert context.detector(str(folder)) is before
+    before = context.detectors.get(str(folder))
+    assert context.detectors.get(str(folder)) is before
     file = folder / "sedid" / "detector.json"
     info = json.loads(file.read_text())
     file.write_text(json.dumps(info | {"stat": {**info["stat"], "chosen": [165, 660]}}))
     os.utime(file, ns=(1, 1))
-    assert (before.chosen, context.detector(str(folder)).chosen) == ((165, 495), (165, 660))
+    assert (before.chosen, context.detectors.get(str(folder)).chosen) == ((165, 495), (165, 660))
 
 
 def a_job(runs: Path, state: str, number: int = 1) -> str:

@@ -138,7 +138,7 @@ SHOWN = Shown(make_image(), ("a note",), 165, 330, "real-01")
 
 
 def test_one_trajectory_answers_and_is_kept(resaver: Resaver) -> None:
-    resaver.inspector.context.walk(SHOWN.image, 165)  # the inspection itself
+    resaver.inspector.context.traces.walk(resaver.inspector.detector(), SHOWN.image, 165)  # the inspection itself
     before = evaluations(resaver)
     made = resaver.show(visit(SHOWN), True, "jpeg", 50)
     assert evaluations(resaver) == before + 7
@@ -167,7 +167,7 @@ def test_the_last_strength_asked_for_wins(resaver: Resaver) -> None:
 
 
 def test_a_walk_ends_when_the_tab_moves_to_another_k_but_not_after_stop(resaver: Resaver) -> None:
-    turns = resaver.inspector.context.turns
+    turns = resaver.inspector.context.traces.turns
     turns.want("me", 165)
 
     def moving(done: tuple[int, int], **_: Any) -> None:
@@ -272,7 +272,7 @@ def test_the_other_version_is_taken_over(page) -> None:
 
 def test_the_last_strength_wins_while_the_network_is_busy(page, context: Context) -> None:
     unfold(page)
-    model = context.detector().eps_model
+    model = context.detectors.get().eps_model.network
     number = page.locator("#resave-strength input[type=number]")
     model.gate.clear()  # type: ignore[attr-defined]
     try:

@@ -139,7 +139,7 @@ def test_the_sample_leaves_out_what_the_page_shows_with_its_class() -> None:
 def test_the_shipped_examples_are_left_out() -> None:
     from PIL import Image
 
-    from sedid.ui.context import EXAMPLES
+    from sedid.ui.examples import EXAMPLES
 
     known = tuple(np.asarray(Image.open(path)).tobytes() for path in sorted(Path(EXAMPLES).glob("*.png")))
     assert len(quiz.load_sample(32, None, known).images) == len(quiz.load_sample(32, None).images) - len(known)

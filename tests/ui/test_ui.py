@@ -22,8 +22,11 @@ from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import finish
 from sedid.report import filmstrip, pictures
 from sedid.report.verdict import card, verdict_cards
-from sedid.ui.context import Context, Stopped, TraceCache, Turns, list_examples, size_of
+from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.inspect.view import sections, snap
+from sedid.ui.recent import Recent
+from sedid.ui.traces import Stopped, Traces, Turns, size_of, trace_key
 
 
 def make_trace(k: int = 165, seed: int = 0) -> Trace:
@@ -228,40 +231,28 @@ def test_the_api_answer_is_plain_json_and_withholds_calls_out_of_range() -> None
 # --- cache and context -----------------------------------------------------------------------------------------
 
 
-def test_the_cache_keeps_the_traces_used_last() -> None:
-    cache, trace = TraceCache(traces=2), make_trace()
-    keys = [("w", str(i), 165) for i in range(3)]
-    cache.put(keys[0], trace)
-    cache.put(keys[1], trace)
-    assert cache.get(keys[0]) is trace  # now the most recent one
-    cache.put(keys[2], trace)
-    assert [cache.get(key) is not None for key in keys] == [True, False, True]
-
-
-def test_the_cache_is_bounded_in_memory_but_keeps_the_newest() -> None:
-    trace = make_trace()
-    cache = TraceCache(megabytes=2.5 * size_of(trace) / 1e6)
-    for i in range(5):
-        cache.put(("w", str(i), 165), trace)
-        cache.put(("w", str(i), 165), trace)  # the same again weighs nothing more
-    assert len(cache) == 2
-    tiny = TraceCache(megabytes=0)
-    tiny.put(("w", "0", 165), trace)
-    assert len(tiny) == 1
+def test_traces_are_bounded_in_memory() -> None:
+    detector, traces = make_detector(), Traces(lambda _: None)
+    one = traces.walk(detector, make_image(), 495)
+    assert 0 < size_of(one) == sum(point.x.nbytes + point.eps.nbytes for point in one.points)
+    traces.kept = Recent(64, size_of, 2.5 * size_of(one))
+    for seed in range(4):
+        traces.walk(detector, make_image(seed), 495)
+    assert len(traces.kept) == 2
 
 
 def test_trace_keys_tell_pixels_k_and_weights_apart() -> None:
     from dataclasses import replace
 
     detector, other = make_detector(), make_image(1)
-    one = TraceCache.key(detector, make_image(), 165)
-    assert one == TraceCache.key(detector, make_image()[:, ::1].copy(), 165)
+    one = trace_key(detector, make_image(), 165)
+    assert one == trace_key(detector, make_image()[:, ::1].copy(), 165)
     renamed = replace(detector, info={"checkpoint_sha256": "another"})
     keys = {
         one,
-        TraceCache.key(detector, other, 165),
-        TraceCache.key(detector, make_image(), 5),
-        TraceCache.key(renamed, make_image(), 165),
+        trace_key(detector, other, 165),
+        trace_key(detector, make_image(), 5),
+        trace_key(renamed, make_image(), 165),
     }
     assert len(keys) == 4
 
@@ -270,25 +261,26 @@ def test_a_second_look_costs_no_evaluation() -> None:
     detector = make_detector()
     context = Context(lambda: detector)
     seen: list[tuple[int, int]] = []
-    trace = context.walk(make_image(), 165, report=lambda done, total: seen.append((done, total)))
+    trace = context.traces.walk(detector, make_image(), 165, report=lambda done, total: seen.append((done, total)))
     assert seen == [(i, 7) for i in range(1, 8)]
     calls = detector.eps_model.calls  # type: ignore[attr-defined]
-    assert context.walk(make_image(), 165) is trace
+    assert context.traces.walk(detector, make_image(), 165) is trace
     assert detector.eps_model.calls == calls == 7  # type: ignore[attr-defined]
 
 
 def test_a_walk_ends_early_when_another_k_is_wanted() -> None:
     detector = make_detector()
     context = Context(lambda: detector)
+    wanted = context.traces.turns.want("me", 5)
 
     def report(done: int, total: int) -> None:
         if done == 3:
-            context.turns.want("me", 100)
+            context.traces.turns.want("me", 100)
 
     with pytest.raises(Stopped):
-        context.walk(make_image(), 5, "me", report)
+        context.traces.walk(detector, make_image(), 5, wanted, report)
     assert detector.eps_model.calls == 4  # type: ignore[attr-defined]
-    assert len(context.traces) == 0
+    assert len(context.traces.kept) == 0
 
 
 def test_turns_remember_a_bounded_number_of_sessions() -> None:
@@ -299,6 +291,19 @@ def test_turns_remember_a_bounded_number_of_sessions() -> None:
     assert not turns.wants("b", 77)
     turns.want("b", None)
     assert not turns.wants("b", 5)
+
+
+def test_the_image_wanted_last_is_waited_for_alone() -> None:
+    turns = Turns()
+    first, second = make_image(1), make_image(2)
+    wanted = turns.want("me", 165, first)
+    other = turns.want("another", 165, first)
+    assert wanted()
+    later = turns.want("me", 165, second)
+    assert (wanted(), later(), other()) == (False, True, True)
+    assert turns.wants("me", 165)  # whichever image
+    turns.want("me", 165)  # the slider of k says nothing of the image
+    assert (wanted(), later()) == (True, True)
 
 
 def test_the_detector_is_loaded_once_by_many_and_a_failure_is_tried_again() -> None:
@@ -313,8 +318,8 @@ def test_the_detector_is_loaded_once_by_many_and_a_failure_is_tried_again() -> N
 
     context = Context(load)
     with pytest.raises(FileNotFoundError):
-        context.detector()
-    threads = [threading.Thread(target=context.detector) for _ in range(8)]
+        context.detectors.get()
+    threads = [threading.Thread(target=context.detectors.get) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -327,7 +332,7 @@ def test_traces_of_one_network_on_two_schedules_are_kept_apart() -> None:
 
     detector = make_detector()
     other = replace(detector, schedule=NoiseSchedule.linear(500))
-    assert TraceCache.key(detector, make_image(), 165) != TraceCache.key(other, make_image(), 165)
+    assert trace_key(detector, make_image(), 165) != trace_key(other, make_image(), 165)
 
 
 def test_examples_are_listed_by_origin_and_name(tmp_path) -> None:

@@ -32,8 +32,8 @@ UNPACKED = 500_000_000  # bytes of a zip
 SLICE = 16  # images judged at a time, at most
 SECONDS = 0.8  # of work, until others have their turn
 
-Judge = Callable[[np.ndarray, Steps, int], list[Judgement]]
-"""`Context.judge`."""
+Judge = Callable[[Detector, np.ndarray, Steps, int], list[Judgement]]
+"""`Traces.judge`."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class Batch:
     """
 
     def __init__(self, detector: Detector, files: Sequence[Path]) -> None:
-        self.k, self.t_sec = detector.pair()
+        self.detector, (self.k, self.t_sec) = detector, detector.pair()
         self.size, self.crop = detector.size, detector.center_crop
         self.lines: list[Line] = []
         self.stopped = False
@@ -134,7 +134,7 @@ class Batch:
                 if not taken:  # a zip broke off
                     self.total = len(self.lines)
                 seen = [image for _, _, image, _ in taken if not isinstance(image, ImageError)]
-                found = iter(judge(np.stack(seen), self.k, self.t_sec) if seen else ())
+                found = iter(judge(self.detector, np.stack(seen), self.k, self.t_sec) if seen else ())
                 for name, _, image, facts in taken:
                     place = len(self.lines)
                     if isinstance(image, ImageError):

@@ -51,7 +51,7 @@ class Panel:
         if not files:
             raise refusal(ValueError("Choose or drop some images or .zip files first."))
         try:
-            batch = Batch(self.context.detector(), [Path(file) for file in files])
+            batch = Batch(self.context.detectors.get(), [Path(file) for file in files])
         except (OSError, ValueError) as error:
             raise refusal(ValueError(NO_DETECTOR)) from error
         return [batch, *self.view(batch)]
@@ -60,7 +60,7 @@ class Panel:
         """A second's work."""
         if batch is not None and not batch.done:
             try:
-                batch.advance(self.context.judge)
+                batch.advance(self.context.traces.judge)
             except (gr.Error, OSError, ValueError) as error:  # the visitor has had their share, or the detector is gone
                 batch.stopped = True
                 gr.Warning(html.escape(str(getattr(error, "message", error))))

@@ -11,7 +11,7 @@ from sedid.report.curve import along
 from sedid.report.filmstrip import brightest, colour_bar, error_maps, over_image
 from sedid.report.pictures import data_uri, number, text
 from sedid.report.verdict import headline
-from sedid.ui.context import Example
+from sedid.ui.examples import Example
 
 NAMES = ("A", "B")
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from sedid.detector.detector import Detector, as_seen
 from sedid.report.pictures import enlarge
-from sedid.ui.context import START, Context, Example
+from sedid.ui.context import START, Context
+from sedid.ui.examples import Example
 from sedid.ui.gallery.pair import NAMES, Pair, Side, comparison, strip, waiting
 from sedid.ui.gallery.script import RELAY
 from sedid.ui.inspect.events import K_RANGE, NO_DETECTOR, asked, k_range, whole
-from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.inspect.view import snap
 from sedid.ui.upload import read_upload, refusal
 
@@ -79,7 +79,8 @@ def build(context: Context, tab: gr.Tab) -> Callable[[Any, gr.State], None]:
         "show_progress_on": drawn,
         "api_visibility": "private",
         "trigger_mode": "always_last",
-        **NETWORK,
+        "concurrency_id": "pair",  # each changes the pair that the one before it left
+        "concurrency_limit": 1,
     }
     tab.select(on.enter, view, **heavy)
     for side in SIDES:
@@ -113,7 +114,7 @@ class Bench:
     def detector(self) -> Detector:
         """The detector, or a refusal the visitor reads."""
         try:
-            return self.context.detector()
+            return self.context.detectors.get()
         except (OSError, ValueError) as error:
             raise refusal(ValueError(NO_DETECTOR)) from error
 
@@ -125,7 +126,11 @@ class Bench:
         t_sec = snap(detector, k, whole(t_sec, START[1]))
         sides = [side for side in (pair.a, pair.b) if side is not None]
         try:
-            traces = [self.context.walk(side.image, k) for side in sides] if len(sides) == len(SIDES) else []
+            traces = (
+                [self.context.traces.walk(detector, side.image, k) for side in sides]
+                if len(sides) == len(SIDES)
+                else []
+            )
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         ends = gr.Slider(minimum=k, maximum=detector.max_t_sec(k), step=k, value=t_sec)

@@ -162,7 +162,7 @@ class Computation:
         """Work for about a second; a visitor who comes while another's second is under way waits for it.
 
         Raises:
-            OSError, ValueError: as `Context.score`.
+            OSError, ValueError: as `Traces.score`.
         """
         with self._lock:
             began = time.monotonic()
@@ -175,7 +175,7 @@ class Computation:
         for label, images in self.images.items():
             if before < len(images):
                 part = images[before : before + size]
-                self.parts[label].append(self.context.score(part, step_sizes(self.detector)))
+                self.parts[label].append(self.context.traces.score(self.detector, part, step_sizes(self.detector)))
                 self.done += len(part)
                 return
             before -= len(images)
@@ -209,9 +209,9 @@ class Library:
         """The scored set: from memory, or from the first file that belongs to this very detector; None without.
 
         Raises:
-            OSError, ValueError: as `Context.detector`.
+            OSError, ValueError: as `Detectors.get`.
         """
-        detector = self.context.detector()
+        detector = self.context.detectors.get()
         with self._lock:
             if self._reference is None:
                 images = self._opened(detector)
@@ -245,9 +245,9 @@ class Library:
         """The computation under way, or a new one.
 
         Raises:
-            OSError, ValueError: as `Context.detector`.
+            OSError, ValueError: as `Detectors.get`.
         """
-        detector = self.context.detector()
+        detector = self.context.detectors.get()
         with self._lock:
             if self.computation is None:
                 self.computation = Computation(self.context, detector, self._opened(detector))

@@ -104,7 +104,7 @@ class Page:
         """
         hidden, still = gr.Button(visible=False), gr.Timer(active=False)
         try:
-            detector = self.library.context.detector()
+            detector = self.library.context.detectors.get()
             reference = self.library.reference()
         except (OSError, ValueError) as error:
             # only what is said of the sample names no folder of this machine

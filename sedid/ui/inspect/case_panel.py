@@ -71,7 +71,7 @@ def wire(
             return None
         try:
             detector = inspector.detector(visit.source)
-            trace = inspector.context.walk(shown.image, shown.k, source=visit.source)
+            trace = inspector.context.traces.walk(detector, shown.image, shown.k)
             stability = stable[1] if stable is not None and stable[0] == stability_panel.subject(visit) else None
             tiles = tiles if tiles is not None and tiles.subject == tiles_panel.subject(visit) else None
             extras = Extras(facts_of(shown), stability, tiles.found if tiles else None, tiles.preview if tiles else "")

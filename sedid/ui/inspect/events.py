@@ -18,9 +18,11 @@ from sedid.detector.hub import split_id
 from sedid.method.diffusion import Steps, pair_in_words, steps_in_words, write_steps
 from sedid.report.filmstrip import seen
 from sedid.report.pictures import enlarge
-from sedid.ui.context import START, Context, Example, Stopped
+from sedid.ui.context import START, Context
+from sedid.ui.examples import Example
 from sedid.ui.inspect.view import Sections, Shown, example_strip, sections, snap
 from sedid.ui.menu import DEFAULT
+from sedid.ui.traces import Report, Stopped, Wanted
 from sedid.ui.upload import read_upload, refusal
 
 K_RANGE = (5, 495)
@@ -114,9 +116,10 @@ class Inspector:
     parts: Parts
 
     def detector(self, source: str = DEFAULT) -> Detector:
-        """A detector, or a refusal the visitor reads."""
+        """A detector, or a refusal the visitor reads. An event asks once and passes it on: the next look may find another
+        calibration, and a trace must not meet the judge of another."""
         try:
-            return self.context.detector(source)
+            return self.context.detectors.get(source)
         except (OSError, ValueError) as error:
             logging.getLogger(__name__).warning("%s", error)
             if source != DEFAULT and self.context.menu.typing:
@@ -124,30 +127,39 @@ class Inspector:
             # the error's text names folders of this machine
             raise refusal(ValueError(NO_DETECTOR if source == DEFAULT else NOT_OPENED)) from error
 
-    def render(self, visit: Visit, shown: Shown, report: Callable[[int, int], None] | None = None) -> Updates:
-        """The parts that follow T_SEC, for what becomes the shown one; without `report`, nobody may stop a walk."""
-        detector = self.detector(visit.source)
-        trace = self.context.walk(shown.image, shown.k, visit.session if report else None, report, visit.source)
+    def render(
+        self,
+        visit: Visit,
+        detector: Detector,
+        shown: Shown,
+        wanted: Wanted | None = None,
+        report: Report | None = None,
+    ) -> Updates:
+        """The parts that follow T_SEC, for what becomes the shown one; without `wanted`, nobody may stop a walk."""
+        trace = self.context.traces.walk(detector, shown.image, shown.k, wanted, report)
         strings = astuple(sections(detector, trace, detector.judge(trace, shown.t_sec), visit.free, visit.lock))
         return {self.parts.state: (visit.source, shown)} | dict(zip(self.parts.sections(), strings, strict=True))
 
-    def analyse(self, visit: Visit, shown: Shown) -> Updates:
+    def analyse(self, visit: Visit, detector: Detector, shown: Shown) -> Updates:
         """The whole page for a new image, a new k or a new detector.
 
         Raises:
             Stopped: the visitor did not wait for it.
         """
-        self.context.turns.want(visit.session, shown.k)
+        wanted = self.context.traces.turns.want(visit.session, shown.k, shown.image)
 
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{steps_in_words(shown.k)}: step {done} of {total}", unit="steps")
 
         path = "" if isinstance(shown.k, int) else write_steps(shown.k)
-        return (
-            self.render(visit, shown, report)
-            | self.controls(self.detector(visit.source), shown.k, shown.t_sec)
+        drawn = (
+            self.render(visit, detector, shown, wanted, report)
+            | self.controls(detector, shown.k, shown.t_sec)
             | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp, path)}
         )
+        if not wanted():  # another event of this page wants something else, which is not to be covered by this
+            raise Stopped
+        return drawn
 
     def controls(self, detector: Detector, k: Steps, t_sec: int) -> Updates:
         """Both sliders; the steps of T_SEC follow k. On a path that of k stays, and leads off the path when moved."""
@@ -170,11 +182,10 @@ class Inspector:
         k = min(max(whole(k, step), low), high)
         return k, snap(detector, k, whole(t_sec, otherwise[1]))
 
-    def pair(self, visit: Visit) -> Pair:
+    def pair(self, visit: Visit, detector: Detector) -> Pair:
         """The (k, T_SEC) a new image starts at."""
         if visit.shown:
             return visit.shown.k, visit.shown.t_sec
-        detector = self.detector(visit.source)
         return self.fit(detector, None, None, detector.chosen or START)
 
     def load(self, visit: Visit) -> Updates:
@@ -192,16 +203,15 @@ class Inspector:
             source, detector = DEFAULT, self.detector()
         visit = replace(visit, source=source)
         pair = self.fit(detector, query.get("k"), query.get("t_sec"), detector.chosen or START)
-        frame = self.frame(source, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
+        frame = self.frame(source, detector, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
         examples = self.context.examples_of(source)
         if not examples:
             return frame | {self.parts.verdicts: EMPTY, self.parts.state: (source, None)}
         example = self.named(query.get("example"), source) or examples[0]
-        return self.open(visit, example, pair, frame)
+        return self.open(visit, detector, example, pair, frame)
 
-    def frame(self, source: str, pair: Pair) -> Updates:
+    def frame(self, source: str, detector: Detector, pair: Pair) -> Updates:
         """What depends on the detector, not on the image: its examples, the button and the reach of the sliders."""
-        detector = self.detector(source)
         low, high = k_range(detector)
         step = pair[0] if isinstance(pair[0], int) else detector.uniform[0]
         reach = {self.parts.k: gr.Slider(minimum=low, maximum=high, value=step)}
@@ -213,13 +223,15 @@ class Inspector:
         examples = (*self.context.examples_of(source), *self.context.examples)
         return next((example for example in examples if example.name == name), None)
 
-    def open(self, visit: Visit, example: Example, pair: Pair, frame: Updates | None = None) -> Updates:
+    def open(
+        self, visit: Visit, detector: Detector, example: Example, pair: Pair, frame: Updates | None = None
+    ) -> Updates:
         """Show an example at (k, T_SEC)."""
-        detector = self.detector(visit.source)
         image, notes = as_seen(detector, example.path)
         try:
             crop, file = detector.center_crop, example.path
-            updates = self.analyse(visit, Shown(image, notes, *pair, example.name, crop, file, file.name))
+            shown = Shown(image, notes, *pair, example.name, crop, file, file.name)
+            updates = self.analyse(visit, detector, shown)
         except Stopped:
             return gr.skip()
         return updates | (frame or {}) | {self.parts.photo: enlarge(image)}
@@ -232,7 +244,7 @@ class Inspector:
     def choose(self, visit: Visit, source: Any) -> Any:
         """Another detector was picked in the menu, typed, or asked for by another tab: open it, change nothing yet."""
         source, menu = str(visit.sent("detector") or source or DEFAULT).strip(), self.context.menu
-        self.context.turns.want(visit.session, None)
+        self.context.traces.turns.want(visit.session, None)
         fetching = menu.typing and split_id(source) and not menu.offers(source) and not Path(source).is_dir()
         visit.progress(0, desc="Fetching from the Hub" if fetching else "Opening the detector")
         self.detector(source)
@@ -245,10 +257,10 @@ class Inspector:
         detector = self.detector(source)
         pair, there = self.fit(detector, None, None, detector.chosen or START), replace(visit, source=source)
         if visit.shown is None:
-            return self.frame(source, pair) | {self.parts.state: (source, None)}
+            return self.frame(source, detector, pair) | {self.parts.state: (source, None)}
         try:
             shown = replace(self.seen_by(detector, visit.shown, photo), k=pair[0], t_sec=pair[1])
-            return self.analyse(there, shown) | self.frame(source, pair)
+            return self.analyse(there, detector, shown) | self.frame(source, detector, pair)
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
@@ -281,16 +293,19 @@ class Inspector:
             _, taken = updates.get(self.parts.state, START_STATE)
             return updates | {self.parts.photo: enlarge(taken.image)} if taken else updates
         example = self.named(visit.sent("example"), visit.source)
-        return gr.skip() if example is None else self.open(visit, example, self.pair(visit))
+        if example is None:
+            return gr.skip()
+        detector = self.detector(visit.source)
+        return self.open(visit, detector, example, self.pair(visit, detector))
 
     def take(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
         """An image was uploaded or pasted."""
         try:
             detector = self.detector(visit.source)
             upload = read_upload(detector, payload)
-            pair, crop = self.pair(visit), detector.center_crop
+            pair, crop = self.pair(visit, detector), detector.center_crop
             shown = Shown(upload.seen, upload.notes, *pair, "", crop, upload.file, upload.name)
-            updates = self.analyse(visit, shown)
+            updates = self.analyse(visit, detector, shown)
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
@@ -312,52 +327,53 @@ class Inspector:
         """What the image input shows after a refusal: the image whose result is still on the page."""
         return enlarge(state[1].image) if state[1] else None
 
-    def go(self, visit: Visit, k: Any, t_sec: Any = None) -> Updates:
+    def go(self, visit: Visit, detector: Detector, k: Any, t_sec: Any = None) -> Updates:
         """Go to another (k, T_SEC), as nearly as they exist; T_SEC None keeps the present one."""
-        detector = self.detector(visit.source)
-        k, t_sec = self.fit(detector, k, t_sec, self.pair(visit))
+        k, t_sec = self.fit(detector, k, t_sec, self.pair(visit, detector))
         if visit.shown is None:
             return self.controls(detector, k, t_sec)
         try:
-            return self.analyse(visit, replace(visit.shown, k=k, t_sec=t_sec))
+            return self.analyse(visit, detector, replace(visit.shown, k=k, t_sec=t_sec))
         except Stopped:
             return gr.skip()
 
     def set_k(self, visit: Visit, k: Any) -> Updates:
         """The slider of k was let go."""
-        updates = self.go(visit, k)
+        updates = self.go(visit, self.detector(visit.source), k)
         if updates.get(self.parts.k) == k:
             del updates[self.parts.k]  # it may have been moved on meanwhile, and is not set back
         return updates
 
     def go_there(self, visit: Visit) -> Updates:
         """A card's button named the pair."""
-        return self.go(visit, visit.sent("k"), visit.sent("t_sec"))
+        return self.go(visit, self.detector(visit.source), visit.sent("k"), visit.sent("t_sec"))
 
     def go_calibrated(self, visit: Visit) -> Updates:
         """Back to the detector's own pair."""
-        return self.go(visit, *(self.detector(visit.source).chosen or START))
+        detector = self.detector(visit.source)
+        return self.go(visit, detector, *(detector.chosen or START))
 
     def set_t_sec(self, visit: Visit, t_sec: Any) -> Updates:
         """T_SEC moved along the trace at hand."""
         if visit.shown is None:
             return gr.skip()
-        found = snap(self.detector(visit.source), visit.shown.k, whole(t_sec, visit.shown.t_sec))
+        detector = self.detector(visit.source)
+        found = snap(detector, visit.shown.k, whole(t_sec, visit.shown.t_sec))
         # A slider being dragged is not set back to where it was a moment ago.
         slider = {} if found == t_sec else {self.parts.t_sec: found}
-        return self.render(visit, replace(visit.shown, t_sec=found)) | slider
+        return self.render(visit, detector, replace(visit.shown, t_sec=found)) | slider
 
     def switch(self, visit: Visit) -> Updates:
         """Weight-free or the colour lock was switched."""
-        return self.render(visit, visit.shown) if visit.shown else gr.skip()
+        return self.render(visit, self.detector(visit.source), visit.shown) if visit.shown else gr.skip()
 
     def wish(self, event: gr.EventData, request: gr.Request) -> None:
         """Another k is wanted: a walk under way ends at its next step."""
-        self.context.turns.want(request.session_hash or "", whole(asked(event, "k"), START[0]))
+        self.context.traces.turns.want(request.session_hash or "", whole(asked(event, "k"), START[0]))
 
     def stop(self, state: State, request: gr.Request) -> Updates:
         """Give up the walk under way; the previous result stays."""
-        self.context.turns.want(request.session_hash or "", None)
+        self.context.traces.turns.want(request.session_hash or "", None)
         return {self.parts.k: state[1].k} if state[1] and isinstance(state[1].k, int) else gr.skip()
 
 

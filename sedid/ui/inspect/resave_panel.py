@@ -15,8 +15,8 @@ from sedid.detector.words import where
 from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, difference, enlarge, number
 from sedid.report.verdict import headline
-from sedid.ui.context import Stopped, Turns
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
+from sedid.ui.traces import Stopped, Turns
 from sedid.ui.upload import refusal
 
 FIRST = "jpeg"  # what the panel opens with
@@ -139,8 +139,8 @@ class Resaver:
             return {self.panel.shown: NOTHING, self.panel.take: gr.Button(interactive=False)}
         detector, t_sec = self.inspector.detector(visit.source), visit.shown.t_sec
         try:
-            before = self.walk(visit, visit.shown.image, one)
-            after = self.walk(visit, perturb(visit.shown.image, one), one)
+            before = self.walk(visit, detector, visit.shown.image, one)
+            after = self.walk(visit, detector, perturb(visit.shown.image, one), one)
         except Stopped:
             return gr.skip()
         except (OSError, ValueError) as error:
@@ -148,23 +148,23 @@ class Resaver:
         drawn = compare(detector, before, after, t_sec, one)
         return {self.panel.shown: drawn, self.panel.take: gr.Button(interactive=True)}
 
-    def walk(self, visit: Visit, image: Any, one: Perturbation) -> Trace:
+    def walk(self, visit: Visit, detector: Detector, image: Any, one: Perturbation) -> Trace:
         """The trace of an image, uint8 (H, W, 3), at the present k.
 
         Raises:
             Stopped: the visitor waits for another strength or another k, or for none.
         """
         assert visit.shown is not None
-        context, k = self.inspector.context, visit.shown.k
-        wanted_here = context.turns.wants(visit.session, k)  # not so after Stop, which says nothing of the panel
+        traces, now = self.inspector.context.traces, (visit.session, visit.shown.k, visit.shown.image)
+        wanted_here = traces.turns.wants(*now)  # not so after Stop, which says nothing of the panel
 
         def report(done: int, total: int) -> None:
-            moved_on = wanted_here and not context.turns.wants(visit.session, k)
+            moved_on = wanted_here and not traces.turns.wants(*now)
             if moved_on or not self.turns.wants(visit.session, hash(one)):
                 raise Stopped
             visit.progress((done, total), desc=f"{one.label}: step {done} of {total}", unit="steps")
 
-        return context.walk(image, k, None, report, visit.source)
+        return traces.walk(detector, image, visit.shown.k, None, report)
 
     def take(self, visit: Visit, name: Any, strength: Any) -> Updates:
         """The perturbed version becomes the image under inspection; the panel goes back to nothing."""
@@ -174,7 +174,7 @@ class Resaver:
         image = perturb(visit.shown.image, one)
         shown = replace(visit.shown, image=image, notes=(*visit.shown.notes, f"re-saved here: {one.label}"), example="")
         try:
-            updates = self.inspector.analyse(visit, shown)
+            updates = self.inspector.analyse(visit, self.inspector.detector(visit.source), shown)
         except Stopped:
             return gr.skip()
         panel = {

@@ -8,8 +8,8 @@ import gradio as gr
 from sedid.detector.stability import Stability, stack, versions
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
-from sedid.ui.context import Stopped
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
+from sedid.ui.traces import Stopped
 from sedid.ui.upload import refusal
 
 ABOUT = (
@@ -58,15 +58,16 @@ class Checker:
         """Judge all versions at the present k and T_SEC."""
         if visit.shown is None:
             return gr.skip()
-        context, shown = self.inspector.context, visit.shown
-        context.turns.want(visit.session, shown.k)
+        traces, shown = self.inspector.context.traces, visit.shown
+        detector = self.inspector.detector(visit.source)
+        wanted = traces.turns.want(visit.session, shown.k, shown.image)
 
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{len(found)} versions: step {done} of {total}", unit="steps")
 
         try:
             found = versions(shown.image)
-            judged = context.judge(stack(found), shown.k, shown.t_sec, visit.source, visit.session, report)
+            judged = traces.judge(detector, stack(found), shown.k, shown.t_sec, wanted, report)
         except Stopped:
             return gr.skip()
         except (OSError, ValueError) as error:

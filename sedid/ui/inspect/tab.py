@@ -15,8 +15,9 @@ from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
 from sedid.ui.server import api
 
 TITLE = "Inspect"
-NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": 1}
-"""For every event that evaluates a network: they wait for each other."""
+VISITORS = 32  # whose events evaluate networks at the same time, in batches that they share
+NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": VISITORS}
+"""For every event that evaluates a network."""
 
 
 def build(context: Context) -> None:

@@ -12,11 +12,11 @@ import numpy as np
 from sedid.data.images import read_image
 from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
 from sedid.report import evidence
-from sedid.ui.context import Stopped
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
 from sedid.ui.inspect.facts_panel import GONE
 from sedid.ui.inspect.view import Shown
 from sedid.ui.server import access
+from sedid.ui.traces import Stopped
 from sedid.ui.upload import refusal
 
 ABOUT = (
@@ -127,9 +127,9 @@ class Tiler:
         """Judge the tiles of the whole picture at the present k and T_SEC."""
         if visit.shown is None:
             return gr.skip()
-        context, shown = self.inspector.context, visit.shown
+        traces, shown = self.inspector.context.traces, visit.shown
         detector = self.inspector.detector(visit.source)
-        context.turns.want(visit.session, shown.k)
+        wanted = traces.turns.want(visit.session, shown.k, shown.image)
 
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{len(grid)} tiles: step {done} of {total}", unit="steps")
@@ -141,7 +141,7 @@ class Tiler:
             each = detector.evaluations(shown.k, detector.reach(shown.k, shown.t_sec))
             grid = plan(picture.width, picture.height, detector.size, each, budget())
             tiles = cut(np.asarray(picture.image), grid)
-            judged = context.judge(tiles, shown.k, shown.t_sec, visit.source, visit.session, report)
+            judged = traces.judge(detector, tiles, shown.k, shown.t_sec, wanted, report)
         except Stopped:
             return gr.skip()
         except (OSError, ValueError) as error:
@@ -180,7 +180,8 @@ class Tiler:
         """Inspect another image at the present k and T_SEC."""
         assert visit.shown is not None
         try:
-            return self.inspector.analyse(visit, replace(there, k=visit.shown.k, t_sec=visit.shown.t_sec))
+            detector = self.inspector.detector(visit.source)
+            return self.inspector.analyse(visit, detector, replace(there, k=visit.shown.k, t_sec=visit.shown.t_sec))
         except Stopped:
             return gr.skip()
 

@@ -13,7 +13,7 @@ from sedid.report import filmstrip
 from sedid.report.curve import curve
 from sedid.report.pictures import data_uri, text
 from sedid.report.verdict import factors, verdict_cards
-from sedid.ui.context import STAND_IN, Example
+from sedid.ui.examples import STAND_IN, Example
 
 
 @dataclass(frozen=True)

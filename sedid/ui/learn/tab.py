@@ -5,7 +5,6 @@ asks for a step only when it is opened.
 """
 
 import logging
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +20,7 @@ from sedid.ui.learn import classroom_sheet, quiz
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.learn.script import LEARN, WISH
+from sedid.ui.recent import Recent
 from sedid.ui.results.evaluate_tab import this_tab
 from sedid.ui.upload import read_upload, refusal
 
@@ -53,7 +53,7 @@ class Teacher:
     """The events of the tab."""
 
     context: Context
-    _drawn: OrderedDict[tuple[Any, ...], str] = field(default_factory=OrderedDict)
+    _drawn: Recent[tuple[Any, ...], str] = field(default_factory=lambda: Recent(KEPT))
 
     def open(
         self,
@@ -84,17 +84,16 @@ class Teacher:
         subject = self.subject(detector, examples, example, image)
         model = (detector.info.get("checkpoint_sha256", detector.name), hash(detector.schedule))
         key = (*model, at, subject.name, subject.image.tobytes())
-        if key not in self._drawn:
-            lesson = self.lesson(detector, examples, subject, progress)
-            self._drawn[key] = learn_steps.draw(at, lesson)
-            while len(self._drawn) > KEPT:
-                self._drawn.popitem(last=False)
-        return self._drawn[key], gr.skip()
+        drawn = self._drawn.get(key)
+        if drawn is None:
+            drawn = learn_steps.draw(at, self.lesson(detector, examples, subject, progress))
+            self._drawn.put(key, drawn)
+        return drawn, gr.skip()
 
     def detector(self) -> Detector:
         """The app's own detector, or a refusal the visitor reads."""
         try:
-            return self.context.detector()
+            return self.context.detectors.get()
         except (OSError, ValueError) as error:
             logging.getLogger(__name__).warning("%s", error)  # its text names folders of this machine
             raise refusal(ValueError(NO_DETECTOR)) from error
@@ -139,7 +138,7 @@ class Teacher:
                 progress((done, total), desc="The network works", unit="parts")
 
         def walk(image: np.ndarray, k: int) -> Trace:
-            return self.context.walk(image, k)
+            return self.context.traces.walk(detector, image, k)
 
         return Lesson(detector, subject, examples, walk, report)
 

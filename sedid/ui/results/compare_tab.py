@@ -30,7 +30,7 @@ def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     own = context.menu.own
     tab = this_tab()
-    page = Page(JobStore())
+    page = Page(context.jobs)
     seen, news, drawn_from = gr.State({}), gr.State(""), gr.State("")
     shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
     study = gr.Radio([one.title for one in STUDIES], value=STUDIES[0].title, label="Study", elem_id="compare-study")

@@ -37,7 +37,7 @@ def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     own = context.menu.own
     tab = this_tab()
-    page = Page(JobStore())
+    page = Page(context.jobs)
     seen, finished = gr.State({}), gr.State("")
     shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
     with gr.Row():

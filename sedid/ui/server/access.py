@@ -9,12 +9,12 @@ import hashlib
 import hmac
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from math import ceil
 from typing import Any
 
 from sedid import settings
+from sedid.ui.recent import Recent
 
 MINUTE = 60.0
 PAGE_EVALUATIONS = 600  # a minute, of one page: 85 inspections at k = 165, or 3 at k = 5
@@ -42,12 +42,12 @@ class Allowance:
     def __init__(
         self, amount: float, seconds: float, keys: int = 10_000, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        self.amount, self.seconds, self.keys, self.clock = amount, seconds, keys, clock
-        self._levels: OrderedDict[str, tuple[float, float]] = OrderedDict()  # level, at this time
+        self.amount, self.seconds, self.clock = amount, seconds, clock
+        self._levels: Recent[str, tuple[float, float]] = Recent(keys)  # level, at this time
 
     def level(self, key: str) -> float:
         """What is left for one."""
-        level, at = self._levels.get(key, (self.amount, 0.0))
+        level, at = self._levels.get(key) or (self.amount, 0.0)
         return min(self.amount, level + (self.clock() - at) * self.amount / self.seconds)
 
     def wait(self, key: str, amount: float) -> float:
@@ -56,14 +56,11 @@ class Allowance:
 
     def take(self, key: str, amount: float) -> None:
         """Use it."""
-        self._levels[key] = (self.level(key) - amount, self.clock())
-        self._levels.move_to_end(key)
-        while len(self._levels) > self.keys:
-            self._levels.popitem(last=False)
+        self._levels.put(key, (self.level(key) - amount, self.clock()))
 
 
 _lock = threading.Lock()
-_unlocked: OrderedDict[Visitor, float] = OrderedDict()  # until when
+_unlocked: Recent[Visitor, float] = Recent(100)  # until when
 pages, addresses = Allowance(PAGE_EVALUATIONS, MINUTE), Allowance(ADDRESS_EVALUATIONS, MINUTE)
 tries, all_tries = Allowance(ATTEMPTS, ATTEMPTS_TIME), Allowance(ALL_ATTEMPTS, ATTEMPTS_TIME)
 
@@ -95,7 +92,7 @@ def refusal() -> str:
         return ""
     asking = visitor()
     with _lock:
-        return "" if asking is not None and _unlocked.get(asking, 0) > time.monotonic() else OFF
+        return "" if asking is not None and (_unlocked.get(asking) or 0) > time.monotonic() else OFF
 
 
 def refuse() -> None:
@@ -128,9 +125,7 @@ def unlock(given: str) -> None:
         digests = (hashlib.sha256(text.encode()).digest() for text in (given or "", wanted))
         if not hmac.compare_digest(*digests):
             raise _error("That is not the password.")
-        _unlocked[asking] = time.monotonic() + UNLOCKED_TIME
-        while len(_unlocked) > 100:
-            _unlocked.popitem(last=False)
+        _unlocked.put(asking, time.monotonic() + UNLOCKED_TIME)
 
 
 def afford(evaluations: int) -> None:

@@ -69,7 +69,7 @@ class Api:
             opened = self._detector(detector)
             upload = read_upload(opened, image)
             step, at = opened.pair(walk_of(opened, k, path), whole("t_sec", t_sec) or None)
-            trace = self.context.walk(upload.seen, step, source=detector)
+            trace = self.context.traces.walk(opened, upload.seen, step)
             found = as_dict(upload.name, Inspection(trace, opened.judge(trace, at), upload.notes), opened)
             # Gradio's client would take a dict with a path for a file, and ask for it
             return {name: value for name, value in found.items() if name != "path"}
@@ -94,7 +94,7 @@ class Api:
                 raise ValueError(f"At most {MOST} images are judged at once, not {batch.total + batch.left_out}.")
             access.afford(batch.total * opened.evaluations(batch.k, opened.reach(batch.k, batch.t_sec)))
             while not batch.done:
-                batch.advance(lambda images, k, t_sec: self.context.judge(images, k, t_sec, detector))
+                batch.advance(self.context.traces.judge)
         rows: list[dict[str, Any]] = []
         for line in batch.lines:
             row: dict[str, Any] = {"file": line.name}
@@ -121,7 +121,7 @@ class Api:
             opened = self._detector(detector)
             upload = read_upload(opened, image)
             step, _ = opened.pair(step_size(opened, k))
-            trace = self.context.walk(upload.seen, step, source=detector)
+            trace = self.context.traces.walk(opened, upload.seen, step)
             judged = [opened.judge(trace, t_sec) for t_sec in trace.t_secs]
         kept = ("t_sec", "t_error", "weight", "change")
         rows = [
@@ -148,7 +148,7 @@ class Api:
     def _detector(self, name: Any) -> Detector:
         """A detector by name; its own errors may name folders, so strangers get a sentence."""
         try:
-            return self.context.detector(str(name or DEFAULT))
+            return self.context.detectors.get(str(name or DEFAULT))
         except (OSError, ValueError) as error:
             logging.getLogger(__name__).warning("%s", error)
             if self.context.menu.typing:
@@ -157,7 +157,7 @@ class Api:
 
     def _loaded(self) -> dict[str, Any]:
         """What `facts` says of the app's own detector."""
-        own = self.context.detector()
+        own = self.context.detectors.get()
         return facts(own.size, own.chosen, own.stat, own.nn is not None)
 
     def _on_disk(self, key: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.method.diffusion import Point, Steps
+from sedid.ui.recent import Recent
 from sedid.ui.server import access
 
 DEVICE = "cuda"  # of the GPU's process
@@ -36,7 +37,7 @@ def lender() -> Any | None:
 
 
 SPACES = lender()
-_there: dict[tuple[str, str], Detector] = {}  # filled in the GPU's process only
+_there: Recent[tuple[str, str], Detector] = Recent(KEPT)  # filled in the GPU's process only
 
 
 def seconds(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> int:
@@ -53,11 +54,11 @@ def points(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> 
         place, model: where the detector is, and which one is meant (`Identity.model`).
         images: uint8 (N, H, W, 3).
     """
-    if (place, model) not in _there:
-        while len(_there) >= KEPT:
-            _there.pop(next(iter(_there)))
-        _there[place, model] = load_detector(place, device=DEVICE)
-    for point in _there[place, model].walk(images, k, t_sec):
+    detector = _there.get((place, model))
+    if detector is None:
+        detector = load_detector(place, device=DEVICE)
+        _there.put((place, model), detector)
+    for point in detector.walk(images, k, t_sec):
         yield Point(point.t, point.x.cpu(), point.eps.cpu())
 
 

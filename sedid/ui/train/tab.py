@@ -21,7 +21,7 @@ def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab = gr.context.Context.block
     assert isinstance(tab, gr.Tab)
-    page = Page(JobStore())
+    page = Page(context.jobs)
     seen = gr.State({})
     with gr.Row(elem_id="train"):
         with gr.Column(scale=4, min_width=300):

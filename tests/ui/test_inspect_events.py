@@ -1,0 +1,106 @@
+"""Events of the Inspect tab as functions: which detector they use, and what happens when two run at once. No browser."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from helpers.fakes import CountingModel, make_detector, make_image
+from PIL import Image
+
+from sedid import ui
+from sedid.report.pictures import data_uri
+
+ui.quiet()
+# gradio comes after that, which keeps it from calling home
+import gradio as gr  # noqa: E402  # isort: skip
+
+from sedid.ui.context import Context  # noqa: E402
+from sedid.ui.examples import list_examples  # noqa: E402
+from sedid.ui.inspect.events import Inspector, Parts, Visit  # noqa: E402
+from sedid.ui.inspect.view import Shown  # noqa: E402
+
+SHOWN = Shown(make_image(1), (), 165, 330)
+
+
+def an_inspector(examples: Path) -> tuple[Inspector, CountingModel]:
+    """Its parts are their names."""
+    detector = make_detector()
+    parts: Any = Parts(*(field.name for field in fields(Parts)))
+    assert isinstance(detector.eps_model, CountingModel)
+    return Inspector(Context(lambda: detector, list_examples(examples)), parts), detector.eps_model
+
+
+def visit(shown: Shown | None = SHOWN, **sent: Any) -> Visit:
+    """An event of one page."""
+    request: Any = gr.Request(session_hash="me", query_params={})
+    event: Any = gr.EventData(None, sent)
+    return Visit("default", shown, False, False, event, request, lambda *_, **__: None)  # type: ignore[arg-type]
+
+
+def payload(seed: int) -> dict[str, Any]:
+    """A picture that was pasted."""
+    return {"url": data_uri(make_image(seed, 64)), "orig_name": f"{seed}.png"}
+
+
+EVENTS: dict[str, Callable[[Inspector], Any]] = {
+    "load": lambda on: on.load(visit(None)),
+    "take": lambda on: on.take(visit(), payload(3)),
+    "take the first": lambda on: on.take(visit(None), payload(3)),
+    "pick": lambda on: on.pick(visit(example="real-02")),
+    "set_k": lambda on: on.set_k(visit(), 110),
+    "go_there": lambda on: on.go_there(visit(k=330, t_sec=660)),
+    "go_calibrated": lambda on: on.go_calibrated(visit()),
+    "set_t_sec": lambda on: on.set_t_sec(visit(), 495),
+    "switch": lambda on: on.switch(visit()),
+}
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_an_event_opens_its_detector_once(name: str, examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a second look it may have been calibrated anew, and one's trace would meet the judge of another."""
+    on, _ = an_inspector(examples)
+    asked: list[str] = []
+    get = on.context.detectors.get
+    monkeypatch.setattr(on.context.detectors, "get", lambda key="default": asked.append(key) or get(key))
+    updates = EVENTS[name](on)
+    assert "verdicts" in updates
+    assert asked == ["default"]
+
+
+def test_of_two_pictures_at_once_the_later_one_is_shown(examples: Path) -> None:
+    on, model = an_inspector(examples)
+    first, second = payload(3), payload(4)
+    model.gate.clear()
+    with ThreadPoolExecutor(2) as events:
+        early = events.submit(on.take, visit(), first)
+        while not on.context.traces.turns._wanted.get("me"):
+            pass
+        late = events.submit(on.take, visit(), second)
+        while on.context.traces.turns.wants("me", 165, seen(on, 3)):
+            pass
+        model.gate.set()
+        assert set(early.result()) == {"photo"}  # the one that stays shown until the later one is there
+        assert late.result()["state"][1].name == "4.png"
+
+
+def seen(on: Inspector, seed: int) -> np.ndarray:
+    """A picture as the detector sees it."""
+    return on.detector().prepare(Image.fromarray(make_image(seed, 64)))
+
+
+def test_a_walk_finished_too_late_is_not_shown(examples: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    on, _ = an_inspector(examples)
+    render = Inspector.render
+
+    def slow(self: Inspector, *arguments: Any) -> Any:
+        found = render(self, *arguments)
+        self.context.traces.turns.want("me", 165, make_image(9))  # another event, meanwhile
+        return found
+
+    monkeypatch.setattr(Inspector, "render", slow)
+    updates = on.go_there(visit(replace(SHOWN), k=165, t_sec=495))
+    assert not isinstance(updates, dict) or "verdicts" not in updates
