@@ -211,18 +211,18 @@ def read_bytes(path: Path) -> bytes:
     Raises:
         ImageError: it is missing, a folder, a device, unreadable or too large.
     """
-    if path.is_dir():
-        raise ImageError(f"{path} is a folder, not an image file.")
-    if not path.exists():
-        raise ImageError(f"There is no file {path}.")
-    if not path.is_file():
-        raise ImageError(f"{path} is not a regular file.")
     try:
+        if path.is_dir():
+            raise ImageError(f"{path} is a folder, not an image file.")
+        if not path.exists():
+            raise ImageError(f"There is no file {path}.")
+        if not path.is_file():
+            raise ImageError(f"{path} is not a regular file.")
         if path.stat().st_size > MAX_BYTES:
             raise ImageError(_too_heavy(path.name))
         return path.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{path} cannot be read ({error.strerror}).") from error
+    except OSError as error:  # asking what is there fails, too, of a name too long or behind a closed folder
+        raise ImageError(f"{str(path)[:200]} cannot be read ({error.strerror}).") from error
 
 
 def _file(source: Any, name: str | None) -> tuple[bytes, str]:

@@ -15,6 +15,7 @@ from functools import partial
 from itertools import count as counting
 from math import prod
 from pathlib import Path, PurePath, PurePosixPath
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -138,10 +139,17 @@ def _files(root: Path) -> Iterator[Path]:
         for entry in entries:
             if hidden(entry.name):
                 continue
-            if entry.is_dir():
+            if _is_folder(entry):
                 folders.append(folder / entry.name) if entry.is_symlink() else folders.appendleft(folder / entry.name)
             else:
                 yield folder / entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _is_image_file(path: Path) -> bool:
@@ -321,7 +329,10 @@ def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
         if np.lib.format.read_magic(stream) == (1, 0)
         else np.lib.format.read_array_header_2_0
     )
-    return header(stream)
+    try:
+        return header(stream)
+    except TokenError as error:  # numpy reads the header as a piece of Python
+        raise ValueError("its header is cut off") from error
 
 
 def read_rows(rows: np.ndarray, where: str, first: int, size: int, crop: float | None) -> Iterator[Row]:

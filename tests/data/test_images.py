@@ -200,6 +200,8 @@ def test_half_a_file_is_refused(kind: str) -> None:
 
 
 def test_missing_file_folder_and_device(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="x cannot be read"):
+        read_image("x" * 5000)  # longer than any file system allows
     with pytest.raises(ImageError, match="There is no file"):
         read_image(tmp_path / "none.png")
     with pytest.raises(ImageError, match="is a folder"):

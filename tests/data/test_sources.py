@@ -171,6 +171,9 @@ def test_an_array_that_claims_more_than_there_is(tmp_path: Path) -> None:
     zipped(tmp_path / "cut.npz", {"images.npy": member[:-100]})
     with pytest.raises(ImageError, match="cut off"):
         load_images(tmp_path / "cut.npz", 32, None)
+    zipped(tmp_path / "open.npz", {"images.npy": member.replace(b"{'descr'", b"((((((((", 1)})
+    with pytest.raises(ImageError, match=r"damaged \(its header is cut off\)"):
+        load_images(tmp_path / "open.npz", 32, None)
     zipped(tmp_path / "bomb.npz", {"images.npy": member.replace(b"(3, 32", b"(3333333333, 32", 1)})
     with pytest.raises(ImageError, match="more than 8 GB"):
         load_images(tmp_path / "bomb.npz", 32, None)
@@ -267,8 +270,10 @@ def test_class_folders_may_be_links_and_circles_end(tmp_path: Path) -> None:
     (root / "cats" / "up").symlink_to(root)  # a circle
     (root / "again").symlink_to(root / "cats")  # the same pictures, which would stand in two splits
     (elsewhere / "dogs" / "back").symlink_to(root / "cats")
-    rows = list(open_data(root, SIZE, None).rows())
-    assert [row[0].removeprefix(f"{root}/") for row in rows] == ["cats/1.png", "dogs/1.png"]
+    (root / "itself").symlink_to("itself")  # which no call can follow
+    opened = open_data(root, SIZE, None)
+    assert [row[0].removeprefix(f"{root}/") for row in opened.rows()] == ["cats/1.png", "dogs/1.png"]
+    assert opened.source.passed_over == ("itself",)
     (tmp_path / "link").symlink_to(root)
     assert len(load_images(tmp_path / "link", 32, None)) == 2
 
