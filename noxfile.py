@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+import sysconfig
 from pathlib import Path
 
 import nox
@@ -39,10 +40,11 @@ def slow(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Format, lint and types."""
+    """Format, lint and types, of style sheets and scripts too."""
     python(session, "ruff", "format", "--check", ".")
     python(session, "ruff", "check", ".")
     python(session, "mypy")
+    session.run(str(Path(sysconfig.get_path("scripts")) / "biome"), "check", "--error-on-warnings", external=True)
 
 
 @nox.session

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import sysconfig
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,12 @@ TEXTS = ["sedid", "tests", "docs", *map(str, ROOT.glob("*.md")), *map(str, ROOT.
 )
 def test_clean(tool: list[str]) -> None:
     done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_style_sheets_and_scripts_are_clean() -> None:
+    biome = Path(sysconfig.get_path("scripts")) / "biome"
+    done = subprocess.run([biome, "check", "--error-on-warnings"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -64,7 +64,8 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
     import gradio as gr
 
     from sedid.ui import frame
-    from sedid.ui.links import follow, opener
+    from sedid.ui.links import opener
+    from sedid.ui.scripts import function
     from sedid.ui.server import door
     from sedid.ui.server.document import NAME
 
@@ -77,7 +78,9 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
             for name in TABS:
                 tab = import_module(MODULES[name])
                 with gr.Tab(tab.TITLE, id=name) as item:
-                    item.select(None, None, None, js=follow(name, name == TABS[0]), api_visibility="private")
+                    item.select(
+                        None, None, None, js=function("tabs", "follow", name, name == TABS[0]), api_visibility="private"
+                    )
                     tab.build(context)
         frame.foot()
         demo.load(opener(TABS), None, tabs, show_progress="hidden", api_visibility="private")

@@ -204,8 +204,12 @@ def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(
         expect(visit.locator("#log")).to_contain_text("working hard", timeout=WAIT)
         visit.locator("#stop-job").click()
         expect(visit.locator("#job .sed-chip")).to_have_text("stopped", timeout=WAIT)
-        visit.once("dialog", lambda dialog: dialog.accept())
-        visit.locator("#delete-job").click()
+        for answer in ("dismiss", "accept"):
+            expect(visit.locator("#job .sed-chip")).to_have_text("stopped")
+            with visit.expect_response(lambda response: "/queue/join" in response.url):
+                visit.once("dialog", lambda dialog, answer=answer: getattr(dialog, answer)())
+                visit.locator("#delete-job").click()
         expect(visit.get_by_text("No job yet.")).to_be_visible(timeout=WAIT)
+        expect(visit.locator(".toast-body.error")).to_have_count(0)  # they stay for ten seconds
     assert [path for path in runs.iterdir() if path.is_dir()] == []
     assert os.environ["GRADIO_TEMP_DIR"]

@@ -9,7 +9,11 @@ const sedidCharts = (() => {
   const three = new Intl.NumberFormat('en', { maximumSignificantDigits: 3 });
 
   const number = value =>
-    value === 0 || Math.abs(value) >= 1e-3 ? (Number.isInteger(value) ? value.toLocaleString('en') : three.format(value)) : value.toExponential(2);
+    value === 0 || Math.abs(value) >= 1e-3
+      ? Number.isInteger(value)
+        ? value.toLocaleString('en')
+        : three.format(value)
+      : value.toExponential(2);
 
   /* A scale written as "low high" or "low high log": where a value stands, 0 .. 1, and the value at a place. */
   function scale(words) {
@@ -27,7 +31,8 @@ const sedidCharts = (() => {
     const cell = value => (/[",\n\r]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
     const lines = [['series', ...columns].map(safe)];
     for (const [name, ...parts] of series)
-      for (const row of parts[0].keys()) lines.push([safe(name), ...columns.map((_, place) => String(parts[place]?.[row] ?? ''))]);
+      for (const row of parts[0].keys())
+        lines.push([safe(name), ...columns.map((_, place) => String(parts[place]?.[row] ?? ''))]);
     return lines.map(line => `${line.map(cell).join(',')}\n`).join('');
   }
 
@@ -96,10 +101,22 @@ const sedidCharts = (() => {
     if (all[at].row === undefined) return at;
     const row = all[at].row + (key === 'ArrowUp' ? -1 : 1);
     const cells = all.flatMap((stop, i) => (stop.row === row ? [i] : []));
-    return cells.length ? cells[nearest(cells.map(i => ({ x: all[i].x })), all[at].x)] : at;
+    return cells.length
+      ? cells[
+          nearest(
+            cells.map(i => ({ x: all[i].x })),
+            all[at].x,
+          )
+        ]
+      : at;
   }
 
-  const slug = words => words.toLowerCase().replace(/[^a-z0-9]+/g, '-').replace(/^-+|-+$/g, '').slice(0, 90);
+  const slug = words =>
+    words
+      .toLowerCase()
+      .replace(/[^a-z0-9]+/g, '-')
+      .replace(/^-+|-+$/g, '')
+      .slice(0, 90);
 
   // --- the page ----------------------------------------------------------------------------------------------------
 
@@ -135,7 +152,8 @@ const sedidCharts = (() => {
     return stops(kind, shown, scale(x), y ? scale(y) : null);
   }
 
-  const make = (tag, style, words = '') => Object.assign(document.createElement(tag), { className: style, textContent: words });
+  const make = (tag, style, words = '') =>
+    Object.assign(document.createElement(tag), { className: style, textContent: words });
 
   /* Show one stop of a chart; nothing for undefined. */
   function show(figure, all, index) {
@@ -160,9 +178,12 @@ const sedidCharts = (() => {
     if (stop.cell) {
       const [width, height, left, top] = stop.size;
       Object.assign(sign.style, { width: `${width}px`, height: `${height}px`, left: `${left}px`, top: `${top}px` });
-    } else Object.assign(sign.style, { left: `${100 * stop.x}%` }, stop.y === undefined ? {} : { top: `${100 * stop.y}%` });
+    } else
+      Object.assign(sign.style, { left: `${100 * stop.x}%` }, stop.y === undefined ? {} : { top: `${100 * stop.y}%` });
     at.replaceChildren(sign);
-    const swatches = new Map([...figure.querySelectorAll('.ch-keys > *')].map(one => [named(one), one.querySelector('svg')]));
+    const swatches = new Map(
+      [...figure.querySelectorAll('.ch-keys > *')].map(one => [named(one), one.querySelector('svg')]),
+    );
     const lines = stop.rows.map(({ name, words }) => {
       const line = make('span', '');
       const sample = swatches.get(name)?.cloneNode(true);
@@ -213,14 +234,30 @@ const sedidCharts = (() => {
     };
     const usual = {
       ...{ fill: '', stroke: 'none', 'stroke-width': '1px', 'stroke-dasharray': 'none', 'stroke-linecap': 'butt' },
-      ...{ 'fill-opacity': '1', 'stroke-opacity': '1', 'stroke-linejoin': 'miter', 'paint-order': 'normal', 'text-anchor': 'start' },
+      ...{
+        'fill-opacity': '1',
+        'stroke-opacity': '1',
+        'stroke-linejoin': 'miter',
+        'paint-order': 'normal',
+        'text-anchor': 'start',
+      },
       ...{ 'vector-effect': 'none', 'font-size': '', 'font-weight': '400', overflow: '' },
     };
     const copy = element => {
       const made = element.cloneNode(false);
       const style = getComputedStyle(element);
       if (style.display === 'none') return document.createTextNode('');
-      for (const name of ['class', 'style', 'tabindex', 'role', 'aria-label', 'aria-roledescription', 'data-k', 'data-t']) made.removeAttribute(name);
+      for (const name of [
+        'class',
+        'style',
+        'tabindex',
+        'role',
+        'aria-label',
+        'aria-roledescription',
+        'data-k',
+        'data-t',
+      ])
+        made.removeAttribute(name);
       const shape = !['g', 'title', 'desc', 'svg'].includes(element.tagName);
       for (const [name, plain] of Object.entries(usual)) {
         if (element.tagName === 'svg' ? name !== 'overflow' : !shape || name === 'overflow') continue;
@@ -228,7 +265,8 @@ const sedidCharts = (() => {
         const value = style.getPropertyValue(name);
         if (value && value !== plain) made.setAttribute(name, rgb(value));
       }
-      for (const child of element.childNodes) made.append(child.nodeType === Node.ELEMENT_NODE ? copy(child) : child.cloneNode());
+      for (const child of element.childNodes)
+        made.append(child.nodeType === Node.ELEMENT_NODE ? copy(child) : child.cloneNode());
       return made;
     };
     const put = (tag, values, ...inside) => {
@@ -246,7 +284,10 @@ const sedidCharts = (() => {
     const colours = { paper: ink('--sed-plane'), ink: ink('--sed-ink'), quiet: ink('--sed-quiet') };
     probe.remove();
     const total = SIZE.left + SIZE.width + SIZE.right;
-    const [title, note] = [figure.querySelector('figcaption')?.firstChild?.textContent.trim() ?? '', figure.querySelector('figcaption small')?.textContent ?? ''];
+    const [title, note] = [
+      figure.querySelector('figcaption')?.firstChild?.textContent.trim() ?? '',
+      figure.querySelector('figcaption small')?.textContent ?? '',
+    ];
     const parts = [put('text', { x: SIZE.gap, y: 28, fill: colours.ink, 'font-size': 15, 'font-weight': 600 }, title)];
     pen.font = '13px sans-serif';
     let [across, top] = [SIZE.gap, 52];
@@ -266,13 +307,35 @@ const sedidCharts = (() => {
     const below = top + (figure.querySelector('.ch-keys > *') ? 38 : 16);
     const tall = figure.dataset.kind === 'grid' ? plot.getBoundingClientRect().height : SIZE.height;
     const inner = copy(plot);
-    for (const [name, value] of Object.entries({ x: SIZE.left, y: below, width: SIZE.width, height: tall })) inner.setAttribute(name, value);
-    const foot = [...figure.querySelectorAll('.ch-foot > span')].map(one => one.textContent).join('   ') || figure.querySelector('.ch-foot')?.textContent;
-    parts.push(inner, put('text', { x: SIZE.left + SIZE.width / 2, y: below + tall + 44, fill: colours.quiet, 'font-size': 13, 'text-anchor': 'middle' }, foot ?? ''));
+    for (const [name, value] of Object.entries({ x: SIZE.left, y: below, width: SIZE.width, height: tall }))
+      inner.setAttribute(name, value);
+    const foot =
+      [...figure.querySelectorAll('.ch-foot > span')].map(one => one.textContent).join('   ') ||
+      figure.querySelector('.ch-foot')?.textContent;
+    parts.push(
+      inner,
+      put(
+        'text',
+        {
+          x: SIZE.left + SIZE.width / 2,
+          y: below + tall + 44,
+          fill: colours.quiet,
+          'font-size': 13,
+          'text-anchor': 'middle',
+        },
+        foot ?? '',
+      ),
+    );
     const height = below + tall + 60;
     const whole = put(
       'svg',
-      { xmlns: SVG, width: total, height, viewBox: `0 0 ${total} ${height}`, 'font-family': "'IBM Plex Sans', system-ui, sans-serif" },
+      {
+        xmlns: SVG,
+        width: total,
+        height,
+        viewBox: `0 0 ${total} ${height}`,
+        'font-family': "'IBM Plex Sans', system-ui, sans-serif",
+      },
       put('title', {}, plot.getAttribute('aria-label') ?? title),
       put('rect', { width: '100%', height: '100%', fill: colours.paper }),
       ...parts,
@@ -298,7 +361,10 @@ const sedidCharts = (() => {
     };
     const title = figure.querySelector('figcaption')?.firstChild?.textContent ?? 'chart';
     const name = slug([figure.closest('[data-charts]')?.dataset.charts ?? 'sedid', title].join(' '));
-    const link = Object.assign(document.createElement('a'), { href: URL.createObjectURL(await made[kind]()), download: `${name}.${kind}` });
+    const link = Object.assign(document.createElement('a'), {
+      href: URL.createObjectURL(await made[kind]()),
+      download: `${name}.${kind}`,
+    });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
   }
@@ -352,7 +418,13 @@ const sedidCharts = (() => {
     });
     listen('pointerout', event => {
       const plot = under(event);
-      if (plot && event.pointerType !== 'touch' && !plot.contains(event.relatedTarget) && !plot.contains(document.activeElement)) show(plot.closest('.chart'));
+      if (
+        plot &&
+        event.pointerType !== 'touch' &&
+        !plot.contains(event.relatedTarget) &&
+        !plot.contains(document.activeElement)
+      )
+        show(plot.closest('.chart'));
     });
     listen('click', event => {
       const target = event.target instanceof Element ? event.target : null;
@@ -371,7 +443,8 @@ const sedidCharts = (() => {
       take(plot, all[index]);
     });
     listen('keydown', event => {
-      const plot = event.target instanceof Element && event.target.matches('.ch-svg') ? event.target.parentElement : null;
+      const plot =
+        event.target instanceof Element && event.target.matches('.ch-svg') ? event.target.parentElement : null;
       if (event.key === 'Escape') {
         for (const menu of document.querySelectorAll('.ch-save[open]')) menu.open = false;
         hide(null);
@@ -380,7 +453,8 @@ const sedidCharts = (() => {
       const figure = plot.closest('.chart');
       const all = stopsOf(figure);
       const at = places.get(plot);
-      if (keys.includes(event.key) && all.length) show(figure, all, at === undefined ? 0 : after(event.key, all, Math.min(at, all.length - 1)));
+      if (keys.includes(event.key) && all.length)
+        show(figure, all, at === undefined ? 0 : after(event.key, all, Math.min(at, all.length - 1)));
       else if (event.key === 'Enter' && all[at]) take(plot, all[at]);
       else return;
       event.preventDefault();
@@ -390,7 +464,11 @@ const sedidCharts = (() => {
       if (event.target instanceof Element && event.target.matches('.ch-svg')) show(event.target.closest('.chart'));
     });
     wake();
-    new MutationObserver(wake).observe(document.body, { childList: true, subtree: true, attributeFilter: ['tabindex'] });
+    new MutationObserver(wake).observe(document.body, {
+      childList: true,
+      subtree: true,
+      attributeFilter: ['tabindex'],
+    });
   }
 
   return { scale, csv, stops, nearest, after, start };

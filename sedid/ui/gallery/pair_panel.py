@@ -12,9 +12,9 @@ from sedid.report.pictures import enlarge
 from sedid.ui.context import START, Context
 from sedid.ui.examples import Example
 from sedid.ui.gallery.pair import NAMES, Pair, Side, comparison, strip, waiting
-from sedid.ui.gallery.script import RELAY
 from sedid.ui.inspect.events import K_RANGE, NO_DETECTOR, asked, k_range, whole
 from sedid.ui.inspect.view import snap
+from sedid.ui.scripts import on_load
 from sedid.ui.upload import read_upload, refusal
 
 SIDES = ("a", "b")
@@ -101,7 +101,7 @@ def build(context: Context, tab: gr.Tab) -> Callable[[Any, gr.State], None]:
 
 def html(value: str, name: str) -> gr.HTML:
     """A part of the page whose buttons and chart send what they carry (`gallery_script`)."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=RELAY, apply_default_css=False)
+    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=on_load("gallery"), apply_default_css=False)
 
 
 @dataclass(frozen=True)

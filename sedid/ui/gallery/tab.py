@@ -14,11 +14,11 @@ from sedid.report.pictures import text
 from sedid.ui.context import Context
 from sedid.ui.gallery import many_panel, pair_panel
 from sedid.ui.gallery.reference import FILTERS, SORTS, Library
-from sedid.ui.gallery.script import RELAY
 from sedid.ui.gallery.view import INSPECT, LEFT, RIGHT, grid, legend, unscored
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.results.evaluate_tab import this_tab
+from sedid.ui.scripts import on_load
 from sedid.ui.upload import refusal
 
 TITLE = "Gallery"
@@ -84,7 +84,7 @@ def choice(label: str, choices: dict[str, Any], value: Any, name: str, width: in
 
 def part(value: str, name: str) -> gr.HTML:
     """A part of the page whose buttons may send what they carry (`gallery_script`)."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=RELAY, apply_default_css=False)
+    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=on_load("gallery"), apply_default_css=False)
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,13 @@ from sedid.ui.inspect.events import Inspector, Visit, visited
 from sedid.ui.inspect.facts_panel import facts_of
 from sedid.ui.inspect.stability_panel import Checked
 from sedid.ui.inspect.tiles_panel import Tiled
+from sedid.ui.scripts import function
 from sedid.ui.upload import refusal
 
 ABOUT = (
     "<h2>Case report</h2><p>All of the above as one page to keep or print: the exact pixels, their hash, every parameter and "
     "where it came from, the figures and the limits. With the stability check and the tiles, if you ran them.</p>"
 )
-SAVE = """(made) => {
-  if (!made) return;
-  const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([made.html], {type: 'text/html'}));
-  link.download = made.name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60000);
-}"""
 
 
 @dataclass(frozen=True)
@@ -89,4 +82,4 @@ def wire(
         show_progress_on=panel.make,
         **network,
     )
-    making.success(None, panel.made, None, js=SAVE, api_visibility="private")
+    making.success(None, panel.made, None, js=function("files", "save"), api_visibility="private")

@@ -16,21 +16,13 @@ from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, difference, enlarge, number
 from sedid.report.verdict import headline
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
+from sedid.ui.scripts import on_load
 from sedid.ui.traces import Stopped, Turns
 from sedid.ui.upload import refusal
 
 FIRST = "jpeg"  # what the panel opens with
 NOTHING = '<div class="sed-state">Choose above what happens to the image.</div>'
 OPENING = '<div class="sed-state">Comparing …</div>'
-
-# A slider tells the server when it is let go, on each arrow key and after typing; Gradio's own events miss the keys.
-LET_GO = """
-window.sedidResave?.abort();  // the page was rebuilt: the old listener goes
-const control = window.sedidResave = new AbortController();
-document.addEventListener('change', event => {
-  if (event.target.matches('#resave-strength input')) setTimeout(() => trigger('select'));
-}, {signal: control.signal});
-"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +46,9 @@ def layout() -> Panel:
         with gr.Row():
             kind = gr.Dropdown(menu, value=FIRST, label="What happens to it", elem_id="resave-kind", min_width=200)
             strength = gr.Slider(**reach(FIRST), buttons=[], elem_id="resave-strength", min_width=240)
-        shown = gr.HTML(OPENING, js_on_load=LET_GO, apply_default_css=False, elem_id="resaved", elem_classes="sed")
+        shown = gr.HTML(
+            OPENING, js_on_load=on_load("resave"), apply_default_css=False, elem_id="resaved", elem_classes="sed"
+        )
         with gr.Row():
             take = gr.Button(
                 "Inspect this version", size="sm", elem_id="resave-take", interactive=False, scale=0, min_width=220

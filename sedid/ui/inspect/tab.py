@@ -11,11 +11,15 @@ from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Pa
 from sedid.ui.inspect.view import example_strip
 from sedid.ui.menu import DEFAULT
 from sedid.ui.results.evaluate_tab import this_tab
-from sedid.ui.script import BLEND, BRIDGE, LIGHTBOX, MARK, REMEMBER
+from sedid.ui.scripts import function, on_load
 from sedid.ui.server import api
 
 TITLE = "Inspect"
 VISITORS = 32  # whose events evaluate networks at the same time, in batches that they share
+LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-stage"></div>
+<footer><button type="button" class="sed-prev" aria-label="Previous">&lsaquo;</button><span></span>
+<button type="button" class="sed-next" aria-label="Next">&rsaquo;</button>
+<button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>"""
 NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": VISITORS}
 """For every event that evaluates a network."""
 
@@ -73,7 +77,7 @@ def build(context: Context) -> None:
                 stable = stability_panel.layout()
             tiles = tiles_panel.layout(back)
             case = case_panel.layout()
-    bridge = gr.HTML(LIGHTBOX, js_on_load=BRIDGE, apply_default_css=False, elem_id="bridge")
+    bridge = gr.HTML(LIGHTBOX, js_on_load=on_load("bridge"), apply_default_css=False, elem_id="bridge")
 
     parts = Parts(
         state, menu, photo, examples, seen, k, t_sec, calibrated, verdicts, heat, curve, factors, compared, film
@@ -90,7 +94,7 @@ def build(context: Context) -> None:
     where = [k, t_sec, seen, menu]
 
     opening = root().load(visited(on.load), view, **heavy)
-    opening.success(None, where, js=MARK, **light)
+    opening.success(None, where, js=function("view", "mark"), **light)
     taking = photo.upload(visited(on.take), [photo, *view], preprocess=False, **heavy)
     photo.change(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **light, **NETWORK)
     photo.clear(visited(on.clear), view, parts.all(), **light)
@@ -119,10 +123,10 @@ def build(context: Context) -> None:
     facts_panel.wire(about_file, on, view, light)
     case_panel.wire(case, on, stable.checked, tiles.tiled, view, NETWORK)
     for event in (taking, picking, stepping, going, returning, moving, resaving, *tiling, *following):
-        event.success(None, where, js=REMEMBER, **light)
+        event.success(None, where, js=function("view", "remember"), **light)
     gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **light)
     stop.click(on.stop, state, [k], queue=False, **light)
-    blend.input(None, blend, js=BLEND, **light)
+    blend.input(None, blend, js=function("view", "blend"), **light)
     this_tab().select(on.offer, None, menu, **light)
     api.build(context, NETWORK)
 

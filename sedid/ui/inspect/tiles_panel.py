@@ -15,6 +15,7 @@ from sedid.report import evidence
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
 from sedid.ui.inspect.facts_panel import GONE
 from sedid.ui.inspect.view import Shown
+from sedid.ui.scripts import function, on_load
 from sedid.ui.server import access
 from sedid.ui.traces import Stopped
 from sedid.ui.upload import refusal
@@ -23,39 +24,6 @@ ABOUT = (
     "<p>The verdicts above are of the <b>whole picture, made small</b>. Here the picture keeps its size: it is cut into tiles as "
     f"large as the model's own pictures, at most {MAX_TILES}, and each one is judged.</p>"
 )
-
-# Tiles say their score, move by arrow key and open; none of it but the last asks the server.
-SCRIPT = """
-window.sedidTiles?.abort();  // the page was rebuilt: the old listeners go
-const control = window.sedidTiles = new AbortController();
-const listen = (type, handler) => document.addEventListener(type, event => {
-  const tile = event.target.closest?.('.sed-tile[data-tile]');
-  if (tile) handler(tile, event);
-}, {signal: control.signal});
-const tell = tile => { tile.closest('.sed-map').querySelector('.sed-told').textContent = tile.getAttribute('aria-label'); };
-listen('mouseover', tell);
-listen('focusin', tell);
-listen('keydown', (tile, event) => {
-  const columns = +tile.parentElement.dataset.columns, at = +tile.dataset.tile;
-  const step = {ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns}[event.key];
-  const next = step && tile.parentElement.querySelector(`[data-tile="${at + step}"]`);
-  if (!next) return;
-  event.preventDefault();
-  tile.tabIndex = -1;
-  next.tabIndex = 0;
-  next.focus();
-});
-listen('click', tile => trigger('select', {tile: +tile.dataset.tile}));
-"""
-
-# What is open is marked on the map; the visitor is taken to what is said about it.
-OPENED = r"""(seen) => {
-  const open = /<li>tile (\d+) of /.exec(seen)?.[1];
-  for (const tile of document.querySelectorAll('.sed-tile[data-tile]'))
-    tile.setAttribute('aria-pressed', +tile.dataset.tile === open - 1);
-  const calm = matchMedia('(prefers-reduced-motion: reduce)').matches;
-  if (open !== undefined) document.querySelector('#verdicts').scrollIntoView({behavior: calm ? 'auto' : 'smooth'});
-}"""
 
 
 @dataclass(frozen=True)
@@ -101,7 +69,7 @@ def layout(back: gr.Button) -> Panel:
         gr.HTML(ABOUT, js_on_load=None, apply_default_css=False, elem_classes="sed")
         with gr.Row():
             run = gr.Button("Score the tiles", size="sm", elem_id="tiles-run", scale=0, min_width=220)
-        shown = gr.HTML("", js_on_load=SCRIPT, apply_default_css=False, elem_id="tiled", elem_classes="sed")
+        shown = gr.HTML("", js_on_load=on_load("tiles"), apply_default_css=False, elem_id="tiled", elem_classes="sed")
     return Panel(box, run, shown, gr.State(None), back)
 
 
@@ -204,5 +172,5 @@ def wire(
     opened = panel.shown.select(visited(on.open), [panel.tiled, *view], trigger_mode="always_last", **opening)
     returned = panel.back.click(visited(on.back), view, **opening)
     for event in (opened, returned):
-        event.success(None, parts.seen, None, js=OPENED, **light)
+        event.success(None, parts.seen, None, js=function("tiles", "opened"), **light)
     return [opened, returned]

@@ -19,9 +19,9 @@ from sedid.ui.inspect.tab import NETWORK
 from sedid.ui.learn import classroom_sheet, quiz
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson, Subject
-from sedid.ui.learn.script import LEARN, WISH
 from sedid.ui.recent import Recent
 from sedid.ui.results.evaluate_tab import this_tab
+from sedid.ui.scripts import function, on_load
 from sedid.ui.upload import read_upload, refusal
 
 TITLE = "Learn"
@@ -32,8 +32,8 @@ OPENING = '<div class="sed-state">Opening the lesson …</div>'
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     teacher = Teacher(context)
-    stage = gr.HTML(OPENING, js_on_load=LEARN, apply_default_css=False, elem_id="learn", elem_classes="sed")
-    step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by WISH
+    stage = gr.HTML(OPENING, js_on_load=on_load("learn"), apply_default_css=False, elem_id="learn", elem_classes="sed")
+    step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by `wish` of learn.js
     record = gr.BrowserState(None, storage_key="sedid-quiz", secret="sedid-quiz-of-this-page")
     wish = [step, example, image, home, record]
     options: dict[str, Any] = {
@@ -42,7 +42,13 @@ def build(context: Context) -> None:
         "show_progress_on": stage,
         **NETWORK,
     }
-    opening: dict[str, Any] = {"fn": teacher.open, "inputs": wish, "js": WISH, "trigger_mode": "always_last", **options}
+    opening: dict[str, Any] = {
+        "fn": teacher.open,
+        "inputs": wish,
+        "js": function("learn", "wish"),
+        "trigger_mode": "always_last",
+        **options,
+    }
     for event in (this_tab().select, stage.select):
         event(**opening)
     stage.submit(teacher.guess, record, **options)

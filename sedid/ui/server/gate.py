@@ -4,9 +4,8 @@ from typing import Any
 
 import gradio as gr
 
+from sedid.ui.scripts import function
 from sedid.ui.server import access
-
-UNLOCKED = "() => { document.documentElement.classList.add('sed-unlocked'); }"
 
 
 def notice() -> None:
@@ -26,7 +25,7 @@ def lock() -> None:
         button = gr.Button("Unlock", size="sm", elem_id="host-unlock")
         said = gr.Markdown("It unlocks this open page until it is reloaded, for eight hours at most.")
     unlocking = gr.on([button.click, given.submit], unlock, given, said, **light)
-    unlocking.success(None, None, None, js=UNLOCKED, **light)
+    unlocking.success(None, None, None, js=function("gate", "unlocked"), **light)
     unlocking.then(lambda: "", None, given, **light)
 
 

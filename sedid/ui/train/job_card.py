@@ -10,11 +10,12 @@ from sedid.data.spec import Spec
 from sedid.jobs.folder import ACTIVE, read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.report.pictures import text
+from sedid.ui.scripts import function
 from sedid.ui.server import access
 from sedid.ui.train import form, view
 
 POLL = 2.0  # seconds between looks at the running job, while its tab is open
-CONFIRM = "id => id && confirm('Delete this job and all its files?') ? id : ''"
+CONFIRM = function("jobs", "confirmed")
 
 
 class Actions:

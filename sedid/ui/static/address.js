@@ -1,0 +1,15 @@
+/* The address of a view: what is shown can be linked to. */
+
+/* An address with some of its query changed; what has no value goes. */
+export function changed(address, changes) {
+  const url = new URL(address);
+  for (const [name, value] of Object.entries(changes))
+    if (value === null || value === undefined || value === '') url.searchParams.delete(name);
+    else url.searchParams.set(name, value);
+  return url;
+}
+
+/* Let the address bar say so. */
+export function put(url) {
+  history.replaceState(history.state, '', url);
+}

@@ -1,0 +1,162 @@
+/* The lesson: where the visitor is (kept in the address), and leafing through frames.
+
+   `trigger` sends Gradio events: `select` when another place or image is wanted (the handler reads both from the
+   address, by `wish`), `submit` {guess, seen} for a guess of the quiz. */
+import { changed, put } from './address.js';
+import { download } from './download.js';
+import { listening } from './listening.js';
+
+/* What the server is asked: step, image, the one under inspection, the app's address, the quiz's record. */
+export function wish(_step, _example, _image, _home, record) {
+  const query = new URL(location).searchParams;
+  const name = query.get('example') || '';
+  const shown = name === 'inspect' ? document.querySelector('#seen .sed-seen img')?.src || '' : '';
+  return [query.get('step') || '', name, shown, location.origin + location.pathname, record];
+}
+
+/* Which button a key presses, as a selector; undefined for other keys. Letters work only inside the lesson, where they
+   are written on the buttons. */
+export function buttonOf(key, inside) {
+  const turn = { ArrowLeft: '.learn-back', ArrowRight: '.learn-next' }[key];
+  const letter = inside && /^[rgsn]$/i.test(key) ? `[aria-keyshortcuts=${key.toUpperCase()}]` : undefined;
+  return turn ?? letter;
+}
+
+/* Which frame to show: the one that the address names, else the one it was drawn with. */
+export function firstFrame(places, wanted, drawn) {
+  const found = places.indexOf(wanted);
+  return wanted !== null && found >= 0 ? found : drawn;
+}
+
+/* The bytes of a text in base64. */
+export function bytes(packed) {
+  return Uint8Array.from(atob(packed), one => one.charCodeAt(0));
+}
+
+/* Show one frame and say which; the place of it in the address. */
+export function show(frames, index) {
+  const all = [...frames.querySelectorAll('.learn-frame')];
+  for (const [place, frame] of all.entries()) frame.hidden = place !== index;
+  const { label, x, at } = all[index].dataset;
+  const slider = frames.querySelector('input[type=range]');
+  if (slider) {
+    slider.value = index;
+    slider.setAttribute('aria-valuetext', label);
+    frames.querySelector('output').textContent = label;
+  } else frames.querySelectorAll('input[type=radio]')[index].checked = true;
+  const line = frames.querySelector('.learn-now');
+  if (line && x) line.style.left = `${x}%`;
+  return at;
+}
+
+function face(button, on) {
+  button.setAttribute('aria-pressed', on);
+  button.setAttribute('aria-label', on ? 'Pause' : 'Play');
+  button.firstChild.textContent = on ? '❚❚' : '▶';
+}
+
+export function start({ element, trigger, watch }) {
+  const signal = listening('sedidLearn');
+  const listen = (type, handler) => document.addEventListener(type, handler, { signal });
+  let playing = null;
+  let moved = false;
+
+  function stop() {
+    if (playing === null) return;
+    clearInterval(playing);
+    playing = null;
+    for (const button of element.querySelectorAll('.learn-play')) face(button, false);
+  }
+
+  function go(step) {
+    stop();
+    moved = true;
+    put(changed(location, { step, t: null }));
+    for (const button of element.querySelectorAll('.learn-nav .learn-go')) {
+      button.removeAttribute('aria-current');
+      if (button.dataset.step === step) button.setAttribute('aria-current', 'step');
+    }
+    trigger('select');
+  }
+
+  // A place was drawn: Gradio keeps what the visitor did to the controls before.
+  function settle() {
+    stop();
+    const at = new URL(location).searchParams.get('t');
+    for (const frames of element.querySelectorAll('.learn-frames')) {
+      const places = [...frames.querySelectorAll('.learn-frame')].map(frame => frame.dataset.at);
+      const control = frames.querySelector('input[type=range], input[checked]');
+      show(frames, firstFrame(places, at, Number(control.getAttribute('value'))));
+    }
+    const current = element.querySelector('.learn-nav [aria-current]');
+    if (current) {
+      const list = current.closest('ol');
+      list.scrollLeft = current.offsetLeft - (list.clientWidth - current.offsetWidth) / 2;
+    }
+    if (!moved) return;
+    moved = false;
+    element.querySelector('h2')?.focus({ preventScroll: true });
+    if (element.getBoundingClientRect().top < 0) element.scrollIntoView();
+  }
+
+  function play(button) {
+    if (playing !== null) {
+      stop();
+      return;
+    }
+    const frames = button.closest('.learn-frames');
+    const slider = frames.querySelector('input[type=range]');
+    const ended = () => Number(slider.value) >= Number(slider.max);
+    if (ended()) show(frames, 0);
+    face(button, true);
+    playing = setInterval(() => {
+      if (!frames.isConnected || frames.offsetParent === null || ended()) stop();
+      else show(frames, Number(slider.value) + 1);
+    }, 220);
+  }
+
+  watch('value', settle);
+
+  listen('click', event => {
+    if (!element.contains(event.target)) return;
+    const on = selector => event.target.closest(selector);
+    const [step, pick, guess, button, file] = ['go', 'pick', 'guess', 'play', 'file'].map(name => on(`.learn-${name}`));
+    if (step) go(step.dataset.step);
+    else if (pick) {
+      stop();
+      put(changed(location, { example: pick.dataset.name }));
+      trigger('select');
+    } else if (guess) {
+      moved = true;
+      trigger('submit', { guess: guess.dataset.guess, seen: Number(guess.dataset.seen) });
+    } else if (on('.learn-more')) {
+      moved = true;
+      trigger('select');
+    } else if (button) play(button);
+    else if (file) download(file.dataset.name, bytes(file.dataset.file), 'text/html');
+  });
+
+  const framesOf = event => element.contains(event.target) && event.target.closest('.learn-frames');
+  listen('input', event => {
+    const frames = framesOf(event);
+    if (!frames) return;
+    stop();
+    show(frames, Number(event.target.value));
+  });
+  // the address follows when the slider rests: browsers limit how often it may change
+  listen('change', event => {
+    const frames = framesOf(event);
+    if (frames) put(changed(location, { t: show(frames, Number(event.target.value)) }));
+  });
+
+  listen('keydown', event => {
+    if (element.offsetParent === null || event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
+    if (document.querySelector('dialog[open]') || event.target.closest('input, textarea, select, pre, [role=tab]'))
+      return;
+    const selector = buttonOf(event.key, element.contains(event.target));
+    const button = selector && element.querySelector(selector);
+    if (!button) return;
+    event.preventDefault();
+    button.click();
+  });
+}

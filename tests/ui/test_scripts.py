@@ -1,0 +1,142 @@
+"""The logic of the page's scripts, in the browser that runs them: no app, no server."""
+
+import re
+from typing import Any
+
+import pytest
+
+from sedid.ui import scripts
+
+HERE = "https://here/app?tab=learn&step=3&t=330&example=real-2&k=165#top"
+SEEN = '<div data-example="real-01" data-path=""><ul><li>tile 12 of 40, at column 3</li></ul></div>'
+
+
+@pytest.fixture(scope="module")
+def blank(browser):
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+def test_every_module_is_one_script_without_imports(blank) -> None:
+    modules = sorted(file.stem for file in scripts.STATIC.glob("*.js"))
+    assert len(modules) > 10
+    for name in modules:
+        blank.evaluate("source => { new Function(source); }", scripts.statements(name))
+        assert re.search(r"^(import|export)\b", scripts.statements(name), re.MULTILINE) is None
+
+
+def test_the_page_runs_what_the_modules_export() -> None:
+    """A name that no module has would fail only in the browser."""
+    code = "".join(file.read_text(encoding="utf-8") for file in scripts.STATIC.parent.rglob("*.py"))
+    asked = set(re.findall(r'\bfunction\("(\w+)", "(\w+)"', code))
+    asked |= {(module, "start") for module in re.findall(r'on_load\("(\w+)"\)', code)}
+    assert len(asked) > 12
+    assert [(m, called) for m, called in asked if f"\nfunction {called}(" not in scripts.statements(m)] == []
+    assert scripts.function("tabs", "follow", "learn", False).endswith('return follow("learn", false, ...own); }')
+
+
+@pytest.mark.parametrize(
+    ("module", "expression", "value"),
+    [
+        ("bridge", "[turn(0, -1, 3), turn(2, 1, 3), turn(0, 1, 1)]", [2, 0, 0]),
+        ("tiles", "['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown'].map(key => tileStep(key, 7))", [-1, 1, -7, 7]),
+        ("tiles", "tileStep('Enter', 7) === undefined", True),
+        ("tiles", f"[openTile({SEEN!r}), openTile('')]", [11, -1]),
+        ("gallery", "[nearest([165, 330, 990], 600), nearest([165], 900)]", [330, 165]),
+        ("guide", "slug(' What is “t-error”, and why? ')", "what-is-t-error-and-why"),
+        ("guide", f"inGuide('https://here/app?tab=guide&doc=limits#x', {HERE!r})", True),
+        ("guide", f"inGuide('https://there/app?tab=guide', {HERE!r}) || inGuide('https://here/app?tab=train', {HERE!r})", False),
+        ("learn", "[buttonOf('ArrowRight', false), buttonOf('G', true)]", [".learn-next", "[aria-keyshortcuts=G]"]),
+        ("learn", "[buttonOf('g', false), buttonOf('x', true)].every(one => one === undefined)", True),
+        ("learn", "[firstFrame(['0', '165'], '165', 0), firstFrame(['0', '165'], '7', 1), firstFrame([undefined], null, 0)]", [1, 1, 0]),
+        ("learn", "[...bytes('w6k=')]", [0xC3, 0xA9]),
+        ("view", f"exampleOf({SEEN!r})", "real-01"),
+    ],
+)  # fmt: skip
+def test_what_they_work_out(blank, module: str, expression: str, value: Any) -> None:
+    assert blank.evaluate(f"() => {{ {scripts.statements(module)} return {expression}; }}") == value
+
+
+@pytest.mark.parametrize(
+    ("module", "expression", "query"),
+    [
+        ("tabs", "tabAddress(HERE, 'inspect', true)", "?example=real-2&k=165"),
+        ("tabs", "tabAddress(HERE, 'learn', false, 'real-9')", "?tab=learn&step=3&t=330&example=real-9&k=165"),
+        ("tabs", "tabAddress(HERE + '&doc=limits', 'guide', false)", "?tab=guide&example=real-2&k=165#top&doc=limits"),
+        ("view", "viewAddress('https://here/?k=1&example=x', 165, 330, '', 'default')", "?k=165&t_sec=330"),
+        (
+            "view",
+            "viewAddress('https://here/', 5, 10, SEEN, 'job:3')",
+            "?k=5&t_sec=10&example=real-01&detector=job%3A3",
+        ),
+        ("view", "viewAddress('https://here/?detector=job:3', 5, 10, '', 'someone/else')", "?k=5&t_sec=10"),
+        ("address", "changed('https://here/?a=1&b=2', { a: null, b: 3, c: '', d: undefined })", "?b=3"),
+    ],
+)
+def test_addresses(blank, module: str, expression: str, query: str) -> None:
+    given = f"const HERE = {HERE!r}, SEEN = {SEEN!r};"
+    found = blank.evaluate(f"() => {{ {scripts.statements(module)} {given} return {expression}.href; }}")
+    assert found.partition("?")[2] == query.removeprefix("?")
+
+
+def test_cancel_leaves_the_chosen_job_alone(blank) -> None:
+    """'' is no job of the list, which then refused it with a red error."""
+    asked = f"answer => {{ window.confirm = () => answer; return ({scripts.function('jobs', 'confirmed')})('job-1'); }}"
+    assert [blank.evaluate(asked, answer) for answer in (True, False)] == ["job-1", None]
+
+
+FRAMES = """<div class="learn-frames"><button class="learn-play"><i>▶</i></button><input type="range" min="0" max="2" value="0"><output></output>
+<div class="learn-frame" data-label="t = 0" data-at="0" data-x="0"></div>
+<div class="learn-frame" data-label="t = 165" data-at="165" data-x="16.5" hidden></div>
+<div class="learn-frame" data-label="t = 330" data-at="330" data-x="33" hidden></div><i class="learn-now"></i></div>"""
+
+
+def test_leafing_shows_one_frame_and_says_which(blank) -> None:
+    blank.set_content(FRAMES)
+    shown = blank.evaluate(
+        f"""() => {{ {scripts.statements("learn")}
+        const frames = document.querySelector('.learn-frames'), at = show(frames, 1);
+        return [at, frames.querySelector('output').textContent, frames.querySelector('.learn-now').style.left,
+          [...frames.querySelectorAll('.learn-frame')].map(frame => frame.hidden)]; }}"""
+    )
+    assert shown == ["165", "t = 165", "16.5%", [True, False, True]]
+
+
+def test_playing_runs_to_the_last_frame_and_stops(blank) -> None:
+    blank.clock.install()
+    blank.set_content(FRAMES)
+    state = (
+        """() => [document.querySelector('output').textContent, document.querySelector('.learn-play').ariaPressed]"""
+    )
+    blank.evaluate(
+        f"""() => {{ const element = document.body, watch = () => 0, trigger = () => 0; {scripts.on_load("learn")} }}"""
+    )
+    blank.click(".learn-play")
+    blank.clock.run_for(300)
+    assert blank.evaluate(state) == ["t = 165", "true"]
+    blank.clock.run_for(2000)
+    assert blank.evaluate(state) == ["t = 330", "false"]
+
+
+TILES = """<div class="sed-map"><div data-columns="2">{}</div><p class="sed-told"></p></div>""".format(
+    "".join(
+        f'<button class="sed-tile" data-tile="{i}" tabindex="-1" aria-label="Tile {i + 1}">x</button>' for i in range(4)
+    )
+)
+
+
+def test_arrows_lead_from_tile_to_tile_and_stay_on_the_map(blank) -> None:
+    blank.set_content(TILES)
+    blank.evaluate(
+        f"""() => {{ const element = document.body, watch = () => 0; window.sent = [];
+        const trigger = (name, data) => window.sent.push([name, data]); {scripts.on_load("tiles")} }}"""
+    )
+    blank.focus("[data-tile='0']")
+    said = []
+    for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowUp", "ArrowUp"):
+        blank.keyboard.press(key)
+        said.append(blank.inner_text(".sed-told"))
+    assert said == ["Tile 2", "Tile 4", "Tile 4", "Tile 3", "Tile 1", "Tile 1"]
+    blank.keyboard.press("Enter")
+    assert blank.evaluate("window.sent") == [["select", {"tile": 0}]]
