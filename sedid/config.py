@@ -128,7 +128,8 @@ def _read_toml(file: Path) -> dict[str, Any]:
 def _fields(cls: type) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
     """Setting -> its type, and what checks values of it."""
     hints = get_type_hints(cls, include_extras=True)
-    return {name: (hint, TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False))) for name, hint in hints.items()}
+    asked = {field.name: hints[field.name] for field in dataclasses.fields(cls)}  # no ClassVar
+    return {name: (hint, TypeAdapter(hint, config=ConfigDict(allow_inf_nan=False))) for name, hint in asked.items()}
 
 
 def _parts(hint: Any) -> tuple[Any, bool, Any]:

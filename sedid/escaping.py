@@ -1,36 +1,41 @@
 """Texts of files that anyone may have written, made fit to stand in a page or a document.
 
-A results file comes with a bundle, and a bundle from anywhere. What turns one into HTML takes `Html`, and what turns
-one into Markdown takes `Markdown`: types that only the functions here make, so that mypy refuses a file as it was
-read. Every text in such a value is one that may be put between tags and into attributes, or into a cell of a table.
+A results file comes with a bundle, and a bundle from anywhere. What turns one into HTML or Markdown first makes every
+text in it one that may be put between tags and into attributes (`for_html`), or into a cell of a table (`for_markdown`).
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
+from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, NewType
+from typing import Any, NewType, TypeVar
 
 from markupsafe import escape
 
 from sedid.storage import read_json
 
-Html = NewType("Html", dict[str, Any])
+Value = TypeVar("Value")
 Markdown = NewType("Markdown", dict[str, Any])
+"""A JSON file, every text in it fit for Markdown."""
 
 MEANT = re.compile(r"[<|`\\]|&(?=#?\w+;)|\](?=[(\[:])|\s+")
 """What Markdown would take for more than text: tags, entities, cells, code, links, new lines. Asterisks and underscores
 may slant a word and no more."""
 
 
-def for_html(found: dict[str, Any]) -> Html:
-    """What was read of a JSON file, every text in it, names too, escaped for HTML (`markupsafe.Markup`)."""
-    return Html(_every_text(found, escape))
+def for_html(found: Value) -> Value:
+    """A dataclass or a JSON value, every text in it, names too, escaped for HTML (`markupsafe.Markup`).
+
+    What is escaped already stays as it is.
+    """
+    return _every_text(found, escape)
 
 
-def for_markdown(found: dict[str, Any]) -> Markdown:
-    """What was read of a JSON file, every text in it, names too, one line that Markdown shows as it is."""
-    return Markdown(_every_text(found, markdown))
+def for_markdown(found: Value) -> Value:
+    """A dataclass or a JSON value, every text in it, names too, one line that Markdown shows as it is."""
+    return _every_text(found, markdown)
 
 
 def read_markdown(file: Path) -> Markdown:
@@ -39,7 +44,7 @@ def read_markdown(file: Path) -> Markdown:
     Raises:
         FileNotFoundError, ValueError: as `read_json`.
     """
-    return for_markdown(read_json(file))
+    return Markdown(for_markdown(read_json(file)))
 
 
 def markdown(text: str) -> str:
@@ -49,29 +54,16 @@ def markdown(text: str) -> str:
 
 def _every_text(value: Any, made: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        return made(value.encode("utf-8", "replace").decode())  # JSON may hold halves of characters
+        # JSON may hold halves of characters
+        return made(value if hasattr(value, "__html__") else value.encode("utf-8", "replace").decode())
+    if is_dataclass(value) and not isinstance(value, type):
+        changed = copy(value)
+        for field in fields(value):
+            object.__setattr__(changed, field.name, _every_text(getattr(value, field.name), made))
+        return changed
     if isinstance(value, dict):
         return {_every_text(name, made): _every_text(of_name, made) for name, of_name in value.items()}
-    return [_every_text(one, made) for one in value] if isinstance(value, list) else value
-
-
-def read_results(file: Path, command: str, fits: Callable[[Any], bool]) -> Any:
-    """Read a results file, as it is.
-
-    Args:
-        file: where it lies.
-        command: which command writes such files.
-        fits: whether its content has the parts it should have; may raise what looking for them raises.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is not JSON, or not what the command writes (`OtherFile`).
-    """
-    found = read_json(file)
-    with written_by(command, file):
-        if not fits(found):
-            raise KeyError
-    return found
+    return type(value)(_every_text(one, made) for one in value) if isinstance(value, list | tuple) else value
 
 
 class OtherFile(ValueError):

@@ -17,7 +17,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from sedid.detector.detector import Detector
-from sedid.escaping import OtherFile, for_html, markdown, read_results, written_by
+from sedid.escaping import OtherFile, for_html, markdown, written_by
 from sedid.jobs.store import Job
 from sedid.paths import ROOT
 from sedid.report.card import measured, write_card
@@ -27,6 +27,7 @@ from sedid.report.markdown import studies
 from sedid.report.page import write_report
 from sedid.report.verdict import verdict_cards
 from sedid.storage import read_json, write_json
+from sedid.studies.sweep import SweepResults
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
 from sedid.ui.gallery import pair
@@ -204,7 +205,7 @@ def test_what_is_no_results_file_is_named(tmp_path: Path) -> None:
     for content in ("[]", "null", "3", '"a"', "[" * 90_000, '{"rows": 1}'):
         file.write_text(content)
         with pytest.raises(ValueError, match=r"x\.json"):
-            read_results(file, "sweep", lambda found: bool(found["rows"][0]["k"]))
+            SweepResults.read(file)
     with pytest.raises(OtherFile, match="inner"), written_by("outer", file), written_by("inner", file):
         raise KeyError("k")
 

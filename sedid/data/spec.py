@@ -53,6 +53,11 @@ class Spec:
             raise ValueError(f"{self} holds fewer than {count} images; choose fewer images or a longer slice")
         return replace(self, stop=self.start + count)
 
+    @property
+    def short(self) -> str:
+        """As it is written, without the folders above what holds the images."""
+        return str(replace(self, source=Path(self.source).name or self.source))
+
     def __str__(self) -> str:
         whole = self.start == 0 and self.stop is None
         return self.source if whole else f"{self.source}[{self.start}:{'' if self.stop is None else self.stop}]"

@@ -33,7 +33,7 @@ STEPS = ("800,000 of 128", "1,200,000 of 128", "1,200,000 of 128")
 """Training steps and images a step for each of DATA_SETS."""
 
 
-def table_1(data_set: str, k: int, t_sec: int) -> tuple[float, float] | None:
+def table_1(data_set: str, k: int | tuple[int, ...], t_sec: int) -> tuple[float, float] | None:
     """The paper's (AUC, best ACC) of STAT at a pair; None where it has none."""
     return TABLE_1[t_sec][DATA_SETS.index(data_set)] if k == K and t_sec in TABLE_1 else None
 

@@ -15,7 +15,7 @@ test images alone. Nothing of the test split chooses anything.
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from math import isclose
 from pathlib import Path
 from typing import Any, cast
@@ -43,6 +43,8 @@ from sedid.studies.generalise import GeneraliseConfig, generalise
 from sedid.studies.polarity import PolarityConfig, polarity
 from sedid.studies.reference_scores import GalleryConfig, gallery
 from sedid.studies.robustness import RobustnessConfig, robustness
+from sedid.studies.shipped import HeldoutLoss, QualityResults, QualityRow, Reference, TrainingResults
+from sedid.studies.study import MadeBy
 from sedid.studies.sweep import SweepConfig, sweep
 from sedid.training import records
 from sedid.training.calibrate import CalibrateConfig, calibrate
@@ -180,12 +182,12 @@ def export(config: ShipConfig, bundle: Path) -> None:
     hours = max((record.get("hours", 0.0) for record in known), default=0.0)
     training |= {"hours": round(hours, 2), "before": config.before}
     update_info(bundle, training=training, center_crop=frame_of(config)[1])
-    curve = [
-        {name: record.get(name) for name in ("step", "heldout_loss", "heldout_plain")}
+    curve = tuple(
+        HeldoutLoss(record["step"], record["heldout_loss"], record.get("heldout_plain"))
         for record in known
         if record.get("heldout_loss") is not None
-    ]
-    write_json(bundle / "sedid" / "training.json", {"settings": training, "heldout": curve})
+    )
+    TrainingResults(settings=training, heldout=curve).write(bundle / "sedid" / "training.json")
 
 
 def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: dict[str, str]) -> None:
@@ -196,17 +198,13 @@ def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: 
         images = load_images(spec, *seen)
         count = min(len(images), len(reference))
         found = sliced_wasserstein(reference[:count], images[:count], config.seed)
-        distances = {str(level): value for level, value in found.items()}
-        origin = provenance(spec, bundle)
-        rows.append({"set": name, "count": count, "swd": distances, "contrast": contrast(images), "made_by": origin})
-    write_json(
-        bundle / "sedid" / "quality.json",
-        {
-            "method": "sliced Wasserstein distance of 7x7 patches at each level of a Laplacian pyramid, times 1000",
-            "reference": {"count": len(reference), "contrast": contrast(reference)},
-            "rows": rows,
-        },
+        rows.append(QualityRow(name, count, found, contrast(images), MadeBy.of(provenance(spec, bundle))))
+    results = QualityResults(
+        method="sliced Wasserstein distance of 7x7 patches at each level of a Laplacian pyramid, times 1000",
+        reference=Reference(len(reference), contrast(reference)),
+        rows=tuple(rows),
     )
+    results.write(bundle / "sedid" / "quality.json")
     from PIL import Image
 
     with replacing(bundle / "sedid" / "samples.png") as temporary:
@@ -220,13 +218,14 @@ def write_chance(config: ShipConfig, bundle: Path, real: dict[str, str]) -> None
         ValueError: the test reals are not those of quality.json.
     """
     file, seen = bundle / "sedid" / "quality.json", frame(bundle)
-    found, reference, others = read_json(file), load_images(real["test"], *seen), load_images(config.data, *seen)
-    if not isclose(found["reference"]["contrast"], contrast(reference), rel_tol=1e-9):
+    found = QualityResults.read(file)
+    reference, others = load_images(real["test"], *seen), load_images(config.data, *seen)
+    if not isclose(found.reference.contrast, contrast(reference), rel_tol=1e-9):
         raise ValueError(f"{file} was measured with other test reals than these settings give")
-    rows = [row for row in found["rows"] if row["made_by"]]  # older files have one of real images, for all the others
-    counts = {row["count"] for row in rows if row["count"] <= len(others)}
-    levels = {count: asdict(chance(reference[:count], others, config.seed)) for count in counts}
-    write_json(file, found | {"rows": [row | {"chance": levels.get(row["count"])} for row in rows]})
+    rows = [row for row in found.rows if row.made_by]  # older files have one of real images, for all the others
+    counts = {row.count for row in rows if row.count <= len(others)}
+    levels = {count: chance(reference[:count], others, config.seed) for count in counts}
+    replace(found, rows=tuple(replace(row, chance=levels.get(row.count)) for row in rows)).write(file)
 
 
 def write_losses(config: ShipConfig, bundle: Path) -> None:
@@ -236,8 +235,9 @@ def write_losses(config: ShipConfig, bundle: Path) -> None:
         ValueError: the images are not those that chose the weights.
     """
     place = bundle / "sedid"
-    found, info = read_json(place / "training.json"), read_json(place / "detector.json")
-    settings, runtime = found["settings"], Runtime.choose(config.device, "fp32")
+    found, info = TrainingResults.read(place / "training.json"), read_json(place / "detector.json")
+    settings: dict[str, Any] = dict(found.settings)
+    runtime = Runtime.choose(config.device, "fp32")
     images = load_images(config.chosen_on, *frame(bundle))
     network = runtime.place(load_unet(bundle))
     loss = heldout_loss(network, images, load_schedule(bundle), runtime, settings["min_snr_gamma"])
@@ -247,8 +247,10 @@ def write_losses(config: ShipConfig, bundle: Path) -> None:
             "other images chose the weights"
         )
     plain = {"heldout_plain": loss.plain}
-    curve = [point | (plain if point["step"] == settings["step"] else {}) for point in found["heldout"]]
-    write_json(place / "training.json", {"settings": settings | plain, "heldout": curve})
+    curve = tuple(
+        replace(point, heldout_plain=loss.plain) if point.step == settings["step"] else point for point in found.heldout
+    )
+    replace(found, settings=settings | plain, heldout=curve).write(place / "training.json")
     update_info(bundle, training=info["training"] | plain)
 
 

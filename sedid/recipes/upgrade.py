@@ -30,6 +30,7 @@ from sedid.detector.trained import correct_training
 from sedid.models.networks import load_schedule, load_unet
 from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
 from sedid.studies.evaluate import scores_file
+from sedid.studies.kinds import rewrite
 from sedid.studies.renew import renew_verdicts
 from sedid.studies.renew_intervals import renew_intervals
 from sedid.studies.results import REALS
@@ -38,7 +39,7 @@ from sedid.training.generate import in_full
 
 def upgrade(source: str | Path, copy: str | Path = "") -> Path:
     """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now, and give its results
-    files the verdicts and intervals of today's rules (`renew_verdicts`, `renew_intervals`).
+    files the verdicts and intervals of today's rules (`renew_verdicts`, `renew_intervals`) and today's shape (`rewrite`).
 
     What can be checked is checked first: that the weights are those of the calibration, that the preprocessing is this
     version's, that network, calibrations and classifier are whole. Whether the noise schedule or the classifier was
@@ -73,6 +74,7 @@ def upgrade(source: str | Path, copy: str | Path = "") -> Path:
     _name_variances(folder)
     renew_verdicts(folder)
     renew_intervals(folder)
+    rewrite(folder)
     if closed(folder.resolve().name, str(info.get("training"))):
         _withhold(folder)
     return folder

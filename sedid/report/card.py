@@ -7,8 +7,9 @@ from pathlib import Path
 from huggingface_hub import EvalResult, ModelCardData
 
 from sedid.detector import trained
-from sedid.escaping import Markdown, markdown, read_markdown, written_by
+from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
+from sedid.method.diffusion import pair_in_words
 from sedid.models.networks import unet_weights
 from sedid.paths import ASSETS
 from sedid.report.markdown import (
@@ -26,6 +27,9 @@ from sedid.report.markdown import (
     verdict_table,
 )
 from sedid.storage import replacing, stored_tensors
+from sedid.studies.evaluate import EvaluationResults, NNRow, StatRow
+from sedid.studies.speed import SpeedResults
+from sedid.training.trials import TrialsResults
 
 BENCH = ASSETS / "bench.json"
 METRICS = (
@@ -42,12 +46,12 @@ def measured(folder: Path) -> str:
         FileNotFoundError: the bundle was not evaluated yet.
     """
     file = folder / "sedid" / "results.json"
-    results, info = read_markdown(file), read_markdown(folder / "sedid" / "detector.json")
+    results, info = for_markdown(EvaluationResults.read(file)), read_markdown(folder / "sedid" / "detector.json")
     with written_by("evaluate", file):
         return _measured(folder, results, Markdown(info.get("training", {})))
 
 
-def _measured(folder: Path, results: Markdown, training: Markdown) -> str:
+def _measured(folder: Path, results: EvaluationResults, training: Markdown) -> str:
     data_set = paper.closest(folder.resolve().name, str(training.get("data", "")))
     parts = (
         f"{counts_line(results)} ACC is the balanced accuracy at the threshold of the calibration split; the bold STAT row is "
@@ -55,8 +59,8 @@ def _measured(folder: Path, results: Markdown, training: Markdown) -> str:
         "images the model was trained on. The baseline is the DDPM's training loss (Matsumoto et al. 2023), its timestep "
         "chosen on the calibration split too. The paper's ACC is the best one on its test images, its polarity always "
         "smaller for STAT.",
-        leak_line(results),
-        splits_line(results),
+        leak_line(results.audit),
+        splits_line(results.protocol.splits),
         results_table(results, data_set),
         "How often each STAT verdict falls at the chosen pair:",
         verdict_table(results),
@@ -91,8 +95,8 @@ def fill(file: Path, folder: Path) -> list[str]:
     blocks = {f"{own.name}/{block}": text for block, text in {"results": measured(folder), **studies(folder)}.items()}
     blocks |= {"all/summary": summary_table(beside)}
     trials = own.parent / "trials.json"
-    blocks |= {"all/trials": trials_table(read_markdown(trials))} if trials.is_file() else {}
-    blocks |= {"all/speed": speed_table(read_markdown(BENCH))} if BENCH.is_file() else {}
+    blocks |= {"all/trials": trials_table(for_markdown(TrialsResults.read(trials)))} if trials.is_file() else {}
+    blocks |= {"all/speed": speed_table(for_markdown(SpeedResults.read(BENCH)))} if BENCH.is_file() else {}
     for name, text in blocks.items():
         marked = re.compile(rf"<!-- {re.escape(name)} -->\n.*?<!-- /{re.escape(name)} -->", re.DOTALL)
         filled = f"<!-- {name} -->\n{text}\n<!-- /{name} -->"
@@ -111,23 +115,23 @@ def front_matter(folder: Path) -> ModelCardData:
         FileNotFoundError: the bundle was not evaluated yet.
     """
     file, name = folder / "sedid" / "results.json", folder.resolve().name
-    results = read_markdown(file)
+    results = for_markdown(EvaluationResults.read(file))
     with written_by("evaluate", file):
-        images, made = results["protocol"]["images"], results["protocol"]["generated_by"]
+        images, made = results.protocol.images, results.protocol.generated_by
         sampler = f" ({sampler_words(made)})" if made else ""
-        rows = {"STAT": next(row for row in results["stat"]["heldout"] if row["chosen"])}
-        rows |= {"NN": results["nn"]["heldout"]} if results["nn"] else {}
+        rows: dict[str, StatRow | NNRow] = {"STAT": next(row for row in results.stat["heldout"] if row.chosen)}
+        rows |= {"NN": results.nn["heldout"]} if results.nn else {}
         measured = [
             EvalResult(
                 task_type="image-classification",
                 task_name="Detection of images that this model generated",
                 dataset_type=name,
-                dataset_name=f"{images['generated']['count']:,} generated images{sampler}, {images['heldout']['count']:,} "
+                dataset_name=f"{images['generated'].count:,} generated images{sampler}, {images['heldout'].count:,} "
                 "held-out real images",
                 dataset_split="test",
                 metric_type=kind,
-                metric_name=f"{verdict}, {words} (k = {row['k']}, T_SEC = {row['t_sec']})",
-                metric_value=round(float(row[key]), 4),
+                metric_name=f"{verdict}, {words} ({pair_in_words(row.k, row.t_sec)})",
+                metric_value=round(float(getattr(row, key)), 4),
             )
             for verdict, row in rows.items()
             for key, kind, words in METRICS

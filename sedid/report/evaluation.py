@@ -3,19 +3,24 @@
 import base64
 from collections.abc import Iterable, Sequence
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 from markupsafe import escape
 
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
-from sedid.escaping import Html
 from sedid.method import paper
-from sedid.report.markdown import cell, leak_line, sampler_words, splits_line
-from sedid.report.svg import SHARES, Axis, Line, histogram, line_chart
-from sedid.stats.metrics import roc
+from sedid.method.diffusion import pair_in_words, steps_in_words, write_steps
+from sedid.report.charts.chart import Chart, Mark
+from sedid.report.charts.scale import Scale
+from sedid.report.charts.series import STYLES, Series, histogram
+from sedid.report.markdown import leak_line, sampler_words, splits_line
+from sedid.report.numbers import cell
+from sedid.stats.metrics import Metrics, roc
 from sedid.studies.results import REALS, Evaluation, Mistake, Pair, Shown
+from sedid.studies.study import ImageSet, MadeBy, Protocol
+from sedid.training.baseline import LossRow
+from sedid.training.checks import LeakCheck, SplitCheck
 
 KS = '<th rowspan="2">k</th>'
 RESOLUTION = "n/a: fewer than 100 real images cannot resolve a false positive rate of 1 %, fewer than 1,000 not 0.1 %."
@@ -54,64 +59,69 @@ def facts(pairs: Iterable[tuple[str, str]]) -> str:
     )
 
 
-def made_by(manifest: dict[str, Any]) -> str:
+def made_by(made: MadeBy | None) -> str:
     """How a generated set was made, in words."""
-    if not manifest:
+    if made is None:
         return "no manifest: sampler and checkpoint unknown"
-    crossed = ", by ANOTHER checkpoint (cross-checkpoint)" if manifest.get("cross_checkpoint") else ""
-    return f"{sampler_words(manifest)}, seed {manifest.get('seed', '?')}{crossed}"
+    crossed = ", by ANOTHER checkpoint (cross-checkpoint)" if made.cross_checkpoint else ""
+    return f"{sampler_words(made)}, seed {made.seed}{crossed}"
+
+
+def detector_words(stated: Protocol) -> str:
+    """Which detector was measured."""
+    return f"{stated.detector or 'unnamed'}, checkpoint {stated.checkpoint_sha256[:12]}"
+
+
+def set_words(found: ImageSet) -> str:
+    """A set of images: how many from where."""
+    place = f" from {found.data_set}" if found.data_set else ""
+    return f"{found.count:,}{place}, sha256 {found.sha256[:12]}"
+
+
+def version_words(stated: Protocol) -> str:
+    """The versions of Python and the libraries."""
+    return ", ".join(f"{name} {number}" for name, number in stated.versions.items())
 
 
 def protocol(evaluation: Shown) -> str:
     """What was measured on what, and the leak audit's warning."""
-    stated = evaluation.results["protocol"]
-    config, k_t = stated.get("config", {}), evaluation.chosen
+    results = evaluation.results
+    stated = results.protocol
     shown = [
-        ("Detector", f"{evaluation.name}, checkpoint {str(stated.get('checkpoint_sha256', '?'))[:12]}"),
-        ("Its own pair, chosen on the calibration split", f"k = {k_t[0]}, T_SEC = {k_t[1]}"),
-        ("Thresholds from", str(stated.get("threshold_from", "?"))),
-        ("How the images were generated", made_by(stated.get("generated_by", {}))),
+        ("Detector", f"{evaluation.name}, checkpoint {stated.checkpoint_sha256[:12]}"),
+        ("Its own pair, chosen on the calibration split", pair_in_words(*evaluation.chosen)),
+        ("Thresholds from", results.threshold_from),
+        ("How the images were generated", made_by(stated.generated_by)),
     ]
     sets = {"generated": "Generated images"} | {kind: words.capitalize() for kind, words in REALS.items()}
-    for kind, words in sets.items():
-        if kind in stated["images"]:
-            found = stated["images"][kind]
-            shown.append(
-                (words, f"{found['count']:,} from {config.get(kind, '?')}, sha256 {str(found['sha256'])[:12]}")
-            )
-    shown.append(("t-error", str(stated.get("reduction", "?"))))
-    versions = ", ".join(f"{name} {number}" for name, number in stated.get("versions", {}).items())
-    shown.append(("Versions", versions))
-    return (
-        facts(shown) + crossed(stated.get("generated_by", {})) + leaks(evaluation.results) + splits(evaluation.results)
-    )
+    shown += [(words, set_words(stated.images[kind])) for kind, words in sets.items() if kind in stated.images]
+    shown += [("t-error", results.reduction), ("Versions", version_words(stated))]
+    return facts(shown) + crossed(stated.generated_by) + leaks(results.audit) + splits(stated.splits)
 
 
-def crossed(manifest: dict[str, Any]) -> str:
+def crossed(made: MadeBy | None) -> str:
     """The warning that another checkpoint made the images than the one that scores them; empty where none is due."""
-    if not manifest.get("cross_checkpoint"):
+    if made is None or not made.cross_checkpoint:
         return ""
-    maker = str(manifest.get("checkpoint_sha256", "?"))[:12]
     return (
         f'<p class="res-warning" role="alert"><b>Cross-checkpoint.</b> The generated images were made by checkpoint '
-        f"{maker}, not by the one that scores them. The method asks whether THIS model made an image, so these "
+        f"{made.checkpoint_sha256[:12]}, not by the one that scores them. The method asks whether THIS model made an image, so these "
         "figures answer another question than the paper's.</p>"
     )
 
 
-def leaks(results: Html) -> str:
+def leaks(audit: LeakCheck | None) -> str:
     """The leak audit as a line, a warning set off."""
-    said = leak_line(results)
-    if results.get("audit", {}).get("warning"):
+    said = leak_line(audit)
+    if audit and audit.warning:
         return f'<p class="res-warning" role="alert"><b>The data gives the classes away.</b> {said}</p>'
     return f'<p class="res-note">{said or "These results are older than the leak audit; evaluate again for it."}</p>'
 
 
-def splits(results: Html) -> str:
+def splits(found: SplitCheck | None) -> str:
     """What the sets share, as a line, a warning set off."""
-    warned = (results["protocol"].get("splits") or {}).get("warning")
-    style = 'class="res-warning" role="alert"' if warned else 'class="res-note"'
-    return f"<p {style}>{splits_line(results)}</p>"
+    style = 'class="res-warning" role="alert"' if found and found.warning else 'class="res-note"'
+    return f"<p {style}>{splits_line(found)}</p>"
 
 
 def tables(evaluation: Shown, reals: str, data_set: str) -> str:
@@ -130,14 +140,14 @@ def table_1(evaluation: Shown, reals: str, data_set: str) -> str:
         '<th class="res-paper">paper</th><th>here</th></tr>'
     )
     rows = []
-    for row in evaluation.results["stat"][reals]:
-        theirs = paper.table_1(data_set, row["k"], row["t_sec"]) or (None, None)
-        values = [theirs[0], row["auc_paper_polarity"], theirs[1], row["best_acc"]]
-        values += [row["acc"], row["tpr_at_1"], row["tpr_at_01"]]
-        own, step = "res-own" if row["chosen"] else "", f"<td>{row['k']}</td>" if several else ""
-        rows.append((own, [f"<th>{row['t_sec']}</th>{step}", *_cells(values, (0, 2))]))
+    for row in evaluation.results.stat[reals]:
+        theirs = paper.table_1(data_set, row.k, row.t_sec) or (None, None)
+        values = [theirs[0], row.auc_paper_polarity, theirs[1], row.best_acc]
+        values += [row.acc, row.tpr_at_1, row.tpr_at_01]
+        own, step = "res-own" if row.chosen else "", f"<td>{write_steps(row.k)}</td>" if several else ""
+        rows.append((own, [f"<th>{row.t_sec}</th>{step}", *_cells(values, (0, 2))]))
     return (
-        f"<h2>Table 1: STAT at every T_SEC{'' if several else f', k = {evaluation.pairs[0][0]}'}</h2>{table(head, rows)}"
+        f"<h2>Table 1: STAT at every T_SEC{'' if several else f', {steps_in_words(evaluation.pairs[0][0])}'}</h2>{table(head, rows)}"
         f'<p class="res-note">{count_words(evaluation, reals)} Paper: {escape(data_set)}, {paper.SOURCE}. {POLARITY} '
         f"{ACCURACIES} {RESOLUTION} The shaded row is the pair the calibration split chose.</p>"
     )
@@ -148,10 +158,10 @@ def table_2(evaluation: Shown, reals: str, data_set: str) -> str:
     place = paper.DATA_SETS.index(data_set)
     stat, network = evaluation.row(reals, evaluation.chosen), evaluation.row(reals, None)
     loss = evaluation.existing(reals)
-    methods: list[tuple[str, str, dict[str, Any] | None]] = [
-        ("existing", "Training loss (Matsumoto et al. 2023)" + (f", t = {loss['t']}" if loss else ""), loss),
-        ("stat", f"SeDID STAT, k = {evaluation.chosen[0]}, T_SEC = {evaluation.chosen[1]}", stat),
-        ("nn", "SeDID NN" + (f", k = {network['k']}, T_SEC = {network['t_sec']}" if network else ""), network),
+    methods: list[tuple[str, str, Metrics | None]] = [
+        ("existing", "Training loss (Matsumoto et al. 2023)" + (f", t = {loss.t}" if loss else ""), loss),
+        ("stat", f"SeDID STAT, {pair_in_words(*evaluation.chosen)}", stat),
+        ("nn", "SeDID NN" + (f", {pair_in_words(network.k, network.t_sec)}" if network else ""), network),
     ]
     head = (
         '<tr><th rowspan="2">method</th><th class="res-group" colspan="2">AUC</th><th class="res-group" colspan="2">best ACC</th>'
@@ -160,8 +170,8 @@ def table_2(evaluation: Shown, reals: str, data_set: str) -> str:
     rows = []
     for key, words, row in methods:
         auc, accuracy = paper.TABLE_2[key][place]
-        found = row or {}
-        values = [auc, found.get("auc"), accuracy, found.get("best_acc"), found.get("acc")]
+        ours = (row.auc, row.best_acc, row.acc) if row else (None, None, None)
+        values = [auc, ours[0], accuracy, *ours[1:]]
         rows.append(("", [f"<th>{words}</th>", *_cells(values, (0, 2))]))
     return (
         f"<h2>Table 2: the methods</h2>{table(head, rows)}"
@@ -170,21 +180,21 @@ def table_2(evaluation: Shown, reals: str, data_set: str) -> str:
     )
 
 
-def loss_words(row: dict[str, Any] | None) -> str:
+def loss_words(row: LossRow | None) -> str:
     """Where the timestep of the existing method comes from, as a sentence; empty if it was not measured."""
     if row is None:
         return ""
-    noises = f"{row['noises']} noise{'s' if row['noises'] > 1 else ''}"
+    noises = f"{row.noises} noise{'s' if row.noises > 1 else ''}"
     return (
-        f"The training loss at t = {row['t']} ({noises} an image) was chosen by the {row['chosen_by']}; a "
-        f"{row['polarity']} loss means generated. "
+        f"The training loss at t = {row.t} ({noises} an image) was chosen by the {row.chosen_by}; a "
+        f"{row.polarity} loss means generated. "
     )
 
 
 def count_words(evaluation: Shown, reals: str) -> str:
     """How many images of what."""
-    images = evaluation.results["protocol"]["images"]
-    return f"Here: {images['generated']['count']:,} generated images against {images[reals]['count']:,} {REALS[reals]}."
+    images = evaluation.results.protocol.images
+    return f"Here: {images['generated'].count:,} generated images against {images[reals].count:,} {REALS[reals]}."
 
 
 def score_name(evaluation: Evaluation, pair: Pair | None) -> str:
@@ -192,49 +202,68 @@ def score_name(evaluation: Evaluation, pair: Pair | None) -> str:
     if pair is None:
         return "NN"
     own = ", the calibrated pair" if pair == evaluation.chosen else ""
-    return f"STAT at k = {pair[0]}, T_SEC = {pair[1]}{own}"
+    return f"STAT at {pair_in_words(*pair)}{own}"
 
 
-def curves(evaluation: Shown, reals: str, pair: Pair | None) -> dict[str, tuple[np.ndarray, np.ndarray, str]]:
-    """ROC curves, label -> (FPR, TPR, style): the chosen score, NN, and faintly the baseline and STAT's other pairs."""
-    shown: list[Pair | None] = [other for other in evaluation.pairs if other != pair]
-    shown += [None] if pair is not None else []
-    found = {}
-    for one in [*shown, pair]:
+def curves(evaluation: Shown, reals: str, pair: Pair | None) -> list[Series]:
+    """ROC curves of every score, the chosen one bold: STAT at each pair, NN, and the baseline."""
+    found = []
+    for one, style in zip([*evaluation.pairs, None], STYLES, strict=False):
         values = evaluation.oriented(reals, one)
         if values is not None:
-            label = score_name(evaluation, one) if one in (pair, None) else "STAT at the other pairs"
-            style = "res-one" if one == pair else "res-two res-dash" if one is None else "res-faint res-thin"
-            key = label if one in (pair, None) else f"{label}|{one}"
-            found[key] = (*roc(*values)[:2], style)
+            bold = " bold" if one == pair else ""
+            found.append(Series(score_name(evaluation, one), *roc(*values)[:2], f"{style}{bold}"))
     losses, row = evaluation.losses(reals), evaluation.existing(reals)
     if losses is not None and row is not None:
-        found = {f"Training loss at t = {row['t']}": (*roc(*losses)[:2], "res-faint res-dash")} | found
+        found.append(Series(f"Training loss at t = {row.t}", *roc(*losses)[:2], "faint dash"))
     return found
+
+
+def roc_charts(lines: Sequence[Series]) -> tuple[Chart, Chart]:
+    """ROC curves over all rates, and over the low ones."""
+    note, name = "share of generated images found (TPR)", "real images called generated (FPR)"
+    wide = Scale(name, 0, 1, column="FPR")
+    low = Scale(f"{name}, logarithmic", 1e-3, 1, log=True, column="FPR")
+    return Chart("ROC curves", lines, wide, note=note), Chart("ROC curves at low FPR", lines, low, note=note)
+
+
+def scores_chart(evaluation: Shown, reals: str, pair: Pair | None, oracle: bool) -> Chart | None:
+    """The scores of both classes as histograms, each class with area 1, with threshold and band; None if they were not kept.
+
+    What lies beyond the axis, two in a thousand at either end, counts at its ends.
+    """
+    raw = evaluation.scores(reals, pair)
+    if raw is None:
+        return None
+    low, high = np.quantile(np.concatenate(raw), (0.002, 0.998)).tolist()
+    axis = Scale("probability of generated" if pair is None else "t-error", min(low, 0.0), high)
+    edges = np.linspace(axis.low, axis.high, 41)
+    row, threshold = evaluation.row(reals, pair), evaluation.threshold(reals, pair, oracle)
+    return Chart(
+        f"Scores: {score_name(evaluation, pair)}",
+        [
+            histogram(f"{name} images", values, edges, name)
+            for name, values in zip(("real", "generated"), raw, strict=True)
+        ],
+        axis,
+        None,
+        marks=[Mark(threshold, "threshold")] if threshold is not None else [],
+        band=row.band if row and not oracle else None,
+    )
 
 
 def charts(evaluation: Shown, reals: str, pair: Pair | None, oracle: bool) -> str:
     """ROC curves, histogram and confusion matrix of one score; a sentence where the scores were not kept."""
-    raw = evaluation.scores(reals, pair)
-    if raw is None:
+    scores = scores_chart(evaluation, reals, pair, oracle)
+    if scores is None:
         return (
             '<p class="res-note">No curves: the per-image scores of this evaluation were not kept. '
             "Run <code>python -m sedid evaluate</code> again to keep them.</p>"
         )
-    made = curves(evaluation, reals, pair)
-    lines = [Line(label.split("|")[0], fpr, tpr, style) for label, (fpr, tpr, style) in made.items()]
-    low = Axis("real images called generated (FPR), logarithmic", 1e-3, 1, (0.001, 0.01, 0.1, 1), log=True)
-    wide = Axis("real images called generated (FPR)", 0, 1, (0, 0.25, 0.5, 0.75, 1))
-    threshold = evaluation.threshold(reals, pair, oracle)
-    band = None if oracle else (evaluation.row(reals, pair) or {}).get("band")
-    name = "probability of generated" if pair is None else "t-error"
-    title = f"Scores: {score_name(evaluation, pair)}"
+    drawn = "".join(chart.html() for chart in roc_charts(curves(evaluation, reals, pair)))
     return (
-        '<div class="res-row">'
-        + line_chart("ROC curves", lines, wide, SHARES, "share of generated images found (TPR)")
-        + line_chart("The same at low FPR", lines, low, SHARES, "share of generated images found (TPR)")
-        + f'</div><div class="res-row">{histogram(title, *raw, name, threshold, band)}'
-        + f"{confusion(evaluation, reals, pair, oracle)}</div>"
+        f'<div class="ch-row">{drawn}</div><div class="ch-row">{scores.html()}'
+        f"{confusion(evaluation, reals, pair, oracle)}</div>"
     )
 
 
@@ -254,7 +283,7 @@ def confusion(evaluation: Shown, reals: str, pair: Pair | None, oracle: bool) ->
         rows.append(("", [f"<th>{name}</th>", *cells]))
     head = "<tr><th></th><th>on the real side</th><th>on the generated side</th></tr>"
     source = "the best of these very images" if oracle else "the calibration split"
-    shares = evaluation.results.get("verdicts", {})
+    shares = evaluation.results.verdicts
     of_generated, of_reals = (known_shares(shares.get(name)) for name in ("generated", reals))
     silent = " Every image is put on one side here."
     if pair == evaluation.chosen and not oracle and of_generated and of_reals:
@@ -317,8 +346,7 @@ def mistakes(evaluation: Shown, reals: str, clickable: bool) -> str:
         body = f'<div class="res-gallery">{"".join(frames)}</div>' if frames else f'<p class="res-note">{said}</p>'
         parts.append(f"<h3>{words} taken for {wrong}</h3>{body}")
     note = "A click opens the image in Inspect." if clickable else ""
-    k, t_sec = evaluation.chosen
     return (
-        f'<h2>Worst mistakes</h2><p class="res-note">STAT at k = {k}, T_SEC = {t_sec}, worst first; below each its '
+        f'<h2>Worst mistakes</h2><p class="res-note">STAT at {pair_in_words(*evaluation.chosen)}, worst first; below each its '
         f"t-error. {note}</p>{''.join(parts)}"
     )

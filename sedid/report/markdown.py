@@ -2,15 +2,30 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sedid.data.audit import VERSION
+from sedid.data.quality import Spread
 from sedid.detector import trained
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
-from sedid.escaping import Markdown, markdown, read_markdown, written_by
+from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
+from sedid.method.diffusion import write_steps
 from sedid.method.methods import RESNET, differences
+from sedid.report.numbers import cell, with_interval
+from sedid.results import Results
+from sedid.stats.metrics import Metrics
+from sedid.studies.comparison import ComparisonResults, MethodRow
+from sedid.studies.evaluate import EvaluationResults
+from sedid.studies.generalise import GeneraliseResults
+from sedid.studies.polarity import PolarityResults
+from sedid.studies.robustness import MethodChange, RobustnessResults
+from sedid.studies.shipped import QualityResults, TrainingResults
+from sedid.studies.speed import SpeedResults
+from sedid.studies.study import MadeBy
+from sedid.training.checks import LeakCheck, SplitCheck
+from sedid.training.trials import TrialsResults
 
 OLDER_AUDIT = "an earlier version of the audit, without fine noise, neighbouring parity and orientation"
 REALS = {"heldout": "held-out", "members": "member"}
@@ -21,49 +36,42 @@ METRICS = {
 """Which metrics a table tells of either kind of reals."""
 
 
-def cell(value: float | None) -> str:
-    """A metric with three decimals, n/a where the images cannot resolve it."""
-    return "n/a" if value is None else f"{value:.3f}"
-
-
 def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [head, ["---"] * len(head), *rows])
 
 
-def with_interval(row: dict[str, Any], name: str) -> str:
-    """A metric and its 95 % interval."""
-    ends = row["intervals"].get(name)
-    return cell(row[name]) + (f" ({ends[0]:.3f} to {ends[1]:.3f})" if ends else "")
-
-
-def results_table(results: Markdown, data_set: str = "") -> str:
+def results_table(results: EvaluationResults, data_set: str = "") -> str:
     """The Markdown table of an evaluation: one row a verdict and T_SEC, held-out and member reals side by side.
 
     Args:
         results: what `loops.evaluate` wrote.
         data_set: one of `paper.DATA_SETS`, whose published figures stand beside ours; "" leaves them out.
     """
-    kinds = [kind for kind in REALS if kind in results["stat"]]
+    kinds = [kind for kind in REALS if results.stat.get(kind)]
     head = ["verdict", "k", "T_SEC", "generated if"]
     head += [f"{name} ({REALS[kind]})" for kind in kinds for name in METRICS[kind].values()]
     head += ["AUC (paper)", "ACC (paper)"] if data_set else []
     table = []
 
-    def add(name: str, rows: Any, published: tuple[float, float] | None) -> None:
-        metrics = [cell(row[key]) for kind, row in zip(kinds, rows, strict=True) for key in METRICS[kind]]
+    def add(cells: list[str], rows: Sequence[Metrics], published: tuple[float, float] | None) -> None:
+        metrics = [cell(getattr(row, key)) for kind, row in zip(kinds, rows, strict=True) for key in METRICS[kind]]
         theirs = ([cell(value) for value in published] if published else ["", ""]) if data_set else []
-        table.append([name, str(rows[0]["k"]), str(rows[0]["t_sec"]), rows[0]["polarity"], *metrics, *theirs])
+        table.append([*cells, *metrics, *theirs])
 
-    for rows in zip(*(results["stat"][kind] for kind in kinds), strict=True):
-        published = paper.table_1(data_set, rows[0]["k"], rows[0]["t_sec"]) if data_set else None
-        add("**STAT**" if rows[0]["chosen"] else "STAT", rows, published)
+    for rows in zip(*(results.stat[kind] for kind in kinds), strict=True):
+        one = rows[0]
+        published = paper.table_1(data_set, one.k, one.t_sec) if data_set else None
+        name = "**STAT**" if one.chosen else "STAT"
+        add([name, write_steps(one.k), str(one.t_sec), one.polarity], rows, published)
     theirs = {method: row[paper.DATA_SETS.index(data_set)] for method, row in paper.TABLE_2.items()} if data_set else {}
-    if results["nn"]:
-        add("**NN**", [results["nn"][kind] for kind in kinds], theirs.get("nn"))
-    if results.get("existing"):
-        losses = [results["existing"][kind] for kind in kinds]
-        named = [row | {"k": "", "t_sec": f"t = {row['t']}"} for row in losses]
-        add("training loss (baseline)", named, theirs.get("existing"))
+    if results.nn:
+        networks = [results.nn[kind] for kind in kinds]
+        nn = networks[0]
+        add(["**NN**", write_steps(nn.k), str(nn.t_sec), nn.polarity], networks, theirs.get("nn"))
+    if results.existing:
+        losses = [results.existing[kind] for kind in kinds]
+        loss = losses[0]
+        add(["training loss (baseline)", "", f"t = {loss.t}", loss.polarity], losses, theirs.get("existing"))
     return _table(head, table)
 
 
@@ -72,30 +80,31 @@ def summary_table(bundles: Sequence[Path]) -> str:
     head = ["detector", "generated by", "STAT at its (k, T_SEC)", "generated if", "paper", "SeDID-Multi", "NN", "paper"]
     rows = []
     for folder in bundles:
-        results, info = (read_markdown(folder / "sedid" / f"{name}.json") for name in ("results", "detector"))
+        results = for_markdown(EvaluationResults.read(folder / "sedid" / "results.json"))
+        info = read_markdown(folder / "sedid" / "detector.json")
         place = paper.DATA_SETS.index(paper.closest(folder.name, str(info.get("training", {}).get("data", ""))))
         theirs = {method: cell(row[place][0]) for method, row in paper.TABLE_2.items()}
-        stat = next(row for row in results["stat"]["heldout"] if row["chosen"])
-        made = results["protocol"]["generated_by"]
+        stat = next(row for row in results.stat["heldout"] if row.chosen)
+        made = results.protocol.generated_by
         compared = folder / "sedid" / "compare.json"
-        methods = read_markdown(compared)["rows"]["heldout"] if compared.is_file() else []
-        multi = [row["auc"] for row in methods if row["method"].startswith("sedid-multi-gb")]
+        methods = ComparisonResults.read(compared).rows.get("heldout", ()) if compared.is_file() else ()
+        multi = [row.auc for row in methods if row.method.startswith("sedid-multi-gb")]
         rows.append(
             [
                 f"{markdown(folder.name)} ({paper.DATA_SETS[place]})",
                 sampler_words(made) if made else "",
-                f"{cell(stat['auc'])} at ({stat['k']}, {stat['t_sec']})",
-                stat["polarity"],
+                f"{cell(stat.auc)} at ({write_steps(stat.k)}, {stat.t_sec})",
+                stat.polarity,
                 theirs["stat"],
                 cell(multi[0]) if multi else "",
-                cell(results["nn"]["heldout"]["auc"]) if results["nn"] else "",
+                cell(results.nn["heldout"].auc) if results.nn else "",
                 theirs["nn"],
             ]
         )
     return _table(head, rows)
 
 
-def setup_table(results: Markdown, training: Markdown, parameters: int, data_set: str) -> str:
+def setup_table(results: EvaluationResults, training: Markdown, parameters: int, data_set: str) -> str:
     """Where the set-up differs from the paper's.
 
     Args:
@@ -104,7 +113,7 @@ def setup_table(results: Markdown, training: Markdown, parameters: int, data_set
         parameters: of the U-Net.
         data_set: one of `paper.DATA_SETS`.
     """
-    images, made = results["protocol"]["images"], results["protocol"]["generated_by"]
+    images, made = results.protocol.images, results.protocol.generated_by
     steps, batch = training.get("step", training.get("steps")), training.get("batch_size")
     seen = f"{steps:,} of {batch}" if steps and batch else "see Training"
     seen += f", after {before}" if (before := trained.after(training)) else ""
@@ -113,68 +122,63 @@ def setup_table(results: Markdown, training: Markdown, parameters: int, data_set
         ["parameters of the U-Net", f"{parameters / 1e6:.1f} M", theirs["parameters"]],
         ["training steps, images a step", seen, paper.STEPS[paper.DATA_SETS.index(data_set)]],
         ["sampler", sampler_words(made), theirs["sampler"]],
-        ["generated images measured", f"{images['generated']['count']:,}", theirs["images"]],
-        ["reals measured", f"{images['heldout']['count']:,} held-out", f"{theirs['images']}, all training images"],
+        ["generated images measured", f"{images['generated'].count:,}", theirs["images"]],
+        ["reals measured", f"{images['heldout'].count:,} held-out", f"{theirs['images']}, all training images"],
         ["threshold, T_SEC and polarity chosen on", "the calibration split", "the measured images"],
     ]
     return _table(["set-up", "here", "paper"], rows)
 
 
-def sampler_words(made: dict[str, Any]) -> str:
+def sampler_words(made: MadeBy | None) -> str:
     """The sampler of a generated set by its manifest: "ddpm, 1000 steps, variance fixed_large"."""
-    variance = f", variance {made['variance']}" if made.get("variance") else ""
-    return f"{made.get('sampler', '?')}, {made.get('steps', '?')} steps{variance}"
+    if made is None:
+        return "unknown"
+    return f"{made.sampler}, {made.steps} steps{f', variance {made.variance}' if made.variance else ''}"
 
 
-def counts_line(results: dict[str, Any]) -> str:
+def counts_line(results: EvaluationResults) -> str:
     """How many images stand behind the table, and what made the generated ones."""
-    images, made = results["protocol"]["images"], results["protocol"]["generated_by"]
-    reals = " and ".join(f"{images[kind]['count']:,} {REALS[kind]} reals" for kind in REALS if kind in images)
-    sampler = f" ({sampler_words(made)}, seed {made['seed']})" if made else ""
-    crossed = ", made by ANOTHER checkpoint (cross-checkpoint)" if made.get("cross_checkpoint") else ""
-    checkpoint = results["protocol"]["checkpoint_sha256"][:12]
-    return (
-        f"{images['generated']['count']:,} generated images{sampler}{crossed} against {reals}; checkpoint {checkpoint}."
-    )
+    images, made = results.protocol.images, results.protocol.generated_by
+    reals = " and ".join(f"{images[kind].count:,} {REALS[kind]} reals" for kind in REALS if kind in images)
+    sampler = f" ({sampler_words(made)}, seed {made.seed})" if made else ""
+    crossed = ", made by ANOTHER checkpoint (cross-checkpoint)" if made and made.cross_checkpoint else ""
+    checkpoint = results.protocol.checkpoint_sha256[:12]
+    return f"{images['generated'].count:,} generated images{sampler}{crossed} against {reals}; checkpoint {checkpoint}."
 
 
-def leak_line(results: dict[str, Any], name: str = "Leak audit") -> str:
-    """What the leak audit of the test images found, in sentences; empty if it was never run.
+def leak_line(found: LeakCheck | None, name: str = "Leak audit") -> str:
+    """What the leak audit of some images found, in sentences; empty if it was never run.
 
     Args:
         name: what this audit is called.
     """
-    found = results.get("audit")
     if found is None:
         return ""
-    if found.get("skipped"):
-        return f"{name}: not run, {found['skipped']}."
-    older = "" if found.get("version", 1) >= VERSION else f" This is {OLDER_AUDIT}; measured again, it has them."
-    if found["warning"]:
-        return f"{name}: WARNING. {found['warning']}{older}"
-    groups = f"{len(found['groups'])} " if found.get("groups") else ""
+    if found.skipped:
+        return f"{name}: not run, {found.skipped}."
+    older = "" if found.version >= VERSION else f" This is {OLDER_AUDIT}; measured again, it has them."
+    if found.warning:
+        return f"{name}: WARNING. {found.warning}{older}"
+    groups = f"{len(found.groups)} " if found.groups else ""
     return (
         f"{name}: none of the {groups}groups of trivial features that it looks at tells the classes apart; a trace of "
         f"another kind may remain.{older}"
     )
 
 
-def splits_line(results: dict[str, Any]) -> str:
+def splits_line(found: SplitCheck | None) -> str:
     """What the sets behind a result share with each other and with those that chose something, in sentences."""
-    found = results["protocol"].get("splits")
     if found is None:
         return "Splits: compared as whole sets only; these results are older than the comparison picture by picture."
-    said = (
-        f"WARNING. {found['warning']}" if found["warning"] else "no two sets that should be disjoint share a picture."
-    )
-    kept = f" Compared as whole sets only: {', '.join(found['by_set'])}." if found["by_set"] else ""
+    said = f"WARNING. {found.warning}" if found.warning else "no two sets that should be disjoint share a picture."
+    kept = f" Compared as whole sets only: {', '.join(found.by_set)}." if found.by_set else ""
     return f"Splits, picture by picture: {said}{kept}"
 
 
-def verdict_table(results: Markdown) -> str:
+def verdict_table(results: EvaluationResults) -> str:
     """How often each STAT verdict falls on the test images, at the detector's own pair."""
     rows = []
-    for kind, found in results["verdicts"].items():
+    for kind, found in results.verdicts.items():
         name, shares = {"generated": "generated"}.get(kind, f"{REALS.get(kind, kind)} reals"), known_shares(found)
         rows.append([name, *("n/a" if shares is None else f"{shares[call]:.1%}" for call in Call)])
     return _table(
@@ -182,18 +186,18 @@ def verdict_table(results: Markdown) -> str:
     )
 
 
-def named(row: dict[str, Any]) -> str:
+def named(row: MethodRow) -> str:
     """A method with the parameters it ran with: SeDID_Stat (k = 165, T_SEC = 825)."""
     words = {"t_sec": "T_SEC", "ks": "k"}
     values = {
-        words.get(name, name): "+".join(map(str, value)) if isinstance(value, list) else str(value)
-        for name, value in row.get("parameters", {}).items()
+        words.get(name, name): "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for name, value in row.parameters.items()
     }
     shown = f" ({', '.join(f'{name} = {value}' for name, value in values.items())})" if values else ""
-    return f"{row['title']}{shown}"
+    return f"{row.title}{shown}"
 
 
-def methods_table(found: Markdown) -> str:
+def methods_table(found: ComparisonResults) -> str:
     """compare.json: one row a method, against held-out reals, and what the counts are.
 
     Args:
@@ -203,44 +207,43 @@ def methods_table(found: Markdown) -> str:
     rows = [
         [
             named(row).replace("_", r"\_"),
-            row["polarity"] if row["head"] == "threshold" else "higher",
-            with_interval(row, "auc"),
-            *(cell(row[name]) for name in ("acc", "tpr_at_1", "tpr_at_01")),
-            str(row["evaluations_alone"]),
+            row.polarity if row.head == "threshold" else "higher",
+            with_interval(row.auc, row.intervals.get("auc")),
+            *map(cell, (row.acc, row.tpr_at_1, row.tpr_at_01)),
+            str(row.evaluations_alone),
         ]
-        for row in found["rows"]["heldout"]
+        for row in found.rows["heldout"]
     ]
-    images, total = found["protocol"]["images"], found["protocol"]["evaluations_per_image"]
-    measured = found["rows"]["heldout"]
-    alone = sum(row["evaluations_alone"] for row in measured)
-    about = (classifiers(measured), differences(row["method"] for row in measured))
+    images, total = found.protocol.images, found.protocol.evaluations_per_image
+    measured = found.rows["heldout"]
+    alone = sum(row.evaluations_alone for row in measured)
+    about = (classifiers(measured), differences(row.method for row in measured))
     notes = "".join(f"{said} " for said in about if said).replace("_", r"\_")
     return (
-        f"{images['generated']['count']:,} generated images against {images['heldout']['count']:,} held-out reals; polarity, "
-        f"thresholds and classifiers from {images['calibration_real']['count']:,} + "
-        f"{images['calibration_generated']['count']:,} others. {notes}Evaluations: of the network, an "
+        f"{images['generated'].count:,} generated images against {images['heldout'].count:,} held-out reals; polarity, "
+        f"thresholds and classifiers from {images['calibration_real'].count:,} + "
+        f"{images['calibration_generated'].count:,} others. {notes}Evaluations: of the network, an "
         f"image, when the method runs alone; all together cost {total} instead of {alone}.\n\n{_table(head, rows)}"
     )
 
 
-def classifiers(rows: Sequence[dict[str, Any]]) -> str:
+def classifiers(rows: Sequence[MethodRow]) -> str:
     """Which ResNet is the detector's own classifier and which were trained for the table, in sentences; "" without any."""
-    networks = [row for row in rows if row["head"] == RESNET]
-    own = [row for row in networks if row["details"].get("own")]
+    networks = [row for row in rows if row.head == RESNET]
+    own = [row for row in networks if row.details.own]
     others = [row for row in networks if row not in own]
     said = [
-        f"{named(row)} is the detector's own classifier, from {row['details']['images']:,} images of its own."
-        for row in own
+        f"{named(row)} is the detector's own classifier, from {row.details.images:,} images of its own." for row in own
     ]
     if others:
         made = f"{'was' if len(others) == 1 else 'were'} trained for this table"
         how = "by the same recipe" if own else "and not with the detector's own classifier, if it has one"
-        count = others[0]["details"]["trained_on"]
+        count = others[0].details.trained_on
         said.append(f"{' and '.join(map(named, others))} {made} on {count:,} of the calibration images, {how}.")
     return " ".join(said)
 
 
-def samplers_table(found: Markdown) -> str:
+def samplers_table(found: GeneraliseResults) -> str:
     """generalise.json: the calibrated detector on sets it was not calibrated for.
 
     Args:
@@ -257,16 +260,16 @@ def samplers_table(found: Markdown) -> str:
     ]
     rows = [
         [
-            f"{row['set']}, {row['relation']}" if row["relation"] != row["set"] else row["set"],
-            f"{row['count']:,}",
-            with_interval(row["stat"], "auc"),
-            cell(row["stat"]["auc_paper_polarity"]),
-            cell(row["stat"]["acc"]),
-            *([with_interval(row["nn"], "auc"), cell(row["nn"]["acc"])] if row["nn"] else ["n/a", "n/a"]),
+            f"{row.set}, {row.relation}" if row.relation != row.set else row.set,
+            f"{row.count:,}",
+            with_interval(row.stat.auc, row.stat.intervals.get("auc")),
+            cell(row.stat.auc_paper_polarity),
+            cell(row.stat.acc),
+            *([with_interval(row.nn.auc, row.nn.intervals.get("auc")), cell(row.nn.acc)] if row.nn else ["n/a", "n/a"]),
         ]
-        for row in found["rows"]
+        for row in found.rows
     ]
-    without = [row["set"] for row in found["rows"] if not row["stat"]["intervals"].get("auc")]
+    without = [row.set for row in found.rows if not row.stat.intervals.get("auc")]
     note = (
         f"\n\nWithout an interval ({', '.join(without)}): so few images need another one than these results hold, and their "
         "scores were not kept; measured again, it is there."
@@ -276,17 +279,17 @@ def samplers_table(found: Markdown) -> str:
     return _table(head, rows) + (note if without else "") + (heading + along if along else "")
 
 
-def t_secs_table(found: Markdown) -> str:
+def t_secs_table(found: GeneraliseResults) -> str:
     """generalise.json: the AUC of every generated set at every T_SEC of the paper's k, in the paper's polarity, and the
     paper's own row for the data set the detector is named after; empty where that k was not measured."""
-    made = [row for row in found["rows"] if row["relation"] != "member reals"]
-    pairs = {row["set"]: {pair["t_sec"]: pair for pair in row["pairs"] if pair["k"] == paper.K} for row in made}
+    made = [row for row in found.rows if not row.real]
+    pairs = {row.set: {pair.t_sec: pair for pair in row.pairs if pair.k == paper.K} for row in made}
     t_secs = sorted({t_sec for of_set in pairs.values() for t_sec in of_set})
     if not t_secs:
         return ""
-    data_set = paper.closest(found["protocol"]["config"]["detector"])
+    data_set = paper.closest(found.protocol.detector)
     rows = [
-        [name, *(cell(of_set[t_sec]["auc_paper_polarity"]) for t_sec in t_secs)]
+        [name, *(cell(of_set[t_sec].auc_paper_polarity) for t_sec in t_secs)]
         for name, of_set in pairs.items()
         if of_set
     ]
@@ -296,161 +299,151 @@ def t_secs_table(found: Markdown) -> str:
     return _table(head, [*rows, [f"paper, {data_set}, {paper.SETUP['sampler']}", *theirs]])
 
 
-def frame_table(found: Markdown) -> str:
+def frame_table(found: PolarityResults) -> str:
     """polarity.json: AUC of every method without and with the black frame, and the paper's on CelebA.
 
     Args:
         found: what `loops.polarity` wrote.
     """
-    place = paper.DATA_SETS.index("CelebA")
     rows = []
-    for row in found["frame"]["methods"]:
-        if row["method"] == "stat":
-            name, theirs = f"STAT, T_SEC {row['t_sec']}", paper.table_1("CelebA", row["k"], row["t_sec"])
-            published = theirs[0] if theirs else None
-        elif row["method"] not in paper.TABLE_2:
-            name, published = row["title"], None
-        else:
-            name = "NN" if row["method"] == "nn" else f"training loss, t = {row['t']}"
-            published = paper.TABLE_2[row["method"]][place][0]
-        rows.append(
-            [
-                name,
-                cell(row["plain"]["value"]),
-                cell(row["framed"]["value"]),
-                "" if published is None else cell(published),
-            ]
-        )
+    for row in found.frame.methods:
+        name = f"STAT, T_SEC {row.t_sec}" if row.method == "stat" else f"training loss, t = {row.t}"
+        name = {"stat": name, "existing": name, "nn": "NN"}.get(row.method, row.title)
+        theirs = "" if row.paper is None else cell(row.paper)
+        rows.append([name, cell(row.plain.value), cell(row.framed.value), theirs])
     return _table(["method", "as they are", "in the black frame", "paper, CelebA"], rows)
 
 
-def robustness_table(found: Markdown) -> str:
+def robustness_table(found: RobustnessResults) -> str:
     """robustness.json: both verdicts at the first strength of every perturbation.
 
     Args:
         found: what `loops.robustness` wrote.
     """
-    rows = list({row["name"]: row for row in reversed(found["rows"])}.values())[::-1]
+    rows = list({row.name: row for row in reversed(found.rows)}.values())[::-1]
     head = ["images", "STAT AUC (95 % interval)", "STAT ACC", "NN AUC (95 % interval)", "NN ACC"]
-    cells = [[row["label"], *(text for key in ("stat", "nn") if row[key] for text in judged(row[key]))] for row in rows]
-    images = found["protocol"]["images"]
-    counts = f"{images['generated']['count']:,} generated and {images['real']['count']:,} real images"
+    cells = [[row.label, *(text for part in row.methods.values() for text in judged(part))] for row in rows]
+    images = found.protocol.images
+    counts = f"{images['generated'].count:,} generated and {images['real'].count:,} real images"
     return f"{counts}, both changed alike, at the first strength of each kind.\n\n{_table(head, cells)}"
 
 
-def judged(row: dict[str, Any]) -> tuple[str, str]:
+def judged(row: MethodChange) -> tuple[str, str]:
     """AUC with its interval, and accuracy at the calibrated threshold."""
-    return with_interval(row | {"intervals": {"auc": row["auc_interval"]}}, "auc"), cell(row["acc"])
+    return with_interval(row.auc, row.auc_interval), cell(row.acc)
 
 
-def training_table(found: Markdown) -> str:
+def training_table(found: TrainingResults) -> str:
     """training.json: the held-out loss at up to ten of the steps it was measured at, the last one and the best among them.
 
     Args:
         found: what `loops.ship` wrote.
     """
-    curve, settings = found["heldout"], found.get("settings", {})
+    curve, settings = found.heldout, found.settings
     if not curve:
         return "No held-out images were measured in this run."
-    best = min(range(len(curve)), key=lambda place: curve[place]["heldout_loss"])
+    best = min(range(len(curve)), key=lambda place: curve[place].heldout_loss)
     shown = sorted({0, best, len(curve) - 1, *range(0, len(curve), max(1, len(curve) // 7))})
-    columns = {"heldout_loss": trained.loss_name(settings)}
-    if settings.get("min_snr_gamma"):
-        columns["heldout_plain"] = trained.PLAIN
-    rows = [
-        [f"{point['step']:,}" + (", best" if place == best else "")]
-        + [f"{point[name]:.5f}" if point.get(name) is not None else "not measured" for name in columns]
-        for place, point in ((place, curve[place]) for place in shown)
-    ]
+    columns = [trained.loss_name(settings), *([trained.PLAIN] if settings.get("min_snr_gamma") else [])]
+    rows = []
+    for place, point in ((place, curve[place]) for place in shown):
+        losses = (point.heldout_loss, point.heldout_plain)[: len(columns)]
+        cells = ["not measured" if loss is None else f"{loss:.5f}" for loss in losses]
+        rows.append([f"{point.step:,}" + (", best" if place == best else ""), *cells])
     whose = f"Steps of this run alone, which came after {before}.\n\n" if (before := trained.after(settings)) else ""
-    return whose + _table(["step", *columns.values()], rows)
+    return whose + _table(["step", *columns], rows)
 
 
-def trials_table(found: Markdown) -> str:
+def trials_table(found: TrialsResults) -> str:
     """trials.json: the held-out losses of short trainings that differ in one setting, the best one of each bold.
 
     Args:
         found: what `loops.trials` wrote.
     """
-    settings, trials = found["settings"], found["trials"]
-    losses = {"weighted_loss": f"min-SNR weighted (gamma {settings['gamma']:g})", "loss": "plain"}
-    best = {name: min(trial[name] for trial in trials) for name in losses}
-    rows = [
-        [trial["changes"]]
-        + [f"**{trial[name]:.5f}**" if trial[name] == best[name] else f"{trial[name]:.5f}" for name in losses]
-        + [f"{trial['loss_by_band'][-1]:.5f}"]
-        for trial in trials
-    ]
+    settings: dict[str, Any] = dict(found.settings)
+    best = min(trial.weighted_loss for trial in found.trials), min(trial.loss for trial in found.trials)
+    rows = []
+    for trial in found.trials:
+        both = zip((trial.weighted_loss, trial.loss), best, strict=True)
+        losses = [f"**{loss:.5f}**" if loss == least else f"{loss:.5f}" for loss, least in both]
+        rows.append([trial.changes, *losses, f"{trial.loss_by_band[-1]:.5f}"])
     common = ", ".join(f"{name} {settings[name]:g}" for name in ("batch_size", "learning_rate", "min_snr_gamma"))
-    table = _table(["changed", *(f"held-out loss, {name}" for name in losses.values()), "plain, last fifth of t"], rows)
+    names = (f"min-SNR weighted (gamma {settings['gamma']:g})", "plain")
+    table = _table(["changed", *(f"held-out loss, {name}" for name in names), "plain, last fifth of t"], rows)
     return (
-        f"{settings['images']:,} training images each, from the same weights ({settings['start']}), on {settings['data']}; "
-        f"otherwise {common}.\n\n{table}"
+        f"{settings['images']:,} training images each, from the same weights ({settings['start']}), on "
+        f"{settings['data']}; otherwise {common}.\n\n{table}"
     )
 
 
-def speed_table(found: Markdown) -> str:
+def speed_table(found: SpeedResults) -> str:
     """bench.json: every ratio beside its bar, and on what it was measured.
 
     Args:
         found: what `bench` wrote.
     """
-    machine = found["machine"]
-    rows = [
-        [row["name"], "n/a" if row["value"] is None else f"{row['value']:.3f}", row["bar"], row["note"]]
-        for row in found["rows"]
-    ]
-    missed = [row["name"] for row in found["rows"] if row["met"] is False]
+    machine = found.machine
+    rows = [[row.name, "n/a" if row.value is None else f"{row.value:.3f}", row.bar, row.note] for row in found.rows]
+    missed = [row.name for row in found.rows if row.met is False]
     verdict = f"Missed: {'; '.join(missed)}." if missed else "All bars are met."
     table = _table(["measured", "value", "bar", "on"], rows)
-    place = f"{machine['device']}, {machine['cpus']} cores, {machine['threads']} threads, torch {machine['torch']}"
+    place = f"{machine.device}, {machine.cpus} cores, {machine.threads} threads, torch {machine.torch}"
     return f"On {place}. {verdict}\n\n{table}"
 
 
-def quality_table(found: Markdown) -> str:
+def quality_table(found: QualityResults) -> str:
     """quality.json: how far each sampler's images are from real ones.
 
     Args:
         found: what `loops.ship` wrote.
     """
-    levels = list(found["rows"][0]["swd"])
+    levels = list(found.rows[0].swd)
     head = ["images", "count"]
     for name in (*(f"SWD at {level} px" for level in levels), "contrast"):
         head += [name, "reals, by chance"]
 
-    def spread(row: dict[str, Any], *path: str) -> str:
+    def spread(found: Spread | None) -> str:
         """What chance does to real images, mean and range."""
-        values: Any = row.get("chance")
-        if values is None:
-            return "not measured"
-        for name in path:
-            values = values[name]
-        return f"{values['mean']:.1f} ({values['low']:.1f} to {values['high']:.1f})"
+        return "not measured" if found is None else f"{found.mean:.1f} ({found.low:.1f} to {found.high:.1f})"
 
     rows = []
-    for row in found["rows"]:
-        cells = [row["set"], f"{row['count']:,}"]
+    for row in found.rows:
+        cells = [row.set, f"{row.count:,}"]
         for level in levels:
-            cells += [f"{row['swd'][level]:.1f}", spread(row, "swd", level)]
-        rows.append([*cells, f"{row['contrast']:.1f}", spread(row, "contrast")])
-    reference = found["reference"]
-    draws = next((row["chance"]["draws"] for row in found["rows"] if row.get("chance")), 0)
+            cells += [f"{row.swd[level]:.1f}", spread(row.chance.swd[level] if row.chance else None)]
+        rows.append([*cells, f"{row.contrast:.1f}", spread(row.chance.contrast if row.chance else None)])
+    reference = found.reference
+    draws = next((row.chance.draws for row in found.rows if row.chance), 0)
     by_chance = f"as many real training images against the same test reals, mean and range of {draws} draws"
     return (
-        f"SWD: {found['method']} (Karras et al. 2018), each set against as many of the {reference['count']:,} test reals, whose "
-        f"contrast (mean standard deviation of an image's 8-bit values) is {reference['contrast']:.1f}. Lower is better. The SWD of "
+        f"SWD: {found.method} (Karras et al. 2018), each set against as many of the {reference.count:,} test reals, whose "
+        f"contrast (mean standard deviation of an image's 8-bit values) is {reference.contrast:.1f}. Lower is better. The SWD of "
         "few images is larger by chance: compare a figure with what stands beside it, not with one of another count"
         f"{f' (by chance: {by_chance})' if draws else ''}.\n\n{_table(head, rows)}"
     )
 
 
-STUDIES: dict[str, tuple[str, Callable[[Markdown], str]]] = {
-    "training": ("The training run", training_table),
-    "quality": ("Image quality", quality_table),
-    "compare": ("Methods", methods_table),
-    "generalise": ("Other samplers", samplers_table),
-    "polarity": ("The black frame", frame_table),
-    "robustness": ("Robustness", robustness_table),
+Kind = TypeVar("Kind", bound=Results)
+
+
+def _drawn(kind: type[Kind], table: Callable[[Kind], str]) -> Callable[[Path], str]:
+    """A table as a function of the results file."""
+
+    def of_file(file: Path) -> str:
+        found = kind.read(file)
+        with written_by(kind.COMMAND, file):
+            return table(for_markdown(found))
+
+    return of_file
+
+
+STUDIES: dict[str, tuple[str, Callable[[Path], str]]] = {
+    "training": ("The training run", _drawn(TrainingResults, training_table)),
+    "quality": ("Image quality", _drawn(QualityResults, quality_table)),
+    "compare": ("Methods", _drawn(ComparisonResults, methods_table)),
+    "generalise": ("Other samplers", _drawn(GeneraliseResults, samplers_table)),
+    "polarity": ("The black frame", _drawn(PolarityResults, frame_table)),
+    "robustness": ("Robustness", _drawn(RobustnessResults, robustness_table)),
 }
 """Results file in sedid/, without its ending -> (heading, its table)."""
 
@@ -461,10 +454,5 @@ def studies(folder: Path) -> dict[str, str]:
     Raises:
         ValueError: a file is not what its command writes.
     """
-    found = {}
-    for command, (_, table) in STUDIES.items():
-        if (file := folder / "sedid" / f"{command}.json").is_file():
-            results = read_markdown(file)
-            with written_by(command, file):
-                found[command] = table(results)
-    return found
+    files = {name: folder / "sedid" / f"{name}.json" for name in STUDIES}
+    return {name: STUDIES[name][1](file) for name, file in files.items() if file.is_file()}

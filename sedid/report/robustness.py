@@ -1,78 +1,53 @@
 """A robustness measurement as HTML: curves of AUC against strength, the verdicts that changed, the table behind them."""
 
-from pathlib import Path
-from typing import Any
+from markupsafe import escape
 
 from sedid.data.perturb import FAMILIES
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
-from sedid.escaping import Html, read_results
-from sedid.report.evaluation import facts, leaks, made_by, splits, table
-from sedid.report.markdown import cell
-from sedid.report.svg import Axis, Line, line_chart, round_ticks
+from sedid.escaping import for_html
+from sedid.method.diffusion import pair_in_words
+from sedid.report.charts.chart import Chart
+from sedid.report.charts.scale import Scale
+from sedid.report.charts.series import Series
+from sedid.report.evaluation import detector_words, facts, leaks, made_by, set_words, splits, table, version_words
+from sedid.report.numbers import between, cell, p_value
+from sedid.studies.robustness import CLASSES, RobustnessResults
 
-FIELDS = {"key", "name", "strength", "label", "stat", "nn"}
 METHODS = {"stat": "STAT", "nn": "NN"}
-CLASSES = ("real", "generated")
 
 
-def load_robustness(file: Path) -> dict[str, Any]:
-    """Read a robustness.json.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is not what `robustness` writes.
-    """
-    return read_results(
-        file,
-        "robustness",
-        lambda found: (
-            bool(found["rows"])
-            and all(row.keys() >= FIELDS for row in found["rows"])
-            and found["rows"][0]["key"] == "none"
-            and isinstance(found["protocol"]["images"], dict)
-        ),
-    )
-
-
-def methods_of(found: dict[str, Any]) -> dict[str, str]:
+def methods_of(found: RobustnessResults) -> dict[str, str]:
     """The methods that were measured: key -> name."""
-    return {key: name for key, name in METHODS.items() if found["rows"][0][key] is not None}
+    return {key: METHODS[key] for key in found.rows[0].methods}
 
 
-def protocol(found: Html) -> str:
+def protocol(found: RobustnessResults) -> str:
     """What was measured on what."""
-    stated = found["protocol"]
-    config = stated.get("config", {})
-    shown = [
-        ("Detector", f"{config.get('detector', '?')}, checkpoint {str(stated.get('checkpoint_sha256', '?'))[:12]}")
-    ]
-    for key, name in methods_of(found).items():
-        pair = stated[key]
-        shown.append(
-            (f"{name} judges at", f"k = {pair['k']}, T_SEC = {pair['t_sec']}, threshold {pair['threshold']:.4g}")
-        )
+    stated = found.protocol
+    shown = [("Detector", detector_words(stated))]
+    for key, pair in (("stat", found.stat), ("nn", found.nn)):
+        if pair is not None:
+            where = f"{pair_in_words(pair.k, pair.t_sec)}, threshold {pair.threshold:.4g}"
+            shown.append((f"{METHODS[key]} judges at", where))
     shown += [
-        ("Thresholds and polarity from", str(stated.get("threshold_from", "?"))),
-        ("How the images were generated", made_by(stated.get("generated_by", {}))),
-        ("Network evaluations an image and perturbation", str(stated.get("evaluations_per_image", "?"))),
-        ("Seed of the noise", str(stated.get("seed", "?"))),
+        ("Thresholds and polarity from", found.threshold_from),
+        ("How the images were generated", made_by(stated.generated_by)),
+        ("Network evaluations an image and perturbation", str(stated.evaluations_per_image)),
+        ("Seed of the noise", str(found.seed)),
     ]
-    for name in CLASSES:
-        of_set = stated["images"][name]
-        place = f"{of_set['count']:,} from {config.get(name, '?')}, sha256 {str(of_set['sha256'])[:12]}"
-        shown.append((f"{name.capitalize()} images", place))
-    shown.append(("Versions", ", ".join(f"{name} {number}" for name, number in stated.get("versions", {}).items())))
+    shown += [(f"{name.capitalize()} images", set_words(stated.images[name])) for name in CLASSES]
+    shown.append(("Versions", version_words(stated)))
     done = "".join(
         f"<li><b>{FAMILIES[name].title if name in FAMILIES else name}</b>: {about}</li>"
-        for name, about in stated.get("perturbations", {}).items()
+        for name, about in found.perturbations.items()
     )
-    return f"<h2>How it was measured</h2>{facts(shown)}{leaks(found)}{splits(found)}<ul>{done}</ul>"
+    return f"<h2>How it was measured</h2>{facts(shown)}{leaks(found.audit)}{splits(stated.splits)}<ul>{done}</ul>"
 
 
-def warning(found: Html) -> str:
+def warning(found: RobustnessResults) -> str:
     """What curves mean where one class alone was perturbed; a plain line where both were."""
-    applied = found["protocol"].get("applied_to", "both")
+    applied = found.applied_to
     if applied == "both":
         return (
             '<p class="res-note">Real and generated images pass through the same perturbation. Thresholds stay as '
@@ -86,69 +61,67 @@ def warning(found: Html) -> str:
     )
 
 
-def axis(name: str, strengths: list[float]) -> Axis:
+def axis(name: str, strengths: list[float]) -> Scale:
     """Strengths from gentle, at the left, to strong; a factor around 1 from low to high."""
     family = FAMILIES[name]
     low, high = min(strengths), max(strengths)
     if family.neutral is not None:
         low, high = min(low, family.neutral), max(high, family.neutral)
     turned = family.strengths[0] > family.strengths[-1]  # the gentlest is the largest number
-    ticks = sorted(set(strengths)) if len(strengths) <= 6 else round_ticks(low, high)
-    return Axis(family.unit, *((high, low) if turned else (low, high)), ticks)
+    ticks = sorted(set(strengths)) if len(strengths) <= 6 else ()
+    return Scale(family.unit, *((high, low) if turned else (low, high)), ticks)
 
 
-def chart(found: Html, name: str) -> str:
+def chart(found: RobustnessResults, name: str) -> str:
     """AUC against strength for one kind of perturbation, and faintly that of the images as they are."""
-    clean = found["rows"][0]
-    rows = sorted((row for row in found["rows"] if row["name"] == name), key=lambda row: row["strength"])
-    family, strengths = FAMILIES[name], [row["strength"] for row in rows]
-    along = axis(name, strengths)
+    clean, family = found.rows[0], FAMILIES[name]
+    measured = {row.strength: row for row in found.rows if row.name == name and row.strength is not None}
+    along = axis(name, sorted(measured))
     lines = []
-    for (key, words), style in zip(methods_of(found).items(), ("res-one", "res-two res-dash"), strict=False):
-        points = {row["strength"]: row[key]["auc"] for row in rows}
+    for (key, words), style in zip(methods_of(found).items(), ("one", "two dash"), strict=False):
+        unchanged = clean.methods[key].auc
+        points = {strength: row.methods[key].auc for strength, row in measured.items()}
         if family.neutral is not None:
-            points.setdefault(family.neutral, clean[key]["auc"])
+            points.setdefault(family.neutral, unchanged)
         x = sorted(points)
         ends = sorted((along.low, along.high))
-        lines.append(Line("as they are", ends, [clean[key]["auc"]] * 2, "res-faint res-thin"))
-        lines.append(Line(words, x, [points[at] for at in x], style, True))
-    return line_chart(family.title, lines, along, note="AUC")
+        lines.append(Series("as they are", ends, [unchanged] * 2, "faint thin"))
+        lines.append(Series(words, x, [points[at] for at in x], style, True))
+    return Chart(family.title, lines, along, note="AUC").html()
 
 
-def curves(found: Html) -> str:
+def curves(found: RobustnessResults) -> str:
     """A chart for every kind of perturbation measured at two strengths or more."""
-    names = [row["name"] for row in found["rows"] if row["name"] in FAMILIES]
+    names = [row.name for row in found.rows if row.name in FAMILIES]
     several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if not several:
         return ""
     return (
         '<h2>AUC against strength</h2><p class="res-note">Stronger to the right; for brightness and contrast the '
         "images as they are lie at 1. 0.5 is guessing. AUC is in the calibrated polarity.</p>"
-        f'<div class="res-row">{"".join(chart(found, name) for name in several)}</div>'
+        f'<div class="ch-row">{"".join(chart(found, name) for name in several)}</div>'
     )
 
 
 def bar(share: float, style: str) -> str:
     """A share as a bar with its figure."""
-    return (
-        f'<td><div class="res-bar res-{style}" style="--share:{share:.1%}"><i></i><span>{share:.0%}</span></div></td>'
-    )
+    return f'<td><div class="res-bar ch-{style}" style="--share:{share:.1%}"><i></i><span>{share:.0%}</span></div></td>'
 
 
-def flips(found: Html) -> str:
+def flips(found: RobustnessResults) -> str:
     """How many verdicts changed against the images as they are, by class: a table of bars."""
     methods = methods_of(found)
     groups = "".join(f'<th class="res-group" colspan="2">{name}</th>' for name in methods.values())
     kinds = "".join(f"<th>{kind} images</th>" for _ in methods for kind in CLASSES)
     rows, last = [], ""
-    for row in found["rows"][1:]:
+    for row in found.rows[1:]:
         bars = [
-            bar(row[key]["flipped"][kind], kind) if known(found, key) else "<td>n/a</td>"
-            for key in methods
+            bar(changed[kind], kind) if known(found, key) and (changed := part.flipped) else "<td>n/a</td>"
+            for key, part in row.methods.items()
             for kind in CLASSES
         ]
-        rows.append(("res-first" if row["name"] != last else "", [f"<th>{row['label']}</th>", *bars]))
-        last = row["name"]
+        rows.append(("res-first" if row.name != last else "", [f"<th>{row.label}</th>", *bars]))
+        last = row.name
     return (
         "<h2>Verdicts that changed</h2>"
         + table(f'<tr><th rowspan="2">images</th>{groups}</tr><tr>{kinds}</tr>', rows, "res-flips")
@@ -157,53 +130,42 @@ def flips(found: Html) -> str:
     )
 
 
-def known(found: dict[str, Any], key: str) -> bool:
+def known(found: RobustnessResults, key: str) -> bool:
     """Whether the verdicts of a method were counted with the range check."""
-    return all(known_shares(row[key]["verdicts"].get("real")) is not None for row in found["rows"])
+    return all(known_shares(row.methods[key].verdicts.get("real")) is not None for row in found.rows)
 
 
-def missing(found: Html) -> str:
+def missing(found: RobustnessResults) -> str:
     """Whose verdicts are not known, and why, to follow a sentence; "" where all are."""
+    t_secs = {"stat": found.stat.t_sec} | ({"nn": found.nn.t_sec} if found.nn else {})
     return "".join(
-        f" {name} is n/a: of its way to T_SEC = {found['protocol'][key]['t_sec']} these results do not keep which images "
+        f" {name} is n/a: of its way to T_SEC = {t_secs[key]} these results do not keep which images "
         f"are {Call.OUTSIDE}; measured again, they are known."
         for key, name in methods_of(found).items()
         if not known(found, key)
     )
 
 
-def p_words(p: float) -> str:
-    """A p-value in three digits."""
-    return "&lt; 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def rates(found: Html) -> str:
+def rates(found: RobustnessResults) -> str:
     """The figures behind the curves."""
     methods = methods_of(found)
     parts = ("AUC", "95 % interval", "change (p)", "ACC")
     groups = "".join(f'<th class="res-group" colspan="{len(parts)}">{name}</th>' for name in methods.values())
     names = "".join(f"<th>{part}</th>" for _ in methods for part in parts)
     rows = []
-    for row in found["rows"]:
-        cells = [f"<th>{row['label']}</th>"]
-        for key in methods:
-            of_method = row[key]
-            ends = of_method["auc_interval"]
-            change = of_method["auc_change"]
-            moved = "" if change is None else f"{change['difference']:+.3f} ({p_words(change['p_value'])})"
-            values = (
-                cell(of_method["auc"]),
-                f"{ends[0]:.3f} to {ends[1]:.3f}" if ends else "n/a",
-                moved,
-                cell(of_method["acc"]),
-            )
+    for row in found.rows:
+        cells = [f"<th>{row.label}</th>"]
+        for of_method in row.methods.values():
+            change = of_method.auc_change
+            moved = "" if change is None else f"{change.difference:+.3f} ({escape(p_value(change.p_value))})"
+            values = (cell(of_method.auc), between(of_method.auc_interval), moved, cell(of_method.acc))
             cells += [f"<td>{value}</td>" for value in values]
-        cells += [f"<td>{cell(row['stat']['auc_paper_polarity'])}</td>"]
+        cells += [f"<td>{cell(row.stat.auc_paper_polarity)}</td>"]
         cells += [
-            f"<td>{row['stat']['verdicts'][kind][Call.OUTSIDE]:.0%}</td>" if known(found, "stat") else "<td>n/a</td>"
+            f"<td>{row.stat.verdicts[kind][Call.OUTSIDE]:.0%}</td>" if known(found, "stat") else "<td>n/a</td>"
             for kind in CLASSES
         ]
-        rows.append(("res-own" if row["key"] == "none" else "", cells))
+        rows.append(("res-own" if row.key == "none" else "", cells))
     head = (
         f'<tr><th rowspan="2">images</th>{groups}<th rowspan="2">STAT, AUC in the<br>paper\'s polarity</th>'
         f'<th class="res-group" colspan="2">outside the references</th></tr><tr>{names}<th>real</th><th>generated</th></tr>'
@@ -216,6 +178,7 @@ def rates(found: Html) -> str:
     )
 
 
-def parts(found: Html) -> str:
-    """All of it, for a page that brings the styles."""
+def whole(found: RobustnessResults) -> str:
+    """All parts."""
+    found = for_html(found)
     return warning(found) + curves(found) + flips(found) + rates(found) + protocol(found)

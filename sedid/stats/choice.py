@@ -53,10 +53,11 @@ class Choice:
     Attributes:
         chosen: what won; `candidates` are all, the cheapest first.
         penalty: AUC an evaluation.
-        polarity_share: share of resamples whose own choice of a pair has this polarity.
+        polarity_share: share of resamples whose own choice of a pair has this polarity; None in older results.
         nested_auc: mean AUC of outer folds, each at the pair and polarity that the images outside it choose.
         nested_interval: its 95 % interval: each resample chooses pair and polarity, and is measured on the images it
-            did not draw (Efron 1983). These are about a third of all, so that it is rather too wide than too narrow.
+            did not draw (Efron 1983). These are about a third of all, so that it is rather too wide than too narrow. None in
+            older results.
         optimism: the chosen pair's AUC on those outer folds minus nested_auc: what it owes to having been picked
             with them in sight. Near 0 when the choice is easy; noise can make it negative.
         nested_pairs: what was chosen without each outer fold.
@@ -67,9 +68,9 @@ class Choice:
     penalty: float
     folds: int
     resamples: int
-    polarity_share: float
+    polarity_share: float | None
     nested_auc: float
-    nested_interval: tuple[float, float]
+    nested_interval: tuple[float, float] | None
     optimism: float
     nested_pairs: tuple[Pair, ...]
 

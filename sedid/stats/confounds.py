@@ -3,7 +3,8 @@
 Every AUC here has the paper's polarity: a smaller value counts as generated. Below 0.5 the data turn it round.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,8 +12,31 @@ from sedid.stats.intervals import auc_interval
 from sedid.stats.metrics import measure
 
 LEAST = 40  # images a class to fit on half of them and measure on the other
-Estimate = dict[str, float]
-"""A value and its 95 % interval: "value", "low", "high"."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value and its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """0.612 [0.570, 0.655]."""
+        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
+class HeldEqual:
+    """AUC of t-errors before and after the statistics are held equal, of the same images."""
+
+    before: Estimate
+    after: Estimate
+
+
+OfClasses = dict[str, Estimate | None]
+"""real and generated -> the rank correlation within that class; None where it is not defined (`spearman`)."""
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> Estimate | None:
@@ -29,13 +53,12 @@ def spearman(x: np.ndarray, y: np.ndarray) -> Estimate | None:
         return None
     rho = float(spearmanr(x, y).statistic)
     z, margin = np.arctanh(np.clip(rho, -0.999999, 0.999999)), 1.96 * np.sqrt((1 + rho**2 / 2) / (len(x) - 3))
-    return {"value": rho, "low": float(np.tanh(z - margin)), "high": float(np.tanh(z + margin))}
+    return Estimate(rho, float(np.tanh(z - margin)), float(np.tanh(z + margin)))
 
 
 def auc_of_smaller(real: np.ndarray, generated: np.ndarray) -> Estimate:
     """AUC of raw values (N,), a smaller one counting as generated, with its 95 % interval."""
-    low, high = auc_interval(-real, -generated)
-    return {"value": measure(-real, -generated).auc, "low": low, "high": high}
+    return Estimate(measure(-real, -generated).auc, *auc_interval(-real, -generated))
 
 
 def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +76,7 @@ def predictors(features: np.ndarray, fitted_on: np.ndarray) -> np.ndarray:
 
 def held_equal(
     real: np.ndarray, generated: np.ndarray, of_real: np.ndarray, of_generated: np.ndarray, seed: int = 0
-) -> dict[str, Estimate] | None:
+) -> HeldEqual | None:
     """AUC of the t-errors with the statistics held equal (analysis of covariance, cross-validated).
 
     On half of the images of each class log E is regressed on the statistics and their squares, each class around its
@@ -68,8 +91,8 @@ def held_equal(
         of_real, of_generated: statistics (N, F) of the same images.
 
     Returns:
-        Of the second half: "before", the AUC of its t-errors, and "after", that of its residuals. None with fewer than
-        LEAST images of a class.
+        Of the second half: the AUC of its t-errors, and that of its residuals. None with fewer than LEAST images of a
+        class.
     """
     if min(len(real), len(generated)) < LEAST:
         return None
@@ -86,15 +109,12 @@ def held_equal(
     slopes = np.linalg.lstsq(centred(inputs), centred(logs), rcond=None)[0]
     residuals = [(log - values @ slopes)[rest] for log, values, (_, rest) in zip(logs, inputs, split, strict=True)]
     measured = [log[rest] for log, (_, rest) in zip(logs, split, strict=True)]
-    return {
-        "before": auc_of_smaller(measured[0], measured[1]),
-        "after": auc_of_smaller(residuals[0], residuals[1]),
-    }
+    return HeldEqual(auc_of_smaller(measured[0], measured[1]), auc_of_smaller(residuals[0], residuals[1]))
 
 
 def verdict_on(auc: Estimate) -> str:
     """What an AUC shows, in words: "smaller", "larger" or "none", by which side of 0.5 its interval lies on."""
-    return "smaller" if auc["low"] > 0.5 else "larger" if auc["high"] < 0.5 else "none"
+    return "smaller" if auc.low > 0.5 else "larger" if auc.high < 0.5 else "none"
 
 
 SHOWN = {
@@ -105,34 +125,50 @@ SHOWN = {
 LEFT = {"smaller": "generated is smaller", "larger": "generated is larger", "none": "no difference is shown"}
 
 
-def figures(auc: Estimate) -> str:
-    """0.612 [0.570, 0.655]."""
-    return f"{auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]"
+def closest(correlations: Mapping[str, OfClasses]) -> tuple[str, float] | None:
+    """The statistic (by name) that a t-error follows most closely, and how closely: the weaker of its two correlations.
+
+    None where no statistic has both.
+    """
+    strengths = {
+        name: min(abs(found.value) for found in both.values() if found)
+        for name, both in correlations.items()
+        if None not in both.values()
+    }
+    return max(strengths.items(), key=lambda item: item[1], default=None)
 
 
-def finding(row: dict[str, Any], labels: dict[str, str], alone: dict[str, Estimate]) -> str:
+def finding(
+    t_sec: int,
+    auc: Estimate,
+    correlations: Mapping[str, OfClasses],
+    chain: Estimate,
+    equal: HeldEqual | None,
+    labels: Mapping[str, str],
+    alone: Mapping[str, Estimate],
+) -> str:
     """One sentence on what the data of one T_SEC show, no more.
 
     Args:
-        row: "t_sec", "auc", "correlations" (statistic -> class -> Estimate or None), "chain" and "held_equal" (or None).
+        auc: as measured.
+        correlations: by statistic.
+        chain: the AUC of images that all passed through the same resize and JPEG.
+        equal: with the statistics held equal (`held_equal`).
         labels: what each statistic is called.
         alone: AUC of each statistic.
     """
-    sentence = f"T_SEC {row['t_sec']}: {SHOWN[verdict_on(row['auc'])]} (AUC {figures(row['auc'])})"
-    known = {name: both for name, both in row["correlations"].items() if None not in both.values()}
-    if known:
-        closest = max(known, key=lambda name: min(abs(found["value"]) for found in known[name].values()))
-        both = known[closest]
+    sentence = f"T_SEC {t_sec}: {SHOWN[verdict_on(auc)]} (AUC {auc})"
+    if followed := closest(correlations):
+        name, both = followed[0], correlations[followed[0]]
+        signed = {kind: f"{found.value:+.2f}" for kind, found in both.items() if found}
         sentence += (
-            f"; of the statistics the t-error follows {labels[closest]} most closely (rank correlation "
-            f"{both['real']['value']:+.2f} in reals, {both['generated']['value']:+.2f} in generated images), which by "
-            f"itself gives AUC {alone[closest]['value']:.3f}"
+            f"; of the statistics the t-error follows {labels[name]} most closely (rank correlation {signed['real']} in "
+            f"reals, {signed['generated']} in generated images), which by itself gives AUC {alone[name].value:.3f}"
         )
-    sentence += f"; with the same resize and JPEG for both, {LEFT[verdict_on(row['chain'])]} ({figures(row['chain'])})"
-    if row["held_equal"] is not None:
-        before, after = row["held_equal"]["before"], row["held_equal"]["after"]
+    sentence += f"; with the same resize and JPEG for both, {LEFT[verdict_on(chain)]} ({chain})"
+    if equal is not None:
         sentence += (
-            f"; with the statistics held equal, {LEFT[verdict_on(after)]} ({figures(after)}, against "
-            f"{before['value']:.3f} of the same images as measured)"
+            f"; with the statistics held equal, {LEFT[verdict_on(equal.after)]} ({equal.after}, against "
+            f"{equal.before.value:.3f} of the same images as measured)"
         )
     return sentence + "."

@@ -7,18 +7,20 @@ generated images of any detector are framed in the same way, and every method is
 """
 
 from collections.abc import Generator
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from sedid.data.datasets import CELEBA_CROP
-from sedid.detector.detector import Detector
+from sedid.detector.detector import Detector, Pair
+from sedid.method import paper
+from sedid.method.diffusion import Steps, order
 from sedid.method.methods import METHODS, THRESHOLD
 from sedid.progress import Progress
-from sedid.stats.confounds import auc_of_smaller
+from sedid.stats.confounds import Estimate, auc_of_smaller
 from sedid.studies.compare import measure_set
 from sedid.training.baseline import read_existing, training_losses
-from sedid.training.checks import audited
+from sedid.training.checks import LeakCheck, audited
 from sedid.training.scoring import Scores, score
 
 PEERS = [
@@ -27,6 +29,52 @@ PEERS = [
     if method.head == THRESHOLD and name not in ("sedid-stat", "loss", "debiased")
 ]
 """The statistics of other papers, at their defaults."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FramedRow:
+    """The AUC of one method with and without the frame, a smaller value counting as generated.
+
+    Attributes:
+        method: "stat", "nn", "existing" (the training loss), or the name of another paper's.
+        k, t_sec: of STAT and NN.
+        t: of the training loss.
+        title: of another paper's method, in words.
+    """
+
+    method: str
+    plain: Estimate
+    framed: Estimate
+    k: Steps | None = None
+    t_sec: int | None = None
+    t: int | None = None
+    title: str = ""
+
+    @property
+    def paper(self) -> float | None:
+        """Its AUC on CelebA in the paper, whose generated images had such a frame; None where it has none."""
+        if self.method == "stat" and self.k is not None and self.t_sec is not None:
+            published = paper.table_1("CelebA", self.k, self.t_sec)
+            return published[0] if published else None
+        of_data_sets = paper.TABLE_2.get(self.method)
+        return of_data_sets[paper.DATA_SETS.index("CelebA")][0] if of_data_sets and self.method != "stat" else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lesson:
+    """The black frame and what it does.
+
+    Attributes:
+        transform: how the frame came about, in words.
+        picture_share: share of a framed image's pixels that are not black.
+        audit_plain, audit_framed: of the images as they are, and with the frame around the generated ones.
+    """
+
+    transform: str
+    picture_share: float
+    methods: tuple[FramedRow, ...]
+    audit_plain: LeakCheck
+    audit_framed: LeakCheck
 
 
 def framed(images: np.ndarray, crop: int = CELEBA_CROP) -> np.ndarray:
@@ -51,7 +99,7 @@ def lesson(
     scores: dict[str, Scores],
     probabilities: dict[str, np.ndarray | None],
     batch_size: int = 32,
-) -> Generator[Progress, None, dict[str, Any]]:
+) -> Generator[Progress, None, Lesson]:
     """AUC of every method with and without the frame, and what the leak audit says of either.
 
     All statistics have their papers' polarity (smaller means generated), the NN its own. The training loss is measured
@@ -62,19 +110,29 @@ def lesson(
         scores, probabilities: what `score` found for both, at one k or two.
     """
     inside = framed(images["generated"])
-    ks = sorted({k for k, _ in scores["generated"]})
+    ks = order(k for k, _ in scores["generated"])
     of_framed, nn_framed = yield from score(detector, inside, ks, batch_size, "scoring framed images")
-    methods: list[dict[str, Any]] = []
+    methods: list[FramedRow] = []
 
-    def add(method: str, real: np.ndarray, generated: np.ndarray, in_frame: np.ndarray, **pair: int) -> None:
+    def add(
+        method: str,
+        real: np.ndarray,
+        generated: np.ndarray,
+        in_frame: np.ndarray,
+        pair: Pair | tuple[None, None] = (None, None),
+        t: int | None = None,
+        title: str = "",
+    ) -> None:
         plain, with_frame = auc_of_smaller(real, generated), auc_of_smaller(real, in_frame)
-        methods.append({"method": method, **pair, "plain": plain, "framed": with_frame})
+        methods.append(
+            FramedRow(method=method, plain=plain, framed=with_frame, k=pair[0], t_sec=pair[1], t=t, title=title)
+        )
 
     for (k, t_sec), values in scores["generated"].items():
-        add("stat", scores["real"][k, t_sec], values, of_framed[k, t_sec], k=k, t_sec=t_sec)
+        add("stat", scores["real"][k, t_sec], values, of_framed[k, t_sec], (k, t_sec))
     of_real, of_generated = probabilities["real"], probabilities["generated"]
     if detector.nn and of_real is not None and of_generated is not None and nn_framed is not None:
-        add("nn", -of_real, -of_generated, -nn_framed, k=detector.nn.k, t_sec=detector.nn.t_sec)
+        add("nn", -of_real, -of_generated, -nn_framed, (detector.nn.k, detector.nn.t_sec))
     existing = read_existing(detector.info)
     if existing:
         losses = []
@@ -82,18 +140,17 @@ def lesson(
             # the framed image has the noise of its unframed self, so that the frame is all that differs
             how = (existing["t"], existing["noises"], min(seed, 1), batch_size, "training loss, for the frame")
             losses.append((yield from training_losses(detector, values, *how)))
-        add("existing", *losses, t=existing["t"])
+        add("existing", losses[0], losses[1], losses[2], t=existing["t"])
     measured = []
     for values in (images["real"], images["generated"], inside):
         stage = "peers, for the frame"
         measured.append((yield from measure_set(detector, PEERS, values, 0, batch_size, stage)))
-    for method, *of_sets in zip(PEERS, *measured, strict=True):
-        add(method.name, *of_sets)
-        methods[-1]["title"] = method.title
-    return {
-        "transform": f"torchvision CenterCrop({CELEBA_CROP}), Resize({inside.shape[1]})",
-        "picture_share": float(np.mean(inside.any(axis=(0, 3)))),
-        "methods": methods,
-        "audit_plain": audited(images["real"], images["generated"]),
-        "audit_framed": audited(images["real"], inside),
-    }
+    for method, real, generated, in_frame in zip(PEERS, *measured, strict=True):
+        add(method.name, real, generated, in_frame, title=method.title)
+    return Lesson(
+        transform=f"torchvision CenterCrop({CELEBA_CROP}), Resize({inside.shape[1]})",
+        picture_share=float(np.mean(inside.any(axis=(0, 3)))),
+        methods=tuple(methods),
+        audit_plain=audited(images["real"], images["generated"]),
+        audit_framed=audited(images["real"], inside),
+    )

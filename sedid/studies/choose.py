@@ -15,40 +15,53 @@ from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from sedid import processes
-from sedid.config import Count, ErrorRate, NotNegative, Precision, Seed, Settings, StepSizes, Text
-from sedid.data.datasets import fingerprint, load_images
+from sedid.config import ErrorRate, NotNegative, Seed, StepSizes, Text
+from sedid.data.datasets import load_images
 from sedid.data.splits import record_splits, splits_file
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
-from sedid.detector.detector import Detector
+from sedid.detector.bundle import own_folder, update_info
+from sedid.detector.detector import Detector, Pair
 from sedid.detector.identity import Identity
-from sedid.detector.provenance import provenance
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
+from sedid.results import Interval, Results, Rows
 from sedid.stats.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
-from sedid.stats.intervals import ABOUT, delong, intervals
-from sedid.stats.metrics import best_threshold, measure, sign_of
-from sedid.stats.reliability import Classes, conformal, isotonic, platt, reliability
-from sedid.stats.stopping import fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
-from sedid.storage import read_json, read_kept, write_json, write_kept
-from sedid.training.checks import audited, check_calibration, check_unused
-from sedid.training.scoring import Scores, score
+from sedid.stats.intervals import Difference, delong, intervals
+from sedid.stats.metrics import Metrics, best_threshold, measure, sign_of
+from sedid.stats.reliability import Classes, Conformal, Reliability, conformal, isotonic, platt, reliability
+from sedid.stats.stopping import LogOdds, Rule, fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
+from sedid.storage import read_json
+from sedid.studies.study import (
+    MadeBy,
+    Protocol,
+    StudyConfig,
+    described,
+    migrated_audit,
+    migrated_maker,
+    migrated_protocol,
+    open_study,
+)
+from sedid.studies.sweep import SETS, Grid, by_pair, score_k
+from sedid.training.checks import LeakCheck, audited, check_calibration, check_unused
 
-SETS = ("real", "generated", "test_real", "test_generated")
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 """Error rates reported beside the user's own."""
 
 
-@dataclass(frozen=True)
-class ChooseConfig(Settings):
-    """Settings of one choice."""
+@dataclass(frozen=True, kw_only=True)
+class ChooseConfig(StudyConfig):
+    """Settings of one choice.
 
-    detector: Text  # bundle, any diffusers DDPM folder, or a Hub id
+    With apply and another `out`, the detector is first copied to bundle/ in it.
+    """
+
+    SETS: ClassVar[tuple[str, ...]] = SETS
+
     real: Text  # calibration reals: they choose and calibrate
     generated: Text  # calibration images this model generated
     test_real: Text  # images that choose nothing: every figure of merit is theirs
@@ -67,11 +80,172 @@ class ChooseConfig(Settings):
     resamples: Annotated[int, Field(ge=2)] = 500
     seed: Seed = 0
     apply: bool = False  # make the chosen pair the detector's own; it has to be calibrated there
-    out: str = ""  # folder; "" is sedid/ in the bundle. With apply, the detector is first copied to bundle/ in it
-    batch_size: Count = 32
-    device: str = "auto"
-    precision: Precision = "fp32"
-    compile: bool = False
+
+
+@dataclass(frozen=True)
+class BestPair:
+    """The pair of the highest cross-validated AUC, whatever it costs, on the test images.
+
+    Attributes:
+        auc_difference: of the chosen pair's AUC and this one's.
+    """
+
+    k: int
+    t_sec: int
+    evaluations: int
+    auc: float
+    auc_difference: Difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestedPair(Metrics):
+    """The chosen pair on the test images.
+
+    Attributes:
+        threshold: raw.
+        intervals: by metric; None where the images do not bound it.
+    """
+
+    threshold: float
+    threshold_from: str
+    intervals: dict[str, Interval | None]
+    without_penalty: BestPair
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoppingRow:
+    """Stopping early at one stated error rate.
+
+    Attributes:
+        upper, lower, threshold: log-odds at which a walk stops, and that part the classes at its end; None: never passed.
+        evaluations, evaluations_full, saved: of the network an image: with stopping, without, and the difference.
+        auc_difference: of the AUC with stopping and of the full walk's.
+    """
+
+    error_rate: float
+    upper: float | None
+    lower: float | None
+    threshold: float
+    evaluations: float
+    evaluations_full: int
+    saved: float
+    evaluations_real: float
+    evaluations_generated: float
+    stopped_early_real: float
+    stopped_early_generated: float
+    wrong_early_real: float
+    wrong_early_real_interval: Interval
+    wrong_early_generated: float
+    wrong_early_generated_interval: Interval
+    auc: float
+    auc_full: float
+    auc_difference: Difference
+    acc: float
+    acc_full: float
+
+    def wrong_early(self, kind: str) -> tuple[float, Interval]:
+        """The share of wrong early calls of real or generated images, and its interval."""
+        if kind == "real":
+            return self.wrong_early_real, self.wrong_early_real_interval
+        return self.wrong_early_generated, self.wrong_early_generated_interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walk(LogOdds):
+    """Early stopping on walks to one T_SEC, with the fitted log-odds of each of its steps."""
+
+    t_sec: int
+    evaluations: int
+    rates: Rows[StoppingRow]
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Early stopping at the chosen k, to the chosen T_SEC and to the end of the schedule."""
+
+    k: int
+    error_rate: float
+    walks: Rows[Walk]
+
+
+@dataclass(frozen=True)
+class Abstaining:
+    """Conformal verdicts of one score.
+
+    Attributes:
+        rates: at every error rate, ascending; none if it was skipped.
+        skipped: why they could not be calibrated on these images; "" if they were.
+    """
+
+    error_rate: float
+    rates: tuple[Conformal, ...]
+    skipped: str = ""
+
+
+@dataclass(frozen=True)
+class Conclusion:
+    """All figures of a choice: what was chosen, and what follows from it on the test images.
+
+    Attributes:
+        reliability: of each kind of probability.
+        conformal: of STAT's and NN's scores.
+    """
+
+    choice: Choice
+    test: TestedPair
+    sequential: Stopping
+    reliability: dict[str, Reliability]
+    conformal: dict[str, Abstaining]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoiceResults(Results):
+    """What stands in choice.json.
+
+    Attributes:
+        test_generated_by: how the generated test images were made.
+        applied: whether the chosen pair became the detector's own.
+        calibrated: the detector's own pair before.
+        audit, audit_calibration: of the test and of the calibration images; None in older results.
+        choice, test, sequential, reliability, conformal: as in `Conclusion`.
+    """
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "choose"
+
+    protocol: Protocol
+    chosen_on: str
+    measured_on: str
+    test_generated_by: MadeBy | None
+    applied: bool
+    calibrated: Pair | None
+    choice: Choice
+    test: TestedPair
+    sequential: Stopping
+    reliability: dict[str, Reliability]
+    conformal: dict[str, Abstaining]
+    audit: LeakCheck | None
+    audit_calibration: LeakCheck | None
+
+    def __post_init__(self) -> None:
+        if self.choice.chosen not in self.choice.candidates:
+            raise ValueError("choice.chosen is none of the candidates")
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        old = found["protocol"]
+        made = migrated_protocol(found, {}, ("chosen_on", "measured_on"))
+        made["choice"] = {"polarity_share": None, "nested_interval": None} | made["choice"]
+        for part in made["conformal"].values():
+            if "skipped" in part:
+                part |= {"error_rate": made["sequential"]["error_rate"], "rates": []}
+        return made | {
+            "test_generated_by": migrated_maker(old.get("test_generated_by")),
+            "applied": bool(made["protocol"]["config"].get("apply")),
+            "audit": migrated_audit(found.get("audit")),
+            "audit_calibration": migrated_audit(found.get("audit_calibration")),
+        }
 
 
 @dataclass(frozen=True)
@@ -83,29 +257,8 @@ class Scored:
         probabilities: the classifier's, by set; empty without a classifier.
     """
 
-    errors: dict[str, Scores]
+    errors: dict[str, Grid]
     probabilities: dict[str, np.ndarray]
-
-
-def score_k(
-    detector: Detector, images: dict[str, np.ndarray], k: int, batch_size: int, file: Path, key: str
-) -> Generator[Progress, None, dict[str, np.ndarray]]:
-    """t-errors (steps, images) by set and the classifier's probabilities (images,) by "nn_" + set, at one k.
-
-    Read from `file` if it was written under this key, else scored and kept.
-    """
-    kept = processes.on_main(read_kept, file, key)
-    if kept is not None:
-        return kept
-    found = {}
-    for name, values in images.items():
-        stage = f"k = {k}: {name.replace('_', ' ')} images"
-        errors, probabilities = yield from score(detector, values, [k], batch_size, stage)
-        found[name] = np.stack(list(errors.values()))
-        if probabilities is not None:
-            found[f"nn_{name}"] = probabilities
-    processes.on_main(write_kept, file, key, found)
-    return found
 
 
 def score_all(
@@ -116,7 +269,7 @@ def score_all(
     for k in ks:
         found = yield from score_k(detector, images, k, batch_size, folder / f"k{k:04d}.npz", key)
         for name in images:
-            scored.errors[name].update({(k, k * (row + 1)): errors for row, errors in enumerate(found[name])})
+            scored.errors[name].update(by_pair(k, found[name]))
             if f"nn_{name}" in found:
                 scored.probabilities[name] = found[f"nn_{name}"]
     return scored
@@ -130,32 +283,28 @@ def oriented(scored: Scored, pair: Candidate, log: bool = False) -> tuple[Classe
     return (real, generated), (test_real, test_generated)
 
 
-def tested(scored: Scored, choice: Choice) -> dict[str, Any]:
+def tested(scored: Scored, choice: Choice) -> TestedPair:
     """The chosen pair on the test images, and what the penalty cost there: against the pair of the highest CV AUC."""
     chosen = choice.chosen
     best = max(choice.candidates, key=lambda candidate: candidate.cv_auc)
     calibration, test = oriented(scored, chosen)
     threshold = best_threshold(*calibration)
     _, test_of_best = oriented(scored, best)
-    return {
-        "threshold": threshold if chosen.polarity == "larger" else -threshold,
-        "threshold_from": "calibration images",
+    return TestedPair(
+        threshold=sign_of(chosen.polarity) * threshold,
+        threshold_from="calibration images",
+        intervals=intervals(*test, threshold),
+        without_penalty=BestPair(
+            best.k, best.t_sec, best.evaluations, measure(*test_of_best).auc, delong(*test, *test_of_best)
+        ),
         **asdict(measure(*test, threshold)),
-        "intervals": intervals(*test, threshold),
-        "without_penalty": {
-            "k": best.k,
-            "t_sec": best.t_sec,
-            "evaluations": best.evaluations,
-            "auc": measure(*test_of_best).auc,
-            "auc_difference": asdict(delong(*test, *test_of_best)),
-        },
-    }
+    )
 
 
-def sequential(scored: Scored, chosen: Candidate, config: ChooseConfig) -> dict[str, Any]:
+def sequential(scored: Scored, chosen: Candidate, config: ChooseConfig) -> Stopping:
     """Early stopping on walks of the chosen k: to the chosen T_SEC, and to the end of the schedule.
 
-    Every walk is measured at every rate of RATES and the user's own, each with its boundaries (null: never passed).
+    Every walk is measured at every rate of RATES and the user's own, each with its boundaries.
     """
     rng = np.random.default_rng(config.seed)
     last = max(t for k, t in scored.errors["real"] if k == chosen.k)
@@ -169,11 +318,19 @@ def sequential(scored: Scored, chosen: Candidate, config: ChooseConfig) -> dict[
         rows = []
         for rate in rates(config.error_rate):
             rule = fit_rule((held[0][:steps], held[1][:steps]), rate)
-            limits = {name: value if isfinite(value) else None for name, value in asdict(rule).items()}
-            rows.append({"error_rate": rate} | limits | measure_rule(rule, *(odds[:steps] for odds in test_odds)))
-        pair = (chosen.k, end)
-        walks.append({"t_sec": end, "evaluations": evaluations(pair), **asdict(log_odds.until(steps)), "rates": rows})
-    return {"k": chosen.k, "error_rate": config.error_rate, "walks": walks}
+            rows.append(stopping_row(rate, rule, [odds[:steps] for odds in test_odds]))
+        fitted: dict[str, Any] = asdict(log_odds.until(steps))
+        walks.append(Walk(t_sec=end, evaluations=evaluations((chosen.k, end)), rates=tuple(rows), **fitted))
+    return Stopping(chosen.k, config.error_rate, tuple(walks))
+
+
+def stopping_row(rate: float, rule: Rule, test_odds: list[np.ndarray]) -> StoppingRow:
+    """A rule on the log-odds of the test images, (steps, images) of both classes."""
+    found: dict[str, Any] = measure_rule(rule, *test_odds)
+    limits: dict[str, Any] = {name: value if isfinite(value) else None for name, value in asdict(rule).items()}
+    difference = Difference(**found.pop("auc_difference"))
+    ends = {name: tuple(value) for name, value in found.items() if name.endswith("_interval")}
+    return StoppingRow(error_rate=rate, auc_difference=difference, **limits, **found | ends)
 
 
 def rates(own: float) -> list[float]:
@@ -183,7 +340,7 @@ def rates(own: float) -> list[float]:
 
 def judged(
     scored: Scored, chosen: Candidate, config: ChooseConfig, nn_refusal: str
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Reliability], dict[str, Abstaining]]:
     """Reliability of every probability and conformal verdicts of every score, on the test images.
 
     Args:
@@ -192,36 +349,30 @@ def judged(
     logs, test_logs = oriented(scored, chosen, log=True)
     reliable, abstaining = {}, {"stat": conformal_rows(logs, test_logs, config.error_rate)}
     for name, calibrator in (("stat_platt", platt(*logs)), ("stat_isotonic", isotonic(*logs))):
-        reliable[name] = asdict(reliability(calibrator(test_logs[0]), calibrator(test_logs[1]), config.seed))
+        reliable[name] = reliability(calibrator(test_logs[0]), calibrator(test_logs[1]), config.seed)
     if scored.probabilities:
         real, generated, test_real, test_generated = (scored.probabilities[name] for name in SETS)
-        reliable["nn"] = asdict(reliability(test_real, test_generated, config.seed))
+        reliable["nn"] = reliability(test_real, test_generated, config.seed)
         if nn_refusal:
-            abstaining["nn"] = {"skipped": nn_refusal}
+            abstaining["nn"] = Abstaining(config.error_rate, (), nn_refusal)
         else:
             abstaining["nn"] = conformal_rows((real, generated), (test_real, test_generated), config.error_rate)
     return reliable, abstaining
 
 
-def conformal_rows(calibration: Classes, test: Classes, own: float) -> dict[str, Any]:
+def conformal_rows(calibration: Classes, test: Classes, own: float) -> Abstaining:
     """Conformal verdicts at every rate, ascending."""
-    return {"error_rate": own, "rates": [asdict(conformal(calibration, test, rate)) for rate in rates(own)]}
+    return Abstaining(own, tuple(conformal(calibration, test, rate) for rate in rates(own)))
 
 
-def conclude(scored: Scored, config: ChooseConfig, nn_refusal: str) -> Generator[Progress, None, dict[str, Any]]:
-    """Choose, fit and measure, given all scores: the sections of choice.json that are figures."""
+def conclude(scored: Scored, config: ChooseConfig, nn_refusal: str) -> Generator[Progress, None, Conclusion]:
+    """Choose, fit and measure, given all scores."""
     errors = scored.errors
     choice = yield from choose_pair(
         errors["real"], errors["generated"], config.penalty, config.folds, config.resamples, config.seed
     )
     reliable, abstaining = judged(scored, choice.chosen, config, nn_refusal)
-    return {
-        "choice": asdict(choice),
-        "test": tested(scored, choice),
-        "sequential": sequential(scored, choice.chosen, config),
-        "reliability": reliable,
-        "conformal": abstaining,
-    }
+    return Conclusion(choice, tested(scored, choice), sequential(scored, choice.chosen, config), reliable, abstaining)
 
 
 def check(config: ChooseConfig, detector: Detector, images: dict[str, np.ndarray], ks: tuple[int, ...]) -> None:
@@ -245,59 +396,49 @@ def check(config: ChooseConfig, detector: Detector, images: dict[str, np.ndarray
             )
 
 
-def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
+def choose(config: ChooseConfig) -> Generator[Progress, None, ChoiceResults]:
     """Score, choose and measure; writes choice.json and returns what is in it. A stopped run goes on at the next k.
 
     Raises:
         ValueError: data or settings do not fit, test images that were calibrated on, or `apply` with a pair the
             detector has no calibration for, or one of the other polarity.
     """
-    if config.apply:
-        folder = processes.on_main(own_folder, config.detector, str(Path(config.out) / "bundle") if config.out else "")
-    else:
-        folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
-    ks = tuple(sorted({*config.ks} | ({detector.nn.k} if detector.nn else set())))
-    images = {name: load_images(getattr(config, name), detector.size, detector.center_crop) for name in SETS}
+    copy = str(Path(config.out) / "bundle") if config.out else ""
+    study = open_study(config, processes.on_main(own_folder, config.detector, copy) if config.apply else None)
+    folder, detector = study.folder, study.detector
+    own_k = {detector.nn.k} if detector.nn else set()
+    ks = tuple(sorted({*config.ks, *(k for k in own_k if isinstance(k, int))}))
+    specs = {name: getattr(config, name) for name in SETS}
+    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     check(config, detector, images, ks)
     calibration = {name: images[name] for name in ("real", "generated")}
     test = {name: images[name] for name in ("test_real", "test_generated")}
     splits = check_unused(folder, detector.info, test, calibration)
     own = check_calibration(folder, detector.info, "calibration", calibration).of_classifier()
-    out = Path(config.out) if config.out else folder / "sedid"
-    prints = {name: fingerprint(values) for name, values in images.items()}
+    sets = described(specs, images)
     classifier = detector.info.get("nn", {}).get("calibration")
-    key = json.dumps([Identity.recorded(detector.info).model, *prints.values(), classifier])
-    scored = yield from score_all(detector, images, ks, config.batch_size, out / "choice", key)
+    prints = [one.sha256 for one in sets.values()]
+    key = json.dumps([Identity.recorded(detector.info).model, *prints, classifier])
+    scored = yield from score_all(detector, images, ks, config.batch_size, study.out / "choice", key)
 
-    result: dict[str, Any] = {}
+    made: ChoiceResults | None = None
     if processes.is_main():
         refusal = f"the classifier was trained on calibration images: {own}" if own else ""
         figures = yield from conclude(scored, config, refusal)
-        settings = asdict(config)
-        local = ("detector", "out", *SETS)  # paths of one machine: only their last part is kept
-        result = {
-            "protocol": {
-                "checkpoint_sha256": checkpoint_hash(folder),
-                "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
-                "splits": asdict(splits),
-                "chosen_on": "calibration images",
-                "measured_on": "test images",
-                "positive": "generated",
-                "intervals": ABOUT,
-                "evaluations_per_image": sum(detector.max_t_sec(k) // k + 1 for k in ks),
-                "generated_by": provenance(config.generated, folder),
-                "test_generated_by": provenance(config.test_generated, folder),
-                "config": settings | {name: Path(settings[name]).name for name in local},
-                "versions": versions(),
-            },
-            "calibrated": list(detector.chosen) if detector.chosen else None,
-            **figures,
-            "audit": audited(images["test_real"], images["test_generated"]),
-            "audit_calibration": audited(images["real"], images["generated"]),
-        }
-        write_json(out / "choice.json", result)
-    result = processes.on_main(lambda: result)
+        made = ChoiceResults(
+            protocol=study.protocol(sets, splits, config.generated, study.evaluations(ks)),
+            chosen_on="calibration images",
+            measured_on="test images",
+            test_generated_by=study.made_by(config.test_generated),
+            applied=config.apply,
+            calibrated=detector.chosen,
+            audit=audited(images["test_real"], images["test_generated"]),
+            audit_calibration=audited(images["real"], images["generated"]),
+            **vars(figures),
+        )
+        made.write(study.out / "choice.json")
+    result = processes.on_main(lambda: made)
+    assert result is not None  # the main process has made it
     if config.apply:
         processes.on_main(apply, folder, detector, result)
         chose = {f"choice_{name}": values for name, values in calibration.items()}
@@ -305,25 +446,25 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, dict[str, Any]]:
     return result
 
 
-def apply(folder: Path, detector: Detector, result: dict[str, Any]) -> None:
+def apply(folder: Path, detector: Detector, result: ChoiceResults) -> None:
     """Make the chosen pair the detector's own; its measurements are then those of another pair until `evaluate`.
 
     Raises:
         ValueError: the detector's calibration has the other polarity at this pair.
     """
-    chosen, choice = result["choice"]["chosen"], result["choice"]
-    pair = (chosen["k"], chosen["t_sec"])
-    if detector.stat[pair].polarity != chosen["polarity"]:
+    choice, chosen = result.choice, result.choice.chosen
+    pair = (chosen.k, chosen.t_sec)
+    if detector.stat[pair].polarity != chosen.polarity:
         raise ValueError(
             f"at k = {pair[0]}, T_SEC = {pair[1]} the detector is calibrated with the other polarity than these images "
             "have: run `calibrate` on them first"
         )
-    counts = result["protocol"]["images"]
+    images = result.protocol.images
     how = (
-        f"highest cross-validated AUC less {choice['penalty']:g} a network evaluation, among {len(choice['candidates'])} "
-        f"pairs on {counts['real']['count']:,} real and {counts['generated']['count']:,} generated calibration images "
-        f"(chosen in {chosen['chosen_share']:.0%} of {choice['resamples']} resamples)"
+        f"highest cross-validated AUC less {choice.penalty:g} a network evaluation, among {len(choice.candidates)} "
+        f"pairs on {images['real'].count:,} real and {images['generated'].count:,} generated calibration images "
+        f"(chosen in {chosen.chosen_share:.0%} of {choice.resamples} resamples)"
     )
     section = read_json(folder / "sedid" / "detector.json")["stat"]
-    data = {name: counts[name] for name in ("real", "generated")}
+    data = {name: {"count": images[name].count, "sha256": images[name].sha256} for name in ("real", "generated")}
     update_info(folder, stat=section | {"chosen": list(pair), "chosen_by": how, "choice_data": data})

@@ -17,43 +17,40 @@ import json
 import shutil
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sedid import processes
-from sedid.config import Count, NotNegative, Precision, Seed, Settings, Text, Whole
-from sedid.data.datasets import as_model_input, fingerprint, load_images, load_with_files
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.config import Count, NotNegative, Seed, Text, Whole
+from sedid.data.datasets import as_model_input, load_images, load_with_files
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
-from sedid.detector.provenance import provenance
 from sedid.method.diffusion import EpsModel
 from sedid.method.ledger import Ledger
 from sedid.method.methods import METHODS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
 from sedid.storage import read_kept, write_kept
-from sedid.studies.comparison import Comparison
+from sedid.studies.comparison import CALIBRATION, MEANING, TEST, Comparison, ComparisonResults
 from sedid.studies.heads import LEAST, Head, fit_head, kept, own_head
+from sedid.studies.study import ImageSet, Study, StudyConfig, described, open_study
 from sedid.training.baseline import noise_of, read_existing
 from sedid.training.checks import SplitCheck, audited, check_unused
 from sedid.training.resnet import Recipe
 
-CALIBRATION = ("real", "generated")
-TEST = {"heldout": "test_real", "generated": "test_generated", "members": "members"}
-"""Name in the results -> setting."""
 DETECTOR = "the detector's calibration"
 
 
-@dataclass(frozen=True)
-class CompareConfig(Settings):
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(StudyConfig):
     """Settings of one comparison."""
 
-    detector: Text  # bundle, any diffusers DDPM folder, or a Hub id
+    SETS: ClassVar[tuple[str, ...]] = (*CALIBRATION, *TEST.values())
+
     real: Text  # calibration reals: polarity, thresholds and classifiers come from them
     generated: Text  # calibration images this model generated
     test_real: str = ""  # reals the generator and the calibration never saw
@@ -63,12 +60,7 @@ class CompareConfig(Settings):
     loss_noises: Count = 1  # noises the training loss is averaged over, if its name gives no number
     epochs: Whole = 0  # of the ResNets that are trained; 0: as many as the detector's own classifier, or as train-nn's
     classifier_rate: NotNegative = 0  # their learning rate; 0: likewise, as all else of the recipe
-    out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: Count = 32
     seed: Seed = 0
-    device: str = "auto"
-    precision: Precision = "fp32"
-    compile: bool = False
 
 
 def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
@@ -186,7 +178,73 @@ def score_tests(
     return together(processes.gathered(mine))
 
 
-def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
+def measured_calibration(
+    study: Study[CompareConfig],
+    methods: list[Method],
+    images: dict[str, np.ndarray],
+    sets: dict[str, ImageSet],
+    seeds: dict[str, int],
+) -> Generator[Progress, None, dict[str, list[np.ndarray]]]:
+    """What methods measure of both calibration sets; kept until the loop ends, and not made again by a run that was killed.
+
+    Args:
+        images: uint8 (N, H, W, 3) by the names in CALIBRATION.
+        sets, seeds: what is stated of them, by "calibration_" + name.
+    """
+    model = Identity.recorded(study.detector.info).model
+    asked = [(method.name, str(method.parameters), method.head) for method in methods]
+    measured = {}
+    for name, values in images.items():
+        what, stage, file = (
+            f"calibration_{name}",
+            f"measuring {name} calibration images",
+            study.out / "compare" / f"{name}.npz",
+        )
+        print_of = [sets[what].count, sets[what].sha256]
+        key = json.dumps([model, print_of, seeds[what], asked, study.config.precision])
+        stored = processes.on_main(read_kept, file, key)
+        found = None if stored is None else list(stored.values())
+        if found is None:
+            size = study.config.batch_size
+            found = yield from measure_set(study.detector, methods, values, seeds[what], size, stage)
+            numbered = {f"measured_{number}": of_method for number, of_method in enumerate(found)}
+            processes.on_main(write_kept, file, key, numbered)
+        measured[name] = found
+    return measured
+
+
+def fit_heads(
+    comparison: Comparison,
+    own: Sequence[Head | None],
+    measured: dict[str, list[np.ndarray]],
+    recipe: Recipe,
+    nothing: dict[str, np.ndarray],
+) -> Generator[Progress, None, None]:
+    """Fit the heads of a comparison, but for those that are the detector's `own`; a row appears with each of them.
+
+    Args:
+        measured: of the others, by class of the calibration split.
+        nothing: the scores so far, of no images.
+    """
+    runtime = comparison.detector.runtime
+    parts = zip(measured["real"], measured["generated"], strict=True)
+    meter = Meter("fitting the methods", len(own), "methods")
+    for number, (method, ready) in enumerate(zip(comparison.methods, own, strict=True)):
+        head = ready
+        if head is None:
+            made: Head | None = None
+            real, generated = next(parts)
+            if processes.is_main():
+                made = yield from fit_head(method.head, real, generated, recipe, runtime, f"fitting {method.name}")
+            fitted = processes.on_main(lambda made: made, made)  # every process has the same one
+            assert fitted is not None
+            head = fitted.on(runtime)
+        comparison.heads.append(head)
+        comparison.write(nothing, at_once=True)
+        yield meter.at(number + 1)
+
+
+def compare(config: CompareConfig) -> Generator[Progress, None, ComparisonResults]:
     """Fit every method on the calibration split, score the test images, write compare.json; returns what is in it.
 
     Raises:
@@ -195,78 +253,41 @@ def compare(config: CompareConfig) -> Generator[Progress, None, dict[str, Any]]:
     """
     if not (config.test_real and config.test_generated):
         raise ValueError("give test_real and test_generated: images that calibrate nothing")
-    folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
+    study = open_study(config)
+    detector, out = study.detector, study.out
     methods = methods_for(config, detector)
     files = {name: getattr(config, name) for name in CALIBRATION}
     tested = {name: getattr(config, setting) for name, setting in TEST.items() if getattr(config, setting)}
     calibration = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in files.items()}
     read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in tested.items()}
     test = {name: images for name, (images, _) in read.items()}
-    splits = check_images(folder, detector, calibration, test)
+    splits = check_images(study.folder, detector, calibration, test)
     own = [own_head(method, detector) for method in methods]
     recipe = recipe_for(config, detector)
 
-    prints = {f"calibration_{name}": (len(images), fingerprint(images)) for name, images in calibration.items()}
-    prints |= {name: (len(images), fingerprint(images)) for name, images in test.items()}
-    seeds = {name: 10 * config.seed + number for number, name in enumerate(prints)}
-    local = ("detector", "out", *CALIBRATION, *TEST.values())  # paths of one machine: only their last part is kept
-    about: dict[str, Any] = {
-        "protocol": {
-            "checkpoint_sha256": checkpoint_hash(folder),
-            "positive": "generated",
-            "scores": "oriented: higher means generated",
-            "thresholds_from": "calibration split",
-            "recipe": asdict(recipe),
-            "images": {name: {"count": count, "sha256": sha256} for name, (count, sha256) in prints.items()},
-            "splits": asdict(splits),
-            "noise_seeds": seeds,
-            "evaluations_per_image": sum(costs(methods, detector.schedule)),
-            "trained_on": detector.info.get("training", {}).get("data", ""),
-            "generated_by": provenance(config.test_generated, folder),
-            "calibration_generated_by": provenance(config.generated, folder),
-            "versions": versions(),
-            "config": asdict(config)
-            | {name: Path(getattr(config, name)).name for name in local}
-            | {"methods": list(config.methods)},
-        },
-        "audit": audited(test["heldout"], test["generated"], (read["heldout"][1], read["generated"][1])),
-        "calibration_leak_warning": audited(calibration["real"], calibration["generated"])["warning"],
-    }
-    out = Path(config.out) if config.out else folder / "sedid"
+    both = {f"calibration_{name}": spec for name, spec in files.items()} | tested
+    sets = described(both, {f"calibration_{name}": images for name, images in calibration.items()} | test)
+    seeds = {name: 10 * config.seed + number for number, name in enumerate(sets)}
+    about = ComparisonResults(
+        done=False,
+        protocol=study.protocol(sets, splits, config.test_generated, sum(costs(methods, detector.schedule))),
+        recipe=recipe,
+        noise_seeds=seeds,
+        calibration_generated_by=study.made_by(config.generated),
+        audit=audited(test["heldout"], test["generated"], (read["heldout"][1], read["generated"][1])),
+        calibration_leak_warning=audited(calibration["real"], calibration["generated"]).warning,
+        scored={},
+        rows={},
+        tests={},
+        meaning=MEANING,
+    )
     comparison = Comparison(methods, detector, out, about)
     nothing = {name: np.empty((len(methods), 0)) for name in test}
     comparison.write(nothing, at_once=True)
 
-    kept_in = {name: out / "compare" / f"{name}.npz" for name in CALIBRATION}
-    model = Identity.recorded(detector.info).model
     fitted = [method for method, head in zip(methods, own, strict=True) if head is None]
-    asked = [(method.name, str(method.parameters), method.head) for method in fitted]
-    measured = {}
-    for name, images in calibration.items():
-        what, stage = f"calibration_{name}", f"measuring {name} calibration images"
-        key = json.dumps([model, prints[what], seeds[what], asked, config.precision])
-        stored = processes.on_main(read_kept, kept_in[name], key)
-        found = None if stored is None else list(stored.values())
-        if found is None:
-            found = yield from measure_set(detector, fitted, images, seeds[what], config.batch_size, stage)
-            numbered = {f"measured_{number}": values for number, values in enumerate(found)}
-            processes.on_main(write_kept, kept_in[name], key, numbered)
-        measured[name] = found
-    parts = zip(measured["real"], measured["generated"], strict=True)
-    meter = Meter("fitting the methods", len(methods), "methods")
-    for number, method in enumerate(methods):
-        head: Head | None = own[number]
-        if head is None:
-            made: Any = None
-            real, generated = next(parts)
-            if processes.is_main():
-                stage = f"fitting {method.name}"
-                made = yield from fit_head(method.head, real, generated, recipe, detector.runtime, stage)
-            head = processes.on_main(lambda made: made, made).on(detector.runtime)  # every process has the same one
-        comparison.heads.append(head)
-        comparison.write(nothing, at_once=True)
-        yield meter.at(number + 1)
+    measured = yield from measured_calibration(study, fitted, calibration, sets, seeds)
+    yield from fit_heads(comparison, own, measured, recipe, nothing)
     measured.clear()  # classifier inputs are large
 
     scores = yield from score_tests(detector, comparison, test, seeds, config.batch_size)

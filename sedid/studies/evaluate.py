@@ -8,69 +8,159 @@ tells members from non-members (SecMI, Duan et al. 2023).
 from collections.abc import Collection, Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sedid import processes
-from sedid.config import Count, Precision, Settings, Text
-from sedid.data.datasets import fingerprint, load_with_files
+from sedid.config import Count, Text
+from sedid.data.datasets import load_with_files
 from sedid.data.licences import closed
 from sedid.detector.batches import shares
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, update_info, versions
+from sedid.detector.bundle import update_info
 from sedid.detector.detector import Detector
-from sedid.detector.provenance import provenance
+from sedid.method.diffusion import Steps
 from sedid.progress import Progress
-from sedid.stats.metrics import measure
-from sedid.storage import read_json, replacing, write_json
-from sedid.training.baseline import existing_row, read_existing, training_losses
-from sedid.training.checks import audited, check_unused
+from sedid.results import Interval, Results, Shares
+from sedid.stats.metrics import Metrics, measure, sign_of
+from sedid.storage import read_arrays, replacing
+from sedid.studies.study import Protocol, StudyConfig, described, migrated_audit, migrated_protocol, open_study
+from sedid.training.baseline import LossRow, existing_row, read_existing, training_losses
+from sedid.training.checks import LeakCheck, audited, check_unused
 from sedid.training.scoring import Scores, score
 
 MISTAKES = 12
 """Images of either class kept beside the scores: those the detector was most wrong about."""
+REALS = {"heldout": "held-out reals", "members": "member reals"}
+"""Sets of real images -> what they are called."""
 
 
-@dataclass(frozen=True)
-class EvaluateConfig(Settings):
-    """Settings of one evaluation."""
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(StudyConfig):
+    """Settings of one evaluation.
 
-    detector: Text
+    Here `out` is a results file; "" writes sedid/results.json and the metrics of the bundle. The scores go beside it.
+    """
+
+    SETS: ClassVar[tuple[str, ...]] = ("generated", "heldout", "members")
+
     generated: Text  # test images this model generated
     heldout: Text  # test reals the generator never saw
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
-    out: str = ""  # results file; "" writes sedid/results.json and the metrics of the bundle; the scores go beside it
     photographs: bool = True  # keep the reals it was most wrong about, to show them; never CelebA's and ImageNet's
-    batch_size: Count = 32
-    device: str = "auto"
-    precision: Precision = "fp32"
-    compile: bool = False
 
 
-def stat_rows(detector: Detector, real: Scores, generated: Scores) -> list[dict[str, Any]]:
+@dataclass(frozen=True, kw_only=True)
+class StatRow(Metrics):
+    """STAT at one pair against one set of reals, in the calibrated polarity.
+
+    Attributes:
+        polarity: as calibrated; of a pair without a calibration the paper's.
+        auc_paper_polarity: the raw AUC, a smaller t-error counting as generated.
+        chosen: whether it is the detector's own pair.
+        threshold, band: raw; None without a calibration.
+    """
+
+    k: Steps
+    t_sec: int
+    polarity: str
+    auc_paper_polarity: float
+    chosen: bool
+    threshold: float | None
+    band: Interval | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NNRow(Metrics):
+    """NN against one set of reals."""
+
+    k: Steps
+    t_sec: int
+    polarity: str
+    threshold: float
+    band: Interval
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluationResults(Results):
+    """What stands in results.json.
+
+    Attributes:
+        reduction: of the differences to a t-error, in words.
+        loss_noise_seeds: of every set, for the training loss.
+        stat, nn, existing: the figures against each set of reals (`REALS`), of STAT one row a pair; nn and existing are
+            empty where there is no classifier, or no calibrated training loss.
+        verdicts: of every set.
+        sides: of sets whose verdicts an older version counted by the side of the band alone.
+        audit: of the generated images against held-out reals; None in older results.
+    """
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "evaluate"
+
+    protocol: Protocol
+    reduction: str
+    threshold_from: str
+    loss_noise_seeds: dict[str, int]
+    stat: dict[str, tuple[StatRow, ...]]
+    nn: dict[str, NNRow]
+    existing: dict[str, LossRow]
+    verdicts: dict[str, Shares]
+    sides: dict[str, Shares]
+    audit: LeakCheck | None
+
+    def __post_init__(self) -> None:
+        if not any(self.stat.get(kind) for kind in REALS):
+            raise ValueError(f"stat has no rows against any of {', '.join(REALS)}")
+        if not {"generated", *self.stat, *self.nn, *self.existing} <= self.protocol.images.keys():
+            raise ValueError("protocol.images lacks a set that was measured")
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        spent = found["protocol"].get("evaluations_per_image")
+        found["protocol"] |= {"evaluations_per_image": sum(spent.values()) if isinstance(spent, dict) else None}
+        for row in (row for rows in found["stat"].values() for row in rows):
+            row.setdefault("threshold", None)
+            row.setdefault("band", None)
+        moved = ("reduction", "threshold_from", "loss_noise_seeds")
+        made = migrated_protocol(found, {}, moved)
+        since = {
+            "reduction": "",
+            "threshold_from": "",
+            "loss_noise_seeds": {},
+            "existing": {},
+            "verdicts": {},
+            "sides": {},
+        }
+        return since | made | {"audit": migrated_audit(found.get("audit"))}
+
+
+def stat_rows(detector: Detector, real: Scores, generated: Scores) -> list[StatRow]:
     """One row a pair: the raw AUC in the paper's polarity, and the metrics in the calibrated one."""
     rows = []
     for pair, scores in real.items():
         calibration = detector.stat.get(pair)
-        sign = -1 if calibration is None or calibration.polarity == "smaller" else 1
+        polarity = calibration.polarity if calibration else "smaller"
+        sign = sign_of(polarity)
         threshold = None if calibration is None else sign * calibration.threshold
         rows.append(
-            {
-                "k": pair[0],
-                "t_sec": pair[1],
-                "polarity": calibration.polarity if calibration else "smaller",
-                "auc_paper_polarity": measure(-scores, -generated[pair]).auc,
-                "chosen": pair == detector.chosen,
-                "threshold": calibration.threshold if calibration else None,
-                "band": list(calibration.band) if calibration else None,
+            StatRow(
+                k=pair[0],
+                t_sec=pair[1],
+                polarity=polarity,
+                auc_paper_polarity=measure(-scores, -generated[pair]).auc,
+                chosen=pair == detector.chosen,
+                threshold=calibration.threshold if calibration else None,
+                band=calibration.band if calibration else None,
                 **asdict(measure(sign * scores, sign * generated[pair], threshold)),
-            }
+            )
         )
     return rows
 
 
-def verdict_shares(detector: Detector, scores: Scores) -> dict[str, float]:
+def verdict_shares(detector: Detector, scores: Scores) -> Shares:
     """How often STAT says what at the detector's own pair, shares of 1 (`judging.shares`)."""
     assert detector.chosen is not None
     return shares(detector.verdicts(detector.stat[detector.chosen], scores[detector.chosen], scores))
@@ -104,13 +194,13 @@ def save_scores(
     """
     assert detector.chosen is not None
     arrays: dict[str, np.ndarray] = {"pairs": np.array(list(scores["generated"]), np.int32)}
-    smaller = detector.stat[detector.chosen].polarity == "smaller"
+    sign = sign_of(detector.stat[detector.chosen].polarity)
     for name, values in scores.items():
         arrays[f"stat_{name}"] = np.stack(list(values.values())).astype(np.float32)
         of_nn = probabilities[name]
         if of_nn is not None:
             arrays[f"nn_{name}"] = of_nn.astype(np.float32)
-        looks_real = values[detector.chosen] if smaller else -values[detector.chosen]
+        looks_real = -sign * values[detector.chosen]
         worst = np.argsort(-looks_real if name == "generated" else looks_real, kind="stable")[:MISTAKES]
         arrays[f"mistaken_{name}"] = worst.astype(np.int32)
         if photographs or name == "generated":
@@ -121,7 +211,7 @@ def save_scores(
 
 
 def evaluated(
-    detector: Detector, folder: Path, precision: str, ks: Collection[int]
+    detector: Detector, folder: Path, precision: str, ks: Collection[Steps]
 ) -> dict[str, tuple[Scores, np.ndarray | None]]:
     """What `evaluate` measured with this very detector, so that another study of the same images need not again.
 
@@ -136,48 +226,51 @@ def evaluated(
     file = folder / "sedid" / "results.json"
     if not file.is_file() or not scores_file(file).is_file():
         return {}
-    results = read_json(file)
-    protocol = results["protocol"]
-    judged = [(row["k"], row["t_sec"], row["threshold"]) for row in results["nn"].values()]
+    results = EvaluationResults.read(file)
+    judged = [(row.k, row.t_sec, row.threshold) for row in results.nn.values()]
     own = [(detector.nn.k, detector.nn.t_sec, detector.nn.threshold)] * max(1, len(judged)) if detector.nn else []
-    thresholds = {(row["k"], row["t_sec"]): row["threshold"] for rows in results["stat"].values() for row in rows}
+    thresholds = {(row.k, row.t_sec): row.threshold for rows in results.stat.values() for row in rows}
     # t-errors of these weights under another noise schedule would come with other thresholds
-    same = protocol["checkpoint_sha256"] == detector.info["checkpoint_sha256"] and judged == own
+    same = results.protocol.checkpoint_sha256 == detector.info["checkpoint_sha256"] and judged == own
     same = same and all(thresholds.get(pair) == one.threshold for pair, one in detector.stat.items() if pair[0] in ks)
-    if not same or protocol["config"]["precision"] != precision:
+    if not same or results.protocol.precision != precision:
         return {}
-    with np.load(scores_file(file), allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in stored.files}
+    arrays = read_arrays(scores_file(file))
     places = [(row, (int(k), int(t_sec))) for row, (k, t_sec) in enumerate(arrays["pairs"]) if k in ks]
     if {k for _, (k, _) in places} != set(ks):
         return {}
     return {
-        about["sha256"]: (
+        about.sha256: (
             {pair: arrays[f"stat_{name}"][row].astype(float) for row, pair in places},
             arrays[f"nn_{name}"].astype(float) if f"nn_{name}" in arrays else None,
         )
-        for name, about in protocol["images"].items()
+        for name, about in results.protocol.images.items()
     }
 
 
-def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
+def nn_row(detector: Detector, real: np.ndarray, generated: np.ndarray) -> NNRow:
+    """The metrics of the classifier's probabilities (N,) of both classes."""
+    own = detector.nn
+    assert own is not None
+    at: dict[str, Any] = {name: getattr(own, name) for name in ("k", "t_sec", "polarity", "threshold", "band")}
+    return NNRow(**at, **asdict(measure(real, generated, own.threshold)))
+
+
+def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResults]:
     """Score the test images, measure, write the results file and the `metrics` section of the bundle.
 
     Raises:
         ValueError: the detector is not calibrated, or test images were used to calibrate it.
     """
-    folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
-    if detector.chosen is None:
-        raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
-    sets = {name: getattr(config, name) for name in ("generated", "heldout", "members") if getattr(config, name)}
-    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in sets.items()}
+    study = open_study(config, calibrated=True)
+    folder, detector = study.folder, study.detector
+    ks = study.ks(study.chosen[0], *config.ks)
+    specs = {name: getattr(config, name) for name in config.SETS if getattr(config, name)}
+    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     images = {name: found for name, (found, _) in read.items()}
-    prints = {name: fingerprint(values) for name, values in images.items()}
     splits = check_unused(folder, detector.info, images)
 
     leaks = audited(images["heldout"], images["generated"], (read["heldout"][1], read["generated"][1]))
-    ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
     losses: dict[str, np.ndarray] = {}
@@ -189,48 +282,29 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, dict]:
             how = (existing["t"], existing["noises"], seed, config.batch_size, f"training loss of {name} images")
             losses[name] = yield from training_losses(detector, values, *how)
 
-    results: dict[str, Any] = {
-        "protocol": {
-            "checkpoint_sha256": checkpoint_hash(folder),
-            "reduction": "sum over channels and pixels of the squared difference, [0, 1] scale",
-            "positive": "generated",
-            "threshold_from": "calibration split",
-            "evaluations_per_image": {
-                "trajectories": sum(detector.max_t_sec(k) // k + 1 for k in ks),
-                "existing": existing.get("noises", 0),
-            },
-            "loss_noise_seeds": {name: seed for seed, name in enumerate(losses)},
-            "trained_on": detector.info.get("training", {}).get("data", ""),
-            "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
-            "splits": asdict(splits),
-            "generated_by": provenance(config.generated, folder),
-            "versions": versions(),
-            "config": asdict(config)
-            | {
-                name: Path(asdict(config)[name]).name for name in ("detector", "generated", "heldout", "members", "out")
-            },
-        },
-        "stat": {},
-        "nn": {},
-        "existing": {},
-        "verdicts": {name: verdict_shares(detector, values) for name, values in scores.items()},
-        "audit": leaks,
-    }
-    for reals in [name for name in ("heldout", "members") if name in images]:
-        results["stat"][reals] = stat_rows(detector, scores[reals], scores["generated"])
-        of_real, of_generated = probabilities[reals], probabilities["generated"]
-        if detector.nn is not None and of_real is not None and of_generated is not None:
-            found = measure(of_real, of_generated, detector.nn.threshold)
-            kept = ("k", "t_sec", "polarity", "threshold", "band")
-            results["nn"][reals] = {name: getattr(detector.nn, name) for name in kept} | asdict(found)
-        if existing:
-            results["existing"][reals] = existing_row(existing, losses[reals], losses["generated"])
-    file = Path(config.out) if config.out else folder / "sedid" / "results.json"
-    trained_on = str(results["protocol"]["trained_on"])
-    shown = config.photographs and not closed(config.heldout, config.members, trained_on, detector.name)
+    reals = [name for name in REALS if name in images]
+    asked = {name: found for name, found in probabilities.items() if found is not None}  # of a classifier, if any
+    spent = study.evaluations(ks) + existing.get("noises", 0)
+    results = EvaluationResults(
+        protocol=study.protocol(described(specs, images), splits, config.generated, spent),
+        reduction="sum over channels and pixels of the squared difference, [0, 1] scale",
+        threshold_from="calibration split",
+        loss_noise_seeds={name: seed for seed, name in enumerate(losses)},
+        stat={name: tuple(stat_rows(detector, scores[name], scores["generated"])) for name in reals},
+        nn={name: nn_row(detector, asked[name], asked["generated"]) for name in reals if name in asked},
+        existing={name: existing_row(existing, losses[name], losses["generated"]) for name in reals if existing},
+        verdicts={name: verdict_shares(detector, values) for name, values in scores.items()},
+        sides={},
+        audit=leaks,
+    )
+    file = Path(config.out) if config.out else study.out / "results.json"
+    shown = config.photographs and not closed(
+        config.heldout, config.members, results.protocol.trained_on, detector.name
+    )
     processes.on_main(save_scores, scores_file(file), detector, images, scores, probabilities, losses, shown)
-    processes.on_main(write_json, file, results)
+    processes.on_main(results.write, file)
     if not config.out:  # elsewhere it is a side measurement, not the bundle's own
-        metrics = {name: results[name] for name in ("stat", "nn", "existing", "verdicts")}
+        sections = asdict(results)
+        metrics = {name: sections[name] for name in ("stat", "nn", "existing", "verdicts")}
         processes.on_main(update_info, folder, metrics=metrics)
     return results

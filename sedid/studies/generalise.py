@@ -8,22 +8,35 @@ them from held-out reals is membership (SecMI, Duan et al. 2023), which the t-er
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sedid import processes
-from sedid.config import Count, Precision, Settings, Text
-from sedid.data.datasets import fingerprint, load_with_files
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.config import Count, Text
+from sedid.data.datasets import load_with_files
 from sedid.detector.detector import Detector
-from sedid.detector.provenance import in_full, provenance
+from sedid.detector.provenance import in_full
+from sedid.method.diffusion import Steps
 from sedid.progress import Progress
-from sedid.stats.intervals import ABOUT, intervals
-from sedid.stats.metrics import measure, sign_of
-from sedid.storage import write_json
+from sedid.results import Interval, Results, Rows, Shares
+from sedid.stats.intervals import intervals
+from sedid.stats.metrics import Metrics, measure, sign_of
 from sedid.studies.evaluate import evaluated, stat_rows, verdict_shares
-from sedid.training.checks import audited, check_unused
+from sedid.studies.study import (
+    JudgedAt,
+    MadeBy,
+    Protocol,
+    Study,
+    StudyConfig,
+    described,
+    migrated_audit,
+    migrated_maker,
+    migrated_protocol,
+    open_study,
+    short_name,
+)
+from sedid.training.checks import LeakCheck, audited, check_unused
 from sedid.training.scoring import Scores, score
 
 HELDOUT, MEMBERS = "held-out reals", "member reals"
@@ -31,20 +44,145 @@ SAME, OTHER, CROSS, UNKNOWN = "same sampler", "other sampler", "cross-checkpoint
 """How a set relates to the images the detector was calibrated on."""
 
 
-@dataclass(frozen=True)
-class GeneraliseConfig(Settings):
+@dataclass(frozen=True, kw_only=True)
+class GeneraliseConfig(StudyConfig):
     """Settings of one table."""
 
-    detector: Text
+    SETS: ClassVar[tuple[str, ...]] = ("heldout", "generated", "members")
+
     heldout: Text  # test reals the generator never saw
     generated: tuple[str, ...]  # test sets, each "label=data set" or a data set; sampler and steps from its manifest
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
-    out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: Count = 32
-    device: str = "auto"
-    precision: Precision = "fp32"
-    compile: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetMetrics(Metrics):
+    """A score on one set against the held-out reals.
+
+    Attributes:
+        intervals: by metric; None where the images do not bound it.
+        auc_paper_polarity: the raw AUC, a smaller t-error counting as generated; None of NN.
+    """
+
+    intervals: dict[str, Interval | None]
+    auc_paper_polarity: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetPair:
+    """STAT at one pair on one set against the held-out reals."""
+
+    k: Steps
+    t_sec: int
+    polarity: str
+    auc: float
+    auc_paper_polarity: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """The measurements of one set against held-out reals.
+
+    Attributes:
+        stat, nn: at their own pairs; NN is None without a classifier.
+        verdicts: of STAT; without any where they are not known.
+        pairs: STAT at every pair.
+    """
+
+    stat: SetMetrics
+    nn: SetMetrics | None
+    verdicts: Shares
+    pairs: tuple[SetPair, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetRow(Measured):
+    """One set of images.
+
+    Attributes:
+        set: what it is called.
+        data_set: how it was named, without folders.
+        sampler, variance, steps, checkpoint_sha256: that made it; None where no manifest says, variance "" then too.
+        relation: to the images the detector was calibrated on.
+        audit: of the set against the held-out reals.
+        finding: what the AUC of STAT shows, in a few words.
+        sides: of verdicts that an older version counted by the side of the band alone.
+    """
+
+    set: str
+    data_set: str
+    sampler: str | None
+    steps: int | None
+    variance: str
+    relation: str
+    checkpoint_sha256: str | None
+    count: int
+    audit: LeakCheck | None
+    finding: str
+    sides: Shares
+
+    @property
+    def real(self) -> bool:
+        """Whether these are member reals."""
+        return self.relation == MEMBERS
+
+
+@dataclass(frozen=True, kw_only=True)
+class GeneraliseResults(Results):
+    """What stands in generalise.json.
+
+    Attributes:
+        calibrated_on: how the images were made that the detector was calibrated on; None if no manifest says.
+        stat, nn: where the verdicts are read; NN is None without a classifier.
+        heldout_verdicts: of the held-out reals; without any where they are not known.
+        heldout_sides: of verdicts that an older version counted by the side of the band alone.
+        rows: the generated sets, then member reals.
+    """
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "generalise"
+
+    protocol: Protocol
+    calibrated_on: MadeBy | None
+    stat: JudgedAt
+    nn: JudgedAt | None
+    threshold_from: str = "calibration split"
+    heldout_verdicts: Shares
+    heldout_sides: Shares
+    rows: Rows[SetRow]
+
+    def __post_init__(self) -> None:
+        if HELDOUT not in self.protocol.images:
+            raise ValueError(f"protocol.images lacks {HELDOUT}")
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        old = found["protocol"]
+        made = {"heldout_sides": {}} | migrated_protocol(found, {HELDOUT: "heldout"}, ("threshold_from",))
+        k, t_sec = old["chosen"]
+        made |= {
+            "calibrated_on": migrated_maker(old.get("calibrated_on")),
+            "stat": {"k": k, "t_sec": t_sec, "polarity": old["polarity"], "threshold": old["threshold"]},
+            "nn": None,
+        }
+        if old.get("nn_pair"):
+            k, t_sec = old["nn_pair"]
+            made["nn"] = {"k": k, "t_sec": t_sec, "polarity": "larger", "threshold": old["nn_threshold"]}
+        for row in made["rows"]:
+            row["data_set"] = row.pop("from", "")
+            made["protocol"]["images"].get(row["set"], {})["data_set"] = row["data_set"]
+            row["audit"] = migrated_audit(row.get("audit"))
+            for name, value in (
+                ("sampler", None),
+                ("steps", None),
+                ("variance", ""),
+                ("checkpoint_sha256", None),
+                ("sides", {}),
+            ):
+                row.setdefault(name, value)
+        return made
 
 
 def labelled(spec: str) -> tuple[str, str]:
@@ -55,32 +193,35 @@ def labelled(spec: str) -> tuple[str, str]:
     return label.strip(), data_set.strip()
 
 
-def relation(made: dict[str, Any], calibrated_on: dict[str, Any]) -> str:
+def relation(made: MadeBy | None, calibrated_on: MadeBy | None) -> str:
     """How a generated set relates to the detector: SAME, OTHER, CROSS or UNKNOWN.
 
     Args:
-        made: its `provenance`.
-        calibrated_on: that of the calibration images.
+        made: how it was made.
+        calibrated_on: how the calibration images were.
     """
-    if made.get("cross_checkpoint"):
+    if made and made.cross_checkpoint:
         return CROSS
     if not made or not calibrated_on:
         return UNKNOWN
-    alike = [made.get(name) == calibrated_on.get(name) for name in ("sampler", "steps", "variance", "timestep_spacing")]
+    alike = [
+        getattr(made, name) == getattr(calibrated_on, name)
+        for name in ("sampler", "steps", "variance", "timestep_spacing")
+    ]
     return SAME if all(alike) else OTHER
 
 
-def called(label: str, made: dict[str, Any], spec: str) -> str:
+def called(label: str, made: MadeBy | None, spec: str) -> str:
     """What a set is called: its label, its sampler and steps, or the last part of its path."""
-    if label or not made:
-        return label or Path(spec).name
-    return f"{made.get('sampler', '?')}, {made.get('steps', '?')} steps"
+    if label or made is None:
+        return label or short_name(spec)
+    return f"{made.sampler}, {made.steps} steps"
 
 
-def measured(real: np.ndarray, generated: np.ndarray, threshold: float | None) -> dict[str, Any]:
-    """The metrics of oriented scores (N,), and under "intervals" their 95 % intervals."""
-    found = {name: list(ends) if ends else None for name, ends in intervals(real, generated, threshold).items()}
-    return asdict(measure(real, generated, threshold)) | {"intervals": found}
+def measured(real: np.ndarray, generated: np.ndarray, threshold: float | None, paper: float | None) -> SetMetrics:
+    """The metrics of oriented scores (N,) with their 95 % intervals, and beside them the AUC in the `paper`'s polarity."""
+    found = measure(real, generated, threshold)
+    return SetMetrics(intervals=intervals(real, generated, threshold), auc_paper_polarity=paper, **asdict(found))
 
 
 def table_row(
@@ -89,7 +230,7 @@ def table_row(
     heldout: Scores,
     probabilities: tuple[np.ndarray | None, np.ndarray | None],
     real: bool,
-) -> dict[str, Any]:
+) -> Measured:
     """The measurements of one set against held-out reals.
 
     Args:
@@ -102,26 +243,30 @@ def table_row(
     calibration = detector.stat[detector.chosen]
     sign = sign_of(calibration.polarity)
     of_set, of_heldout = sign * scores[detector.chosen], sign * heldout[detector.chosen]
-    row: dict[str, Any] = {
-        "stat": measured(of_heldout, of_set, None if real else sign * calibration.threshold)
-        | {"auc_paper_polarity": measure(-heldout[detector.chosen], -scores[detector.chosen]).auc},
-        "nn": None,
-        "verdicts": verdict_shares(detector, scores),
-        "pairs": [
-            {name: found[name] for name in ("k", "t_sec", "polarity", "auc", "auc_paper_polarity")}
-            for found in stat_rows(detector, heldout, scores)
-        ],
-    }
+    raw = measure(-heldout[detector.chosen], -scores[detector.chosen]).auc
+    nn = None
     if detector.nn is not None and probabilities[0] is not None and probabilities[1] is not None:
-        threshold = None if real else detector.nn.threshold
-        row["nn"] = measured(probabilities[1], probabilities[0], threshold)
-    return row
+        nn = measured(probabilities[1], probabilities[0], None if real else detector.nn.threshold, None)
+    return Measured(
+        stat=measured(of_heldout, of_set, None if real else sign * calibration.threshold, raw),
+        nn=nn,
+        verdicts=verdict_shares(detector, scores),
+        pairs=tuple(
+            SetPair(
+                k=found.k,
+                t_sec=found.t_sec,
+                polarity=found.polarity,
+                auc=found.auc,
+                auc_paper_polarity=found.auc_paper_polarity,
+            )
+            for found in stat_rows(detector, heldout, scores)
+        ),
+    )
 
 
-def finding(row: dict[str, Any]) -> str:
-    """What the AUC of STAT shows in a few words, by its interval."""
-    low, high = row["stat"]["intervals"]["auc"]
-    real = row["relation"] == MEMBERS
+def finding(auc: Interval, real: bool) -> str:
+    """What the AUC of STAT shows in a few words, by its interval; `real` of member reals."""
+    low, high = auc
     if low > 0.5:
         return "members score like generated images" if real else "better than guessing"
     if high < 0.5:
@@ -129,84 +274,100 @@ def finding(row: dict[str, Any]) -> str:
     return "no membership shown" if real else "fails: no better than guessing"
 
 
-def generalise(config: GeneraliseConfig) -> Generator[Progress, None, dict[str, Any]]:
+@dataclass(frozen=True)
+class Given:
+    """A set as it was given.
+
+    Attributes:
+        made: how; None of reals, and where no manifest says.
+        relation: to the calibration images; "" of held-out reals.
+    """
+
+    name: str
+    spec: str
+    made: MadeBy | None = None
+    relation: str = ""
+
+
+def sets_of(study: Study[GeneraliseConfig], calibrated_on: MadeBy | None) -> list[Given]:
+    """Held-out reals, the generated sets, and member reals if there are any.
+
+    Raises:
+        ValueError: no generated set is named, or two sets are called alike.
+    """
+    config = study.config
+    if not config.generated:
+        raise ValueError("generated must name at least one set, as label=data set or a data set")
+    sets = [Given(HELDOUT, config.heldout)]
+    for spec in config.generated:
+        label, data_set = labelled(spec)
+        made = study.made_by(data_set)
+        sets.append(Given(called(label, made, data_set), data_set, made, relation(made, calibrated_on)))
+    if config.members:
+        sets.append(Given(MEMBERS, config.members, relation=MEMBERS))
+    if len({one.name for one in sets}) < len(sets):
+        raise ValueError(f"every set needs a label of its own: {', '.join(one.name for one in sets)}")
+    return sets
+
+
+def generalise(config: GeneraliseConfig) -> Generator[Progress, None, GeneraliseResults]:
     """Score every set that `evaluate` has not, measure, and write generalise.json; returns what is in it.
 
     Raises:
         ValueError: the detector is not calibrated, no generated set is named, a set is given twice, or images were
             used to calibrate it.
     """
-    folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
-    if detector.chosen is None:
-        raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
-    if not config.generated:
-        raise ValueError("generated must name at least one set, as label=data set or a data set")
-    calibrated_on = in_full(detector.info["stat"].get("generated_by", {}), folder)
-    sets: list[tuple[str, str, dict[str, Any]]] = [(HELDOUT, config.heldout, {})]
-    for spec in config.generated:
-        label, data_set = labelled(spec)
-        made = provenance(data_set, folder)
-        sets.append((called(label, made, data_set), data_set, made | {"relation": relation(made, calibrated_on)}))
-    if config.members:
-        sets.append((MEMBERS, config.members, {"relation": MEMBERS}))
-    if len({name for name, _, _ in sets}) < len(sets):
-        raise ValueError(f"every set needs a label of its own: {', '.join(name for name, _, _ in sets)}")
-    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec, _ in sets}
-    prints = {name: fingerprint(images) for name, (images, _) in read.items()}
-    splits = check_unused(folder, detector.info, {name: images for name, (images, _) in read.items()}, members=MEMBERS)
-    if len(set(prints.values())) < len(prints):
+    study = open_study(config, calibrated=True)
+    folder, detector = study.folder, study.detector
+    calibrated_on = MadeBy.of(in_full(detector.info["stat"].get("generated_by", {}), folder))
+    sets = sets_of(study, calibrated_on)
+    read = {one.name: load_with_files(one.spec, detector.size, detector.center_crop) for one in sets}
+    images = {name: found for name, (found, _) in read.items()}
+    stated = described({one.name: one.spec for one in sets}, images)
+    splits = check_unused(folder, detector.info, images, members=MEMBERS)
+    if len({one.sha256 for one in stated.values()}) < len(stated):
         raise ValueError("two of these sets hold the same images; give each set once")
 
-    ks = sorted({detector.chosen[0], *config.ks} | ({detector.nn.k} if detector.nn else set()))
+    ks = study.ks(study.chosen[0], *config.ks)
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
     known = evaluated(detector, folder, config.precision, ks)
-    for name, (images, _) in read.items():
-        if prints[name] in known:
-            scores[name], probabilities[name] = known[prints[name]]
+    for name, values in images.items():
+        if (sha256 := stated[name].sha256) in known:
+            scores[name], probabilities[name] = known[sha256]
             continue
         stage = f"scoring {name}"
-        scores[name], probabilities[name] = yield from score(detector, images, ks, config.batch_size, stage)
+        scores[name], probabilities[name] = yield from score(detector, values, ks, config.batch_size, stage)
     rows = []
-    for name, spec, made in sets[1:]:
-        images, files = read[name]
-        both = (probabilities[name], probabilities[HELDOUT])
-        row = {
-            "set": name,
-            "from": Path(spec).name,
-            "sampler": made.get("sampler"),
-            "steps": made.get("steps"),
-            "relation": made["relation"],
-            "checkpoint_sha256": made.get("checkpoint_sha256"),
-            "count": len(images),
-            **table_row(detector, scores[name], scores[HELDOUT], both, name == MEMBERS),
-            "audit": audited(read[HELDOUT][0], images, (read[HELDOUT][1], files)),
-        }
-        rows.append(row | {"finding": finding(row)})
-    settings = asdict(config)
-    hidden = {name: Path(settings[name]).name for name in ("detector", "heldout", "members", "out")}
-    result: dict[str, Any] = {
-        "protocol": {
-            "checkpoint_sha256": checkpoint_hash(folder),
-            "calibrated_on": calibrated_on,
-            "chosen": list(detector.chosen),
-            "polarity": detector.stat[detector.chosen].polarity,
-            "threshold": detector.stat[detector.chosen].threshold,
-            "nn_pair": [detector.nn.k, detector.nn.t_sec] if detector.nn else None,
-            "nn_threshold": detector.nn.threshold if detector.nn else None,
-            "threshold_from": "calibration split",
-            "intervals": ABOUT,
-            "positive": "generated",
-            "evaluations_per_image": sum(detector.max_t_sec(k) // k + 1 for k in ks),
-            "images": {name: {"count": len(read[name][0]), "sha256": prints[name]} for name in read},
-            "splits": asdict(splits),
-            "versions": versions(),
-            "config": settings | hidden | {"generated": [row["from"] for row in rows if row["set"] != MEMBERS]},
-        },
-        "heldout_verdicts": verdict_shares(detector, scores[HELDOUT]),
-        "rows": rows,
-    }
-    place = Path(config.out) if config.out else folder / "sedid"
-    processes.on_main(write_json, place / "generalise.json", result)
-    return result
+    for one in sets[1:]:
+        both, real = (probabilities[one.name], probabilities[HELDOUT]), one.relation == MEMBERS
+        found = table_row(detector, scores[one.name], scores[HELDOUT], both, real)
+        ends = found.stat.intervals["auc"]
+        assert ends is not None  # an AUC has an interval whatever the images
+        rows.append(
+            SetRow(
+                set=one.name,
+                data_set=stated[one.name].data_set,
+                sampler=one.made.sampler if one.made else None,
+                steps=one.made.steps if one.made else None,
+                variance=one.made.variance if one.made else "",
+                relation=one.relation,
+                checkpoint_sha256=one.made.checkpoint_sha256 if one.made else None,
+                count=stated[one.name].count,
+                audit=audited(images[HELDOUT], images[one.name], (read[HELDOUT][1], read[one.name][1])),
+                finding=finding(ends, real),
+                sides={},
+                **vars(found),
+            )
+        )
+    results = GeneraliseResults(
+        protocol=study.protocol(stated, splits, None, study.evaluations(ks)),
+        calibrated_on=calibrated_on,
+        stat=study.stat,
+        nn=study.nn,
+        heldout_verdicts=verdict_shares(detector, scores[HELDOUT]),
+        heldout_sides={},
+        rows=tuple(rows),
+    )
+    processes.on_main(results.write, study.out / "generalise.json")
+    return results

@@ -35,6 +35,29 @@ LEAST = 10
 """Calibration images a class needs: every inner fold has some of each then."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Details:
+    """What else is worth writing down of a fitted head; None, empty or "" where it is no part of this kind of head.
+
+    Attributes:
+        own: whether it is the detector's own classifier.
+        images: that the detector's own classifier was trained and calibrated on.
+        epoch, trained_on, temperature: of a network: the epoch that was kept, images it was trained on, of its logits.
+        hyperparameters, outer_aucs, inner_folds: of a nested cross-validation.
+        scores_from: the command that made the scores, where it was not this one.
+    """
+
+    own: bool = False
+    images: int | None = None
+    epoch: int | None = None
+    trained_on: int | None = None
+    temperature: float | None = None
+    hyperparameters: dict[str, float | int | str] | None = None
+    outer_aucs: tuple[float, ...] = ()
+    inner_folds: int | None = None
+    scores_from: str = ""
+
+
 @dataclass(frozen=True)
 class Head:
     """A fitted head.
@@ -48,7 +71,7 @@ class Head:
         auc_from: which of them.
         model: the scikit-learn estimator or the network; None for a threshold.
         temperature: of the network's logits.
-        details: what else is worth writing down: hyperparameters, folds, epochs.
+        details: what else is worth writing down.
     """
 
     kind: str
@@ -59,7 +82,7 @@ class Head:
     auc_from: str
     model: Any = field(default=None, repr=False)
     temperature: float = 1.0
-    details: dict[str, Any] = field(default_factory=dict)
+    details: Details = Details()
 
     @property
     def sign(self) -> int:
@@ -113,12 +136,12 @@ def own_head(method: Method, detector: Detector) -> OwnHead | None:
         return None
     section = detector.info.get("nn", {})
     epochs = section.get("epochs", [])
-    details = {
-        "own": True,
-        "images": sum(of_class["count"] for of_class in section.get("data", {}).values()),
-        "epoch": min(epochs, key=lambda row: row["validation_loss"])["epoch"] if epochs else None,
-        "temperature": own.temperature,
-    }
+    details = Details(
+        own=True,
+        images=sum(of_class["count"] for of_class in section.get("data", {}).values()),
+        epoch=min(epochs, key=lambda row: row["validation_loss"])["epoch"] if epochs else None,
+        temperature=own.temperature,
+    )
     where = (
         f"the detector's own classifier, {section.get('calibrated_on', 'calibrated on images that are not recorded')}"
     )
@@ -255,7 +278,7 @@ def fit_nested(
         float(np.mean(aucs)),
         f"mean of {OUTER} outer folds of nested cross-validation",
         search.best_estimator_,
-        details={"hyperparameters": search.best_params_, "outer_aucs": aucs, "inner_folds": INNER},
+        details=Details(hyperparameters=search.best_params_, outer_aucs=tuple(aucs), inner_folds=INNER),
     )
 
 
@@ -276,5 +299,5 @@ def fit_resnet(
         "the same images, which also chose the epoch",
         trained.network,
         trained.temperature,
-        {"epoch": trained.epoch, "trained_on": trained.trained_on, "temperature": trained.temperature},
+        Details(epoch=trained.epoch, trained_on=trained.trained_on, temperature=trained.temperature),
     )

@@ -6,6 +6,7 @@ noise predictions that are subtracted are nearly equal, and rounding weighs most
 """
 
 from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,36 @@ from sedid.models.networks import load_unet
 from sedid.progress import Meter, Progress
 
 PRECISIONS = ("fp32", "bf16")
+
+
+@dataclass(frozen=True)
+class Rounding:
+    """The relative error |E - E64| / E64 of a few images in one precision.
+
+    Attributes:
+        bias: the median of the signed one.
+    """
+
+    median: float
+    p90: float
+    max: float
+    bias: float
+
+    @classmethod
+    def of(cls, relative: np.ndarray) -> "Rounding":
+        """Of signed relative errors (N,)."""
+        median, high, largest = np.quantile(np.abs(relative), (0.5, 0.9, 1.0)).tolist()
+        return cls(median, high, largest, float(np.median(relative)))
+
+
+@dataclass(frozen=True)
+class NoiseRow:
+    """The noise floor at one T_SEC; `median` is of E in float64."""
+
+    t_sec: int
+    median: float
+    fp32: Rounding
+    bf16: Rounding
 
 
 def double_model(folder: Path) -> EpsModel:
@@ -53,15 +84,14 @@ def walked(
 
 def noise_floor(
     folder: Path, images: np.ndarray, k: int, device: str = "auto"
-) -> Generator[Progress, None, list[dict[str, Any]]]:
+) -> Generator[Progress, None, list[NoiseRow]]:
     """The t-errors of a few images in each precision, against float64.
 
     Args:
         images: uint8 (N, H, W, 3), one batch.
 
     Returns:
-        A row a T_SEC: "t_sec", "median" (E in float64) and by precision the relative error
-        |E - E64| / E64 as "median", "p90" and "max", with "bias" the median of the signed one.
+        A row a T_SEC.
     """
     detectors = {name: load_detector(folder, device, name) for name in PRECISIONS}
     schedule, t_sec = detectors["fp32"].schedule, detectors["fp32"].max_t_sec(k)
@@ -73,10 +103,6 @@ def noise_floor(
         found[name] = yield from walked(detector.eps_model, x_0, schedule, k, t_sec, meter)
     rows = []
     for i, reference in enumerate(exact):
-        row: dict[str, Any] = {"t_sec": k * (i + 1), "median": float(np.median(reference))}
-        for name, errors in found.items():
-            relative = (errors[i] - reference) / reference
-            of = np.quantile(np.abs(relative), (0.5, 0.9, 1.0)).tolist()
-            row[name] = dict(zip(("median", "p90", "max"), of, strict=True)) | {"bias": float(np.median(relative))}
-        rows.append(row)
+        of = {name: Rounding.of((errors[i] - reference) / reference) for name, errors in found.items()}
+        rows.append(NoiseRow(k * (i + 1), float(np.median(reference)), of["fp32"], of["bf16"]))
     return rows

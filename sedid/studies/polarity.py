@@ -10,28 +10,38 @@ through the same chain of resize and JPEG, or when the statistics are held equal
 """
 
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from sedid import processes
-from sedid.config import Count, Seed, Settings, Text, Whole
-from sedid.data.datasets import fingerprint, load_with_files
+from sedid.config import Count, Seed, Text, Whole
+from sedid.data.datasets import load_with_files
 from sedid.data.image_statistics import STATISTICS, image_statistics
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
-from sedid.detector.provenance import provenance
-from sedid.method.diffusion import check_step
+from sedid.detector.detector import Pair
+from sedid.method.diffusion import Steps, check_step
 from sedid.progress import Progress
-from sedid.stats.confounds import auc_of_smaller, finding, held_equal, spearman
+from sedid.results import Results, Rows
+from sedid.stats.confounds import (
+    Estimate,
+    HeldEqual,
+    OfClasses,
+    auc_of_smaller,
+    closest,
+    finding,
+    held_equal,
+    spearman,
+)
 from sedid.stats.intervals import ABOUT
-from sedid.storage import replacing, write_json
-from sedid.studies.black_frame import framed, lesson
-from sedid.studies.noise_floor import noise_floor
-from sedid.training.checks import audited, check_unused
+from sedid.storage import read_arrays, replacing
+from sedid.studies.black_frame import Lesson, framed, lesson
+from sedid.studies.noise_floor import NoiseRow, noise_floor
+from sedid.studies.study import Protocol, StudyConfig, described, migrated_audit, migrated_protocol, open_study
+from sedid.training.checks import LeakCheck, audited, check_unused
 from sedid.training.scoring import Scores, score
 
 CLASSES = ("real", "generated")
@@ -39,11 +49,12 @@ Statistics = dict[str, dict[str, np.ndarray]]
 """Class -> statistic -> (N,)."""
 
 
-@dataclass(frozen=True)
-class PolarityConfig(Settings):
+@dataclass(frozen=True, kw_only=True)
+class PolarityConfig(StudyConfig):
     """Settings of one analysis."""
 
-    detector: Text
+    SETS: ClassVar[tuple[str, ...]] = CLASSES
+
     real: Text = "sample:real"
     generated: Text = "sample:generated"  # images this model generated
     k: Count = 165
@@ -51,9 +62,115 @@ class PolarityConfig(Settings):
     quality: Annotated[int, Field(ge=1, le=95)] = 75  # then JPEG of this quality, 1 to 95
     noise_images: Whole = 4  # images of each class for the noise floor; 0 leaves it out (bf16 can be slow on a CPU)
     seed: Seed = 0  # of the halves
-    out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: Count = 32
-    device: str = "auto"
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """One image statistic by itself.
+
+    Attributes:
+        auc: a smaller value counting as generated.
+        median: by class.
+    """
+
+    auc: Estimate
+    median: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolarityRow:
+    """What one T_SEC shows.
+
+    Attributes:
+        auc: as measured.
+        relative_difference: median of the generated images' t-errors over that of the reals', minus 1.
+        correlations: of the t-error with each statistic, within the classes.
+        chain: the AUC of images that all passed through the same resize and JPEG.
+        held_equal: the AUC with the statistics held equal; None with too few images.
+        finding: all of it in one sentence.
+    """
+
+    k: Steps
+    t_sec: int
+    auc: Estimate
+    relative_difference: float
+    correlations: dict[str, OfClasses]
+    chain: Estimate
+    held_equal: HeldEqual | None
+    finding: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolarityResults(Results):
+    """What stands in polarity.json.
+
+    Attributes:
+        polarity, chain, held_equal: what the figures mean, in words.
+        noise_images: images behind the noise floor.
+        audit: of the images as they are; None in older results.
+        statistics: by name (`image_statistics.STATISTICS`).
+        rows: by T_SEC.
+        frame: the lesson of the black frame.
+        noise: the noise floor by T_SEC; none if it was left out.
+    """
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "polarity"
+
+    protocol: Protocol
+    polarity: str
+    chain: str
+    held_equal: str
+    noise_images: int
+    audit: LeakCheck | None
+    statistics: dict[str, Statistic]
+    rows: Rows[PolarityRow]
+    frame: Lesson
+    noise: tuple[NoiseRow, ...]
+
+    def __post_init__(self) -> None:
+        names = STATISTICS.keys()
+        if self.statistics.keys() != names or any(row.correlations.keys() != names for row in self.rows):
+            raise ValueError(f"the statistics are others than {', '.join(names)}")
+        if not {row.t_sec for row in self.noise} <= {row.t_sec for row in self.rows}:
+            raise ValueError("noise has a T_SEC that rows lack")
+
+    @property
+    def t_secs(self) -> list[int]:
+        """Every T_SEC measured, ascending."""
+        return [row.t_sec for row in self.rows]
+
+    @property
+    def closest(self) -> tuple[int, str]:
+        """The T_SEC and statistic with the strongest rank correlation in both classes."""
+        found = {row.t_sec: best for row in self.rows if (best := closest(row.correlations))}
+        if not found:
+            return self.rows[0].t_sec, "contrast"
+        t_sec = max(found, key=lambda t_sec: found[t_sec][1])
+        return t_sec, found[t_sec][0]
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        texts = ("polarity", "chain", "held_equal")
+        made = dict.fromkeys(texts, "") | migrated_protocol(found, {}, (*texts, "noise_images"))
+        for name in ("audit_plain", "audit_framed"):
+            made["frame"][name] = migrated_audit(made["frame"][name])
+        return {"noise_images": 0} | made | {"audit": migrated_audit(found.get("audit"))}
+
+
+def load_polarity(file: Path) -> tuple[PolarityResults, dict[str, np.ndarray]]:
+    """Read a polarity.json, and the arrays beside it (empty where there are none).
+
+    Raises:
+        FileNotFoundError, ValueError: as `Results.read` and `read_arrays`.
+    """
+    return PolarityResults.read(file), read_arrays(scores_file(file))
+
+
+def scores_file(results: Path) -> Path:
+    """Where what lies behind a polarity.json is kept."""
+    return results.with_name("polarity-scores.npz")
 
 
 def chain(images: np.ndarray, side: int, quality: int) -> np.ndarray:
@@ -84,13 +201,13 @@ def relative_difference(real: np.ndarray, generated: np.ndarray) -> float:
 
 
 def polarity_row(
-    pair: tuple[int, int],
+    pair: Pair,
     errors: dict[str, np.ndarray],
     in_chain: dict[str, np.ndarray],
     statistics: Statistics,
-    alone: dict[str, Any],
+    alone: dict[str, Estimate],
     seed: int,
-) -> dict[str, Any]:
+) -> PolarityRow:
     """What one T_SEC shows.
 
     Args:
@@ -99,19 +216,20 @@ def polarity_row(
         alone: AUC of each statistic by itself.
     """
     real, generated = (errors[name] for name in CLASSES)
-    row: dict[str, Any] = {
-        "k": pair[0],
-        "t_sec": pair[1],
-        "auc": auc_of_smaller(real, generated),
-        "relative_difference": relative_difference(real, generated),
-        "correlations": {
-            name: {kind: spearman(errors[kind], statistics[kind][name]) for kind in CLASSES} for name in STATISTICS
-        },
-        "chain": auc_of_smaller(in_chain["real"], in_chain["generated"]),
-        "held_equal": held_equal(real, generated, matrix(statistics["real"]), matrix(statistics["generated"]), seed),
-    }
+    auc, chained = auc_of_smaller(real, generated), auc_of_smaller(in_chain["real"], in_chain["generated"])
+    followed = {name: {kind: spearman(errors[kind], statistics[kind][name]) for kind in CLASSES} for name in STATISTICS}
+    equal = held_equal(real, generated, matrix(statistics["real"]), matrix(statistics["generated"]), seed)
     labels = {name: label for name, (label, _) in STATISTICS.items()}
-    return row | {"finding": finding(row, labels, alone)}
+    return PolarityRow(
+        k=pair[0],
+        t_sec=pair[1],
+        auc=auc,
+        relative_difference=relative_difference(real, generated),
+        correlations=followed,
+        chain=chained,
+        held_equal=equal,
+        finding=finding(pair[1], auc, followed, chained, equal, labels, alone),
+    )
 
 
 def save_scores(file: Path, scores: dict[str, Scores], statistics: Statistics, k: int, example: np.ndarray) -> None:
@@ -143,7 +261,7 @@ def check(config: PolarityConfig, size: int) -> None:
     framed(np.zeros((1, size, size, 3), np.uint8))
 
 
-def polarity(config: PolarityConfig) -> Generator[Progress, None, dict[str, Any]]:
+def polarity(config: PolarityConfig) -> Generator[Progress, None, PolarityResults]:
     """Measure, write polarity.json and the scores beside it; returns what is in the former.
 
     Works with any detector: what needs a calibration (NN, training loss) is left out where there is none.
@@ -151,19 +269,18 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, dict[str, Any]
     Raises:
         ValueError: a setting that does not fit, or images the detector was calibrated or trained on.
     """
-    folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device)
+    study = open_study(config)
+    folder, detector = study.folder, study.detector
     check(config, detector.size)
     check_step(detector.schedule, config.k, config.k)
-    read = {name: load_with_files(getattr(config, name), detector.size, detector.center_crop) for name in CLASSES}
+    specs = {name: getattr(config, name) for name in CLASSES}
+    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     images = {name: found for name, (found, _) in read.items()}
-    prints = {name: fingerprint(values) for name, values in images.items()}
-    splits = check_unused(
-        folder, detector.info, images
-    )  # the frame's lesson has verdicts of NN and the loss's chosen timestep
+    # the frame's lesson has verdicts of NN and the loss's chosen timestep
+    splits = check_unused(folder, detector.info, images)
     audit = audited(images["real"], images["generated"], (read["real"][1], read["generated"][1]))
 
-    ks = sorted({config.k} | ({detector.nn.k} if detector.nn else set()))
+    ks = study.ks(config.k)
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
     in_chain: dict[str, Scores] = {}
@@ -173,51 +290,35 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, dict[str, Any]
         changed = chain(values, config.side, config.quality)
         in_chain[name], _ = yield from score(detector, changed, [config.k], config.batch_size, f"{stage}, chain")
     frame = yield from lesson(detector, images, scores, probabilities, config.batch_size)
-    noise: list[dict[str, Any]] = []
+    noise: list[NoiseRow] = []
+    few = np.concatenate([values[: config.noise_images] for values in images.values()])
     if config.noise_images:
-        few = np.concatenate([values[: config.noise_images] for values in images.values()])
         noise = yield from noise_floor(folder, few, config.k, config.device)
 
     statistics = {name: image_statistics(values) for name, values in images.items()}
     alone = {name: auc_of_smaller(statistics["real"][name], statistics["generated"][name]) for name in STATISTICS}
-    settings = asdict(config)
-    result: dict[str, Any] = {
-        "protocol": {
-            "checkpoint_sha256": checkpoint_hash(folder),
-            "polarity": "the paper's everywhere: a smaller value counts as generated",
-            "intervals": f"{ABOUT}. Rank correlations: Bonett & Wright 2000",
-            "chain": f"both classes resized to {config.side}x{config.side} and back, then JPEG of quality {config.quality}",
-            "held_equal": "log t-error regressed on the statistics and their squares within the classes on half of the "
-            "images, measured on the other half",
-            "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
-            "splits": asdict(splits),
-            "noise_images": sum(min(config.noise_images, len(values)) for values in images.values()),
-            "generated_by": provenance(config.generated, folder),
-            "positive": "generated",
-            "versions": versions(),
-            "config": settings | {name: Path(settings[name]).name for name in ("detector", "out", *CLASSES)},
-        },
-        "audit": audit,
-        "statistics": {
-            name: {"auc": alone[name], "median": {kind: float(np.median(statistics[kind][name])) for kind in CLASSES}}
+    rows = []
+    for pair in in_chain["real"]:
+        plain, chained = ({name: of[pair] for name, of in found.items()} for found in (scores, in_chain))
+        rows.append(polarity_row(pair, plain, chained, statistics, alone, config.seed))
+    protocol = study.protocol(described(specs, images), splits, config.generated, None)
+    results = PolarityResults(
+        protocol=replace(protocol, intervals=f"{ABOUT}. Rank correlations: Bonett & Wright 2000"),
+        polarity="the paper's everywhere: a smaller value counts as generated",
+        chain=f"both classes resized to {config.side}x{config.side} and back, then JPEG of quality {config.quality}",
+        held_equal="log t-error regressed on the statistics and their squares within the classes on half of the "
+        "images, measured on the other half",
+        noise_images=len(few),
+        audit=audit,
+        statistics={
+            name: Statistic(alone[name], {kind: float(np.median(statistics[kind][name])) for kind in CLASSES})
             for name in STATISTICS
         },
-        "rows": [
-            polarity_row(
-                pair,
-                {name: found[pair] for name, found in scores.items()},
-                {name: found[pair] for name, found in in_chain.items()},
-                statistics,
-                alone,
-                config.seed,
-            )
-            for pair in in_chain["real"]
-        ],
-        "frame": frame,
-        "noise": noise,
-    }
-    file = (Path(config.out) if config.out else folder / "sedid") / "polarity.json"
-    beside = file.with_name("polarity-scores.npz")
-    processes.on_main(save_scores, beside, scores, statistics, config.k, images["generated"][0])
-    processes.on_main(write_json, file, result)
-    return result
+        rows=tuple(rows),
+        frame=frame,
+        noise=tuple(noise),
+    )
+    file = study.out / "polarity.json"
+    processes.on_main(save_scores, scores_file(file), scores, statistics, config.k, images["generated"][0])
+    processes.on_main(results.write, file)
+    return results

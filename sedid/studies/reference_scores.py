@@ -13,37 +13,38 @@ Verdicts are not kept: they follow from the scores and the detector's calibratio
 import hashlib
 import json
 from collections.abc import Generator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sedid import processes
-from sedid.config import Count, Precision, Settings, Text
+from sedid.config import Text
 from sedid.data.datasets import fingerprint, load_images
-from sedid.detector.bundle import load_detector, own_folder, resolve, versions
-from sedid.detector.detector import GENERATED, REAL, Call, Detector, Verdict
+from sedid.detector.bundle import versions
+from sedid.detector.detector import GENERATED, REAL, Call, Detector, Pair, Verdict
+from sedid.method.diffusion import Steps, order
 from sedid.progress import Progress
 from sedid.storage import replacing
+from sedid.studies.study import StudyConfig, open_study
 from sedid.training.scoring import Scores, score
 
 FILE = "gallery.npz"
 LABELS = (REAL, GENERATED)
 
 
-@dataclass(frozen=True)
-class GalleryConfig(Settings):
-    """Settings of one run."""
+@dataclass(frozen=True, kw_only=True)
+class GalleryConfig(StudyConfig):
+    """Settings of one run.
 
-    detector: Text
+    Here `out` is a file; "" is sedid/gallery.npz in the bundle.
+    """
+
+    SETS: ClassVar[tuple[str, ...]] = LABELS
+
     real: Text = "sample:real"
     generated: Text = "sample:generated"
-    out: str = ""  # file; "" is sedid/gallery.npz in the bundle
-    batch_size: Count = 32
-    device: str = "auto"
-    precision: Precision = "fp32"
-    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ class Judged:
     probability: float | None
 
 
-def step_sizes(detector: Detector) -> list[int]:
-    """The k that are scored: that of the detector's pair, and the classifier's."""
-    return sorted({detector.pair()[0]} | ({detector.nn.k} if detector.nn else set()))
+def step_sizes(detector: Detector) -> list[Steps]:
+    """The walks that are scored: that of the detector's pair, and the classifier's."""
+    return order({detector.pair()[0]} | ({detector.nn.k} if detector.nn else set()))
 
 
 def stated_by(detector: Detector, images: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -123,8 +124,8 @@ def gallery(config: GalleryConfig) -> Generator[Progress, None, Gallery]:
     Raises:
         ValueError, OSError: the detector or the images cannot be read, or the file cannot be written.
     """
-    folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
+    study = open_study(config)
+    detector = study.detector
     specs = {REAL: config.real, GENERATED: config.generated}
     images = {label: load_images(spec, detector.size, detector.center_crop) for label, spec in specs.items()}
     scores: dict[str, Scores] = {}
@@ -134,9 +135,9 @@ def gallery(config: GalleryConfig) -> Generator[Progress, None, Gallery]:
         scores[label], found = yield from score(detector, images[label], step_sizes(detector), config.batch_size, stage)
         if found is not None:
             probabilities[label] = found
-    settings = asdict(config) | {name: Path(getattr(config, name)).name for name in ("detector", "out", *LABELS)}
-    made = Gallery(stated_by(detector, images) | {"versions": versions(), "config": settings}, scores, probabilities)
-    processes.on_main(write_gallery, made, Path(config.out) if config.out else folder / "sedid" / FILE)
+    about = {"versions": versions(), "config": config.recorded()}
+    made = Gallery(stated_by(detector, images) | about, scores, probabilities)
+    processes.on_main(write_gallery, made, Path(config.out) if config.out else study.out / FILE)
     return made
 
 
@@ -160,7 +161,7 @@ def read_gallery(file: Path) -> Gallery:
         raise FileNotFoundError(f"there is no {file}")
     try:
         with np.load(file, allow_pickle=False) as stored:
-            pairs = [(int(k), int(t_sec)) for k, t_sec in stored["pairs"]]
+            pairs: list[Pair] = [(int(k), int(t_sec)) for k, t_sec in stored["pairs"]]
             scores = {label: dict(zip(pairs, stored[f"stat_{label}"], strict=True)) for label in LABELS}
             probabilities = {label: stored[f"nn_{label}"] for label in LABELS if f"nn_{label}" in stored.files}
             stated = dict(json.loads(str(stored["stated"])))

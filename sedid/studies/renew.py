@@ -6,6 +6,7 @@ range. Where no scores are kept that say so, the old shares are called `sides`, 
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def renew_verdicts(folder: Path) -> list[Path]:
     """
     place = Path(folder) / "sedid"
     found = {name: read_json(place / f"{name}.json") for name in _OLD if (place / f"{name}.json").is_file()}
-    old = {name: results for name, results in found.items() if _OLD[name](results)}
+    old = {name: results for name, results in found.items() if "version" not in results and _OLD[name](results)}
     if not old:
         return []
     detector = load_detector(folder, device="cpu")
@@ -127,7 +128,7 @@ def _renew_robustness(found: dict[str, Any], detector: Detector, file: Path) -> 
             if part is None:
                 continue
             if verdicts and all(_belong(verdicts[name], part["verdicts"][name]) for name in CLASSES):
-                part |= changes(verdicts, None if row["key"] == "none" else clean[method])
+                part |= asdict(changes(verdicts, None if row["key"] == "none" else clean[method]))
             else:
                 part |= {"sides": part["verdicts"], "verdicts": {}, "flipped": None, "reversed": None}
         row.pop("out_of_range", None)  # STAT's share of what is out of range, which its verdicts hold now

@@ -19,7 +19,7 @@ from sedid.detector.bundle import detector_file
 from sedid.escaping import written_by
 from sedid.stats.intervals import ABOUT, METRICS, auc_interval, intervals, share_interval
 from sedid.stats.metrics import measure, sign_of
-from sedid.storage import read_arrays, read_json, replacing, write_json
+from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
 from sedid.studies.comparison import MEANING, delong_tests
 from sedid.studies.evaluate import scores_file
 
@@ -43,8 +43,7 @@ def renew_intervals(folder: Path) -> list[Path]:
     place, written = Path(folder) / "sedid", []
     for name, renew in _RENEW.items():
         file = place / f"{name}.json"
-        if file.is_file():
-            found = read_json(file)
+        if file.is_file() and "version" not in (found := read_object(file)):
             with written_by(_COMMAND.get(name, name), file):
                 renewed = renew(deepcopy(found), place)
             if renewed != found:
@@ -70,7 +69,8 @@ def _comparison(found: dict[str, Any], place: Path) -> dict[str, Any]:
             else:
                 row["intervals"] = _remaining(row)
         if replaced is not None and reals in scores:
-            found["tests"][reals] = delong_tests(rows, *(scores[name].astype(float) for name in (reals, "generated")))
+            tests = delong_tests(names, *(scores[name].astype(float) for name in (reals, "generated")))
+            found["tests"][reals] = [asdict(test) for test in tests]
     if replaced is not None:
         with replacing(file) as temporary:
             np.savez_compressed(temporary, **scores)

@@ -2,20 +2,19 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sedid.data.licences import closed
-from sedid.escaping import Html, for_html, read_results
+from sedid.detector.detector import Pair
+from sedid.escaping import for_html
 from sedid.method import paper
 from sedid.stats.metrics import best_threshold, sign_of
 from sedid.storage import read_arrays
+from sedid.studies.evaluate import REALS, EvaluationResults, NNRow, StatRow, scores_file
+from sedid.training.baseline import LossRow
 
-REALS = {"heldout": "held-out reals", "members": "member reals"}
-"""Key in the files -> what the page calls them."""
-
-Pair = tuple[int, int]
+__all__ = ["REALS", "Evaluation", "Mistake", "Pair", "Shown", "load_evaluation", "shown"]
 
 
 @dataclass(frozen=True)
@@ -43,57 +42,53 @@ class Evaluation:
     """
 
     file: Path
-    results: dict[str, Any] = field(repr=False)
+    results: EvaluationResults = field(repr=False)
     arrays: dict[str, np.ndarray] = field(repr=False)
 
     @property
     def reals(self) -> list[str]:
         """Keys of REALS that were measured."""
-        return [kind for kind in REALS if kind in self.results["stat"]]
+        return [kind for kind in REALS if self.results.stat.get(kind)]
 
     @property
     def name(self) -> str:
         """What the evaluated detector is called."""
-        protocol = self.results["protocol"]
-        name = str(protocol.get("config", {}).get("detector") or self.file.stem)
+        name = self.results.protocol.detector or self.file.stem
         # what the whole loop makes is always called "bundle": its data tells it from others
-        return str(protocol.get("trained_on") or name) if name == "bundle" else name
+        return self.results.protocol.trained_on or name if name == "bundle" else name
 
     @property
     def data_set(self) -> str:
         """The paper's data set that comes closest."""
-        protocol = self.results["protocol"]
-        config = protocol.get("config", {})
-        named = [config.get(name, "") for name in ("detector", "heldout", "members", "generated")]
-        return paper.closest(str(protocol.get("trained_on", "")), *map(str, named))
+        return paper.closest(*self.results.protocol.names)
 
     @property
     def pairs(self) -> list[Pair]:
         """Every (k, T_SEC) measured."""
-        return [(row["k"], row["t_sec"]) for row in self.results["stat"][self.reals[0]]]
+        return [(row.k, row.t_sec) for row in self.results.stat[self.reals[0]]]
 
     @property
     def chosen(self) -> Pair:
         """The detector's own pair, or the first one."""
-        rows = self.results["stat"][self.reals[0]]
-        return next(((row["k"], row["t_sec"]) for row in rows if row["chosen"]), self.pairs[0])
+        rows = self.results.stat[self.reals[0]]
+        return next(((row.k, row.t_sec) for row in rows if row.chosen), self.pairs[0])
 
-    def row(self, reals: str, pair: Pair | None) -> dict[str, Any] | None:
+    def row(self, reals: str, pair: Pair | None) -> StatRow | NNRow | None:
         """The metrics of STAT at a pair, or of NN (None)."""
         if pair is None:
-            return self.results["nn"].get(reals)
-        return next((row for row in self.results["stat"][reals] if (row["k"], row["t_sec"]) == pair), None)
+            return self.results.nn.get(reals)
+        return next((row for row in self.results.stat[reals] if (row.k, row.t_sec) == pair), None)
 
-    def existing(self, reals: str) -> dict[str, Any] | None:
+    def existing(self, reals: str) -> LossRow | None:
         """The metrics of the training loss; None where it was not measured (older results, older calibrations)."""
-        return self.results.get("existing", {}).get(reals)
+        return self.results.existing.get(reals)
 
     def losses(self, reals: str) -> tuple[np.ndarray, np.ndarray] | None:
         """Training losses (N,) of reals and generated images, turned so that higher means more generated."""
         row, names = self.existing(reals), [f"existing_{part}" for part in (reals, "generated")]
         if row is None or any(name not in self.arrays for name in names):
             return None
-        sign = sign_of(row["polarity"])
+        sign = sign_of(row.polarity)
         real, generated = (sign * self.arrays[name].astype(np.float64) for name in names)
         return real, generated
 
@@ -119,13 +114,14 @@ class Evaluation:
 
     def sign(self, reals: str, pair: Pair | None) -> int:
         """-1 where a smaller score means generated."""
-        row = self.row(reals, pair) or {}
-        return -1 if pair is not None and row.get("polarity", "smaller") == "smaller" else 1
+        row = self.row(reals, pair)
+        return sign_of(row.polarity) if row else 1
 
     def threshold(self, reals: str, pair: Pair | None, oracle: bool) -> float | None:
         """The raw threshold: the calibration split's, or the best of these images (`oracle`); None if unknown."""
         if not oracle:
-            return (self.row(reals, pair) or {}).get("threshold")
+            row = self.row(reals, pair)
+            return row.threshold if row else None
         found, sign = self.oriented(reals, pair), self.sign(reals, pair)
         return None if found is None else sign * best_threshold(*found)
 
@@ -144,10 +140,9 @@ class Evaluation:
     @property
     def closed(self) -> str:
         """The data set of the reals, if its photographs may not be passed on (`licences.closed`)."""
-        protocol = self.results["protocol"]
-        config = protocol.get("config", {})
-        named = (config.get(name, "") for name in ("detector", "heldout", "members"))
-        return closed(str(protocol.get("trained_on", "")), *map(str, named))
+        stated = self.results.protocol
+        reals = (stated.images[name].data_set for name in REALS if name in stated.images)
+        return closed(stated.trained_on, stated.detector, *reals)
 
     def mistakes(self, name: str) -> list[Mistake] | None:
         """The worst mistakes among "generated" or the reals, worst first; None where nothing was kept of them.
@@ -172,8 +167,6 @@ class Evaluation:
 class Shown(Evaluation):
     """An evaluation whose texts may stand in HTML: what the page and the report draw. `shown` makes it."""
 
-    results: Html = field(repr=False)
-
 
 def shown(evaluation: Evaluation) -> Shown:
     """An evaluation, every text of its results escaped for HTML."""
@@ -190,28 +183,10 @@ def load_evaluation(source: Path) -> Evaluation:
         FileNotFoundError: there is none.
         ValueError: it is not what `evaluate` writes.
     """
-    from sedid.studies.evaluate import scores_file
-
     source = Path(source)
     file = next(
         (path for path in (source, source / "sedid" / "results.json", source / "results.json") if path.is_file()), None
     )
     if file is None:
         raise FileNotFoundError(f"{source} holds no evaluation; `python -m sedid evaluate` makes one (results.json)")
-    results = read_results(file, "evaluate", _fits)
-    return Evaluation(file, results, read_arrays(scores_file(file)))
-
-
-def _fits(results: Any) -> bool:
-    stat = results["stat"]
-    known = [kind for kind in REALS if stat.get(kind)]
-    return (
-        bool(known)
-        and all({"k", "t_sec", "auc", "chosen"} <= row.keys() for kind in known for row in stat[kind])
-        and isinstance(results["protocol"]["images"], dict)
-        and isinstance(results["nn"], dict)
-        and all(
-            {"t", "noises", "polarity", "chosen_by", "auc"} <= row.keys() and type(row["noises"]) is int
-            for row in results.get("existing", {}).values()
-        )
-    )
+    return Evaluation(file, EvaluationResults.read(file), read_arrays(scores_file(file)))

@@ -13,26 +13,36 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Generator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from sedid import processes
-from sedid.config import Count, Precision, Seed, Settings, Text, Whole
-from sedid.data.datasets import fingerprint, load_images
+from sedid.config import Seed, Text, Whole
+from sedid.data.datasets import load_images
 from sedid.data.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.detector.batches import shares
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.detector.bundle import versions
 from sedid.detector.detector import Call, Detector, Verdict
-from sedid.detector.provenance import provenance
-from sedid.method.diffusion import Point
+from sedid.method.diffusion import Point, Steps
 from sedid.progress import Meter, Progress
-from sedid.stats.intervals import ABOUT, auc_interval, delong
+from sedid.results import Interval, Results, Rows, Shares
+from sedid.stats.intervals import Difference, auc_interval, delong
 from sedid.stats.metrics import measure, sign_of
-from sedid.storage import replacing, write_json
-from sedid.training.checks import audited, check_unused
+from sedid.storage import replacing
+from sedid.studies.study import (
+    JudgedAt,
+    Protocol,
+    Study,
+    StudyConfig,
+    described,
+    migrated_audit,
+    migrated_protocol,
+    open_study,
+)
+from sedid.training.checks import LeakCheck, SplitCheck, audited, check_unused
 from sedid.training.scoring import counted
 from sedid.training.seeds import seed_of
 
@@ -48,22 +58,126 @@ ClassVerdicts = dict[str, list[Verdict]]
 """What one method says of every image, by class."""
 
 
-@dataclass(frozen=True)
-class RobustnessConfig(Settings):
+@dataclass(frozen=True, kw_only=True)
+class RobustnessConfig(StudyConfig):
     """Settings of one measurement."""
 
-    detector: Text
+    SETS: ClassVar[tuple[str, ...]] = CLASSES
+
     real: Text = "sample:real"
     generated: Text = "sample:generated"  # images this model generated
     perturbations: tuple[str, ...] = tuple(FAMILIES)  # "jpeg": at its default strengths; "jpeg:75": at one
     applied_to: AppliedTo = "both"  # real or generated: that class alone, which shows a format leak
     count: Whole = 0  # images of each class at most, the first ones; 0 takes all
     seed: Seed = 0  # of the noise
-    out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: Count = 32
-    device: str = "auto"
-    precision: Precision = "fp32"
-    compile: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What one method says under one perturbation, by class.
+
+    Attributes:
+        verdicts: how often what (`batches.shares`); a class without any: they are not known.
+        flipped, reversed: of how many images another call than of the same image as it is, and of how many real became
+            generated or the other way round; None of the images as they are, and where verdicts are not known.
+    """
+
+    verdicts: dict[str, Shares]
+    flipped: dict[str, float] | None
+    reversed: dict[str, float] | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodChange(Changes):
+    """One method under one perturbation, in its calibrated polarity and at its calibrated threshold.
+
+    Attributes:
+        auc_paper_polarity: a smaller score counts as generated.
+        auc_interval: None in older results, where it is not to be trusted.
+        auc_change: against the images as they are; None of those themselves.
+        sides: of verdicts that an older version counted by the side of the band alone.
+    """
+
+    auc: float
+    auc_interval: Interval | None
+    auc_paper_polarity: float
+    acc: float | None
+    auc_change: Difference | None
+    sides: dict[str, Shares]
+
+
+@dataclass(frozen=True)
+class RobustnessRow:
+    """One perturbation.
+
+    Attributes:
+        key, name, strength, unit, label: as `Perturbation`.
+        stat, nn: what it does to each verdict; NN is None without a classifier.
+    """
+
+    key: str
+    name: str
+    strength: float | None
+    unit: str
+    label: str
+    stat: MethodChange
+    nn: MethodChange | None
+
+    @property
+    def methods(self) -> dict[str, MethodChange]:
+        """What was measured, by "stat" and "nn"."""
+        return {"stat": self.stat} | ({} if self.nn is None else {"nn": self.nn})
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessResults(Results):
+    """What stands in robustness.json.
+
+    Attributes:
+        applied_to: both, or the class that alone was perturbed.
+        seed: of the noise.
+        perturbations: what each kind does, in words.
+        stat, nn: where the verdicts are read; NN is None without a classifier.
+        audit: of the images as they are; None in older results.
+        rows: the first one is of the images as they are.
+    """
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "robustness"
+
+    protocol: Protocol
+    applied_to: str
+    seed: int
+    perturbations: dict[str, str]
+    stat: JudgedAt
+    nn: JudgedAt | None
+    threshold_from: str = "calibration split"
+    audit: LeakCheck | None
+    rows: Rows[RobustnessRow]
+
+    def __post_init__(self) -> None:
+        if self.rows[0].key != NONE.key:
+            raise ValueError("the first of rows is not of the images as they are")
+        if len({row.nn is None for row in self.rows} | {self.nn is None}) > 1:
+            raise ValueError("nn is in some of rows alone")
+        if not {*CLASSES} <= self.protocol.images.keys():
+            raise ValueError(f"protocol.images lacks one of {', '.join(CLASSES)}")
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        moved = ("applied_to", "seed", "perturbations", "stat", "nn", "threshold_from")
+        made: dict[str, Any] = {"applied_to": BOTH, "seed": 0, "perturbations": {}} | migrated_protocol(
+            found, {}, moved
+        )
+        if made.get("nn"):
+            made["nn"] |= {"polarity": "larger"}
+        for row in made["rows"]:
+            row.pop("out_of_range", None)
+            for part in filter(None, (row["stat"], row["nn"])):
+                for name, value in (("sides", {}), ("flipped", None), ("reversed", None)):
+                    part.setdefault(name, value)
+        return made | {"audit": migrated_audit(found.get("audit"))}
 
 
 def planned(settings: tuple[str, ...]) -> list[Perturbation]:
@@ -78,14 +192,14 @@ def planned(settings: tuple[str, ...]) -> list[Perturbation]:
     return list(found.values())
 
 
-def judged_at(detector: Detector) -> dict[int, int]:
+def judged_at(detector: Detector) -> dict[Steps, int]:
     """k -> T_SEC that is judged: the classifier's and STAT's own. At one k, STAT's; NN is read at its own anyway."""
     return dict(pair for pair in (detector.nn_pair, detector.chosen) if pair is not None)
 
 
 def evaluations(detector: Detector) -> int:
     """Network evaluations an image."""
-    return sum(detector.reach(k, t_sec) // k + 1 for k, t_sec in judged_at(detector).items())
+    return sum(detector.evaluations(k, detector.reach(k, t_sec)) for k, t_sec in judged_at(detector).items())
 
 
 def score_batch(detector: Detector, batch: np.ndarray, meter: Meter) -> Generator[Progress, None, SetScores]:
@@ -133,41 +247,32 @@ def verdicts_of(detector: Detector, scores: dict[str, SetScores]) -> dict[str, C
     }
 
 
-def changes(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, Any]:
+def changes(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> Changes:
     """How often what is said, and how often something else than of the images as they are; shares by class.
 
     Args:
         clean: of the images as they are; None if `verdicts` are these.
-
-    Returns:
-        verdicts (`judging.shares`); against the clean images: flipped (another call) and reversed (real became
-        generated, or the other way round).
     """
-    found: dict[str, Any] = {
-        "verdicts": {name: shares(verdicts[name]) for name in CLASSES},
-        "flipped": None,
-        "reversed": None,
+    said = {name: shares(verdicts[name]) for name in CLASSES}
+    if clean is None:
+        return Changes(verdicts=said, flipped=None, reversed=None)
+    pairs = {
+        name: [{before.call, now.call} for before, now in zip(clean[name], verdicts[name], strict=True)]
+        for name in CLASSES
     }
-    if clean is not None:
-        pairs = {
-            name: [{before.call, now.call} for before, now in zip(clean[name], verdicts[name], strict=True)]
-            for name in CLASSES
-        }
-        reverse = {Call.REAL, Call.GENERATED}
-        found["flipped"] = {name: sum(len(calls) > 1 for calls in pairs[name]) / len(pairs[name]) for name in CLASSES}
-        found["reversed"] = {name: pairs[name].count(reverse) / len(pairs[name]) for name in CLASSES}
-    return found
+    reverse = {Call.REAL, Call.GENERATED}
+    return Changes(
+        verdicts=said,
+        flipped={name: sum(len(calls) > 1 for calls in pairs[name]) / len(pairs[name]) for name in CLASSES},
+        reversed={name: pairs[name].count(reverse) / len(pairs[name]) for name in CLASSES},
+    )
 
 
-def measured(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, Any]:
-    """One method under one perturbation, in its calibrated polarity and at its calibrated threshold.
+def measured(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> MethodChange:
+    """One method under one perturbation.
 
     Args:
         clean: of the images as they are; None if `verdicts` are these.
-
-    Returns:
-        auc, auc_interval (95 %), acc, auc_paper_polarity (a smaller score means generated), what `changes`
-        counts and, against the clean images, auc_change (DeLong).
     """
     calibration = verdicts["real"][0].calibration
     sign = sign_of(calibration.polarity)
@@ -177,19 +282,20 @@ def measured(verdicts: ClassVerdicts, clean: ClassVerdicts | None) -> dict[str, 
 
     real, generated = oriented(verdicts)
     found = measure(real, generated, sign * calibration.threshold)
-    return {
-        "auc": found.auc,
-        "auc_interval": auc_interval(real, generated),
-        "auc_paper_polarity": found.auc if sign < 0 else 1 - found.auc,
-        "acc": found.acc,
-        **changes(verdicts, clean),
-        "auc_change": None if clean is None else asdict(delong(real, generated, *oriented(clean))),
-    }
+    return MethodChange(
+        auc=found.auc,
+        auc_interval=auc_interval(real, generated),
+        auc_paper_polarity=found.auc if sign < 0 else 1 - found.auc,
+        acc=found.acc,
+        auc_change=None if clean is None else delong(real, generated, *oriented(clean)),
+        sides={},
+        **vars(changes(verdicts, clean)),
+    )
 
 
 def row_of(
     detector: Detector, one: Perturbation, scores: dict[str, SetScores], clean: dict[str, SetScores] | None
-) -> dict[str, Any]:
+) -> RobustnessRow:
     """What one perturbation does to both verdicts.
 
     Args:
@@ -197,7 +303,7 @@ def row_of(
     """
     before = {} if clean is None else verdicts_of(detector, clean)
     found = {name: measured(verdicts, before.get(name)) for name, verdicts in verdicts_of(detector, scores).items()}
-    return {"key": one.key, **asdict(one), "nn": None, **found}
+    return RobustnessRow(one.key, one.name, one.strength, one.unit, one.label, found["stat"], found.get("nn"))
 
 
 def read_scores(file: Path, key: str) -> dict[str, dict[str, SetScores]]:
@@ -219,102 +325,78 @@ def write_scores(file: Path, key: str, found: dict[str, dict[str, SetScores]]) -
         np.savez_compressed(temporary, key=key, **arrays)  # type: ignore[arg-type]
 
 
+def scores_key(study: Study[RobustnessConfig], prints: dict[str, str]) -> str:
+    """What kept scores depend on; `prints` are the fingerprints of the images by class."""
+    config, detector = study.config, study.detector
+    behind = [
+        detector.info.get("checkpoint_sha256"),
+        config.precision,
+        prints,
+        config.applied_to,
+        config.seed,
+        versions(),
+        [detector.info.get(name) for name in ("stat", "nn")],
+        "range of either",  # what is kept of an image: older files hold the range of STAT's pair alone
+    ]
+    return hashlib.sha256(json.dumps(behind, sort_keys=True).encode()).hexdigest()
+
+
 def robustness_of(
-    detector: Detector,
-    images: dict[str, np.ndarray],
-    asked: list[Perturbation],
-    out: Path,
-    protocol: dict[str, Any],
-    applied_to: str = BOTH,
-    seed: int = 0,
-    batch_size: int = 32,
-) -> Generator[Progress, None, dict[str, Any]]:
+    study: Study[RobustnessConfig], images: dict[str, np.ndarray], splits: SplitCheck | None = None
+) -> Generator[Progress, None, RobustnessResults]:
     """The measurement of images at hand; see `robustness`.
 
     Args:
         images: uint8 (N, H, W, 3) by class.
-        protocol: `checkpoint_sha256` and what else to state beside the result.
+        splits: what they share.
     """
-    assert detector.chosen is not None
-    stat, prints = detector.stat[detector.chosen], {name: fingerprint(values) for name, values in images.items()}
-    result: dict[str, Any] = {
-        "protocol": protocol
-        | {
-            "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
-            "applied_to": applied_to,
-            "seed": seed,
-            "perturbations": {name: FAMILIES[name].about for name in dict.fromkeys(one.name for one in asked)},
-            "stat": {"k": stat.k, "t_sec": stat.t_sec, "polarity": stat.polarity, "threshold": stat.threshold},
-            "nn": detector.nn and {name: getattr(detector.nn, name) for name in ("k", "t_sec", "threshold")},
-            "threshold_from": "calibration split",
-            "positive": "generated",
-            "intervals": ABOUT,
-            "evaluations_per_image": evaluations(detector),
-            "versions": versions(),
-        },
+    config, detector, file = study.config, study.detector, study.out / "robustness-scores.npz"
+    asked = planned(config.perturbations)
+    sets = described({name: getattr(config, name) for name in CLASSES}, images)
+    about: dict[str, Any] = {
+        "protocol": study.protocol(sets, splits, config.generated, evaluations(detector)),
+        "applied_to": config.applied_to,
+        "seed": config.seed,
+        "perturbations": {name: FAMILIES[name].about for name in dict.fromkeys(one.name for one in asked)},
+        "stat": study.stat,
+        "nn": study.nn,
         "audit": audited(images["real"], images["generated"]),
-        "rows": [],
     }
-    sections = [detector.info.get(name) for name in ("stat", "nn")]
-    behind = [
-        protocol.get("checkpoint_sha256"),
-        protocol.get("precision"),
-        prints,
-        applied_to,
-        seed,
-        versions(),
-        sections,
-        "range of either",  # what is kept of an image: older files hold the range of STAT's pair alone
-    ]
-    key = hashlib.sha256(json.dumps(behind, sort_keys=True).encode()).hexdigest()
-    file = out / "robustness-scores.npz"
+    key = scores_key(study, {name: one.sha256 for name, one in sets.items()})
     kept = processes.on_main(read_scores, file, key)
     todo = [one for one in (NONE, *asked) if one.key not in kept]
-    changed = {one.key: CLASSES if one == NONE or applied_to == BOTH else (applied_to,) for one in todo}
+    changed = {one.key: CLASSES if one == NONE or config.applied_to == BOTH else (config.applied_to,) for one in todo}
     total = sum(len(images[name]) for names in changed.values() for name in names)
     meter = Meter("scoring", total * evaluations(detector), "evaluations")
+    rows: list[RobustnessRow] = []
     for one in (NONE, *asked):
         if one in todo:
             found = dict(kept.get(NONE.key, {}))  # a class that is left as it is keeps its clean scores
             for place, name in enumerate(CLASSES):
                 if name in changed[one.key]:
                     meter.stage = f"{name} images, {one.label}"
-                    of_set = score_set(detector, images[name], one, seed_of(seed, place), batch_size, meter)
+                    seed = seed_of(config.seed, place)
+                    of_set = score_set(detector, images[name], one, seed, config.batch_size, meter)
                     found[name] = yield from of_set
             kept[one.key] = found
             processes.on_main(write_scores, file, key, kept)
-        clean = None if one == NONE else kept[NONE.key]
-        result["rows"].append(row_of(detector, one, kept[one.key], clean))
-        processes.on_main(write_json, out / "robustness.json", result)
-    return result
+        rows.append(row_of(detector, one, kept[one.key], None if one == NONE else kept[NONE.key]))
+        results = RobustnessResults(rows=tuple(rows), **about)
+        processes.on_main(results.write, study.out / "robustness.json")
+    return results
 
 
-def robustness(config: RobustnessConfig) -> Generator[Progress, None, dict[str, Any]]:
+def robustness(config: RobustnessConfig) -> Generator[Progress, None, RobustnessResults]:
     """Measure both verdicts under every perturbation and write the results; a stopped run goes on where it was.
 
     Raises:
         ValueError: the detector is not calibrated, the images gave it its threshold, or a perturbation or a class
             does not exist.
     """
-    asked = planned(config.perturbations)
-    folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
-    if detector.chosen is None:
-        raise ValueError(f"{config.detector} is not calibrated; run `calibrate` first")
-    specs = {"real": config.real, "generated": config.generated}
+    planned(config.perturbations)  # refuses what does not exist, before a detector is loaded
+    study = open_study(config, calibrated=True)
+    detector = study.detector
+    specs = {name: getattr(config, name) for name in CLASSES}
     images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     few = {name: values[: config.count or None] for name, values in images.items()}
-    splits = check_unused(folder, detector.info, few)
-    settings = asdict(config)
-    local = ("detector", "real", "generated", "out")  # paths of one machine: only their last part is kept
-    protocol = {
-        "checkpoint_sha256": checkpoint_hash(folder),
-        "precision": config.precision,
-        "trained_on": detector.info.get("training", {}).get("data", ""),
-        "generated_by": provenance(config.generated, folder),
-        "splits": asdict(splits),
-        "config": settings | {name: Path(settings[name]).name for name in local},
-    }
-    out = Path(config.out) if config.out else folder / "sedid"
-    how = (config.applied_to, config.seed, config.batch_size)
-    return (yield from robustness_of(detector, few, asked, out, protocol, *how))
+    return (yield from robustness_of(study, few, check_unused(study.folder, detector.info, few)))

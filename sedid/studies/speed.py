@@ -16,12 +16,12 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count, islice, pairwise
 from math import sqrt
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -33,8 +33,8 @@ from sedid.detector.detector import Detector
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.models.networks import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
 from sedid.progress import Meter, Progress
+from sedid.results import Results, Rows
 from sedid.stats.metrics import measure
-from sedid.storage import write_json
 from sedid.studies.evaluate import EvaluateConfig
 from sedid.training.scoring import score
 from sedid.training.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
@@ -71,6 +71,59 @@ class Row:
     @classmethod
     def at_most(cls, name: str, value: float, bar: float, note: str) -> "Row":
         return cls(name, value, f"<= {bar}", value <= bar, note)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The facts a ratio depends on; nothing that names the machine.
+
+    Attributes:
+        load: of the minute before, 0 when idle; None where the system does not say.
+    """
+
+    device: str
+    processor: str
+    cpus: int | None
+    threads: int
+    load: float | None
+    torch: str
+    python: str
+
+    @classmethod
+    def of(cls, runtime: Runtime) -> "Machine":
+        """The machine this runs on."""
+        return cls(
+            device=torch.cuda.get_device_name() if runtime.device.type == "cuda" else runtime.device.type,
+            processor=platform.machine(),
+            cpus=os.cpu_count(),
+            threads=torch.get_num_threads(),
+            load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+            torch=torch.__version__,
+            python=platform.python_version(),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedResults(Results):
+    """What stands in bench.json.
+
+    Attributes:
+        network: the detector's name, or what took its place.
+        quick: whether it was only checked that everything runs.
+    """
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "bench"
+
+    machine: Machine
+    network: str
+    quick: bool
+    rows: Rows[Row]
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        return found
 
 
 def literal_sweep(eps: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_sec: int) -> Iterator[Tensor]:
@@ -248,19 +301,6 @@ def training_row(start: Path | None, preset: UNetName, runtime: Runtime, batch_s
     return Row.at_least("training: train-ddpm / bare loop", fast / slow, 0.95, note)
 
 
-def machine(runtime: Runtime) -> dict[str, Any]:
-    """The facts a ratio depends on; nothing that names the machine."""
-    return {
-        "device": torch.cuda.get_device_name() if runtime.device.type == "cuda" else runtime.device.type,
-        "processor": platform.machine(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,  # of the minute before: 0 when idle
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
-
-
 def bench(
     detector: Path | None,
     out: Path,
@@ -271,12 +311,12 @@ def bench(
     training_batch: int = 32,
     device: str = "auto",
     quick: bool = False,
-) -> Generator[Progress, None, dict[str, Any]]:
+) -> Generator[Progress, None, SpeedResults]:
     """Measure everything, write it to `out` and return it.
 
     Args:
         detector: pipeline folder of the shipped detector; None takes a random U-Net of its size.
-        out: JSON file with the keys `machine`, `network`, `quick` and `rows` (each a `Row`).
+        out: JSON file.
         repeats: timed passes of each variant.
         images: images of each class for the change in AUC.
         batch_size: images a batch of the sweeps.
@@ -289,7 +329,7 @@ def bench(
     if quick:
         repeats, images, batch_size, training_batch = 1, 4, 1, 2
     runtime = Runtime.choose(device)
-    facts = machine(runtime)
+    facts = Machine.of(runtime)  # before the work, which is a load
     size: UNetName = "demo" if quick else "small"
     unet = runtime.place(load_unet(detector) if detector else make_unet(size)).eval()
     schedule = load_schedule(detector) if detector else NoiseSchedule.linear()
@@ -323,17 +363,16 @@ def bench(
     for done, measurement in enumerate(measurements, start=1):
         rows += measurement()
         yield meter.at(done)
-    result = {"machine": facts, "network": network, "quick": quick, "rows": [asdict(row) for row in rows]}
-    write_json(out, result)
+    result = SpeedResults(machine=facts, network=network, quick=quick, rows=tuple(rows))
+    result.write(out)
     return result
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: SpeedResults) -> str:
     """The rows of a result as aligned text."""
     lines = [("measured", "value", "bar", "met", "on")]
-    for row in result["rows"]:
-        value = "n/a" if row["value"] is None else f"{row['value']:.3f}"
-        met = {True: "yes", False: "NO", None: ""}[row["met"]]
-        lines.append((row["name"], value, row["bar"], met, row["note"]))
+    for row in result.rows:
+        value = "n/a" if row.value is None else f"{row.value:.3f}"
+        lines.append((row.name, value, row.bar, {True: "yes", False: "NO", None: ""}[row.met], row.note))
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
     return "\n".join("  ".join([*map(str.ljust, line[:4], widths), line[4]]) for line in lines)

@@ -6,49 +6,108 @@ One trajectory an image and k answers all T_SEC of that k. The output folder:
     sweep/k0165.npz     the t-errors behind them; a k that has its file is not scored again
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from sedid import processes
-from sedid.config import Count, Precision, Settings, StepSizes, Text
-from sedid.data.datasets import fingerprint, load_images
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
-from sedid.detector.detector import Detector
+from sedid.config import StepSizes, Text
+from sedid.data.datasets import load_images
+from sedid.detector.detector import Detector, Pair
 from sedid.detector.identity import Identity
-from sedid.detector.provenance import provenance
 from sedid.method.diffusion import check_step
 from sedid.progress import Progress
-from sedid.stats.metrics import measure, sign_of
-from sedid.storage import read_kept, write_json, write_kept
+from sedid.results import Results, Rows
+from sedid.stats.metrics import Metrics, measure, sign_of
+from sedid.storage import read_kept, write_kept
+from sedid.studies.study import Protocol, Study, StudyConfig, described, migrated_audit, migrated_protocol, open_study
 from sedid.training.calibrate import calibrate_pair
-from sedid.training.checks import audited, check_unused
-from sedid.training.scoring import Scores, score
+from sedid.training.checks import LeakCheck, SplitCheck, audited, check_unused
+from sedid.training.scoring import score
 
+Grid = dict[tuple[int, int], np.ndarray]
+"""t-errors (N,) by k and T_SEC."""
 SETS = ("real", "generated", "test_real", "test_generated")
 
 
-@dataclass(frozen=True)
-class SweepConfig(Settings):
+@dataclass(frozen=True, kw_only=True)
+class SweepConfig(StudyConfig):
     """Settings of one sweep."""
 
-    detector: Text
+    SETS: ClassVar[tuple[str, ...]] = SETS
+
     real: Text  # calibration reals: they give polarity and threshold
     generated: Text  # calibration images this model generated
     test_real: str = ""  # test images give the figures; "" leaves both out, and the calibration images give them
     test_generated: str = ""
     ks: StepSizes = (30, 45, 55, 70, 90, 110, 165, 200, 245, 330, 495)
-    out: str = ""  # folder; "" is sedid/ in the bundle
-    batch_size: Count = 32
-    device: str = "auto"
-    precision: Precision = "fp32"
-    compile: bool = False
 
 
-def measure_pair(k: int, t_sec: int, calibration: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class SweepRow(Metrics):
+    """One cell of the grid, in the polarity of its calibration images.
+
+    Attributes:
+        threshold: raw, of the calibration images.
+        auc_paper_polarity: the raw AUC, a smaller t-error counting as generated.
+        auc_calibration: of the calibration images, in this polarity.
+    """
+
+    k: int
+    t_sec: int
+    polarity: str
+    threshold: float
+    auc_paper_polarity: float
+    auc_calibration: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResults(Results):
+    """What stands in sweep.json.
+
+    Attributes:
+        measured_on: test images, or calibration images.
+        ks: that were asked for; a sweep that was stopped has rows of fewer.
+        calibrated: the detector's own pair, if it has one.
+        audit: of the calibration images; None in older results.
+        best: the pair of the highest AUC on the calibration images.
+    """
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "sweep"
+
+    protocol: Protocol
+    measured_on: str
+    ks: tuple[int, ...]
+    calibrated: Pair | None
+    audit: LeakCheck | None
+    rows: Rows[SweepRow]
+    best: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        if self.best not in [(row.k, row.t_sec) for row in self.rows]:
+            raise ValueError("best is no pair of the rows")
+
+    @property
+    def measured_ks(self) -> list[int]:
+        """Every k with measurements, ascending."""
+        return sorted({row.k for row in self.rows})
+
+    def of_k(self, k: int) -> list[SweepRow]:
+        """The rows of one k, by T_SEC."""
+        return sorted((row for row in self.rows if row.k == k), key=lambda row: row.t_sec)
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        made = {"measured_on": "", "calibrated": None} | migrated_protocol(found, {}, ["measured_on"])
+        return made | {"audit": migrated_audit(found.get("audit"))}
+
+
+def measure_pair(k: int, t_sec: int, calibration: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> SweepRow:
     """One cell of the grid.
 
     Args:
@@ -59,19 +118,18 @@ def measure_pair(k: int, t_sec: int, calibration: dict[str, np.ndarray], test: d
     made = calibrate_pair(k, t_sec, calibration["real"], calibration["generated"], 0.1)
     sign = sign_of(made.polarity)
     real, generated = (test or calibration)["real"], (test or calibration)["generated"]
-    found = measure(sign * real, sign * generated, sign * made.threshold if test else None)
-    return {
-        "k": k,
-        "t_sec": t_sec,
-        "polarity": made.polarity,
-        "threshold": made.threshold,
-        "auc_paper_polarity": measure(-real, -generated).auc,
-        "auc_calibration": made.auc,
-        **asdict(found),
-    }
+    return SweepRow(
+        k=k,
+        t_sec=t_sec,
+        polarity=made.polarity,
+        threshold=made.threshold,
+        auc_paper_polarity=measure(-real, -generated).auc,
+        auc_calibration=made.auc,
+        **asdict(measure(sign * real, sign * generated, sign * made.threshold if test else None)),
+    )
 
 
-def rows_of(scores: dict[str, Scores]) -> list[dict[str, Any]]:
+def rows_of(scores: Mapping[str, Grid]) -> list[SweepRow]:
     """The cells of every pair scored; `scores` by the names in SETS, the last two optional."""
     rows = []
     for pair in scores["real"]:
@@ -83,62 +141,65 @@ def rows_of(scores: dict[str, Scores]) -> list[dict[str, Any]]:
 
 def score_k(
     detector: Detector, images: dict[str, np.ndarray], k: int, batch_size: int, file: Path, key: str
-) -> Generator[Progress, None, dict[str, Scores]]:
-    """The t-errors of all sets at one k: read from `file` if it was written under this key, else scored and kept."""
+) -> Generator[Progress, None, dict[str, np.ndarray]]:
+    """t-errors (steps, images) by set and the classifier's probabilities (images,) by "nn_" + set, at one k.
+
+    Read from `file` if it was written under this key, else scored and kept.
+    """
     kept = processes.on_main(read_kept, file, key)
     if kept is not None:
-        return {
-            name: {(k, k * (row + 1)): values for row, values in enumerate(kept[name])} for name in SETS if name in kept
-        }
+        return kept
     found = {}
     for name, values in images.items():
         stage = f"k = {k}: {name.replace('_', ' ')} images"
-        found[name], _ = yield from score(detector, values, [k], batch_size, stage)
-    arrays = {name: np.stack(list(values.values())) for name, values in found.items()}
-    processes.on_main(write_kept, file, key, arrays)
+        errors, probabilities = yield from score(detector, values, [k], batch_size, stage)
+        found[name] = np.stack(list(errors.values()))
+        if probabilities is not None:
+            found[f"nn_{name}"] = probabilities
+    processes.on_main(write_kept, file, key, found)
     return found
 
 
+def by_pair(k: int, errors: np.ndarray) -> Grid:
+    """t-errors of one k, (steps, images), by (k, T_SEC)."""
+    return {(k, k * (row + 1)): values for row, values in enumerate(errors)}
+
+
 def sweep_images(
-    detector: Detector,
-    images: dict[str, np.ndarray],
-    ks: tuple[int, ...],
-    out: Path,
-    protocol: dict[str, Any],
-    batch_size: int = 32,
-) -> Generator[Progress, None, dict[str, Any]]:
+    study: Study[SweepConfig], images: dict[str, np.ndarray], splits: SplitCheck | None = None
+) -> Generator[Progress, None, SweepResults]:
     """The sweep of images at hand; see `sweep`.
 
     Args:
         images: uint8 (N, H, W, 3) by the names in SETS, the last two optional.
-        protocol: `checkpoint_sha256` and what else to state beside the result.
+        splits: what they share.
     """
-    prints = {name: fingerprint(values) for name, values in images.items()}
-    key = " ".join([Identity.recorded(detector.info).model, *prints.values()])
-    result: dict[str, Any] = {
-        "protocol": protocol
-        | {
-            "images": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
-            "measured_on": "test images" if "test_real" in images else "calibration images",
-            "positive": "generated",
-            "versions": versions(),
-        },
-        "ks": list(ks),
-        "calibrated": list(detector.chosen) if detector.chosen else None,
-        "audit": audited(images["real"], images["generated"]),
-        "rows": [],
-        "best": None,
-    }
+    config, detector = study.config, study.detector
+    ks = tuple(sorted(set(config.ks)))
+    sets = described({name: getattr(config, name) for name in images}, images)
+    key = " ".join([Identity.recorded(detector.info).model, *(one.sha256 for one in sets.values())])
+    protocol = study.protocol(sets, splits, config.generated, study.evaluations(ks))
+    audit = audited(images["real"], images["generated"])
+    rows: list[SweepRow] = []
     for k in ks:
-        found = yield from score_k(detector, images, k, batch_size, out / "sweep" / f"k{k:04d}.npz", key)
-        result["rows"] += rows_of(found)
-        best = max(result["rows"], key=lambda row: row["auc_calibration"])
-        result["best"] = [best["k"], best["t_sec"]]
-        processes.on_main(write_json, out / "sweep.json", result)
-    return result
+        kept = study.out / "sweep" / f"k{k:04d}.npz"
+        found = yield from score_k(detector, images, k, config.batch_size, kept, key)
+        rows += rows_of({name: by_pair(k, found[name]) for name in images})
+        best = max(rows, key=lambda row: row.auc_calibration)
+        results = SweepResults(
+            protocol=protocol,
+            measured_on="test images" if "test_real" in images else "calibration images",
+            ks=ks,
+            calibrated=detector.chosen,
+            audit=audit,
+            rows=tuple(rows),
+            best=(best.k, best.t_sec),
+        )
+        processes.on_main(results.write, study.out / "sweep.json")
+    return results
 
 
-def sweep(config: SweepConfig) -> Generator[Progress, None, dict[str, Any]]:
+def sweep(config: SweepConfig) -> Generator[Progress, None, SweepResults]:
     """Score the grid and write sweep.json; returns what is in it. A sweep that was stopped goes on at the next k.
 
     Raises:
@@ -147,23 +208,13 @@ def sweep(config: SweepConfig) -> Generator[Progress, None, dict[str, Any]]:
     """
     if bool(config.test_real) != bool(config.test_generated):
         raise ValueError("give both test_real and test_generated, or neither")
-    folder = resolve(config.detector) if config.out else own_folder(config.detector)
-    detector = load_detector(folder, config.device, config.precision, config.compile)
-    ks = tuple(sorted(set(config.ks)))
-    for k in ks:
+    study = open_study(config)
+    detector = study.detector
+    for k in config.ks:
         check_step(detector.schedule, k, k)
     specs = {name: spec for name in SETS if (spec := getattr(config, name))}
     images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     calibration = {name: images[name] for name in ("real", "generated")}
     test = {name: values for name, values in images.items() if name not in calibration}
-    splits = check_unused(folder, detector.info, test, calibration, judged=False)
-    settings = asdict(config)
-    local = ("detector", "out", *SETS)  # paths of one machine: only their last part is kept
-    protocol = {
-        "checkpoint_sha256": checkpoint_hash(folder),
-        "generated_by": provenance(config.generated, folder),
-        "splits": asdict(splits),
-        "config": settings | {name: Path(settings[name]).name for name in local},
-    }
-    out = Path(config.out) if config.out else folder / "sedid"
-    return (yield from sweep_images(detector, images, ks, out, protocol, config.batch_size))
+    splits = check_unused(study.folder, detector.info, test, calibration, judged=False)
+    return (yield from sweep_images(study, images, splits))

@@ -5,7 +5,7 @@ k = 165, its polarity and its threshold.
 """
 
 from collections.abc import Generator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from math import isfinite
 from typing import Any
 
@@ -18,7 +18,7 @@ from sedid.data.datasets import as_model_input
 from sedid.detector.detector import Detector
 from sedid.method.diffusion import training_loss
 from sedid.progress import Meter, Progress
-from sedid.stats.metrics import fit_cut, measure, sign_of
+from sedid.stats.metrics import Metrics, fit_cut, measure, sign_of
 from sedid.training.seeds import seed_of
 
 TIMESTEPS = (20, 100, 200, 350, 500, 700)
@@ -118,15 +118,32 @@ def read_existing(info: dict[str, Any]) -> dict[str, Any]:
     return section
 
 
-def existing_row(section: dict[str, Any], real: np.ndarray, generated: np.ndarray) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class LossRow(Metrics):
+    """The metrics of the training loss on test images, in its calibrated polarity.
+
+    Attributes:
+        t, noises, polarity, threshold, chosen_by: as calibrated.
+        auc_paper_polarity: the raw AUC, a smaller loss counting as generated.
+    """
+
+    t: int
+    noises: int
+    polarity: str
+    threshold: float
+    chosen_by: str
+    auc_paper_polarity: float
+
+
+def existing_row(section: dict[str, Any], real: np.ndarray, generated: np.ndarray) -> LossRow:
     """The metrics of test images' losses (N,): raw AUC in the paper's polarity, the rest in the calibrated one.
 
     Args:
         section: what `calibrate_existing` returned.
     """
     sign = sign_of(section["polarity"])
-    return {
+    return LossRow(
         **{name: section[name] for name in ("t", "noises", "polarity", "threshold", "chosen_by")},
-        "auc_paper_polarity": measure(-real, -generated).auc,
+        auc_paper_polarity=measure(-real, -generated).auc,
         **asdict(measure(sign * real, sign * generated, sign * section["threshold"])),
-    }
+    )

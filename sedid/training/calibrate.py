@@ -116,7 +116,7 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
             "generated": {"count": len(generated), "sha256": fingerprint(generated)},
         },
         "generated_by": provenance(config.generated, folder),
-        "leak_warning": audited(real, generated)["warning"],
+        "leak_warning": audited(real, generated).warning,
         "splits": asdict(
             check_calibration(folder, detector.info, "calibration", {"real": real, "generated": generated})
         ),

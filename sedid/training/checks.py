@@ -2,14 +2,14 @@
 a reason to stop, and whether sets that must be disjoint are."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sedid.data.audit import audit
+from sedid.data.audit import VERSION, Probe, audit
 from sedid.data.datasets import fingerprint
 from sedid.data.sources import FileFacts
 from sedid.data.splits import (
@@ -31,25 +31,47 @@ SHARED = 0.01
 NAMED = 5  # places in a sentence
 
 
+@dataclass(frozen=True)
+class LeakCheck:
+    """What `audit` found about two sets of images, or why it did not look.
+
+    Attributes:
+        warning: what tells the classes apart, in words; "" if nothing was found.
+        skipped: why it was not run; "" if it was.
+        groups, overall: the AUC of each group of features, and of all of them; none if it was not run.
+        real, generated: images looked at.
+        version: of the audit.
+    """
+
+    warning: str
+    skipped: str = ""
+    groups: tuple[Probe, ...] = ()
+    overall: Probe | None = None
+    real: int = 0
+    generated: int = 0
+    version: int = VERSION
+
+
 def audited(
     real: np.ndarray,
     generated: np.ndarray,
     files: tuple[Sequence[FileFacts] | None, Sequence[FileFacts] | None] = (None, None),
-) -> dict[str, Any]:
-    """What `audit` found about two sets of images, as plain values.
+) -> LeakCheck:
+    """What `audit` found about two sets of images.
 
     Args:
         real, generated: uint8 (N, H, W, 3).
         files: facts about the files of both, None where the images are no files; used if both have them.
 
     Returns:
-        The fields of `Audit`; only `warning` (empty) and `skipped` (why) where the sets are too small to tell.
+        The finding; `skipped` says why where the sets are too small to tell.
     """
     both = (files[0], files[1]) if files[0] is not None and files[1] is not None else None
     try:
-        return asdict(audit(real, generated, files=both))
+        found = audit(real, generated, files=both)
     except ValueError as error:
-        return {"warning": "", "skipped": str(error)}
+        return LeakCheck("", str(error))
+    return LeakCheck(found.warning, "", found.groups, found.overall, found.real, found.generated, found.version)
 
 
 @dataclass(frozen=True)

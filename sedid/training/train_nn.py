@@ -66,7 +66,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
     k, t_sec = config.k or own[0], config.t_sec or own[1]
     specs = {"real": config.real, "generated": config.generated}
     images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
-    leaks = audited(images["real"], images["generated"])["warning"]
+    leaks = audited(images["real"], images["generated"]).warning
     inputs = {}
     for name, label_images in images.items():
         split_rows(len(label_images), config.validation, config.seed)  # refuses too few before they are walked

@@ -14,7 +14,7 @@ The output folder:
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -24,7 +24,7 @@ from sedid.detector.bundle import checkpoint_hash, export_run, frame
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, load_unet
 from sedid.progress import Progress
-from sedid.storage import read_json, write_json
+from sedid.results import Results, Rows, Setting
 from sedid.training.denoising import heldout_errors, loss_weights
 from sedid.training.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 
@@ -57,6 +57,34 @@ class TrialsConfig(Settings):
     compile: bool = False
 
 
+@dataclass(frozen=True)
+class Trial:
+    """The held-out losses of one variant: plain, weighted by min-SNR, and plain by ranges of t."""
+
+    changes: str
+    loss: float
+    weighted_loss: float
+    loss_by_band: Rows[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialsResults(Results):
+    """What stands in trials.json: what is the same in all trials, and those that are finished."""
+
+    VERSION: ClassVar[int] = 2
+    COMMAND: ClassVar[str] = "trials"
+
+    settings: dict[str, Setting]
+    start_sha256: str
+    heldout_sha256: str
+    trials: tuple[Trial, ...]
+
+    @classmethod
+    def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
+        """See `Results`."""
+        return found
+
+
 def training_of(config: TrialsConfig, number: int) -> TrainDDPMConfig:
     """The training run of one variant.
 
@@ -76,18 +104,19 @@ def training_of(config: TrialsConfig, number: int) -> TrainDDPMConfig:
     return replace(made, steps=steps, **schedule, save_every=max(1, steps // 8), log_every=max(1, steps // 20))
 
 
-def measured(config: TrialsConfig, bundle: Path) -> dict[str, Any]:
-    """Held-out losses of one variant: the plain one, the one weighted by min-SNR, and the plain one by ranges of t."""
+def measured(config: TrialsConfig, changes: str, bundle: Path) -> Trial:
+    """Held-out losses of one variant."""
     runtime = Runtime.choose(config.device, config.precision)
     schedule = NoiseSchedule.linear()
     heldout = load_images(config.heldout, *frame(bundle))
     t, errors = heldout_errors(runtime.place(load_unet(bundle)), heldout, schedule, runtime)
     band = t * BANDS // len(schedule)
-    return {
-        "loss": errors.mean().item(),
-        "weighted_loss": (loss_weights(t, schedule, config.gamma) * errors).mean().item(),
-        "loss_by_band": [errors[band == number].mean().item() for number in range(BANDS)],
-    }
+    return Trial(
+        changes,
+        errors.mean().item(),
+        (loss_weights(t, schedule, config.gamma) * errors).mean().item(),
+        tuple(errors[band == number].mean().item() for number in range(BANDS)),
+    )
 
 
 def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
@@ -98,22 +127,23 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
     """
     runs = [training_of(config, number) for number in range(len(config.variants))]
     out, where = Path(config.out) / "trials.json", ("data", "heldout", "out", "start")
-    settings = asdict(config) | {name: Path(getattr(config, name)).name for name in where}
+    settings: dict[str, Any] = asdict(config) | {name: Path(getattr(config, name)).name for name in where}
     settings |= about_unet(check_pipeline(Path(config.start))) if config.start else {}
-    about: dict[str, Any] = {
-        "settings": settings | {"variants": list(config.variants)},
-        "start_sha256": checkpoint_hash(Path(config.start)) if config.start else "",
-        "heldout_sha256": fingerprint(load_images(config.heldout, *frame_of(runs[0]))),
-    }
-    found = read_json(out) if out.is_file() else about | {"trials": []}
-    if {name: found[name] for name in about} != about:
+    begun = TrialsResults(
+        settings=settings,
+        start_sha256=checkpoint_hash(Path(config.start)) if config.start else "",
+        heldout_sha256=fingerprint(load_images(config.heldout, *frame_of(runs[0]))),
+        trials=(),
+    )
+    found = TrialsResults.read(out) if out.is_file() else begun
+    if replace(found, trials=()) != begun:
         raise ValueError(f"{config.out} holds trials with other settings; choose another folder")
-    for number in range(len(found["trials"]), len(runs)):
+    for number in range(len(found.trials), len(runs)):
         stage = f"trial {number + 1} of {len(runs)}, {config.variants[number]}"
         for record in train_ddpm(runs[number]):
             yield record.as_progress(stage)
         bundle = Path(runs[number].out) / "bundle"
         export_run(Path(runs[number].out), bundle)
-        found["trials"].append({"changes": config.variants[number], **measured(config, bundle)})
-        write_json(out, found)
+        found = replace(found, trials=(*found.trials, measured(config, config.variants[number], bundle)))
+        found.write(out)
     return out

@@ -67,8 +67,9 @@ def test_a_model_of_64_pixels_from_generation_to_inspection(tmp_path: Path) -> N
     finish(calibrate(CalibrateConfig(str(model), **split, out=bundle, ks=(330,), loss_ts=(20,), **CPU)))
     others = {"real": f"{folder}[12:22]", "generated": f"{images}[12:22]"}
     finish(train_nn(TrainNNConfig(bundle, **others, epochs=1, batch_size=8, **CPU)))
-    results = finish(evaluate(EvaluateConfig(bundle, f"{images}[22:26]", f"{folder}[22:26]", **CPU)))
-    assert results["verdicts"].keys() == {"generated", "heldout"}
+    sets = {"generated": f"{images}[22:26]", "heldout": f"{folder}[22:26]"}
+    results = finish(evaluate(EvaluateConfig(detector=bundle, **sets, **CPU)))
+    assert results.verdicts.keys() == {"generated", "heldout"}
 
     detector = load_detector(bundle, **CPU)
     assert (detector.size, detector.info["preprocessing"]["size"]) == (SIZE, SIZE)

@@ -97,7 +97,7 @@ def test_an_evaluation_keeps_mistaken_photographs_that_may_be_passed_on(
         np.savez(file, images=pictures(3, seed))
     sets: dict[str, Any] = {kind: str(file) for kind, file in files.items()}
     out = tmp_path / "results.json"
-    finish(evaluate(EvaluateConfig(str(shared_bundle()), **sets, **settings, out=str(out), device="cpu")))
+    finish(evaluate(EvaluateConfig(detector=str(shared_bundle()), **sets, **settings, out=str(out), device="cpu")))
     with np.load(scores_file(out)) as stored:
         held = {array for array in stored.files if array.startswith("mistakes_")}
         assert {f"mistaken_{kind}" for kind in files} <= set(stored.files)

@@ -1,7 +1,6 @@
 """The image-quality figure: zero for equal sets, grows with what is wrong, and tells detail from contrast."""
 
-import json
-from dataclasses import asdict
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +8,8 @@ import torch
 
 from sedid.data.datasets import load_images
 from sedid.data.quality import chance, contrast, patches, pyramid, sliced_wasserstein
-from sedid.escaping import for_markdown
 from sedid.report.markdown import quality_table
+from sedid.studies.shipped import QualityResults, QualityRow, Reference
 
 
 @pytest.fixture(scope="module")
@@ -79,17 +78,15 @@ def test_the_table_sets_every_row_beside_its_own_chance(halves: tuple[np.ndarray
     reference, others = halves
     rows = []
     for count in (10, 40):
-        swd = {str(level): value for level, value in sliced_wasserstein(reference[:count], others[:count]).items()}
-        level = asdict(chance(reference[:count], others, draws=2))
-        rows.append({"set": f"set of {count}", "count": count, "swd": swd, "contrast": 50.0, "chance": level})
-    found = {"method": "SWD", "reference": {"count": 80, "contrast": contrast(reference)}, "rows": rows}
-    text = quality_table(for_markdown(json.loads(json.dumps(found))))
-    levels = [row["chance"]["swd"][32] for row in rows]
-    for row, level in zip(rows, levels, strict=True):
-        assert (
-            f"| {row['count']} | {row['swd']['32']:.1f} | {level['mean']:.1f} ({level['low']:.1f} to {level['high']:.1f}) |"
-            in text
-        )
+        swd = sliced_wasserstein(reference[:count], others[:count])
+        level = chance(reference[:count], others, draws=2)
+        rows.append(QualityRow(f"set of {count}", count, swd, 50.0, None, level))
+    found = QualityResults(method="SWD", reference=Reference(80, contrast(reference)), rows=tuple(rows))
+    text = quality_table(found)
+    for row in rows:
+        assert row.chance is not None
+        level = row.chance.swd[32]
+        assert f"| {row.count} | {row.swd[32]:.1f} | {level.mean:.1f} ({level.low:.1f} to {level.high:.1f}) |" in text
     assert "mean and range of 2 draws" in text
-    del rows[1]["chance"]  # an older file
-    assert "| not measured |" in quality_table(for_markdown(json.loads(json.dumps(found))))
+    older = replace(found, rows=(rows[0], replace(rows[1], chance=None)))
+    assert "| not measured |" in quality_table(older)

@@ -209,11 +209,12 @@ def test_from_calibration_to_results_file(tmp_path: Path) -> None:
         finish(evaluate(EvaluateConfig(generated=at["made"], heldout=at["heldout"], **common)))
     np.savez(tmp_path / "made.npz", images=np.concatenate([pictures(8, 5), sets["heldout"][:2]]))
     result = finish(evaluate(EvaluateConfig(generated=at["made"], heldout=at["heldout"], **common)))
-    stated = result["protocol"]["splits"]
-    assert stated["against"]["the detector's calibration (generated)"] == 12
-    assert "2 of 10 generated images are also heldout images (at 8, 9)" in stated["warning"]
+    stated = result.protocol.splits
+    assert stated is not None
+    assert stated.against["the detector's calibration (generated)"] == 12
+    assert "2 of 10 generated images are also heldout images (at 8, 9)" in stated.warning
     written = read_json(bundle / "sedid" / "results.json")["protocol"]["splits"]
-    assert written == json.loads(json.dumps(stated))
+    assert written == json.loads(json.dumps(asdict(stated)))
 
 
 def test_the_check_is_plain_values() -> None:

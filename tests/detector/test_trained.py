@@ -3,11 +3,11 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from helpers.bundles import tiny_bundle
+from helpers.results import write_evaluation
 
 from sedid.detector.bundle import export_run
 from sedid.detector.trained import after, in_words
@@ -17,6 +17,9 @@ from sedid.paths import ROOT
 from sedid.recipes.upgrade import upgrade
 from sedid.report.markdown import setup_table, training_table
 from sedid.storage import read_json, write_json
+from sedid.studies.evaluate import EvaluationResults
+from sedid.studies.shipped import HeldoutLoss, QualityResults, TrainingResults
+from sedid.studies.study import MadeBy
 from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 
 SHIPPED = sorted((ROOT / "checkpoints").glob("*/unet/config.json"))
@@ -65,25 +68,21 @@ def test_a_card_says_whose_the_steps_and_hours_are() -> None:
     assert not any("before" in line for line in in_words(RUN | {"before": "", "start": ""}))
 
 
-def test_tables_say_whose_the_steps_are() -> None:
-    curve: list[dict[str, Any]] = [{"step": step, "heldout_loss": 0.1} for step in (1, 2)]
-    text = training_table(for_markdown({"settings": RUN, "heldout": curve}))
+def test_tables_say_whose_the_steps_are(tmp_path: Path) -> None:
+    curve = tuple(HeldoutLoss(step, 0.1) for step in (1, 2))
+    text = training_table(TrainingResults(settings=RUN, heldout=curve))
     assert text.startswith("Steps of this run alone, which came after 6,921 steps of 64.")
-    assert training_table(for_markdown({"settings": {}, "heldout": curve})).startswith("| step")
-    assert "No held-out images" in training_table(for_markdown({"settings": RUN, "heldout": []}))
+    assert training_table(TrainingResults(settings={}, heldout=curve)).startswith("| step")
+    assert "No held-out images" in training_table(TrainingResults(settings=RUN, heldout=()))
     assert after(RUN | {"before": ""}) == "the training of cifar10"
-    counts = {name: {"count": 9} for name in ("generated", "heldout")}
-    results = for_markdown({"protocol": {"images": counts, "generated_by": {"sampler": "ddpm", "steps": 1000}}})
+    results = EvaluationResults.read(write_evaluation(tmp_path)[0])
     assert "| 750 of 32, after 6,921 steps of 64 |" in setup_table(results, for_markdown(RUN), 9_394_131, "CIFAR-10")
 
 
 def test_a_heldout_loss_says_how_it_is_weighted() -> None:
     weighted = RUN | {"min_snr_gamma": 5.0, "heldout_loss": 0.0155, "heldout_plain": 0.0353}
-    curve: list[dict[str, Any]] = [
-        {"step": 1, "heldout_loss": 0.02},
-        {"step": 2, "heldout_loss": 0.0155, "heldout_plain": 0.0353},
-    ]
-    text = training_table(for_markdown({"settings": weighted, "heldout": curve}))
+    curve = HeldoutLoss(1, 0.02), HeldoutLoss(2, 0.0155, 0.0353)
+    text = training_table(TrainingResults(settings=weighted, heldout=curve))
     assert "| step | held-out loss, min-SNR weighted (gamma 5) | held-out loss, plain |" in text
     assert "| 1 | 0.02000 | not measured |" in text  # an older run
     assert "| 2, best | 0.01550 | 0.03530 |" in text
@@ -91,7 +90,7 @@ def test_a_heldout_loss_says_how_it_is_weighted() -> None:
     assert "held-out loss, min-SNR weighted (gamma 5): 0.0155" in lines
     assert "held-out loss, plain: 0.0353" in lines
     plain = weighted | {"min_snr_gamma": 0.0, "heldout_plain": 0.0155}
-    assert "| step | held-out loss, plain |" in training_table(for_markdown({"settings": plain, "heldout": curve}))
+    assert "| step | held-out loss, plain |" in training_table(TrainingResults(settings=plain, heldout=curve))
     assert [line for line in in_words(plain) if "loss" in line] == ["held-out loss, plain: 0.0155"]
 
 
@@ -105,13 +104,16 @@ def test_a_bundle_of_an_earlier_version_is_corrected(tmp_path: Path) -> None:
     wrong = {"unet": "paper", "start": "faces", "steps": 5}
     update_info(bundle, training=wrong)
     write_json(bundle / "sedid" / "training.json", {"settings": wrong, "heldout": []})
-    write_json(bundle / "sedid" / "quality.json", {"rows": [{"made_by": made}, {"made_by": other}]})
+    row = {"set": "ddpm", "count": 2, "swd": {"32": 1.0}, "contrast": 50.0}
+    rows = [row | {"made_by": made}, row | {"made_by": other}]
+    quality = {"method": "SWD", "reference": {"count": 2, "contrast": 50.0}, "rows": rows}
+    write_json(bundle / "sedid" / "quality.json", quality)
     upgrade(bundle)
     right = {"unet": "demo", "start": "an earlier faces", "steps": 5, "parameters": 665_907, "dropout": 0.0}
     assert read_json(bundle / "sedid" / "detector.json")["training"] == right
     assert read_json(bundle / "sedid" / "training.json")["settings"] == right
-    rows = read_json(bundle / "sedid" / "quality.json")["rows"]
-    assert rows == [{"made_by": made | {"variance": "fixed_large"}}, {"made_by": other}]
+    origins = [one.made_by for one in QualityResults.read(bundle / "sedid" / "quality.json").rows]
+    assert origins == [MadeBy(**made, variance="fixed_large"), MadeBy(**other)]
     files = {file: file.read_bytes() for file in (bundle / "sedid").iterdir()}
     upgrade(bundle)
     assert files == {file: file.read_bytes() for file in (bundle / "sedid").iterdir()}

@@ -19,13 +19,13 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 import torch
+from helpers.bundles import shared_bundle
 from helpers.fakes import make_apart, make_image, ramp
 from PIL import Image
 from typer.testing import CliRunner
 
 import sedid
 from sedid import cli, ui
-from sedid.data.perturb import perturbation
 from sedid.detector.csv_file import score_files
 from sedid.detector.detector import Call, Detector, Inspection, Judgement
 from sedid.detector.stability import Stability, check
@@ -38,7 +38,8 @@ from sedid.report.case import case_report, examine, patches_dict, stability_dict
 from sedid.studies.evaluate import verdict_shares
 from sedid.studies.generalise import table_row
 from sedid.studies.reference_scores import Gallery, judged, stated_by
-from sedid.studies.robustness import robustness_of
+from sedid.studies.robustness import RobustnessConfig, robustness_of
+from sedid.studies.study import Study
 from sedid.training.scoring import Scores, score
 from sedid.ui.context import Context
 from sedid.ui.gallery import pair as pair_gallery
@@ -435,11 +436,12 @@ def test_results_files_count_the_same(case: Case, tmp_path: Path) -> None:
     stat, nn = case.shares
     assert verdict_shares(case.detector, case.scores) == stat
     row = table_row(case.detector, case.scores, case.scores, (case.probabilities, case.probabilities), False)
-    assert row["verdicts"] == stat
+    assert row.verdicts == stat
     sets = {"real": case.images, "generated": case.images}
-    found = finish(robustness_of(case.detector, sets, [perturbation("flip", 1)], tmp_path, {"config": {}}))
-    assert found["rows"][0]["stat"]["verdicts"] == {"real": stat, "generated": stat}
-    assert found["rows"][0]["nn"]["verdicts"] == {"real": nn, "generated": nn}
+    study = Study(RobustnessConfig(detector="x", perturbations=("flip",)), shared_bundle(), case.detector, tmp_path)
+    clean = finish(robustness_of(study, sets)).rows[0].methods
+    assert clean["stat"].verdicts == {"real": stat, "generated": stat}
+    assert clean["nn"].verdicts == {"real": nn, "generated": nn}
 
 
 # --- a score that is no number --------------------------------------------------------------------------------------

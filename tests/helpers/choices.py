@@ -1,13 +1,14 @@
 """A choice.json as the loop `choose` writes it, from made-up scores: no network."""
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from helpers.results import made_up
+from helpers.results import CHECKPOINT, made_up, protocol_of
 from sedid.progress import finish
-from sedid.studies.choose import SETS, ChooseConfig, Scored, conclude
+from sedid.studies.choose import SETS, ChoiceResults, ChooseConfig, Scored, conclude
+from sedid.studies.study import MadeBy
+from sedid.training.checks import LeakCheck
 
 
 def made_up_scores(count: int = 120, ks: tuple[int, ...] = (110, 165, 330), classifier: bool = True) -> Scored:
@@ -21,20 +22,20 @@ def made_up_scores(count: int = 120, ks: tuple[int, ...] = (110, 165, 330), clas
     return Scored(errors, {name: rng.beta(*beta[name], count) for name in SETS} if classifier else {})
 
 
-def make_choice(scored: Scored, nn_refusal: str = "", **settings: Any) -> dict[str, Any]:
-    """The whole content of a choice.json."""
-    config = ChooseConfig("cifar10", *SETS, **({"resamples": 30} | settings))
+def make_choice(scored: Scored, nn_refusal: str = "", **settings: Any) -> ChoiceResults:
+    """What stands in a choice.json."""
+    sets: dict[str, Any] = {name: name for name in SETS}
+    config = ChooseConfig(detector="cifar10", **sets, **({"resamples": 30} | settings))
     figures = finish(conclude(scored, config, nn_refusal))
     count = len(next(iter(scored.errors["real"].values())))
-    protocol = {
-        "checkpoint_sha256": "0123456789abcdef" * 4,
-        "images": {name: {"count": count, "sha256": "ab" * 32} for name in SETS},
-        "chosen_on": "calibration images",
-        "measured_on": "test images",
-        "generated_by": {},
-        "test_generated_by": {"sampler": "ddim", "steps": 50, "seed": 0},
-        "config": asdict(config),
-        "versions": {"torch": "2"},
-    }
-    audits = {"audit": {"warning": ""}, "audit_calibration": {"warning": ""}}
-    return {"protocol": protocol, "calibrated": [165, 330], **figures, **audits}
+    return ChoiceResults(
+        protocol=protocol_of(dict.fromkeys(SETS, count), generated_by=None, config=config.recorded()),
+        chosen_on="calibration images",
+        measured_on="test images",
+        test_generated_by=MadeBy(CHECKPOINT, "ddim", 50, 0),
+        applied=config.apply,
+        calibrated=(165, 330),
+        audit=LeakCheck(""),
+        audit_calibration=LeakCheck(""),
+        **vars(figures),
+    )

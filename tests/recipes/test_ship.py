@@ -1,8 +1,7 @@
 """One command from a training run to a measured detector: its splits are disjoint, its files belong together."""
 
-import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,8 @@ from sedid.models.networks import Runtime, load_schedule, load_unet
 from sedid.progress import finish
 from sedid.recipes.ship import ShipConfig, samplers, ship, sizes, write_splits
 from sedid.storage import read_json, write_json
+from sedid.studies.shipped import QualityResults, QualityRow, Reference, TrainingResults
+from sedid.studies.study import MadeBy
 from sedid.training.denoising import heldout_loss
 from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 
@@ -94,13 +95,12 @@ def test_a_stage_can_be_run_alone(config: ShipConfig, tmp_path: Path, tiny_bundl
     update_info(bundle, training=settings)
     alone = replace(config, run="", chosen_on="sample:real[60:70]", only=("losses",))
     finish(ship(alone))
-    found, info = (read_json(bundle / "sedid" / f"{name}.json") for name in ("training", "detector"))
-    assert [point.get("heldout_plain") for point in found["heldout"]] == [None, pytest.approx(loss.plain)]
-    assert found["settings"] == info["training"] == settings | {"heldout_plain": found["heldout"][1]["heldout_plain"]}
+    file = bundle / "sedid" / "training.json"
+    found, info = TrainingResults.read(file), read_json(bundle / "sedid" / "detector.json")
+    assert [point.heldout_plain for point in found.heldout] == [None, pytest.approx(loss.plain)]
+    assert found.settings == info["training"] == settings | {"heldout_plain": found.heldout[1].heldout_plain}
     assert not Path(config.out).exists()  # nothing else was begun
-    write_json(
-        bundle / "sedid" / "training.json", found | {"settings": settings | {"heldout_loss": 0.5 * loss.weighted}}
-    )
+    replace(found, settings=settings | {"heldout_loss": 0.5 * loss.weighted}).write(file)
     with pytest.raises(ValueError, match="other images chose the weights"):
         finish(ship(alone))
     with pytest.raises(
@@ -117,25 +117,28 @@ def test_chance_stands_beside_rows_of_the_same_reals_alone(
     write_splits(some, tmp_path)
     reference = load_images(str(tmp_path / "splits" / "test.npz"), *frame(bundle))
     rows = [
-        {"set": name, "count": 16, "made_by": made} for name, made in (("ddim", {"sampler": "ddim"}), ("reals", {}))
+        QualityRow(name, 16, {32: 1.0}, 50.0, made)
+        for name, made in (("ddim", MadeBy("ab", "ddim", 50, 0)), ("reals", None))
     ]
-    found = {"reference": {"count": 20, "contrast": contrast(reference)}, "rows": rows}
+    found = QualityResults(method="SWD", reference=Reference(20, contrast(reference)), rows=tuple(rows))
     file = bundle / "sedid" / "quality.json"
-    write_json(file, found)
+    found.write(file)
     finish(ship(some))
-    [row] = read_json(file)["rows"]  # the row of real images, another count's, is gone
+    [row] = QualityResults.read(file).rows  # the row of real images, another count's, is gone
     others = load_images(config.data, *frame(bundle))
-    assert row["chance"] == json.loads(json.dumps(asdict(chance(reference[:16], others))))
-    write_json(file, found | {"reference": {"count": 20, "contrast": 1.0}})
+    assert row.chance == chance(reference[:16], others)
+    replace(found, reference=Reference(20, 1.0)).write(file)
     with pytest.raises(ValueError, match="with other test reals"):
         finish(ship(some))
 
 
 @pytest.mark.slow
-def test_a_run_becomes_a_detector_with_every_results_file(config: ShipConfig, tmp_path: Path) -> None:
+def test_a_run_becomes_a_detector_with_every_results_file(
+    config: ShipConfig, tmp_path: Path, tiny_bundle: Path, one_thread: None
+) -> None:
     training = TrainDDPMConfig(
-        data=config.data, heldout="sample:real[60:70]", out=config.run, unet="demo", steps=2, batch_size=4, samples=0,
-        eval_every=1, device="cpu",
+        data=config.data, heldout="sample:real[60:70]", out=config.run, start=str(tiny_bundle), steps=2, batch_size=4,
+        samples=0, eval_every=1, device="cpu",
     )  # fmt: skip
     finish(train_ddpm(training))
     bundle = finish(ship(config))
@@ -152,7 +155,7 @@ def test_a_run_becomes_a_detector_with_every_results_file(config: ShipConfig, tm
     quality = read_json(bundle / "sedid" / "quality.json")["rows"]
     assert [row["set"] for row in quality] == ["ddim, 2 steps", "dpm-solver++, 2 steps"]
     assert all(
-        row["chance"]["swd"]["16"]["high"] < row["swd"]["16"] for row in quality
+        row["chance"]["swd"]["32"]["high"] < row["swd"]["32"] for row in quality
     )  # noise looks less real than reals
     pixels = load_images(bundle / "sedid" / "examples", 32, None)
     assert (

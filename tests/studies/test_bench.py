@@ -1,6 +1,5 @@
 """The benchmark compares what it says, and reports against its bars. No time is asserted."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor
 from sedid.method.diffusion import NoiseSchedule
 from sedid.progress import Progress, finish
 from sedid.studies import speed as module
-from sedid.studies.speed import Row, bench, engine_sweep, fastest, literal_sweep, table
+from sedid.studies.speed import Row, SpeedResults, bench, engine_sweep, fastest, literal_sweep, table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -62,14 +61,14 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
     monkeypatch.setattr(module, "SAMPLE", tmp_path / "sample.npz")
     out, records = tmp_path / "new" / "bench.json", []
     result = finish(bench(tiny_bundle, out, device="cpu", quick=True), records.append)
-    assert json.loads(out.read_text()) == result
+    assert SpeedResults.read(out) == result
     assert [(record.done, record.total) for record in records] == [(done, 7) for done in range(8)]
     assert all(isinstance(record, Progress) for record in records)
-    assert result["network"] == "bundle"
-    assert result["quick"] is True
-    assert {"device", "cpus", "threads", "load", "torch"} <= result["machine"].keys()
+    assert result.network == "bundle"
+    assert result.quick is True
+    assert (result.machine.threads, result.machine.torch) == (torch.get_num_threads(), torch.__version__)
 
-    rows: dict[str, Any] = {row["name"]: row for row in result["rows"]}
+    rows = {row.name: row for row in result.rows}
     bars = {
         "literal / engine, N = 6": ">= 1.65",
         "engine / network alone, N = 6": "<= 1.05",
@@ -82,12 +81,12 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
         "evaluation of 1,000 + 1,000 images, six T_SEC: seconds / 180 s": "<= 1",
         "training: train-ddpm / bare loop": ">= 0.95",
     }
-    assert {name: row["bar"] for name, row in rows.items()} == bars
+    assert {name: row.bar for name, row in rows.items()} == bars
     skipped = rows.pop("fp32 / bf16: largest change in AUC")
-    assert (skipped["value"], skipped["met"]) == (None, None)
-    assert "skipped: the sample assets/sample.npz is not there" in skipped["note"]
-    assert all(row["value"] > 0 for row in rows.values())
-    assert all((row["met"] is None) == (row["bar"] == "") for row in rows.values())
+    assert (skipped.value, skipped.met) == (None, None)
+    assert "skipped: the sample assets/sample.npz is not there" in skipped.note
+    assert all(row.value > 0 for row in rows.values())
+    assert all((row.met is None) == (row.bar == "") for row in rows.values())
     shown = table(result).splitlines()
     assert len(shown) == 11
     assert "n/a" in shown[6]
@@ -96,7 +95,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
 def test_without_a_detector_a_random_unet_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SAMPLE", tmp_path / "absent.npz")
     result = finish(bench(None, tmp_path / "bench.json", device="cpu", quick=True))
-    assert result["network"] == "random demo U-Net"
+    assert result.network == "random demo U-Net"
 
 
 def test_change_in_auc_comes_from_both_precisions(tiny_unet: Any, tmp_path: Path, monkeypatch: Any) -> None:

@@ -11,14 +11,14 @@ from helpers.choices import made_up_scores, make_choice
 from helpers.fakes import make_detector
 
 from sedid.detector.bundle import load_detector
-from sedid.escaping import Html
 from sedid.jobs.commands import COMMANDS, resolve_loop
 from sedid.progress import finish
 from sedid.report import choice
 from sedid.stats.metrics import best_threshold, measure
-from sedid.storage import read_json, write_json
+from sedid.storage import read_json
 from sedid.studies import choose as module
-from sedid.studies.choose import RATES, SETS, ChooseConfig, Scored, choose, oriented
+from sedid.studies import study
+from sedid.studies.choose import RATES, SETS, ChoiceResults, ChooseConfig, Scored, choose, oriented
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -39,8 +39,8 @@ def scored() -> Scored:
 
 
 @pytest.fixture(scope="module")
-def made(scored: Scored) -> dict:
-    """The content of their choice.json; only read."""
+def made(scored: Scored) -> ChoiceResults:
+    """What stands in their choice.json; only read."""
     return make_choice(scored, error_rate=0.07)
 
 
@@ -51,28 +51,30 @@ def bundle(monkeypatch: pytest.MonkeyPatch) -> Path:
     pairs = [(165, 165 * n) for n in range(1, 7)]
     stat = {(k, t_sec): replace(fake.stat[165, 330], k=k, t_sec=t_sec) for k, t_sec in pairs}
     detector = replace(fake, stat=stat)
-    monkeypatch.setattr(module, "load_detector", lambda *_: detector)
+    monkeypatch.setattr(study, "load_detector", lambda *_: detector)
     return shared_bundle()
 
 
 def config(bundle: Path, data: dict[str, str], **settings: object) -> ChooseConfig:
     small: dict = {"ks": (165,), "folds": 2, "resamples": 2, "device": "cpu"}
-    return ChooseConfig(str(bundle), **(data | small | settings))  # type: ignore[arg-type]
+    return ChooseConfig(detector=str(bundle), **(data | small | settings))  # type: ignore[arg-type]
 
 
 def test_one_command_gives_all(bundle: Path, data: dict[str, str], tmp_path: Path) -> None:
     before = (bundle / "sedid" / "detector.json").read_bytes()
     settings = config(bundle, data, ks=(495,), out=str(tmp_path))
     result = finish(choose(settings))
-    model = module.load_detector().eps_model
+    model = study.load_detector().eps_model
     assert model.calls == 4 * (7 + 3)  # sets, points at k = 165 and at 495: nothing is evaluated twice
-    assert read_json(tmp_path / "choice.json") == json.loads(json.dumps(result, allow_nan=False))
-    found = choice.load_choice(tmp_path / "choice.json")
-    pairs = {(row["k"], row["t_sec"]) for row in found["choice"]["candidates"]}
+    found = ChoiceResults.read(tmp_path / "choice.json")
+    assert found == result
+    pairs = {(row.k, row.t_sec) for row in found.choice.candidates}
     assert pairs == {(495, 495), (495, 990), *((165, 165 * n) for n in range(1, 7))}  # the classifier's k joins
-    assert set(found["reliability"]) == {"stat_platt", "stat_isotonic", "nn"}
-    assert set(found["conformal"]) == {"stat", "nn"}
-    assert found["protocol"]["images"]["test_real"]["count"] == 8
+    assert set(found.reliability) == {"stat_platt", "stat_isotonic", "nn"}
+    assert set(found.conformal) == {"stat", "nn"}
+    assert found.protocol.images["test_real"] == study.ImageSet(
+        8, found.protocol.images["test_real"].sha256, "test_real.npz"
+    )
     assert str(tmp_path) not in (tmp_path / "choice.json").read_text()
     assert (bundle / "sedid" / "detector.json").read_bytes() == before
 
@@ -94,19 +96,22 @@ def test_apply_changes_a_copy(bundle: Path, data: dict[str, str], tmp_path: Path
     assert (bundle / "sedid" / "detector.json").read_bytes() == before
 
 
-def test_the_applied_pair_says_how_it_was_chosen(made: dict, tmp_path: Path) -> None:
+def test_the_applied_pair_says_how_it_was_chosen(made: ChoiceResults, tmp_path: Path) -> None:
     own = tiny_bundle(tmp_path / "tiny")
     detector = load_detector(own, "cpu")
-    chosen = made["choice"]["chosen"] | {"k": 165, "t_sec": 825, "polarity": "smaller"}
-    result = made | {"choice": made["choice"] | {"chosen": chosen}}
+    first = made.choice.candidates[0]
+    chosen = replace(first, k=165, t_sec=825, polarity="smaller")
+    choices = replace(made.choice, chosen=chosen, candidates=(*made.choice.candidates, chosen))
+    result = replace(made, choice=choices)
     module.apply(own, detector, result)
     info = read_json(own / "sedid" / "detector.json")
     assert load_detector(own, "cpu").chosen == (165, 825)
     assert "cross-validated AUC less 0.001 a network evaluation" in info["stat"]["chosen_by"]
     assert info["stat"]["calibrations"] == json.loads(json.dumps(detector.info["stat"]["calibrations"]))
-    chosen["polarity"] = "larger"
+    other = replace(chosen, polarity="larger")
+    turned = replace(made, choice=replace(choices, chosen=other, candidates=(other,)))
     with pytest.raises(ValueError, match="other polarity"):
-        module.apply(own, detector, result)
+        module.apply(own, detector, turned)
 
 
 @pytest.mark.parametrize(
@@ -146,66 +151,69 @@ def test_test_images_that_chose_something_are_refused(data: dict[str, str], tmp_
 
 def test_the_classifiers_own_training_images_calibrate_no_verdict(scored: Scored) -> None:
     found = make_choice(scored, "the classifier was trained on these calibration images", resamples=2)
-    assert found["conformal"]["nn"] == {"skipped": "the classifier was trained on these calibration images"}
+    assert (found.conformal["nn"].rates, found.conformal["nn"].skipped) == (
+        (),
+        "the classifier was trained on these calibration images",
+    )
     assert "trained on these calibration images" in choice.abstention(found)
     alone = make_choice(Scored(scored.errors, {}), resamples=2)
-    assert alone["reliability"].keys() == {"stat_platt", "stat_isotonic"}
-    assert alone["conformal"].keys() == {"stat"}
+    assert alone.reliability.keys() == {"stat_platt", "stat_isotonic"}
+    assert alone.conformal.keys() == {"stat"}
 
 
-def test_the_interval_shown_is_that_of_a_choice_made_anew(made: dict) -> None:
-    words = choice.stability(Html(made))
-    low, high = made["choice"]["nested_interval"]
+def test_the_interval_shown_is_that_of_a_choice_made_anew(made: ChoiceResults) -> None:
+    words = choice.stability(made)
+    assert made.choice.nested_interval is not None
+    low, high = made.choice.nested_interval
     assert f"nested AUC is {low:.3f} to {high:.3f}" in words
-    older = made["choice"] | {"auc_interval": [0.71, 0.72]}  # of one pair, held fixed
-    del older["nested_interval"]
-    words = choice.stability(Html({"choice": older}))
-    assert "0.71" not in words
+    older = replace(made, choice=replace(made.choice, nested_interval=None, polarity_share=None))
+    words = choice.stability(older)
+    assert "95 %" not in words
     assert "of the same polarity" not in words
-    assert "costs AUC" in choice.stopping(Html(made))
+    assert "costs AUC" in choice.stopping(made)
 
 
-def test_the_test_images_have_no_say(scored: Scored, made: dict) -> None:
+def test_the_test_images_have_no_say(scored: Scored, made: ChoiceResults) -> None:
     """Other test images change every figure of merit and nothing that was chosen or fitted."""
     other = Scored({name: dict(errors) for name, errors in scored.errors.items()}, scored.probabilities)
     for name in ("test_real", "test_generated"):
         other.errors[name].update({pair: values[::-1] * 1.5 for pair, values in other.errors[name].items()})
     one, two = made, make_choice(other, error_rate=0.07)
-    assert one["choice"] == two["choice"]
-    assert one["test"]["threshold"] == two["test"]["threshold"]
-    assert one["test"]["acc"] != two["test"]["acc"]
-    for walk, same in zip(one["sequential"]["walks"], two["sequential"]["walks"], strict=True):
-        assert (walk["weights"], walk["biases"]) == (same["weights"], same["biases"])
-        for row, twin in zip(walk["rates"], same["rates"], strict=True):
-            assert [row[key] for key in ("upper", "lower")] == [twin[key] for key in ("upper", "lower")]
-    assert one["reliability"]["stat_platt"] != two["reliability"]["stat_platt"]
+    assert one.choice == two.choice
+    assert one.test.threshold == two.test.threshold
+    assert one.test.acc != two.test.acc
+    for walk, same in zip(one.sequential.walks, two.sequential.walks, strict=True):
+        assert (walk.weights, walk.biases) == (same.weights, same.biases)
+        for row, twin in zip(walk.rates, same.rates, strict=True):
+            assert (row.upper, row.lower) == (twin.upper, twin.lower)
+    assert one.reliability["stat_platt"] != two.reliability["stat_platt"]
 
 
-def test_the_figures_are_those_of_the_chosen_pair(scored: Scored, made: dict) -> None:
+def test_the_figures_are_those_of_the_chosen_pair(scored: Scored, made: ChoiceResults) -> None:
     found = made
-    chosen = module.Candidate(**found["choice"]["chosen"])
+    chosen = found.choice.chosen
     calibration, test = oriented(scored, chosen)
-    assert found["test"]["auc"] == measure(*test).auc
-    assert found["test"]["threshold"] == -best_threshold(*calibration)  # made up so that a smaller error is generated
-    low, high = found["test"]["intervals"]["auc"]
-    assert low < found["test"]["auc"] < high
+    assert found.test.auc == measure(*test).auc
+    assert found.test.threshold == -best_threshold(*calibration)  # made up so that a smaller error is generated
+    low, high = found.test.intervals["auc"] or (0, 0)
+    assert low < found.test.auc < high
     expected = sorted({*RATES, 0.07})
-    for rows in (found["sequential"]["walks"][0]["rates"], found["conformal"]["stat"]["rates"]):
-        assert [row["error_rate"] for row in rows] == expected
-    walks = found["sequential"]["walks"]
-    assert walks[0]["t_sec"] == chosen.t_sec
-    assert all(walk["evaluations"] == walk["rates"][0]["evaluations_full"] for walk in walks)
+    for rows in (found.sequential.walks[0].rates, found.conformal["stat"].rates):
+        assert [row.error_rate for row in rows] == expected
+    walks = found.sequential.walks
+    assert walks[0].t_sec == chosen.t_sec
+    assert all(walk.evaluations == walk.rates[0].evaluations_full for walk in walks)
 
 
-def test_the_page_shows_every_part(made: dict, tmp_path: Path) -> None:
-    write_json(tmp_path / "choice.json", made)
-    result = choice.load_choice(tmp_path / "choice.json")
+def test_the_page_shows_every_part(made: ChoiceResults, tmp_path: Path) -> None:
+    made.write(tmp_path / "choice.json")
+    result = ChoiceResults.read(tmp_path / "choice.json")
     html = choice.whole(result)
-    chosen = result["choice"]["chosen"]
-    assert f"<b>k = {chosen['k']}, T_SEC = {chosen['t_sec']}</b>" in html
-    assert html.count("data-t=") == len(result["choice"]["candidates"])
-    assert html.count("res-cell res-calibrated") == 1
-    assert html.count("<svg") == 1 + 3 + 3
+    chosen = result.choice.chosen
+    assert f"<b>k = {chosen.k}, T_SEC = {chosen.t_sec}</b>" in html
+    assert html.count("data-t=") == len(result.choice.candidates)
+    assert html.count(" ch-chosen\"") == 1
+    assert html.count('<svg class="ch-svg"') == 2 + 3 + 3  # the grid and what evaluations buy, stopping, probabilities
     assert "nan" not in html.replace("dominan", "")
     assert "7\u00a0%" in html
     for words in ("How stable", "Stopping early", "taken at their word", "Verdicts at a stated error rate"):
@@ -220,7 +228,7 @@ def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     ):
         (tmp_path / "choice.json").write_text(content)
         with pytest.raises(ValueError, match="not a results file"):
-            choice.load_choice(tmp_path / "choice.json")
+            ChoiceResults.read(tmp_path / "choice.json")
 
 
 def test_the_loop_is_a_command_and_a_job() -> None:

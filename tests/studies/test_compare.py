@@ -18,7 +18,7 @@ from torch import nn
 from sedid.data.datasets import fingerprint
 from sedid.detector.bundle import load_detector, update_info
 from sedid.detector.detector import Detector
-from sedid.escaping import for_html, for_markdown
+from sedid.escaping import for_html
 from sedid.method.ledger import Ledger
 from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
 from sedid.models.networks import Runtime, make_resnet18
@@ -29,9 +29,10 @@ from sedid.stats.intervals import delong, intervals
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
 from sedid.studies import compare as module
-from sedid.studies import comparison
+from sedid.studies import comparison, study
 from sedid.studies.compare import CompareConfig, compare, methods_for
-from sedid.studies.heads import Head, fit_head, fit_threshold
+from sedid.studies.comparison import ComparisonResults
+from sedid.studies.heads import Details, Head, fit_head, fit_threshold
 from sedid.training import resnet, train_nn
 from sedid.training.resnet import Recipe
 from sedid.training.scoring import features, score
@@ -59,7 +60,7 @@ def arithmetic() -> Iterator[None]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as `one_thread`, for the fixtures of the module too: other sums round otherwise
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_detector", load_arithmetic)
+        patch.setattr(study, "load_detector", load_arithmetic)
         patch.setattr(resnet, "make_resnet18", small_network)
         yield
     torch.set_num_threads(threads)
@@ -84,7 +85,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Compa
 
 
 @pytest.fixture(scope="module")
-def watched(config: CompareConfig) -> tuple[dict[str, Any], list[dict[str, Any]], list[Progress]]:
+def watched(config: CompareConfig) -> tuple[ComparisonResults, list[dict[str, Any]], list[Progress]]:
     """The results, what the file held at each record, and the records."""
     file = Path(config.detector) / "sedid" / "compare.json"
     seen, records = [], []
@@ -107,39 +108,39 @@ def scores_of(config: CompareConfig) -> dict[str, np.ndarray]:
 def test_every_method_has_its_row(config: CompareConfig, watched: Any) -> None:
     results, _, _ = watched
     folder = Path(config.detector) / "sedid"
-    assert read_json(folder / "compare.json") == json.loads(json.dumps(results))
+    assert ComparisonResults.read(folder / "compare.json") == results
     assert not (folder / "compare").exists()  # kept only for a run that is interrupted
-    assert results["done"]
-    assert results["scored"] == {"heldout": 13, "generated": 12, "members": 11}
-    assert list(results["rows"]) == ["heldout", "members"]
+    assert results.done
+    assert results.scored == {"heldout": 13, "generated": 12, "members": 11}
+    assert list(results.rows) == ["heldout", "members"]
     for reals, count in (("heldout", 13), ("members", 11)):
-        rows = results["rows"][reals]
-        assert [row["method"] for row in rows] == list(ASKED)
+        rows = results.rows[reals]
+        assert [row.method for row in rows] == list(ASKED)
         for row in rows:
-            assert (row["real"], row["generated"]) == (count, 12)
-            assert row["head"] in HEADS
-            assert row["polarity"] in ("smaller", "larger")
-            low, high = row["intervals"]["auc"]
-            assert 0 <= low <= row["auc"] <= high <= 1
-            assert 0 <= row["acc"] <= row["best_acc"] <= 1
-            assert row["tpr_at_1"] is row["intervals"]["tpr_at_1"] is None  # too few reals to say
-            assert row["images_per_second"] > 0
-            assert row["images_per_second_alone"] > 0
-            assert "calibration split" in row["threshold_from"]
-    alone = {row["method"]: row["evaluations_alone"] for row in results["rows"]["heldout"]}
-    added = {row["method"]: row["evaluations_added"] for row in results["rows"]["heldout"]}
+            assert (row.real, row.generated) == (count, 12)
+            assert row.head in HEADS
+            assert row.polarity in ("smaller", "larger")
+            low, high = row.intervals["auc"]
+            assert 0 <= low <= row.auc <= high <= 1
+            assert 0 <= row.acc <= row.best_acc <= 1
+            assert row.tpr_at_1 is row.intervals["tpr_at_1"] is None  # too few reals to say
+            assert row.images_per_second > 0
+            assert row.images_per_second_alone > 0
+            assert "calibration split" in row.threshold_from
+    alone = {row.method: row.evaluations_alone for row in results.rows["heldout"]}
+    added = {row.method: row.evaluations_added for row in results.rows["heldout"]}
     assert list(alone.values()) == [2, 4, 2, 4, 2, 3]
     assert list(added.values()) == [2, 3, 1, 3, 2, 0]  # the image itself once; 330 lies on the way to 495
-    assert results["protocol"]["evaluations_per_image"] == sum(added.values())
+    assert results.protocol.evaluations_per_image == sum(added.values())
 
 
 def test_parameters_say_where_they_come_from(config: CompareConfig, watched: Any, tmp_path: Path) -> None:
-    by_name = {row["method"]: row for row in watched[0]["rows"]["heldout"]}
-    assert by_name["sedid-stat"]["parameters_from"] == {"k": "default", "t_sec": "default"}
-    assert by_name["sedid-stat t_sec=330"]["parameters_from"] == {"k": "default", "t_sec": "name"}
-    assert by_name["loss"]["parameters"] == {"t": 100, "noises": 2}
-    assert by_name["loss"]["parameters_from"] == {"t": "default", "noises": "loss_noises"}
-    assert by_name["sedid-multi-lr ks=330"]["parameters"] == {"ks": [330]}
+    by_name = {row.method: row for row in watched[0].rows["heldout"]}
+    assert by_name["sedid-stat"].parameters_from == {"k": "default", "t_sec": "default"}
+    assert by_name["sedid-stat t_sec=330"].parameters_from == {"k": "default", "t_sec": "name"}
+    assert by_name["loss"].parameters == {"t": 100, "noises": 2}
+    assert by_name["loss"].parameters_from == {"t": "default", "noises": "loss_noises"}
+    assert by_name["sedid-multi-lr ks=330"].parameters == {"ks": (330,)}
     bundle = calibrated_bundle(tmp_path / "calibrated")
     existing = {"t": 20, "noises": 3, "polarity": "smaller", "threshold": 1.0, "chosen_by": "AUC"}
     info = update_info(bundle, existing=existing)
@@ -175,7 +176,7 @@ def test_the_detectors_own_classifier_is_the_one_that_is_measured(config: Compar
     config = replace(config, detector=str(bundle), members="", methods=asked, epochs=0)
     records: list[Progress] = []
     found = finish(compare(config), records.append)
-    own, error, elsewhere = found["rows"]["heldout"]
+    own, error, elsewhere = found.rows["heldout"]
     assert {record.stage for record in records if record.unit == "epochs"} == {f"fitting {name}" for name in asked[1:]}
     detector = load_arithmetic(config.detector, "cpu")
     assert detector.nn is not None
@@ -184,28 +185,29 @@ def test_the_detectors_own_classifier_is_the_one_that_is_measured(config: Compar
         _, expected = finish(score(detector, np.load(getattr(config, setting))["images"], [165], 8))
         assert expected is not None
         np.testing.assert_array_equal(scored[name][0], expected.astype(np.float32))
-    assert (own["threshold"], own["auc_calibration"]) == (detector.nn.threshold, detector.nn.auc)
-    assert own["details"] == {"own": True, "images": 80, "epoch": 2, "temperature": detector.nn.temperature}
-    assert own["threshold_from"] == "the detector's own classifier, 16 validation images"
-    assert found["protocol"]["recipe"] == asdict(Recipe(**training | {"seed": 0}))  # the others are trained as it was
-    assert "own" not in error["details"] | elsewhere["details"]
-    text = methods_table(for_markdown(found)).replace("\\", "")
+    assert (own.threshold, own.auc_calibration) == (detector.nn.threshold, detector.nn.auc)
+    assert own.details == Details(own=True, images=80, epoch=2, temperature=detector.nn.temperature)
+    assert own.threshold_from == "the detector's own classifier, 16 validation images"
+    assert found.recipe == Recipe(**training | {"seed": 0})  # the others are trained as it was
+    assert not (error.details.own or elsewhere.details.own)
+    text = methods_table(found).replace("\\", "")
     assert "SeDID_NNs, pair (k = 165, T_SEC = 495) is the detector's own classifier, from 80 images of its own." in text
     others = "SeDID_NNs, error (k = 165, T_SEC = 495) and SeDID_NNs, pair (k = 165, T_SEC = 330)"
     assert f"{others} were trained for this table on 34 of the calibration images, by the same recipe." in text
 
 
 def test_every_difference_from_published_dire_is_named(watched: Any) -> None:
-    rows = [watched[0]["rows"]["heldout"][0] | {"method": name} for name in ("dire-stat", "dire-nn k=110", "pia")]
-    found = watched[0] | {"rows": {"heldout": rows}}
+    first = watched[0].rows["heldout"][0]
+    rows = tuple(replace(first, method=name) for name in ("dire-stat", "dire-nn k=110", "pia"))
+    found = replace(watched[0], rows={"heldout": rows}, tests={})
     for text in (
-        methods_table(for_markdown(found)).replace("\\", ""),
+        methods_table(found).replace("\\", ""),
         compare_report.rows_table(for_html(found), "heldout"),
     ):
         assert text.count("DIRE is not as published") == 1
         for part in ("6 at k = 165), not 20", "alpha_bar 1 to 0", "nothing is clipped", "8 bits", "ResNet-50 at 256"):
             assert part in text.replace("&#39;", "'")
-    assert "DIRE" not in methods_table(for_markdown(watched[0]))
+    assert "DIRE" not in methods_table(watched[0])
 
 
 def test_a_classifier_learns_alike_in_a_table_and_in_train_nn(config: CompareConfig, tmp_path: Path) -> None:
@@ -224,7 +226,7 @@ def test_a_classifier_learns_alike_in_a_table_and_in_train_nn(config: CompareCon
         images = np.load(getattr(config, name))["images"]
         parts.append(finish(features(detector, images, 165, 495, "error")))
     head = finish(fit_head(RESNET, *parts, Recipe(**settings), CPU, "fitting"))
-    assert head.details["epoch"] == min(section["epochs"], key=lambda row: row["validation_loss"])["epoch"]
+    assert head.details.epoch == min(section["epochs"], key=lambda row: row["validation_loss"])["epoch"]
     assert head.threshold == section["calibration"]["threshold"]
     assert head.temperature == section["calibration"]["temperature"]
 
@@ -238,44 +240,44 @@ def test_a_statistic_is_judged_as_the_calibration_says(config: CompareConfig, wa
         assert len(images) == count
         found, _ = finish(score(detector, images, [165]))
         errors[name] = found[165, 495]
-    row = watched[0]["rows"]["heldout"][1]
+    row = watched[0].rows["heldout"][1]
     auc = measure(-errors["real"], -errors["generated"]).auc
     sign = -1 if auc >= 0.5 else 1
     threshold = best_threshold(sign * errors["real"], sign * errors["generated"])
-    assert row["polarity"] == ("smaller" if sign == -1 else "larger")
-    assert row["auc_calibration"] == pytest.approx(max(auc, 1 - auc))
-    assert row["threshold"] == pytest.approx(sign * threshold, rel=1e-5)
+    assert row.polarity == ("smaller" if sign == -1 else "larger")
+    assert row.auc_calibration == pytest.approx(max(auc, 1 - auc))
+    assert row.threshold == pytest.approx(sign * threshold, rel=1e-5)
     oriented = [sign * errors[name] for name in ("test_real", "test_generated")]
     expected = measure(*oriented, threshold)
-    assert {name: row[name] for name in asdict(expected)} == pytest.approx(asdict(expected))
-    assert row["auc_paper_polarity"] == pytest.approx(measure(-errors["test_real"], -errors["test_generated"]).auc)
+    assert {name: getattr(row, name) for name in asdict(expected)} == pytest.approx(asdict(expected))
+    assert row.auc_paper_polarity == pytest.approx(measure(-errors.test_real, -errors.test_generated).auc)
     for name, ends in intervals(*oriented, threshold).items():
-        assert row["intervals"][name] == (None if ends is None else pytest.approx(ends))
+        assert row.intervals[name] == (None if ends is None else pytest.approx(ends))
 
 
 def test_scores_are_kept_oriented_and_tests_are_made_of_them(config: CompareConfig, watched: Any) -> None:
     results, arrays = watched[0], scores_of(config)
     assert list(arrays["methods"]) == list(ASKED)
     for reals in ("heldout", "members"):
-        for i, row in enumerate(results["rows"][reals]):
+        for i, row in enumerate(results.rows[reals]):
             again = measure(arrays[reals][i], arrays["generated"][i])
-            assert again.auc == pytest.approx(row["auc"], abs=0.02)  # float32 may tie what float64 did not
-        tests = results["tests"][reals]
-        best = max(results["rows"][reals], key=lambda row: row["auc"])["method"]
+            assert again.auc == pytest.approx(row.auc, abs=0.02)  # float32 may tie what float64 did not
+        tests = results.tests[reals]
+        best = max(results.rows[reals], key=lambda row: row.auc).method
         against = [name for name in ASKED if name in ("sedid-stat", best)]
-        assert {test["b"] for test in tests} == set(against)
-        assert {test["b"]: test["b_is_best"] for test in tests}[best] is True
+        assert {test.b for test in tests} == set(against)
+        assert {test.b: test.b_is_best for test in tests}[best] is True
         for b in against:
-            assert [test["a"] for test in tests if test["b"] == b] == [name for name in ASKED if name != b]
+            assert [test.a for test in tests if test.b == b] == [name for name in ASKED if name != b]
     stat, pia = (ASKED.index(name) for name in ("sedid-stat", "pia"))
-    test = next(test for test in results["tests"]["heldout"] if (test["a"], test["b"]) == ("pia", "sedid-stat"))
+    test = next(test for test in results.tests["heldout"] if (test.a, test.b) == ("pia", "sedid-stat"))
     pairs = [arrays[name][i].astype(np.float64) for i in (pia, stat) for name in ("heldout", "generated")]
-    assert test["difference"] == pytest.approx(delong(*pairs).difference, abs=0.02)
+    assert test.difference == pytest.approx(delong(*pairs).difference, abs=0.02)
 
 
 def test_the_file_fills_in_while_it_works(watched: Any) -> None:
     results, seen, records = watched
-    results = json.loads(json.dumps(results))
+    results = json.loads(json.dumps(asdict(results)))
     assert not any(file["done"] for file in seen)
     assert all(file["protocol"] == results["protocol"] and "audit" in file for file in seen)  # from the first look on
     rows = [len(file["rows"]["heldout"]) for file in seen]
@@ -299,30 +301,30 @@ def test_the_file_fills_in_while_it_works(watched: Any) -> None:
 
 
 def test_the_protocol_can_be_checked_and_names_no_path_of_this_machine(config: CompareConfig, watched: Any) -> None:
-    protocol = watched[0]["protocol"]
+    results: ComparisonResults = watched[0]
+    protocol = results.protocol
     images = {name: np.load(getattr(config, name))["images"] for name in COUNTS}
     named = dict(
         zip(COUNTS, ("calibration_real", "calibration_generated", "heldout", "generated", "members"), strict=True)
     )
     for setting, name in named.items():
-        assert protocol["images"][name] == {"count": COUNTS[setting], "sha256": fingerprint(images[setting])}
-    assert len(set(protocol["noise_seeds"].values())) == 5
-    assert protocol["splits"]["against"] == {"calibration (real)": 20, "calibration (generated)": 22}
-    assert (protocol["splits"]["overlaps"], protocol["splits"]["warning"]) == ((), "")
-    assert protocol["config"]["real"] == "real.npz"
-    assert str(Path(config.detector).parent) not in json.dumps(watched[0])
-    assert "skipped" in watched[0]["audit"]  # 13 images prove nothing
+        sha256 = fingerprint(images[setting])
+        assert protocol.images[name] == study.ImageSet(COUNTS[setting], sha256, f"{setting}.npz")
+    assert len(set(results.noise_seeds.values())) == 5
+    assert protocol.splits is not None
+    assert protocol.splits.against == {"calibration (real)": 20, "calibration (generated)": 22}
+    assert (protocol.splits.overlaps, protocol.splits.warning) == ((), "")
+    assert protocol.config["real"] == "real.npz"
+    assert str(Path(config.detector).parent) not in json.dumps(asdict(results))
+    assert results.audit is not None
+    assert results.audit.skipped  # 13 images prove nothing
 
 
-def untimed(results: dict[str, Any]) -> dict[str, Any]:
+def untimed(results: ComparisonResults) -> ComparisonResults:
     """Results without what a clock said."""
-    text = json.loads(json.dumps(results))
-    for rows in text["rows"].values():
-        for row in rows:
-            row.pop("images_per_second")
-            row.pop("images_per_second_alone")
-    text["protocol"].pop("config")
-    return text
+    clockless = {"images_per_second": None, "images_per_second_alone": None}
+    rows = {name: tuple(replace(row, **clockless) for row in of) for name, of in results.rows.items()}
+    return replace(results, rows=rows, protocol=replace(results.protocol, config={}))
 
 
 def test_a_stopped_run_measures_its_calibration_images_once(
@@ -418,8 +420,8 @@ def test_nested_cross_validation_reports_what_the_model_did_not_see(kind: str) -
     head = fitted(kind, real, generated)
     assert head.auc > 0.85
     assert head.polarity == "larger"
-    assert set(head.details["hyperparameters"])
-    assert np.mean(head.details["outer_aucs"]) == pytest.approx(head.auc)
+    assert head.details.hyperparameters
+    assert np.mean(head.details.outer_aucs) == pytest.approx(head.auc)
     fresh = measure(
         head.score(rng.normal(size=(200, 3)), CPU),
         head.score(rng.normal(size=(200, 3)) + SHIFT, CPU),
@@ -447,7 +449,7 @@ def test_the_network_learns_what_is_there_to_learn(monkeypatch: pytest.MonkeyPat
     real, generated = (rng.normal(mean, 1, (30, 3, 8, 8)).astype(np.float16) for mean in (-1, 1))
     head = fitted(RESNET, real, generated, epochs=2, learning_rate=0.01, batch_size=16)
     assert head.auc == 1
-    assert head.details["trained_on"] == 48
+    assert head.details.trained_on == 48
     assert "12 images the classifier was not trained on" in head.threshold_from
     fresh = [rng.normal(mean, 1, (20, 3, 8, 8)).astype(np.float16) for mean in (-1, 1)]
     assert measure(*(head.score(part, CPU) for part in fresh), head.threshold).acc == 1

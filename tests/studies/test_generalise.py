@@ -1,6 +1,5 @@
 """The generalisation table against direct scoring, and both loops' results as HTML."""
 
-import json
 from dataclasses import asdict, replace
 from html import unescape
 from pathlib import Path
@@ -10,12 +9,11 @@ import numpy as np
 import pytest
 from helpers.bundles import CHOSEN, K, pictures, tiny_bundle
 from helpers.bundles import shared_detector as detector
-from helpers.results import GAPS, made_up, write_evaluation
+from helpers.results import GAPS, made_up, protocol_of, write_evaluation
 
 from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.detector.bundle import checkpoint_hash, load_detector, update_info
 from sedid.detector.detector import Call
-from sedid.escaping import for_html
 from sedid.jobs.commands import resolve_loop
 from sedid.progress import finish
 from sedid.report import generalise as generalise_report
@@ -24,7 +22,7 @@ from sedid.stats.confounds import auc_of_smaller, finding
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
 from sedid.studies import generalise as module
-from sedid.studies.black_frame import framed
+from sedid.studies.black_frame import FramedRow, Lesson, framed
 from sedid.studies.evaluate import EvaluateConfig, evaluate, evaluated
 from sedid.studies.generalise import (
     CROSS,
@@ -33,13 +31,17 @@ from sedid.studies.generalise import (
     SAME,
     UNKNOWN,
     GeneraliseConfig,
+    GeneraliseResults,
     generalise,
     labelled,
     relation,
     table_row,
 )
 from sedid.studies.generalise import finding as in_words
-from sedid.studies.polarity import polarity_row, save_scores
+from sedid.studies.noise_floor import NoiseRow, Rounding
+from sedid.studies.polarity import PolarityResults, Statistic, load_polarity, polarity_row, save_scores
+from sedid.studies.study import MadeBy
+from sedid.training.checks import LeakCheck
 from sedid.training.scoring import score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -59,9 +61,13 @@ def measured_bundle(tmp_path: Path) -> tuple[Path, GeneraliseConfig]:
     bundle, sets = tiny_bundle(tmp_path / "bundle"), {}
     for seed, name in enumerate(("heldout", "members", "generated")):
         sets[name] = generated_set(tmp_path / name, pictures(6, seed))
-    finish(evaluate(EvaluateConfig(str(bundle), **sets, device="cpu")))
+    finish(evaluate(EvaluateConfig(detector=str(bundle), **sets, device="cpu")))
     return bundle, GeneraliseConfig(
-        str(bundle), sets["heldout"], (f"own={sets['generated']}",), sets["members"], device="cpu"
+        detector=str(bundle),
+        heldout=sets["heldout"],
+        generated=(f"own={sets['generated']}",),
+        members=sets["members"],
+        device="cpu",
     )
 
 
@@ -75,10 +81,10 @@ def test_what_was_evaluated_is_not_scored_again(
     monkeypatch.setattr(module, "score", lambda *given: walked.append(given[1]) or score(*given))
     again = finish(generalise(config))
     assert len(walked) == 3
-    assert taken["rows"] == again["rows"]
+    assert taken.rows == again.rows
     monkeypatch.undo()
     monkeypatch.setattr(module, "score", lambda *_: pytest.fail("scored again"))
-    assert finish(generalise(config))["rows"] == taken["rows"]
+    assert finish(generalise(config)).rows == taken.rows
 
 
 def test_scores_of_another_detector_are_not_taken(measured_bundle: tuple[Path, GeneraliseConfig]) -> None:
@@ -115,21 +121,19 @@ def test_labels_are_not_taken_from_paths(tmp_path: Path) -> None:
 
 
 def test_relation_to_the_calibration_images() -> None:
-    own = {"sampler": "ddim", "steps": 50, "timestep_spacing": "trailing", "cross_checkpoint": False}
-    assert relation(own | {"seed": 3}, own) == SAME
-    assert relation(own | {"sampler": "ddpm"}, own) == relation(own | {"steps": 20}, own) == OTHER
-    assert relation(own | {"cross_checkpoint": True}, own) == relation(own | {"cross_checkpoint": True}, {}) == CROSS
-    assert relation({}, own) == relation(own, {}) == UNKNOWN
+    own = MadeBy("ab", "ddim", 50, 0, timestep_spacing="trailing")
+    crossed = replace(own, cross_checkpoint=True)
+    assert relation(replace(own, seed=3), own) == SAME
+    assert relation(replace(own, sampler="ddpm"), own) == relation(replace(own, steps=20), own) == OTHER
+    assert relation(crossed, own) == relation(crossed, None) == CROSS
+    assert relation(None, own) == relation(own, None) == UNKNOWN
 
 
 def test_the_words_follow_the_interval() -> None:
-    def words(low: float, high: float, related: str = SAME) -> str:
-        return in_words({"stat": {"intervals": {"auc": [low, high]}}, "relation": related})
-
-    assert words(0.51, 0.6) == "better than guessing"
-    assert words(0.45, 0.6).startswith("fails: no better")
-    assert words(0.3, 0.49).startswith("fails: turned")
-    assert words(0.45, 0.6, MEMBERS) == "no membership shown"
+    assert in_words((0.51, 0.6), False) == "better than guessing"
+    assert in_words((0.45, 0.6), False).startswith("fails: no better")
+    assert in_words((0.3, 0.49), False).startswith("fails: turned")
+    assert in_words((0.45, 0.6), True) == "no membership shown"
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +141,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a bundle and the table of four small sets."""
     folder = tmp_path_factory.mktemp("generalise")
     bundle = tiny_bundle(folder / "tiny")
-    own = {"checkpoint_sha256": checkpoint_hash(bundle), "sampler": "ddim", "steps": 50}
+    own = {"checkpoint_sha256": checkpoint_hash(bundle), "sampler": "ddim", "steps": 50, "seed": 0}
     info = read_json(bundle / "sedid" / "detector.json")
     update_info(bundle, stat=info["stat"] | {"generated_by": own | {"cross_checkpoint": False}})
     sets = (
@@ -148,43 +152,46 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, count, seed in (("heldout", 7, 0), ("members", 5, 1)):
         np.savez(folder / f"{name}.npz", images=pictures(count, seed))
     reals = {name: str(folder / f"{name}.npz") for name in ("heldout", "members")}
-    result = finish(generalise(GeneraliseConfig(str(bundle), generated=sets, device="cpu", **reals)))
-    assert read_json(bundle / "sedid" / "generalise.json") == json.loads(json.dumps(result))
+    result = finish(generalise(GeneraliseConfig(detector=str(bundle), generated=sets, device="cpu", **reals)))
+    assert GeneraliseResults.read(bundle / "sedid" / "generalise.json") == result
     return folder
+
+
+def in_order(value: float, ends: tuple[float, float] | None) -> bool:
+    """Whether a figure lies in its interval."""
+    return ends is not None and ends[0] <= value <= ends[1]
 
 
 def test_the_table_is_what_scoring_gives(measured: Path) -> None:
     file = measured / "tiny" / "sedid" / "generalise.json"
-    result = read_json(file)
+    result = GeneraliseResults.read(file)
     assert str(measured) not in file.read_text()
-    rows = {row["set"]: row for row in result["rows"]}
+    rows = {row.set: row for row in result.rows}
     assert list(rows) == ["DDIM", "ddpm, 1000 steps", "older weights", "member reals"]
-    assert [row["relation"] for row in rows.values()] == [SAME, OTHER, CROSS, MEMBERS]
-    assert [row["count"] for row in rows.values()] == [6, 5, 4, 5]
+    assert [row.relation for row in rows.values()] == [SAME, OTHER, CROSS, MEMBERS]
+    assert [row.count for row in rows.values()] == [6, 5, 4, 5]
     calibration = detector().stat[CHOSEN]
     sign = -1 if calibration.polarity == "smaller" else 1
     heldout, of_heldout = finish(score(detector(), pictures(7, 0), [K]))
     scores, of_set = finish(score(detector(), pictures(5, 3), [K]))
     expected = asdict(measure(sign * heldout[CHOSEN], sign * scores[CHOSEN], sign * calibration.threshold))
-    stat = rows["ddpm, 1000 steps"]["stat"]
-    assert {name: stat[name] for name in expected} == pytest.approx(expected)
-    assert stat["auc_paper_polarity"] == pytest.approx(measure(-heldout[CHOSEN], -scores[CHOSEN]).auc)
-    assert stat["intervals"]["auc"][0] <= stat["auc"] <= stat["intervals"]["auc"][1]
-    assert stat["intervals"]["tpr_at_1"] is None  # seven reals
+    stat = rows["ddpm, 1000 steps"].stat
+    assert {name: getattr(stat, name) for name in expected} == pytest.approx(expected)
+    assert stat.auc_paper_polarity == pytest.approx(measure(-heldout[CHOSEN], -scores[CHOSEN]).auc)
+    assert in_order(stat.auc, stat.intervals["auc"])
+    assert stat.intervals["tpr_at_1"] is None  # seven reals
     assert detector().nn is not None
     assert of_set is not None
     assert of_heldout is not None
-    assert rows["ddpm, 1000 steps"]["nn"]["auc"] == pytest.approx(measure(of_heldout, of_set).auc)
+    assert rows["ddpm, 1000 steps"].nn.auc == pytest.approx(measure(of_heldout, of_set).auc)
     judgements = [detector().inspect(image).judgement for image in pictures(5, 3)]
     calls = [judgement.stat.call for judgement in judgements if judgement.stat]
-    assert rows["ddpm, 1000 steps"]["verdicts"] == {call: calls.count(call) / 5 for call in Call}
-    assert [pair["t_sec"] for pair in rows["DDIM"]["pairs"]] == [K * n for n in range(1, 7)]
+    assert rows["ddpm, 1000 steps"].verdicts == {call: calls.count(call) / 5 for call in Call}
+    assert [pair.t_sec for pair in rows["DDIM"].pairs] == [K * n for n in range(1, 7)]
     members, _ = finish(score(detector(), pictures(5, 1), [K]))
-    assert rows["member reals"]["stat"]["auc"] == pytest.approx(
-        measure(sign * heldout[CHOSEN], sign * members[CHOSEN]).auc
-    )
-    assert rows["member reals"]["stat"]["acc"] is None  # both sides are real
-    assert "at least" in rows["DDIM"]["audit"]["skipped"]
+    assert rows["member reals"].stat.auc == pytest.approx(measure(sign * heldout[CHOSEN], sign * members[CHOSEN]).auc)
+    assert rows["member reals"].stat.acc is None  # both sides are real
+    assert "at least" in rows["DDIM"].audit.skipped
 
 
 def test_what_cannot_be_measured_is_refused(measured: Path, tmp_path: Path) -> None:
@@ -211,8 +218,9 @@ def test_calibration_images_are_no_test(tmp_path: Path) -> None:
     update_info(bundle, stat=info["stat"] | {"data": used})
     for name, seed in (("a", 0), ("b", 1)):
         np.savez(tmp_path / f"{name}.npz", images=pictures(3, seed))
+    sets: dict[str, Any] = {"heldout": str(tmp_path / "a.npz"), "generated": (str(tmp_path / "b.npz"),)}
     with pytest.raises(ValueError, match=r"3 of 3 held-out reals images are also the detector's calibration \(real\)"):
-        finish(generalise(GeneraliseConfig(str(bundle), str(tmp_path / "a.npz"), (str(tmp_path / "b.npz"),))))
+        finish(generalise(GeneraliseConfig(detector=str(bundle), **sets)))
 
 
 def test_a_set_no_other_than_reals_is_a_guess() -> None:
@@ -222,10 +230,10 @@ def test_a_set_no_other_than_reals_is_a_guess() -> None:
     pair = (K, K * (1 + int(np.argmax(GAPS))))
     _, made = write_evaluation_detector(pair)
     rows = [table_row(made, scores, heldout, (None, None), False) for scores in (alike, real)]
-    words = [in_words(row | {"relation": SAME}) for row in rows]
+    words = [in_words(row.stat.intervals["auc"] or (0, 0), False) for row in rows]
     assert words == ["better than guessing", "fails: no better than guessing"]
-    assert rows[0]["verdicts"]["generated"] > rows[1]["verdicts"]["generated"]
-    assert rows[0]["nn"] is None
+    assert rows[0].verdicts["generated"] > rows[1].verdicts["generated"]
+    assert rows[0].nn is None
 
 
 def write_evaluation_detector(pair: tuple[int, int]) -> tuple[Path, Any]:
@@ -238,22 +246,23 @@ def write_evaluation_detector(pair: tuple[int, int]) -> tuple[Path, Any]:
 
 
 def test_the_table_as_html(measured: Path, tmp_path: Path) -> None:
-    file = measured / "tiny" / "sedid" / "generalise.json"
-    result = generalise_report.load_generalise(file)
-    result["rows"][0]["set"] = "<b>evil"
-    result["rows"][1]["audit"] = {"warning": "Format traces."}
-    table = generalise_report.results(for_html(result))
-    assert "<b>evil" not in table
+    result = GeneraliseResults.read(measured / "tiny" / "sedid" / "generalise.json")
+    first, second, *others = result.rows
+    leaky = replace(second, audit=LeakCheck("Format traces."))
+    result = replace(result, rows=(replace(first, set="<b>evil"), leaky, *others))
+    whole = generalise_report.whole(result)
+    assert "<b>evil" not in whole
+    table = generalise_report.results(result)
     assert "Format traces." in table
-    for row in result["rows"]:
-        assert f"{row['stat']['auc']:.3f} [" in table
-        assert row["finding"] in table
-    assert generalise_report.along_t_sec(result).count("<path") == len(result["rows"])
+    for row in result.rows:
+        assert f"{row.stat.auc:.3f} [" in table
+        assert row.finding in table
+        assert row.finding in whole
+    assert generalise_report.along_t_sec(result).count("<path") == len(result.rows)
     assert "k = 165, T_SEC = 495" in generalise_report.protocol(result)
-    assert table in generalise_report.whole(for_html(result))
     write_json(tmp_path / "x.json", {"rows": []})
     with pytest.raises(ValueError, match="not a results file"):
-        generalise_report.load_generalise(tmp_path / "x.json")
+        GeneraliseResults.read(tmp_path / "x.json")
 
 
 def polarity_file(folder: Path) -> Path:
@@ -267,66 +276,71 @@ def polarity_file(folder: Path) -> Path:
     for pair in scores["real"]:
         errors = {name: found[pair] for name, found in scores.items()}
         rows.append(polarity_row(pair, errors, errors, statistics, alone, 0))
-    auc = rows[0]["auc"]
-    methods = [
-        {"method": "stat", "k": row["k"], "t_sec": row["t_sec"], "plain": row["auc"], "framed": auc} for row in rows
-    ]
-    methods += [{"method": "nn", "k": K, "t_sec": 825, "plain": auc, "framed": auc}]
-    methods += [{"method": "existing", "t": 20, "plain": auc, "framed": auc}]
-    audits = {"audit_plain": {"warning": ""}, "audit_framed": {"warning": "border <b>"}}
-    of = {"median": 0.001, "p90": 0.002, "max": 0.003, "bias": -0.001}
-    result = {
-        "protocol": {"images": {name: {"count": 60, "sha256": "ab"} for name in images}, "noise_images": 2},
-        "audit": {"warning": ""},
-        "statistics": {name: {"auc": alone[name], "median": {"real": 1.0, "generated": 2.0}} for name in STATISTICS},
-        "rows": rows,
-        "frame": {"picture_share": 0.09375, "methods": methods, **audits},
-        "noise": [{"t_sec": row["t_sec"], "median": 9.0, "fp32": of, "bf16": of} for row in rows],
-    }
-    write_json(folder / "polarity.json", result)
+    auc, rounding = rows[0].auc, Rounding(0.001, 0.002, 0.003, -0.001)
+    methods = [FramedRow(method="stat", k=row.k, t_sec=row.t_sec, plain=row.auc, framed=auc) for row in rows]
+    methods.append(FramedRow(method="nn", k=K, t_sec=825, plain=auc, framed=auc))
+    methods.append(FramedRow(method="existing", t=20, plain=auc, framed=auc))
+    result = PolarityResults(
+        protocol=protocol_of(dict.fromkeys(images, 60)),
+        polarity="the paper's",
+        chain="JPEG",
+        held_equal="regressed",
+        noise_images=2,
+        audit=LeakCheck(""),
+        statistics={name: Statistic(alone[name], {"real": 1.0, "generated": 2.0}) for name in STATISTICS},
+        rows=tuple(rows),
+        frame=Lesson(
+            transform="a crop",
+            picture_share=0.09375,
+            methods=tuple(methods),
+            audit_plain=LeakCheck(""),
+            audit_framed=LeakCheck("border <b>"),
+        ),
+        noise=tuple(NoiseRow(row.t_sec, 9.0, rounding, rounding) for row in rows),
+    )
+    result.write(folder / "polarity.json")
     save_scores(folder / "polarity-scores.npz", scores, statistics, K, images["generated"][0])
     return folder / "polarity.json"
 
 
 def test_the_polarity_as_html(tmp_path: Path) -> None:
-    result, arrays = polarity.load_polarity(polarity_file(tmp_path))
-    raw, result = result, for_html(result)
+    result, arrays = load_polarity(polarity_file(tmp_path))
     labels = {name: label for name, (label, _) in STATISTICS.items()}
-    said = polarity.findings(result)
-    for row in result["rows"]:
-        alone = {name: found["auc"] for name, found in result["statistics"].items()}
-        assert unescape(row["finding"]) == finding(raw["rows"][result["rows"].index(row)], labels, alone)
-        assert f"<b>T_SEC {row['t_sec']}:</b>" in said
-        assert f"{row['auc']['value']:.3f} [" in polarity.separation(result)
+    alone = {name: found.auc for name, found in result.statistics.items()}
+    page = polarity.whole(result, arrays)
+    for row in result.rows:
+        parts = (row.t_sec, row.auc, row.correlations, row.chain, row.held_equal)
+        assert row.finding == finding(*parts, labels, alone)
+        assert f"<b>T_SEC {row.t_sec}:</b>" in page
+        assert row.finding.partition(": ")[2] in unescape(page)
+        assert f"{row.auc.value:.3f} [" in polarity.separation(result)
     table = polarity.correlations(result)
     assert all(label[1:] in table for label in labels.values())
     assert polarity.scatter(arrays, 825, "contrast").count("h0") == 120  # every image once
-    lesson = polarity.lesson(result, arrays)
-    assert "0.9985" in lesson  # the paper's own figure at T_SEC 165
-    assert "border &lt;b&gt;" in lesson
-    assert polarity.picture(framed(arrays["example_plain"][None])[0]) in lesson
+    assert "0.9985" in page  # the paper's own figure at T_SEC 165
+    assert "border &lt;b&gt;" in page
+    assert polarity.picture(framed(arrays["example_plain"][None])[0]) in polarity.lesson(result, arrays)
     assert "-0.10%" in polarity.noise(result)
     assert "60 real, 60 generated" in polarity.protocol(result)
-    t_sec, statistic = polarity.closest(result)
-    both = next(row for row in result["rows"] if row["t_sec"] == t_sec)["correlations"][statistic]
-    weaker = min(abs(found["value"]) for found in both.values())
-    for row in result["rows"]:
-        for pair in row["correlations"].values():
-            assert None in pair.values() or min(abs(found["value"]) for found in pair.values()) <= weaker
-    page = polarity.whole(result, arrays)
-    assert all(part in page for part in (said, table, lesson, polarity.scatter(arrays, t_sec, statistic)))
+    t_sec, statistic = result.closest
+    both = next(row for row in result.rows if row.t_sec == t_sec).correlations[statistic]
+    weaker = min(abs(found.value) for found in both.values() if found)
+    for row in result.rows:
+        for pair in row.correlations.values():
+            assert None in pair.values() or min(abs(found.value) for found in pair.values() if found) <= weaker
+    assert polarity.scatter(arrays, t_sec, statistic) in page
 
 
 def test_parts_that_were_not_kept_say_so(tmp_path: Path) -> None:
     file = polarity_file(tmp_path)
     (tmp_path / "polarity-scores.npz").unlink()
-    result, arrays = polarity.load_polarity(file)
+    result, arrays = load_polarity(file)
     assert arrays == {}
     assert "not kept" in polarity.scatter(arrays, 825, "contrast")
     assert "<img" not in polarity.lesson(result, arrays)
-    assert "Not measured" in polarity.noise(result | {"noise": []})
+    assert "Not measured" in polarity.noise(replace(result, noise=()))
     write_json(tmp_path / "x.json", {"rows": [{"auc": 1}]})
     with pytest.raises(ValueError, match="not a results file"):
-        polarity.load_polarity(tmp_path / "x.json")
+        load_polarity(tmp_path / "x.json")
     with pytest.raises(FileNotFoundError):
-        polarity.load_polarity(tmp_path / "y.json")
+        load_polarity(tmp_path / "y.json")

@@ -1,8 +1,7 @@
 """The controls on simulated t-errors, the frame against torchvision, precision against float64, and the loop end to end."""
 
-import json
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +19,22 @@ from sedid.method.ledger import Ledger
 from sedid.method.methods import proximal
 from sedid.models.networks import load_unet
 from sedid.progress import Progress, finish
-from sedid.stats.confounds import LEAST, auc_of_smaller, finding, halves, held_equal, spearman, verdict_on
+from sedid.stats.confounds import (
+    LEAST,
+    Estimate,
+    HeldEqual,
+    auc_of_smaller,
+    closest,
+    finding,
+    halves,
+    held_equal,
+    spearman,
+    verdict_on,
+)
 from sedid.stats.metrics import measure
-from sedid.storage import read_json
 from sedid.studies.black_frame import PEERS, framed, lesson
 from sedid.studies.noise_floor import noise_floor
-from sedid.studies.polarity import PolarityConfig, chain, polarity
+from sedid.studies.polarity import PolarityConfig, PolarityResults, chain, polarity
 from sedid.training.baseline import training_losses
 from sedid.training.scoring import score
 
@@ -48,8 +57,8 @@ def test_a_planted_confound_is_removed(seed: int) -> None:
     """What the statistic alone brought about is gone; as measured it is a strong separation."""
     found = held_equal(*simulated(0.0, seed), seed)
     assert found is not None
-    assert found["before"]["low"] > 0.7
-    assert abs(found["after"]["value"] - 0.5) < 0.07
+    assert found.before.low > 0.7
+    assert abs(found.after.value - 0.5) < 0.07
 
 
 @pytest.mark.parametrize("effect", [-0.5, 0.5])
@@ -58,9 +67,9 @@ def test_a_planted_effect_is_recovered_behind_a_confound(effect: float) -> None:
     found = held_equal(*simulated(effect))
     assert found is not None
     expected = (1 + math.erf(-effect / 0.3 / 2)) / 2
-    assert found["after"]["low"] - 0.03 < expected < found["after"]["high"] + 0.03
-    assert verdict_on(found["after"]) == ("smaller" if effect < 0 else "larger")
-    assert verdict_on(found["before"]) == "smaller"  # whichever way the class itself works
+    assert found.after.low - 0.03 < expected < found.after.high + 0.03
+    assert verdict_on(found.after) == ("smaller" if effect < 0 else "larger")
+    assert verdict_on(found.before) == "smaller"  # whichever way the class itself works
 
 
 def test_an_effect_without_a_confound_stays_whole() -> None:
@@ -69,7 +78,7 @@ def test_an_effect_without_a_confound_stays_whole() -> None:
     real, generated = np.exp(rng.normal(0, 0.3, 600)), np.exp(rng.normal(-0.3, 0.3, 600))
     found = held_equal(real, generated, *features)
     assert found is not None
-    assert found["after"]["value"] == pytest.approx(found["before"]["value"], abs=0.02)
+    assert found.after.value == pytest.approx(found.before.value, abs=0.02)
 
 
 def test_the_residuals_are_those_of_images_not_fitted_on() -> None:
@@ -80,7 +89,7 @@ def test_the_residuals_are_those_of_images_not_fitted_on() -> None:
     moved[rest] *= 1e6
     found = held_equal(moved, generated, of_real, of_generated)
     assert found is not None
-    assert found["after"]["value"] == found["before"]["value"] == 1.0
+    assert found.after.value == found.before.value == 1.0
 
 
 def test_too_few_images_are_not_adjusted() -> None:
@@ -106,8 +115,8 @@ def test_rank_correlation_and_its_interval() -> None:
     ranks = [np.argsort(np.argsort(values)) for values in (x, y)]
     rho = float(np.corrcoef(*ranks)[0, 1])
     half = 1.96 * math.sqrt((1 + rho**2 / 2) / 47)
-    expected = {"value": rho, "low": math.tanh(math.atanh(rho) - half), "high": math.tanh(math.atanh(rho) + half)}
-    assert found == pytest.approx(expected)
+    expected = (rho, math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half))
+    assert (found.value, found.low, found.high) == pytest.approx(expected)
     assert spearman(x, np.ones(50)) is None
     assert spearman(x[:9], y[:9]) is None
 
@@ -120,7 +129,7 @@ def test_an_interval_covers_the_rank_correlation_it_is_of() -> None:
         x = rng.normal(size=80)
         found = spearman(x, 0.6 * x + 0.8 * rng.normal(size=80))
         assert found is not None
-        covered += found["low"] <= truth <= found["high"]
+        covered += found.low <= truth <= found.high
     assert 180 <= covered <= 199
 
 
@@ -128,24 +137,21 @@ def test_the_sentence_says_what_the_figures_say() -> None:
     rng = np.random.default_rng(0)
     small, large = rng.lognormal(0, 1, 200), rng.lognormal(1, 1, 200)
     up, even = auc_of_smaller(large, small), auc_of_smaller(small, small)
-    weak = {"value": 0.1, "low": 0.0, "high": 0.2}
-    strong = {"value": -0.7, "low": -0.8, "high": -0.6}
-    row = {
-        "t_sec": 825,
-        "auc": auc_of_smaller(small, large),
-        "correlations": {"a": {"real": weak, "generated": strong}, "b": {"real": strong, "generated": strong}},
-        "chain": up,
-        "held_equal": {"before": up, "after": even},
-    }
-    said = finding(row, {"a": "first", "b": "second"}, {"a": even, "b": up})
+    weak, strong = Estimate(0.1, 0.0, 0.2), Estimate(-0.7, -0.8, -0.6)
+    followed: dict = {"a": {"real": weak, "generated": strong}, "b": {"real": strong, "generated": strong}}
+    parts = (825, auc_of_smaller(small, large), followed, up)
+    names = ({"a": "first", "b": "second"}, {"a": even, "b": up})
+    said = finding(*parts, HeldEqual(up, even), *names)
     assert said.startswith(
         "T_SEC 825: generated images have the larger t-error, the paper's polarity turned round (AUC 0."
     )
     assert "follows second most closely (rank correlation -0.70 in reals" in said
-    assert f"by itself gives AUC {up['value']:.3f}" in said
+    assert f"by itself gives AUC {up.value:.3f}" in said
     assert "with the same resize and JPEG for both, generated is smaller" in said
     assert "with the statistics held equal, no difference is shown (0.500" in said
-    assert "held equal" not in finding(row | {"held_equal": None}, {"a": "first", "b": "second"}, {"a": even, "b": up})
+    assert "held equal" not in finding(*parts, None, *names)
+    assert closest(followed) == ("b", 0.7)
+    assert closest({"a": {"real": None, "generated": strong}}) is None
 
 
 def test_the_frame_is_torchvisions() -> None:
@@ -176,7 +182,7 @@ def test_the_lesson_measures_both_and_the_audit_sees_the_frame() -> None:
     for name, values in images.items():
         scores[name], probabilities[name] = finish(score(detector, values, [K]))
     found = finish(lesson(detector, images, scores, probabilities))
-    methods = {(row["method"], row.get("t_sec", row.get("t"))): row for row in found["methods"]}
+    methods = {(row.method, row.t_sec or row.t): row for row in found.methods}
     peers = [
         ("secmi-stat", None),
         ("pia", None),
@@ -190,23 +196,23 @@ def test_the_lesson_measures_both_and_the_audit_sees_the_frame() -> None:
     in_frame, nn_framed = finish(score(detector, inside, [K]))
     for t_sec in (165, 990):
         row, real = methods["stat", t_sec], scores["real"][K, t_sec]
-        assert row["plain"]["value"] == measure(-real, -scores["generated"][K, t_sec]).auc
-        assert row["framed"]["value"] == measure(-real, -in_frame[K, t_sec]).auc
+        assert row.plain.value == measure(-real, -scores["generated"][K, t_sec]).auc
+        assert row.framed.value == measure(-real, -in_frame[K, t_sec]).auc
     assert probabilities["real"] is not None
     assert nn_framed is not None
-    assert methods["nn", 330]["framed"]["value"] == measure(probabilities["real"], nn_framed).auc
+    assert methods["nn", 330].framed.value == measure(probabilities["real"], nn_framed).auc
     losses = [
         finish(training_losses(detector, values, 20, 1, seed)) for seed, values in enumerate((images["real"], inside))
     ]
-    assert methods["existing", 20]["framed"]["value"] == measure(-losses[0], -losses[1]).auc
+    assert methods["existing", 20].framed.value == measure(-losses[0], -losses[1]).auc
     pia = [
         proximal(Ledger(detector.eps_model, detector.schedule, as_model_input(values)), 200, 4, False).double().numpy()
         for values in (images["real"], inside)
     ]
-    assert methods["pia", None]["framed"]["value"] == measure(-pia[0], -pia[1]).auc
-    assert 0.05 < found["picture_share"] < 0.1
-    assert "border" in found["audit_framed"]["warning"]
-    assert "border" not in found["audit_plain"]["warning"]
+    assert methods["pia", None].framed.value == measure(-pia[0], -pia[1]).auc
+    assert 0.05 < found.picture_share < 0.1
+    assert "border" in found.audit_framed.warning
+    assert "border" not in found.audit_plain.warning
 
 
 def test_the_chain_is_one_for_both_and_leaves_the_shape() -> None:
@@ -240,13 +246,13 @@ def test_the_noise_floor_is_measured_against_the_formula_in_float64() -> None:
     for row, t in zip(rows, (0, 330, 660), strict=True):
         further = step(x, t, t + 330)
         error = ((step(further, t + 330, t) - x) / 2).square().sum(dim=(1, 2, 3))
-        assert row["t_sec"] == t + 330
-        assert row["median"] == pytest.approx(float(error.quantile(0.5)), rel=1e-8)
+        assert row.t_sec == t + 330
+        assert row.median == pytest.approx(float(error.quantile(0.5)), rel=1e-8)
         direct, _ = finish(score(shared_detector(), images, [330]))
         relative = np.abs(direct[330, t + 330] / error.numpy() - 1)
-        assert row["fp32"]["max"] == pytest.approx(relative.max(), rel=0.5, abs=1e-7)
-        assert row["fp32"]["max"] < row["bf16"]["max"]
-        assert row["bf16"]["median"] <= row["bf16"]["p90"] <= row["bf16"]["max"]
+        assert row.fp32.max == pytest.approx(relative.max(), rel=0.5, abs=1e-7)
+        assert row.fp32.max < row.bf16.max
+        assert row.bf16.median <= row.bf16.p90 <= row.bf16.max
         x = further
     assert records[-1].done == records[-1].total == 2 * 3 * 3
 
@@ -260,43 +266,47 @@ def sets(folder: Path, count: int) -> dict[str, str]:
 
 def test_the_loop_from_images_to_results(tmp_path: Path, tiny_bundle: Path) -> None:
     """On a model without calibration: what needs one is left out."""
-    config = PolarityConfig(str(tiny_bundle), **sets(tmp_path, LEAST), k=330, noise_images=1, out=str(tmp_path / "out"))
+    config = PolarityConfig(
+        detector=str(tiny_bundle), **sets(tmp_path, LEAST), k=330, noise_images=1, out=str(tmp_path / "out")
+    )
     result = finish(polarity(config))
-    assert read_json(tmp_path / "out" / "polarity.json") == json.loads(json.dumps(result))
+    assert PolarityResults.read(tmp_path / "out" / "polarity.json") == result
     assert str(tmp_path) not in (tmp_path / "out" / "polarity.json").read_text()
-    assert [(row["k"], row["t_sec"]) for row in result["rows"]] == [(330, 330), (330, 660), (330, 990)]
-    assert set(result["statistics"]) == set(STATISTICS)
-    assert all(row["finding"].startswith(f"T_SEC {row['t_sec']}: ") for row in result["rows"])
-    assert all("with the statistics held equal" in row["finding"] for row in result["rows"])
-    assert [row["t_sec"] for row in result["noise"]] == [330, 660, 990]
-    assert result["protocol"]["noise_images"] == 2
-    assert result["protocol"]["images"]["real"]["sha256"] == fingerprint(pictures(LEAST, 1))
-    assert {row["method"] for row in result["frame"]["methods"]} == {"stat", *(method.name for method in PEERS)}
+    assert [(row.k, row.t_sec) for row in result.rows] == [(330, 330), (330, 660), (330, 990)]
+    assert set(result.statistics) == set(STATISTICS)
+    assert all(row.finding.startswith(f"T_SEC {row.t_sec}: ") for row in result.rows)
+    assert all("with the statistics held equal" in row.finding for row in result.rows)
+    assert [row.t_sec for row in result.noise] == [330, 660, 990]
+    assert result.noise_images == 2
+    assert result.protocol.images["real"].sha256 == fingerprint(pictures(LEAST, 1))
+    assert {row.method for row in result.frame.methods} == {"stat", *(method.name for method in PEERS)}
     detector = load_detector(tiny_bundle, "cpu")
     with np.load(tmp_path / "out" / "polarity-scores.npz", allow_pickle=False) as kept:
         assert kept["errors_real"].shape == (3, LEAST)
         direct, _ = finish(score(detector, pictures(LEAST, 2), [330]))
         np.testing.assert_allclose(kept["errors_generated"][1], direct[330, 660], rtol=1e-5)
-        row, errors = result["rows"][1], {name: kept[f"errors_{name}"][1] for name in ("real", "generated")}
-        assert row["auc"]["value"] == pytest.approx(measure(-errors["real"], -errors["generated"]).auc, abs=1e-3)
+        row, errors = result.rows[1], {name: kept[f"errors_{name}"][1] for name in ("real", "generated")}
+        assert row.auc.value == pytest.approx(measure(-errors["real"], -errors["generated"]).auc, abs=1e-3)
         contrast = kept["statistics_real"][list(STATISTICS).index("contrast")]
         found = spearman(errors["real"], contrast)
-        assert row["correlations"]["contrast"]["real"] == pytest.approx(found, abs=1e-3)
+        assert asdict(row.correlations["contrast"]["real"]) == pytest.approx(asdict(found), abs=1e-3)
         np.testing.assert_array_equal(kept["example_framed"], framed(kept["example_plain"][None])[0])
     in_chain, _ = finish(score(detector, chain(pictures(LEAST, 2), 24, 75), [330]))
     of_real, _ = finish(score(detector, chain(pictures(LEAST, 1), 24, 75), [330]))
-    assert result["rows"][2]["chain"]["value"] == measure(-of_real[330, 990], -in_chain[330, 990]).auc
+    assert result.rows[2].chain.value == measure(-of_real[330, 990], -in_chain[330, 990]).auc
 
 
 def test_a_classifier_is_measured_at_its_own_k(tmp_path: Path) -> None:
-    config = PolarityConfig(str(shared_bundle()), **sets(tmp_path, 3), k=495, noise_images=0, out=str(tmp_path))
+    config = PolarityConfig(
+        detector=str(shared_bundle()), **sets(tmp_path, 3), k=495, noise_images=0, out=str(tmp_path)
+    )
     result = finish(polarity(config))
-    assert {row["k"] for row in result["rows"]} == {495}
-    own = {(row["method"], row["k"]) for row in result["frame"]["methods"] if "k" in row}
+    assert {row.k for row in result.rows} == {495}
+    own = {(row.method, row.k) for row in result.frame.methods if row.k}
     assert own == {("stat", 495), ("stat", K), ("nn", K)}
-    assert result["noise"] == []
-    assert result["rows"][0]["held_equal"] is None
-    assert "at least" in result["audit"]["skipped"]
+    assert result.noise == ()
+    assert result.rows[0].held_equal is None
+    assert "at least" in result.audit.skipped
 
 
 def test_what_cannot_be_analysed_is_refused(tmp_path: Path) -> None:
@@ -307,5 +317,5 @@ def test_what_cannot_be_analysed_is_refused(tmp_path: Path) -> None:
         ({"k": 1000}, "k must be between"),
     ):
         with pytest.raises(ValueError, match=words):
-            finish(polarity(PolarityConfig(bundle, out=out, device="cpu", **wrong)))
+            finish(polarity(PolarityConfig(detector=bundle, out=out, device="cpu", **wrong)))
     assert not Path(out).exists()

@@ -20,11 +20,11 @@ from sedid.report import generalise as generalise_report
 from sedid.report import robustness as robustness_report
 from sedid.report.markdown import verdict_table
 from sedid.storage import read_json, write_json
-from sedid.studies.evaluate import EvaluateConfig, evaluate
-from sedid.studies.generalise import GeneraliseConfig, generalise
+from sedid.studies.evaluate import EvaluateConfig, EvaluationResults, evaluate
+from sedid.studies.generalise import GeneraliseConfig, GeneraliseResults, generalise
 from sedid.studies.renew import renew_verdicts
 from sedid.studies.results import load_evaluation
-from sedid.studies.robustness import RobustnessConfig, robustness
+from sedid.studies.robustness import RobustnessConfig, RobustnessResults, robustness
 from sedid.training.scoring import score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -60,9 +60,12 @@ def measured(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     for name, (count, seed) in SETS.items():
         np.savez(folder / f"{name}.npz", images=pictures(count, seed))
     heldout, generated, other = (str(folder / f"{name}.npz") for name in SETS)
-    finish(evaluate(EvaluateConfig(str(bundle), generated, heldout, device="cpu")))
-    finish(generalise(GeneraliseConfig(str(bundle), heldout, (f"a={generated}", f"b={other}"), device="cpu")))
-    finish(robustness(RobustnessConfig(str(bundle), heldout, generated, ("flip",), count=8, device="cpu")))
+    finish(evaluate(EvaluateConfig(detector=str(bundle), generated=generated, heldout=heldout, device="cpu")))
+    own = {"detector": str(bundle), "device": "cpu"}
+    sets = (f"a={generated}", f"b={other}")
+    finish(generalise(GeneraliseConfig(heldout=heldout, generated=sets, **own)))
+    flipped: dict[str, Any] = {"perturbations": ("flip",), "count": 8}
+    finish(robustness(RobustnessConfig(real=heldout, generated=generated, **flipped, **own)))
     torch.set_num_threads(threads)
     return Measured(bundle, {name: read_json(bundle / "sedid" / name) for name in NAMES})
 
@@ -73,10 +76,44 @@ def sides(judgements: list[Judgement]) -> dict[str, float]:
     return {str(call): counts[call] / len(judgements) for call in Call if call != Call.OUTSIDE}
 
 
+def first_version(name: str, found: dict[str, Any]) -> dict[str, Any]:
+    """A results file in the shape of the first version, which stated no version and had a protocol of its own a study."""
+    protocol = found["protocol"]
+    del found["version"]
+    made = protocol["generated_by"] or {}
+    for old in ("detector", "trained_on"):
+        protocol.pop(old)
+    images = {name: {"count": one["count"], "sha256": one["sha256"]} for name, one in protocol["images"].items()}
+    protocol |= {"images": images, "generated_by": made}
+    if name == "results.json":
+        protocol["evaluations_per_image"] = {"trajectories": protocol["evaluations_per_image"], "existing": 0}
+        moved = ("reduction", "threshold_from", "loss_noise_seeds")
+    elif name == "robustness.json":
+        moved = ("applied_to", "seed", "perturbations", "stat", "nn", "threshold_from")
+        found["nn"].pop("polarity")
+        for row in found["rows"]:
+            for part in (row["stat"], row["nn"]):
+                part.pop("sides")
+    else:
+        stat, nn = found.pop("stat"), found.pop("nn")
+        protocol |= {"chosen": [stat["k"], stat["t_sec"]], "polarity": stat["polarity"], "threshold": stat["threshold"]}
+        protocol |= {"nn_pair": [nn["k"], nn["t_sec"]], "nn_threshold": nn["threshold"]}
+        protocol["calibrated_on"] = found.pop("calibrated_on") or {}
+        found.pop("heldout_sides")
+        for row in found["rows"]:
+            row.pop("sides")
+            row.pop("variance")
+            row["from"] = row.pop("data_set")
+        moved = ("threshold_from",)
+    found.pop("sides", None)
+    protocol |= {part: found.pop(part) for part in moved}
+    return found
+
+
 def aged(measured: Measured, detector: Detector) -> dict[str, Any]:
     """Write the files as an older version did; returns them."""
     k, t_sec = detector.pair()
-    found = measured.read()
+    found = {name: first_version(name, content) for name, content in measured.read().items()}
     old = {name: sides(judge_in_batches(detector, pictures(*made), k, t_sec)) for name, made in SETS.items()}
     found["results.json"]["verdicts"] = {name: old[name] for name in ("generated", "heldout")}
     found["generalise.json"]["heldout_verdicts"] = old["heldout"]
@@ -111,8 +148,10 @@ def test_the_verdicts_are_counted_anew_or_said_to_be_unknown(measured: Measured)
     assert fresh[Call.OUTSIDE] > 0
     old = aged(measured, detector)
     assert old["results.json"]["verdicts"]["heldout"] != fresh
-    assert "<td>n/a</td>" in generalise_report.verdicts(old["generalise.json"])  # not taken for verdicts as they are
-    assert "n/a" in verdict_table(old["results.json"])
+    place = measured.folder / "sedid"
+    older = GeneraliseResults.read(place / "generalise.json")
+    assert "<td>n/a</td>" in generalise_report.verdicts(older)  # not taken for verdicts as they are
+    assert "n/a" in verdict_table(EvaluationResults.read(place / "results.json"))
     assert "itself says" not in evaluation.confusion(
         load_evaluation(measured.folder), "heldout", detector.chosen, False
     )
@@ -137,9 +176,9 @@ def test_the_verdicts_are_counted_anew_or_said_to_be_unknown(measured: Measured)
             assert row == as_now
     assert renew_verdicts(measured.folder) == []
 
-    drawn = robustness_report.parts(robustness_report.load_robustness(measured.folder / "sedid" / "robustness.json"))
+    drawn = robustness_report.whole(RobustnessResults.read(place / "robustness.json"))
     assert ("NN is n/a" in drawn) == apart
-    page = generalise_report.whole(generalise_report.load_generalise(measured.folder / "sedid" / "generalise.json"))
+    page = generalise_report.whole(GeneraliseResults.read(place / "generalise.json"))
     assert "Verdicts n/a (b)" in page
     shown = evaluation.confusion(load_evaluation(measured.folder), "heldout", detector.chosen, False)
     assert f"“{Call.OUTSIDE}”" in shown

@@ -48,7 +48,8 @@ def bundle(tmp_path: Path) -> tuple[Path, Sets, Sets]:
     rows = [compare_row("sedid-stat", "threshold", stat, 1.2), compare_row("sedid-nn-pair", "ResNet-18", trained, 0.5)]
     scores = {name: np.stack([stat[name], trained[name]]) for name in counts}
     found = {"done": True, "rows": {"heldout": rows}, "meaning": MEANING | {"intervals": "95 %, bootstrap"}}
-    found["tests"] = {"heldout": delong_tests(rows, scores["heldout"], scores["generated"])}
+    tests = delong_tests([row["method"] for row in rows], scores["heldout"], scores["generated"])
+    found["tests"] = {"heldout": [asdict(test) for test in tests]}
     write_json(place / "compare.json", found)
     small = {name: values.astype(np.float32) for name, values in scores.items()}
     np.savez_compressed(place / "compare-scores.npz", methods=np.array(["sedid-stat", "sedid-nn-pair"]), **small)  # type: ignore[arg-type]

@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,15 +11,15 @@ import torch
 from helpers.bundles import pictures, shared_bundle, shared_detector, tiny_bundle
 from helpers.fakes import make_apart, make_detector
 
-from sedid.data.perturb import NONE, named, perturb_all, perturbation
+from sedid.data.perturb import NONE, perturb_all, perturbation
 from sedid.detector.detector import Calibration, Call, Detector, Verdict
-from sedid.escaping import for_html
 from sedid.progress import Meter, Progress, finish
-from sedid.report.robustness import chart, flips, load_robustness, parts, rates, warning
+from sedid.report.robustness import chart, flips, rates, warning, whole
 from sedid.stats.metrics import measure
-from sedid.storage import read_json, write_json
+from sedid.storage import write_json
 from sedid.studies.robustness import (
     RobustnessConfig,
+    RobustnessResults,
     evaluations,
     judged_at,
     measured,
@@ -27,11 +28,18 @@ from sedid.studies.robustness import (
     robustness_of,
     score_set,
 )
+from sedid.studies.study import Study
 from sedid.training.scoring import score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-PROTOCOL = {"checkpoint_sha256": "abc", "config": {"detector": "cifar10", "real": "<r>.npz", "generated": "g.npz"}}
-ASKED = [*named("jpeg"), *named("flip"), perturbation("noise", 10)]
+ASKED = ("jpeg", "flip", "noise:10")
+SETS = {"real": "<r>.npz", "generated": "g.npz"}
+
+
+def study_of(detector: Detector, out: Path, *perturbations: str, **settings: Any) -> Study[RobustnessConfig]:
+    """A study of images at hand with a detector that is none of a bundle."""
+    config = RobustnessConfig(detector="cifar10", perturbations=perturbations, **SETS, **settings)
+    return Study(config, shared_bundle(), detector, out)
 
 
 @pytest.fixture
@@ -40,12 +48,12 @@ def images() -> dict[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict:
+def found(tmp_path_factory: pytest.TempPathFactory) -> RobustnessResults:
     images = {"real": pictures(16, 1), "generated": pictures(16, 2)}
-    asked = [*named("jpeg"), *named("brightness"), *named("flip")]
+    study = study_of(make_detector(), tmp_path_factory.mktemp("robust"), "jpeg", "brightness", "flip")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # `one_thread` comes after what the module shares
-    made = finish(robustness_of(make_detector(), images, asked, tmp_path_factory.mktemp("robust"), PROTOCOL))
+    made = finish(robustness_of(study, images))
     torch.set_num_threads(threads)
     return made
 
@@ -105,9 +113,9 @@ def test_verdicts_are_counted_as_written() -> None:
     clean, now = verdicts(**before), verdicts(**after)
     row = measured(now, clean)
     # real: -> cannot tell, -> generated; generated: -> real, from cannot tell, -> outside
-    assert row["flipped"] == {"real": 2 / 5, "generated": 3 / 5}
-    assert row["reversed"] == {"real": 1 / 5, "generated": 1 / 5}
-    assert row["verdicts"] == {
+    assert row.flipped == {"real": 2 / 5, "generated": 3 / 5}
+    assert row.reversed == {"real": 1 / 5, "generated": 1 / 5}
+    assert row.verdicts == {
         "real": {
             Call.GENERATED: 1 / 5,
             Call.REAL: 1 / 5,
@@ -117,84 +125,88 @@ def test_verdicts_are_counted_as_written() -> None:
         "generated": {Call.GENERATED: 2 / 5, Call.REAL: 2 / 5, Call.UNDECIDED: 0, Call.OUTSIDE: 1 / 5},
     }
     real, generated = (np.array(after[name]) for name in ("real", "generated"))
-    assert row["auc"] == row["auc_paper_polarity"] == measure(-real, -generated).auc
-    assert row["acc"] == (np.mean(real > 5) + np.mean(generated <= 5)) / 2
+    assert row.auc == row.auc_paper_polarity == measure(-real, -generated).auc
+    assert row.acc == (np.mean(real > 5) + np.mean(generated <= 5)) / 2
     first = measured(clean, None)
-    assert row["auc_change"]["difference"] == pytest.approx(row["auc"] - first["auc"])
-    assert first["flipped"] is None
-    low, high = row["auc_interval"]
-    assert low <= row["auc"] <= high
+    assert row.auc_change.difference == pytest.approx(row.auc - first.auc)
+    assert first.flipped is None
+    low, high = row.auc_interval
+    assert low <= row.auc <= high
     larger = replace(calibration, polarity="larger")
     turned = measured(verdicts(larger, **after), verdicts(larger, **before))
-    assert turned["auc"] == pytest.approx(1 - row["auc"])
-    assert turned["auc_paper_polarity"] == pytest.approx(row["auc"])
+    assert turned.auc == pytest.approx(1 - row.auc)
+    assert turned.auc_paper_polarity == pytest.approx(row.auc)
 
 
 def test_the_clean_row_stands_first_and_once(images: dict, tmp_path: Path) -> None:
-    result = finish(robustness_of(make_detector(), images, ASKED, tmp_path, PROTOCOL))
-    assert [row["key"] for row in result["rows"]] == ["none", "jpeg:95", "jpeg:90", "jpeg:75", "jpeg:50", "jpeg:30", "flip:1", "noise:10"]  # fmt: skip
-    assert load_robustness(tmp_path / "robustness.json") == read_json(tmp_path / "robustness.json")
-    assert result["rows"][1]["label"] == "JPEG, quality 95"
-    assert result["protocol"]["images"]["real"]["count"] == 5
+    result = finish(robustness_of(study_of(make_detector(), tmp_path, *ASKED), images))
+    assert [row.key for row in result.rows] == ["none", "jpeg:95", "jpeg:90", "jpeg:75", "jpeg:50", "jpeg:30", "flip:1", "noise:10"]  # fmt: skip
+    assert RobustnessResults.read(tmp_path / "robustness.json") == result
+    assert result.rows[1].label == "JPEG, quality 95"
+    assert result.protocol.images["real"].count == 5
 
 
 @pytest.mark.parametrize("applied", ["real", "generated"])
 def test_a_class_that_is_left_alone_keeps_its_scores(images: dict, tmp_path: Path, applied: str) -> None:
     detector = make_detector()
-    one = perturbation("blur", 1)
-    both = finish(robustness_of(make_detector(), images, [one], tmp_path / "both", PROTOCOL))["rows"][1]
-    result = finish(robustness_of(detector, images, [one], tmp_path / applied, PROTOCOL, applied))
-    row, other = result["rows"][1], "real" if applied == "generated" else "generated"
-    assert row["stat"]["flipped"][other] == 0
-    assert row["stat"]["verdicts"][applied] == both["stat"]["verdicts"][applied]
+    both = finish(robustness_of(study_of(make_detector(), tmp_path / "both", "blur:1"), images)).rows[1]
+    alone = study_of(detector, tmp_path / applied, "blur:1", applied_to=applied)
+    result = finish(robustness_of(alone, images))
+    row, other = result.rows[1], "real" if applied == "generated" else "generated"
+    assert row.stat.flipped[other] == 0
+    assert row.stat.verdicts[applied] == both.stat.verdicts[applied]
     assert counting(detector) == 3 * 3  # two clean sets and one perturbed
-    assert result["protocol"]["applied_to"] == applied
+    assert result.applied_to == applied
 
 
 def test_a_stopped_run_scores_only_what_is_missing(images: dict, tmp_path: Path) -> None:
-    whole = finish(robustness_of(make_detector(), images, ASKED, tmp_path / "whole", PROTOCOL))
-    run = robustness_of(make_detector(), images, ASKED, tmp_path / "part", PROTOCOL)
+    whole = finish(robustness_of(study_of(make_detector(), tmp_path / "whole", *ASKED), images))
+    run = robustness_of(study_of(make_detector(), tmp_path / "part", *ASKED), images)
     for record in run:
         if record.stage.endswith("quality 90"):
             run.close()
-    assert len(read_json(tmp_path / "part" / "robustness.json")["rows"]) == 2
+    assert len(RobustnessResults.read(tmp_path / "part" / "robustness.json").rows) == 2
     again = make_detector()
-    assert finish(robustness_of(again, images, ASKED, tmp_path / "part", PROTOCOL)) == whole
+    assert finish(robustness_of(study_of(again, tmp_path / "part", *ASKED), images)) == whole
     assert counting(again) == 2 * 3 * 6  # the clean images and quality 95 were there
     more = make_detector()
-    finish(robustness_of(more, images, [*ASKED, perturbation("crop", 0.8)], tmp_path / "part", PROTOCOL))
+    finish(robustness_of(study_of(more, tmp_path / "part", *ASKED, "crop:0.8"), images))
     assert counting(more) == 2 * 3
 
 
 @pytest.mark.parametrize("change", ["images", "seed", "applied", "checkpoint", "damaged"])
 def test_scores_of_anything_else_are_not_used(images: dict, tmp_path: Path, change: str) -> None:
-    finish(robustness_of(make_detector(), images, ASKED[-1:], tmp_path, PROTOCOL))
+    finish(robustness_of(study_of(make_detector(), tmp_path, ASKED[-1]), images))
     again = make_detector()
     if change == "damaged":
         file = tmp_path / "robustness-scores.npz"
         file.write_bytes(file.read_bytes()[:200])
     changed = images | {"real": pictures(5, 9)} if change == "images" else images
-    protocol = PROTOCOL | {"checkpoint_sha256": "another"} if change == "checkpoint" else PROTOCOL
-    applied = "generated" if change == "applied" else "both"
-    finish(robustness_of(again, changed, ASKED[-1:], tmp_path, protocol, applied, seed=change == "seed"))
+    if change == "checkpoint":
+        again = replace(again, info=again.info | {"checkpoint_sha256": "another"})
+    how: dict[str, Any] = {"applied_to": "generated"} if change == "applied" else {}
+    how |= {"seed": 1} if change == "seed" else {}
+    finish(robustness_of(study_of(again, tmp_path, ASKED[-1], **how), changed))
     assert counting(again) == (3 if change == "applied" else 4) * 3
 
 
 def test_a_bundle_is_measured_and_names_no_path_of_this_machine(tmp_path: Path) -> None:
     for name, seed in (("a", 1), ("b", 2)):
         np.savez(tmp_path / f"{name}.npz", images=pictures(3, seed))
-    sets = (str(tmp_path / "a.npz"), str(tmp_path / "b.npz"))
+    sets = {"real": str(tmp_path / "a.npz"), "generated": str(tmp_path / "b.npz")}
     how = {"perturbations": ("flip",), "count": 2, "batch_size": 2, "device": "cpu"}
-    result = finish(robustness(RobustnessConfig(str(shared_bundle()), *sets, out=str(tmp_path / "out"), **how)))
+    result = finish(
+        robustness(RobustnessConfig(detector=str(shared_bundle()), **sets, out=str(tmp_path / "out"), **how))
+    )
     text = (tmp_path / "out" / "robustness.json").read_text(encoding="utf-8")
     assert str(tmp_path) not in text
     assert str(shared_bundle().parent) not in text
-    assert result["protocol"]["images"]["generated"]["count"] == 2
-    clean = result["rows"][0]
+    assert result.protocol.images["generated"].count == 2
+    clean = result.rows[0]
     direct, _ = finish(score(shared_detector(), pictures(3, 1)[:2], [165]))
     other, _ = finish(score(shared_detector(), pictures(3, 2)[:2], [165]))
-    chosen = result["protocol"]["stat"]["k"], result["protocol"]["stat"]["t_sec"]
-    assert clean["stat"]["auc_paper_polarity"] == measure(-direct[chosen], -other[chosen]).auc
+    chosen = result.stat.k, result.stat.t_sec
+    assert clean.stat.auc_paper_polarity == measure(-direct[chosen], -other[chosen]).auc
 
 
 def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
@@ -203,15 +215,15 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
     assert [one.key for one in planned(("flip", "jpeg:50", "flip"))] == ["flip:1", "jpeg:50"]
     plain = str(tiny_bundle(tmp_path / "plain", calibrated=False))
     with pytest.raises(ValueError, match="not calibrated"):
-        finish(robustness(RobustnessConfig(plain)))
+        finish(robustness(RobustnessConfig(detector=plain)))
     with pytest.raises(ValueError, match="unknown applied_to 'neither'; accepted: both, real, generated"):
-        finish(robustness(RobustnessConfig(plain, applied_to="neither")))
+        finish(robustness(RobustnessConfig(detector=plain, applied_to="neither")))
 
 
 # --- the page --------------------------------------------------------------------------------------------------
 
 
-def test_curves_have_a_dot_for_every_strength_and_the_strongest_at_the_right(found: dict) -> None:
+def test_curves_have_a_dot_for_every_strength_and_the_strongest_at_the_right(found: RobustnessResults) -> None:
     drawn = chart(found, "jpeg")
     at = {
         float(x): float(left) for left, x in re.findall(r'left:-?([\d.]+)%;bottom:[\d.]+%" title="STAT at (\d+)', drawn)
@@ -219,34 +231,34 @@ def test_curves_have_a_dot_for_every_strength_and_the_strongest_at_the_right(fou
     assert sorted(at, key=at.__getitem__) == [95, 90, 75, 50, 30]
     assert 'role="img" aria-label="JPEG: as they are, STAT, NN, against quality"' in drawn
     assert len(re.findall('title="STAT at', chart(found, "brightness"))) == 7  # six factors, and 1
-    assert "Mirror" not in re.findall(r"<figcaption>(\w+)", parts(found))
+    assert "Mirror" not in re.findall(r"<figcaption>(\w+)", whole(found))
 
 
-def test_tables_hold_the_figures_of_the_file(found: dict) -> None:
-    drawn, row = rates(found), found["rows"][3]
-    assert f"<th>{row['label']}</th><td>{row['stat']['auc']:.3f}</td>" in drawn
+def test_tables_hold_the_figures_of_the_file(found: RobustnessResults) -> None:
+    drawn, row = rates(found), found.rows[3]
+    assert f"<th>{row.label}</th><td>{row.stat.auc:.3f}</td>" in drawn
     shares = re.findall(r"<th>JPEG, quality 75</th>(.*?)</tr>", flips(found))[0]
-    written = [row[key]["flipped"][kind] for key in ("stat", "nn") for kind in ("real", "generated")]
+    written = [part.flipped[kind] for part in row.methods.values() for kind in ("real", "generated")]
     assert re.findall(r"<span>(\d+%)</span>", shares) == [f"{share:.0%}" for share in written]
 
 
-def test_one_class_alone_is_called_a_leak(found: dict) -> None:
+def test_one_class_alone_is_called_a_leak(found: RobustnessResults) -> None:
     assert "pass through the same perturbation" in warning(found)
-    alone = found | {"protocol": found["protocol"] | {"applied_to": "generated"}}
+    alone = replace(found, applied_to="generated")
     assert "not a measure of robustness" in warning(alone)
     assert "Only the generated images were changed" in warning(alone)
 
 
-def test_the_parts_stand_alone_and_escape_names(found: dict) -> None:
-    text = parts(for_html(found))
+def test_the_parts_stand_alone_and_escape_names(found: RobustnessResults) -> None:
+    text = whole(found)
     assert not re.findall(r"https?://|<script|<link|@import|url\(", text)
     assert "&lt;r&gt;.npz" in text
     assert "<r>" not in text
 
 
 def test_a_detector_without_a_classifier_has_one_curve(images: dict, tmp_path: Path) -> None:
-    result = finish(robustness_of(make_detector(classifier=False), images, ASKED, tmp_path, PROTOCOL))
-    assert all(row["nn"] is None for row in result["rows"])
+    result = finish(robustness_of(study_of(make_detector(classifier=False), tmp_path, *ASKED), images))
+    assert all(row.nn is None for row in result.rows)
     assert "NN" not in chart(result, "jpeg")
     assert "NaN" not in (tmp_path / "robustness.json").read_text(encoding="utf-8")
 
@@ -254,4 +266,4 @@ def test_a_detector_without_a_classifier_has_one_curve(images: dict, tmp_path: P
 def test_other_files_are_refused(tmp_path: Path) -> None:
     write_json(tmp_path / "x.json", {"rows": []})
     with pytest.raises(ValueError, match="not a results file of"):
-        load_robustness(tmp_path / "x.json")
+        RobustnessResults.read(tmp_path / "x.json")

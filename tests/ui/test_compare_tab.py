@@ -9,48 +9,14 @@ import pytest
 from helpers.browsing import WAIT, served, visited
 from helpers.fakes import make_detector
 from helpers.light_jobs import LightStore, wait_for
+from helpers.results import COMPARED, write_comparison
 
 from sedid import ui
-from sedid.escaping import for_html
-from sedid.method.methods import method_of
 from sedid.report import compare
-from sedid.studies.comparison import Comparison
-from sedid.studies.heads import fit_threshold
 from sedid.ui.context import Context
 from sedid.ui.results import compare_tab
 from sedid.ui.results import files as results_files
 from sedid.ui.results.studies import STUDIES, Asked, View, study_of
-
-METHODS = ("sedid-stat k=165 t_sec=330", "pia", "pian")
-
-
-def write_comparison(folder: Path, done: bool = True, count: int = 120) -> Path:
-    """compare.json as the loop writes it, from made-up statistics: no network."""
-    rng = np.random.default_rng(0)
-    gaps = (0.8, 0.2, 1.5)
-    about = {
-        "protocol": {
-            "checkpoint_sha256": "0123456789abcdef" * 4,
-            "thresholds_from": "calibration split",
-            "images": {name: {"count": count, "sha256": "ab" * 32} for name in ("heldout", "generated")},
-            "evaluations_per_image": 5,
-            "generated_by": {"sampler": "ddpm", "steps": 1000, "seed": 0, "cross_checkpoint": True},
-            "config": {"detector": "<i>mine</i>"},
-        },
-        "audit": {"warning": "", "groups": []},
-    }
-    comparison = Comparison([method_of(name) for name in METHODS], make_detector(), folder, about)
-    comparison.heads = [fit_threshold(rng.normal(gap, 1, 80), rng.normal(0, 1, 80)) for gap in gaps]
-    comparison.timed = count
-    scores = {
-        name: np.stack([rng.normal(gap * (name == "generated"), 1, count) for gap in gaps])
-        for name in ("heldout", "generated")
-    }
-    if done:
-        comparison.keep(scores, done=True)
-    else:
-        comparison.write({name: values[:, : count // 2] for name, values in scores.items()}, at_once=True)
-    return folder / "compare.json"
 
 
 @pytest.fixture
@@ -62,13 +28,13 @@ def page(runs: Path, monkeypatch: pytest.MonkeyPatch) -> compare_tab.Page:
 
 def test_a_comparison_says_what_is_in_its_file(tmp_path: Path) -> None:
     found, scores = compare.load_comparison(write_comparison(tmp_path))
-    shown = compare.whole(for_html(found), scores, "heldout", "pian")
-    for row in found["rows"]["heldout"]:
-        assert f"{row['auc']:.3f}" in shown
-        low, high = row["intervals"]["auc"]
+    shown = compare.whole(found, scores, "heldout", "pian")
+    for row in found.rows["heldout"]:
+        assert f"{row.auc:.3f}" in shown
+        low, high = row.intervals["auc"] or (0, 0)
         assert f"{low:.3f} to {high:.3f}" in shown
-    for test in found["tests"]["heldout"]:
-        assert f"{test['difference']:+.3f}" in shown
+    for test in found.tests["heldout"]:
+        assert f"{test.difference:+.3f}" in shown
     assert "SeDID_Stat (k = 165, T_SEC = 330)" in shown
     assert "Cross-checkpoint." in shown
     assert "&lt;i&gt;mine&lt;/i&gt;" in shown
@@ -86,10 +52,10 @@ def test_the_chosen_methods_curve_lies_on_top(tmp_path: Path) -> None:
 
 def test_an_unfinished_comparison_shows_what_it_has(tmp_path: Path) -> None:
     found, scores = compare.load_comparison(write_comparison(tmp_path, done=False))
-    shown = compare.whole(found, scores, "heldout", METHODS[0])
+    shown = compare.whole(found, scores, "heldout", COMPARED[0])
     assert "At work: scored 60 of 120 held-out reals, 60 of 120 generated images" in shown
     assert "Is the difference more than chance?" not in shown
-    assert f"{found['rows']['heldout'][0]['auc']:.3f}" in shown
+    assert f"{found.rows['heldout'][0].auc:.3f}" in shown
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -177,7 +143,7 @@ def test_everything_shown_can_be_taken_away(page: compare_tab.Page, runs: Path) 
     files = compare_tab.take_away("nobody/nothing", "Methods", "mine", "heldout", "pia")
     texts = {file.orig_name: Path(file.path) for file in map(gr.FileData.model_validate, files.value)}
     assert texts.keys() == {"compare.json", "report.html", "methods.csv", "roc.png", "roc.svg"}
-    assert texts["methods.csv"].read_text().count("\n") == 1 + len(METHODS)
+    assert texts["methods.csv"].read_text().count("\n") == 1 + len(COMPARED)
     report = texts["report.html"].read_text()
     assert "ROC curves" in report
     assert "src=" not in report

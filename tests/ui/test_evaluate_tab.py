@@ -1,6 +1,7 @@
 """The Evaluate and Sweep tabs: what their pure parts say, and one walk through both as the page's server."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
@@ -13,6 +14,7 @@ from sedid.report import evaluation as evaluation_report
 from sedid.report import sweep as sweep_report
 from sedid.storage import read_json, write_json
 from sedid.studies.results import load_evaluation
+from sedid.studies.sweep import SweepResults
 from sedid.ui.results import compare_tab, evaluate_tab, sweep_tab
 from sedid.ui.results import files as results_files
 
@@ -99,7 +101,7 @@ def test_the_page_shows_tables_curves_and_mistakes(runs: Path) -> None:
     assert "Table 2" in tables
     assert "held-out reals" in tables
     assert "from the calibration split" in drawn
-    assert drawn.count('<figure class="res-chart"') == 3
+    assert drawn.count('<figure class="chart') == 3
     assert drawn.count('class="res-open"') > 0
 
 
@@ -156,52 +158,50 @@ def test_pictures_are_whole(runs: Path) -> None:
 
 
 def test_every_cell_goes_to_its_pair(runs: Path) -> None:
-    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
-    html = sweep_report.heatmap(sweep, "auc", "AUC")
+    sweep = SweepResults.read(runs / "my-sweep" / "sweep.json")
+    html = sweep_report.heatmap(sweep, "auc", "AUC").html()
     cells = re.findall(r'data-k="(\d+)" data-t="(\d+)"', html)
-    assert [(int(k), int(t)) for k, t in cells] == [(row["k"], row["t_sec"]) for row in sweep["rows"]]
-    assert len(re.findall(r'class="[^"]*res-calibrated[^"]*"[^>]*data-k="165" data-t="825"', html)) == 1
+    assert sorted((int(k), int(t)) for k, t in cells) == sorted((row.k, row.t_sec) for row in sweep.rows)
+    assert len(re.findall(r'class="[^"]*ch-chosen[^"]*"[^>]*data-k="165" data-t="825"', html)) == 1
 
 
 def test_rates_that_cannot_be_resolved_are_not_coloured(runs: Path) -> None:
-    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
-    unresolved = sweep_report.heatmap(sweep, "tpr_at_01", "TPR")
-    assert unresolved.count("res-none") == len(sweep["rows"])
+    sweep = SweepResults.read(runs / "my-sweep" / "sweep.json")
+    unresolved = sweep_report.heatmap(sweep, "tpr_at_01", "TPR").html()
+    assert unresolved.count("ch-none") == len(sweep.rows)
     assert "TPR n/a" in unresolved
-    assert "res-none" not in sweep_report.heatmap(sweep, "tpr_at_1", "TPR")
+    assert "ch-none" not in sweep_report.heatmap(sweep, "tpr_at_1", "TPR").html()
 
 
 def test_without_test_images_the_accuracy_says_what_it_is(runs: Path) -> None:
-    sweep = read_json(runs / "my-sweep" / "sweep.json")
-    for row in sweep["rows"]:
-        row["acc"] = None
+    found = SweepResults.read(runs / "my-sweep" / "sweep.json")
+    sweep = replace(found, rows=tuple(replace(row, acc=None) for row in found.rows))
     page = sweep_report.heatmaps(sweep) + sweep_report.figures(sweep, 165, "CIFAR-10")
     assert "best ACC of the same images" in page
-    assert "best ACC" not in sweep_report.heatmaps(sweep_report.load_sweep(runs / "my-sweep" / "sweep.json"))
+    assert "best ACC" not in sweep_report.heatmaps(SweepResults.read(runs / "my-sweep" / "sweep.json"))
 
 
 def test_the_papers_curve_is_drawn_at_its_own_k_only(runs: Path) -> None:
-    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
+    sweep = SweepResults.read(runs / "my-sweep" / "sweep.json")
     assert "AUC in the paper, CelebA" in sweep_report.figures(sweep, 165, "CelebA")
     assert "in the paper" not in sweep_report.figures(sweep, 330, "CelebA")
 
 
-def test_the_matrix_of_an_export_holds_every_cell_once(runs: Path) -> None:
-    sweep = sweep_report.load_sweep(runs / "my-sweep" / "sweep.json")
-    values, ks, t_secs = sweep_tab.matrix(sweep, "auc")
-    assert values.shape == (len(ks), len(t_secs))
-    assert np.isfinite(values).sum() == len(sweep["rows"])
-    assert values[ks.index(330), t_secs.index(660)] == sweep_report.of_k(sweep, 330)[1]["auc"]
+def test_a_sweep_opens_at_the_papers_step_where_a_line_has_points(runs: Path) -> None:
+    sweep = SweepResults.read(runs / "my-sweep" / "sweep.json")
+    assert sweep_report.first_k(sweep) == 165
+    assert sweep_report.first_k(replace(sweep, rows=tuple(row for row in sweep.rows if row.k != 165))) != 165
 
 
 def test_a_sweep_to_take_away(runs: Path) -> None:
-    sweep, file = sweep_tab.sweep_of(OWN, "my-sweep") or ({}, Path())
+    sweep, file = sweep_tab.sweep_of(OWN, "my-sweep") or (None, Path())
+    assert sweep is not None
     files = {path.name: path for path in sweep_tab.write_files(sweep, file)}
     assert set(files) == {"sweep.csv", "sweep.json", "sweep-auc.png", "sweep-auc.svg", "sweep-acc.png", "sweep-acc.svg"}
-    assert len(files["sweep.csv"].read_text().splitlines()) == 1 + len(sweep["rows"])
+    assert len(files["sweep.csv"].read_text().splitlines()) == 1 + len(sweep.rows)
 
 
 def test_another_file_is_no_sweep(tmp_path: Path) -> None:
     write_json(tmp_path / "sweep.json", {"rows": [{"k": 1}]})
     with pytest.raises(ValueError, match="not a results file"):
-        sweep_report.load_sweep(tmp_path / "sweep.json")
+        SweepResults.read(tmp_path / "sweep.json")

@@ -10,8 +10,10 @@ from sedid.data.datasets import NAMES
 from sedid.jobs.store import Job, JobStore
 from sedid.method.methods import METHODS
 from sedid.report import compare
-from sedid.report.figures import roc_figure, save_figure
+from sedid.report.evaluation import roc_charts
+from sedid.report.figures import figure_of, save_figure
 from sedid.report.page import page as html_page
+from sedid.studies.comparison import ComparisonResults
 from sedid.ui.context import Context
 from sedid.ui.results.evaluate_tab import html, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
@@ -224,14 +226,13 @@ def take_away(own: Own, title: str, label: str | None, reals: str, method: str |
         texts["methods.csv"] = as_csv(compare.flat_rows(found))
         paths = write_texts(texts)
         if scores:
-            paths += write_curves(found, scores, reals if reals in found["rows"] else "heldout", method or "", paths[0])
+            paths += write_curves(found, scores, reals if reals in found.rows else "heldout", method or "", paths[0])
         return gr.Files([str(path) for path in paths], visible=True)
 
 
-def write_curves(found: dict[str, Any], scores: dict[str, Any], reals: str, method: str, beside: Path) -> list[Path]:
+def write_curves(found: ComparisonResults, scores: compare.Scores, reals: str, method: str, beside: Path) -> list[Path]:
     """ROC curves of all methods as PNG and SVG; returns the files."""
-    made = compare.curves(found, scores, reals, method)
-    figure = roc_figure({label.split("|")[-1]: (fpr, tpr) for label, (fpr, tpr, _) in made.items()})
+    figure = figure_of(roc_charts(compare.curves(found, scores, reals, method))[0])
     paths = [beside.with_name(f"roc{suffix}") for suffix in (".png", ".svg")]
     for path in paths:
         save_figure(figure, path)

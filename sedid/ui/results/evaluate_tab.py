@@ -9,9 +9,9 @@ import gradio as gr
 from sedid.jobs.commands import COMMANDS
 from sedid.method import paper
 from sedid.report import evaluation as evaluation_report
-from sedid.report.figures import histogram_figure, roc_figure, save_figure
+from sedid.report.figures import figure_of, save_figure
 from sedid.report.page import report
-from sedid.stats.metrics import roc
+from sedid.stats.metrics import Metrics
 from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.ui.context import Context
 from sedid.ui.results.files import Own, as_csv, find_results, readable, write_texts
@@ -87,7 +87,7 @@ def evaluation_of(own: Own, label: str | None) -> Evaluation | None:
 def score_choices(evaluation: Evaluation) -> list[tuple[str, str]]:
     """(words, value) of every score that can be drawn, the detector's own first."""
     own: list[Pair | None] = [evaluation.chosen]
-    own += [None] if evaluation.results["nn"] else []
+    own += [None] if evaluation.results.nn else []
     others = [pair for pair in evaluation.pairs if pair != evaluation.chosen]
     return [(evaluation_report.score_name(evaluation, pair), value_of(pair)) for pair in [*own, *others]]
 
@@ -99,7 +99,7 @@ def value_of(pair: Pair | None) -> str:
 
 def pair_of(evaluation: Evaluation, value: str | None) -> Pair | None:
     """The pair of a choice, None for NN; the detector's own if there is no such pair."""
-    if value == NN and evaluation.results["nn"]:
+    if value == NN and evaluation.results.nn:
         return None
     return next((pair for pair in evaluation.pairs if value_of(pair) == value), evaluation.chosen)
 
@@ -147,34 +147,29 @@ def take_away(own: Own, label: str | None, reals: str, data_set: str | None, sco
 
 def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | None, oracle: bool) -> list[Path]:
     """Everything shown as files: CSV, JSON, PNG, SVG and the HTML report."""
-    rows = [
-        {"verdict": "NN" if pair is None else "STAT", "reals": kind} | {name: row.get(name) for name in CSV_COLUMNS}
+    rows: list[dict[str, Any]] = [
+        {"verdict": "NN" if pair is None else "STAT", "reals": kind} | csv_row(row)
         for kind in evaluation.reals
         for pair in [*evaluation.pairs, None]
         if (row := evaluation.row(kind, pair)) is not None
     ]
     for kind in evaluation.reals:
         if (loss := evaluation.existing(kind)) is not None:
-            measured = {name: loss.get(name) for name in CSV_COLUMNS}
-            rows.append({"verdict": f"training loss at t = {loss['t']}", "reals": kind} | measured)
+            rows.append({"verdict": f"training loss at t = {loss.t}", "reals": kind} | csv_row(loss))
     texts = {
         "tables.csv": as_csv(rows),
         "results.json": evaluation.file.read_text(encoding="utf-8"),
         "report.html": report(evaluation, data_set),
     }
     paths = write_texts(texts)
-    raw, oriented = evaluation.scores(reals, pair), evaluation.oriented(reals, pair)
-    if raw is not None and oriented is not None:
-        threshold = evaluation.threshold(reals, pair, oracle)
-        name = "probability of generated" if pair is None else "t-error"
-        drawn = {
-            "roc": roc_figure({evaluation_report.score_name(evaluation, pair): roc(*oriented)[:2]}),
-            "histogram": histogram_figure(*raw, threshold, label=name),
-        }
-        for stem, figure in drawn.items():
+    drawn = shown(evaluation)
+    scores = evaluation_report.scores_chart(drawn, reals, pair, oracle)
+    if scores is not None:
+        curves, _ = evaluation_report.roc_charts(evaluation_report.curves(drawn, reals, pair))
+        for stem, chart in {"roc": curves, "histogram": scores}.items():
             for suffix in (".png", ".svg"):
                 paths.append(paths[0].with_name(stem + suffix))
-                save_figure(figure, paths[-1])
+                save_figure(figure_of(chart), paths[-1])
     return paths
 
 
@@ -182,3 +177,8 @@ CSV_COLUMNS = (
     *("k", "t_sec", "polarity", "threshold", "auc", "auc_paper_polarity", "best_acc", "acc"),
     *("tpr_at_1", "tpr_at_01", "real", "generated"),
 )
+
+
+def csv_row(row: Metrics) -> dict[str, Any]:
+    """A row of results as one of the table; what it has not is empty."""
+    return {name: getattr(row, name, None) for name in CSV_COLUMNS}

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from sedid.data.spec import Spec
-from sedid.escaping import for_html, written_by
+from sedid.escaping import written_by
 from sedid.jobs.commands import COMMANDS
 from sedid.report import choice, compare, generalise, polarity, robustness
-from sedid.studies.results import REALS
+from sedid.studies.choose import ChoiceResults
+from sedid.studies.evaluate import REALS
+from sedid.studies.generalise import GeneraliseResults
+from sedid.studies.polarity import load_polarity
+from sedid.studies.robustness import RobustnessResults
 from sedid.ui.train.job_card import halves
 
 
@@ -46,16 +47,14 @@ class Study:
         title: what the page calls it.
         command: the loop.
         about: what it answers, a sentence or two.
-        load: reads a results file.
-        draw: what was loaded -> HTML.
+        draw: a results file -> HTML.
         settings: a filled form as "key=value" texts of the loop; raises ValueError where it does not fit.
     """
 
     title: str
     command: str
     about: str
-    load: Callable[[Path], Any]
-    draw: Callable[[Any, View], str]
+    draw: Callable[[Path, View], str]
     settings: Callable[[Asked], list[str]]
 
     @property
@@ -70,14 +69,13 @@ class Study:
             FileNotFoundError: there is none.
             ValueError: it is not what the command writes.
         """
-        found = self.load(file)
         with written_by(self.command, file):
-            return self.draw(found, view)
+            return self.draw(file, view)
 
 
-def draw_methods(loaded: tuple[dict[str, Any], dict[str, np.ndarray]], view: View) -> str:
+def draw_methods(file: Path, view: View) -> str:
     """The comparison of methods."""
-    found, scores = for_html(loaded[0]), loaded[1]
+    found, scores = compare.load_comparison(file)
     offered = compare.reals_of(found)
     if not offered:
         return compare.state(found)
@@ -144,7 +142,6 @@ STUDIES = (
         "compare",
         "SeDID and its peers on the same detector, the same images and one shared set of network evaluations. Half of the "
         "images calibrate every method, the other half are measured.",
-        compare.load_comparison,
         draw_methods,
         methods_settings,
     ),
@@ -153,16 +150,14 @@ STUDIES = (
         "choose",
         "Which step to measure, chosen by cross-validation; how often a trajectory can stop early; whether a stated "
         "probability holds; and when to say cannot tell. Half of the images choose, the other half are measured.",
-        choice.load_choice,
-        lambda found, _: choice.whole(for_html(found)),
+        lambda file, _: choice.whole(ChoiceResults.read(file)),
         halved,
     ),
     Study(
         "Robustness",
         "robustness",
         "Both verdicts after JPEG, resizing, blur, noise, cropping, brightness and flips.",
-        robustness.load_robustness,
-        lambda found, _: robustness.parts(for_html(found)),
+        lambda file, _: robustness.whole(RobustnessResults.read(file)),
         lambda asked: [*first(asked), f"count={asked.count}"],
     ),
     Study(
@@ -170,8 +165,7 @@ STUDIES = (
         "polarity",
         "When and why larger errors mean generated: t-errors against what the images look like, a lesson on cropping, and "
         "where number precision matters.",
-        polarity.load_polarity,
-        lambda found, _: polarity.whole(for_html(found[0]), found[1]),
+        lambda file, _: polarity.whole(*load_polarity(file)),
         first,
     ),
     Study(
@@ -179,8 +173,7 @@ STUDIES = (
         "generalise",
         "A detector calibrated on one sampler's images, measured on those of others, of other checkpoints, and on the "
         "generator's own training images.",
-        generalise.load_generalise,
-        lambda found, _: generalise.whole(for_html(found)),
+        lambda file, _: generalise.whole(GeneraliseResults.read(file)),
         generalise_settings,
     ),
 )

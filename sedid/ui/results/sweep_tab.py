@@ -1,20 +1,19 @@
 """The Sweep tab: every pair of k and T_SEC measured, and a job that measures them."""
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
-import numpy as np
 
 from sedid.data.datasets import NAMES
-from sedid.escaping import for_html
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.store import JobStore
 from sedid.method import paper
 from sedid.report import sweep as sweep_report
-from sedid.report.figures import save_figure, sweep_heatmap
-from sedid.studies.sweep import SweepConfig
+from sedid.report.figures import figure_of, save_figure
+from sedid.studies.sweep import SweepConfig, SweepResults
 from sedid.ui.context import Context
 from sedid.ui.results.evaluate_tab import html, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, write_texts
@@ -138,7 +137,7 @@ def of_job(own: Own, id: str) -> Any:
     return gr.Dropdown(choices=found, value=id) if id in found else gr.skip()
 
 
-def sweep_of(own: Own, label: str | None) -> tuple[dict[str, Any], Path] | None:
+def sweep_of(own: Own, label: str | None) -> tuple[SweepResults, Path] | None:
     """The sweep the page calls so and its file; None if it is gone.
 
     Raises:
@@ -146,21 +145,20 @@ def sweep_of(own: Own, label: str | None) -> tuple[dict[str, Any], Path] | None:
     """
     file = find_results(own, COMMANDS["sweep"].results).get(label or "")
     try:
-        return None if file is None else (sweep_report.load_sweep(file), file)
+        return None if file is None else (SweepResults.read(file), file)
     except (OSError, ValueError) as error:
         raise refusal(error) from error
 
 
 def opened(own: Own, label: str | None) -> Any:
-    """Another sweep: its step sizes, the best one selected, and the closest data set of the paper."""
+    """Another sweep: its step sizes, the paper's selected if it is there, and the closest data set of the paper."""
     found = sweep_of(own, label)
     if found is None:
         return gr.skip(), gr.skip()
     sweep, file = found
     with readable("sweep", file):
-        names = map(str, sweep["protocol"].get("config", {}).values())
-        k = gr.Dropdown(choices=sweep_report.ks_of(sweep), value=sweep["best"][0])
-        return k, gr.Radio(value=paper.closest(*names))
+        k = gr.Dropdown(choices=sweep.measured_ks, value=sweep_report.first_k(sweep))
+        return k, gr.Radio(value=paper.closest(*sweep.protocol.names))
 
 
 def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> str:
@@ -170,19 +168,8 @@ def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> st
         return EMPTY
     data_set = data_set if data_set in paper.DATA_SETS else paper.DATA_SETS[0]
     with readable("sweep", found[1]):
-        sweep = for_html(found[0])
-        k = k if k in sweep_report.ks_of(sweep) else sweep["best"][0]
-        return sweep_report.heatmaps(sweep) + sweep_report.figures(sweep, k, data_set) + sweep_report.protocol(sweep)
-
-
-def matrix(sweep: dict[str, Any], key: str) -> tuple[np.ndarray, list[int], list[int]]:
-    """One metric as (rows k, columns T_SEC), NaN where there is none, with the names of rows and columns."""
-    ks, t_secs = sweep_report.ks_of(sweep), sorted({row["t_sec"] for row in sweep["rows"]})
-    values = np.full((len(ks), len(t_secs)), np.nan)
-    for row in sweep["rows"]:
-        if row[key] is not None:
-            values[ks.index(row["k"]), t_secs.index(row["t_sec"])] = row[key]
-    return values, ks, t_secs
+        sweep = found[0]
+        return sweep_report.whole(sweep, k if k in sweep.measured_ks else sweep_report.first_k(sweep), data_set)
 
 
 def take_away(own: Own, label: str | None) -> Any:
@@ -194,15 +181,13 @@ def take_away(own: Own, label: str | None) -> Any:
         return gr.Files([str(path) for path in write_files(*found)], visible=True)
 
 
-def write_files(sweep: dict[str, Any], file: Path) -> list[Path]:
+def write_files(sweep: SweepResults, file: Path) -> list[Path]:
     """The sweep as files: CSV, JSON, and heatmaps of AUC and accuracy as PNG and SVG."""
-    paths = write_texts({"sweep.csv": as_csv(sweep["rows"]), "sweep.json": file.read_text(encoding="utf-8")})
-    pairs = {(row["k"], row["t_sec"]) for row in sweep["rows"]}
-    mark = next(
-        (tuple(pair) for pair in (sweep.get("calibrated"), sweep["best"]) if pair and tuple(pair) in pairs), None
+    paths = write_texts(
+        {"sweep.csv": as_csv([asdict(row) for row in sweep.rows]), "sweep.json": file.read_text(encoding="utf-8")}
     )
     for key, name in (("auc", "AUC"), sweep_report.accuracy(sweep)):
-        figure = sweep_heatmap(*matrix(sweep, key), name, mark)
+        figure = figure_of(sweep_report.heatmap(sweep, key, name))
         for suffix in (".png", ".svg"):
             paths.append(paths[0].with_name(f"sweep-{key}{suffix}"))
             save_figure(figure, paths[-1])

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from sedid.escaping import Html, for_html, written_by
+from sedid.escaping import for_html, written_by
 from sedid.jobs.console import duration
 from sedid.jobs.store import Job, last_words
+from sedid.method.diffusion import write_steps
 from sedid.report.charts.chart import Chart
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series
-from sedid.report.markdown import REALS, cell, counts_line, leak_line, splits_line
+from sedid.report.markdown import REALS, counts_line, leak_line, splits_line
+from sedid.report.numbers import cell
 from sedid.report.pictures import data_uri, number, percent, short, text
-from sedid.storage import read_json
+from sedid.studies.evaluate import EvaluationResults, NNRow, StatRow
 from sedid.ui.train.form import job_name
 
 EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p>Choose a stage and press Start. A job goes on when this page
@@ -28,7 +30,6 @@ WORDS = {
     "validation_auc": "validation AUC",
     "validation_accuracy": "validation accuracy",
 }
-MEASURED = ("auc", "acc", "tpr_at_1")
 POINTS = 300  # of a curve: more could not be seen
 
 
@@ -178,28 +179,31 @@ def report_html(folder: Path) -> str:
     if not file.is_file():
         return ""
     try:
-        results = read_json(file)
+        results = EvaluationResults.read(file)
         with written_by("evaluate", file):
             return _measured(for_html(results))
     except (OSError, ValueError) as error:
         return f'<p class="sed-note">{text(error)}</p>'
 
 
-def _measured(results: Html) -> str:
-    kinds = [kind for kind in REALS if kind in results["stat"]]
-    verdicts = [("STAT", rows) for rows in zip(*(results["stat"][kind] for kind in kinds), strict=True)]
-    if results["nn"]:
-        verdicts.append(("NN", tuple(results["nn"][kind] for kind in kinds)))
+def _measured(results: EvaluationResults) -> str:
+    kinds = [kind for kind in REALS if results.stat.get(kind)]
+    verdicts: list[tuple[str, bool, Sequence[StatRow | NNRow]]] = [
+        ("STAT", rows[0].chosen, rows) for rows in zip(*(results.stat[kind] for kind in kinds), strict=True)
+    ]
+    if results.nn:
+        verdicts.append(("NN", True, [results.nn[kind] for kind in kinds]))
     head = "".join(f'<th colspan="3" scope="colgroup">against {REALS[kind]} reals</th>' for kind in kinds)
     lines = [f'<tr><td colspan="3"></td>{head}</tr>', "<tr><th>verdict</th><th>k</th><th>T_SEC</th>"]
     lines[-1] += "<th>AUC</th><th>ACC</th><th>TPR@1 %</th>" * len(kinds) + "</tr>"
-    for name, rows in verdicts:
-        values = [rows[0]["k"], rows[0]["t_sec"], *(cell(row[key]) for row in rows for key in MEASURED)]
-        chosen = ' class="sed-chosen"' if rows[0].get("chosen") or name == "NN" else ""
+    for name, own, rows in verdicts:
+        values = [write_steps(rows[0].k), str(rows[0].t_sec)]
+        values += [cell(value) for row in rows for value in (row.auc, row.acc, row.tpr_at_1)]
+        chosen = ' class="sed-chosen"' if own else ""
         lines.append(f"<tr{chosen}><td>{name}</td>" + "".join(f"<td>{value}</td>" for value in values) + "</tr>")
     return (
         f'<h2>Measured</h2><p>{counts_line(results)}</p><div class="sed-wide" tabindex="0"><table>{"".join(lines)}'
-        f"</table></div><p>{leak_line(results)}</p><p>{splits_line(results)}</p>"
+        f"</table></div><p>{leak_line(results.audit)}</p><p>{splits_line(results.protocol.splits)}</p>"
     )
 
 
