@@ -96,7 +96,7 @@ def loops(folder: Path, images: Path, command: str) -> tuple[Path, dict[str, Any
     out, bundle = folder / "out", folder / "bundle"
     if command == "evaluate":
         tiny_bundle(bundle)
-    elif command != "loop":
+    else:
         save_tiny_bundle(bundle)
     pair: dict[str, Any] = {"real": f"{images}/a.npz[0:12]", "generated": f"{images}/b.npz[0:12]", "detector": bundle}
     training = {"batch_size": 2, "eval_every": 2, "save_every": 2, "log_every": 1}
@@ -120,7 +120,7 @@ def loops(folder: Path, images: Path, command: str) -> tuple[Path, dict[str, Any
     return out / "bundle", {
         "out": out,
         "data": f"{images}/a.npz",
-        "unet": "demo",
+        "start": bundle,
         "steps": 2,
     } | training | sizes | drawing
 
