@@ -34,7 +34,7 @@ def rate(value: float) -> str:
 def whole(result: ChoiceResults) -> str:
     """All parts, in order."""
     shown = for_html(result)
-    parts = (protocol, grid, stability, stopping, probabilities, abstention)
+    parts = (protocol, grid, stability, paths, stopping, probabilities, abstention)
     return "".join(part(shown) for part in parts)
 
 
@@ -79,6 +79,7 @@ def grid(result: ChoiceResults) -> str:
             "chosen" if row == choice.chosen else "",
         )
         for row in choice.candidates
+        if isinstance(row.k, int)  # all are: paths have a choice of their own
     ]
     drawn = Grid("Cross-validated AUC", cells, Scale("T_SEC", 0, 1000)).html()
     return (
@@ -139,6 +140,49 @@ def stability(result: ChoiceResults) -> str:
     return (
         f"<h2>How stable the choice is</h2><p>Share of {choice.resamples} resamples of the calibration images that choose each "
         f'pair. The coloured bar is the pair chosen from all of them.</p><div class="res-bars">{made}</div><p>{said}</p>'
+    )
+
+
+def paths(result: ChoiceResults) -> str:
+    """AUC against evaluations where the steps of a walk need not all be of one size; "" of results without that search."""
+    found = result.paths
+    if found is None:
+        return ""
+    rows = [*found.frontier, *([found.paper] if found.paper else [])]
+    chosen, aucs = found.choice.chosen, [end for row in rows for end in (row.cv_auc, *row.auc_interval)]
+    margin = max(0.02, (max(aucs) - min(aucs)) * 0.1)
+    x = Scale("network evaluations an image", 0, max(row.evaluations for row in rows) + 1, column="evaluations")
+    y = Scale("AUC", min(aucs) - margin, max(aucs) + margin)
+    costs, low, high = zip(*((row.evaluations, *row.auc_interval) for row in found.frontier), strict=True)
+    lines = [
+        Series("calibration images, cross-validated", costs, [row.cv_auc for row in found.frontier], "faint dash"),
+        Series("test images, with 95 % interval", costs, [row.auc for row in found.frontier], "one", True, low, high),
+    ]
+    if found.paper:
+        lines.append(Series("the paper's pair, test images", [found.paper.evaluations], [found.paper.auc], "two", True))
+    drawn = Chart("What evaluations buy along a path", lines, x, y, "AUC", [Mark(chosen.evaluations, "chosen")]).html()
+    head = (
+        "<tr><th>walk</th><th>evaluations</th><th>means<br>generated</th><th>AUC, calibration<br>(cross-validated)</th>"
+        "<th>AUC, test images</th></tr>"
+    )
+    body = [
+        (
+            "res-own" if (row.k, row.t_sec) == (chosen.k, chosen.t_sec) and row is not found.paper else "",
+            [
+                f"<td>{pair_in_words(row.k, row.t_sec)}{' (the paper)' if row is found.paper else ''}</td>",
+                *(f"<td>{one}</td>" for one in (row.evaluations, row.polarity, cell(row.cv_auc))),
+                f"<td>{cell(row.auc)} ({between(row.auc_interval)})</td>",
+            ],
+        )
+        for row in rows
+    ]
+    return (
+        "<h2>Walks whose steps are not all of one size</h2><p class='res-note'>The engine walks along any ascending path of "
+        f"timesteps. {len(found.choice.candidates)} paths were tried on the calibration images; of every number of evaluations "
+        "the one of the highest cross-validated AUC stands here, and then the paper's pair. By the rule above the choice falls "
+        f"on {pair_in_words(chosen.k, chosen.t_sec)}; chosen without the images it is measured on, a path reaches an AUC of "
+        f"{cell(found.choice.nested_auc)} ({between(found.choice.nested_interval)}). The figures of the test images chose "
+        f"nothing.</p>{drawn}{table(head, body)}"
     )
 
 

@@ -1,7 +1,7 @@
 """Choosing (k, T_SEC) and polarity on the calibration split, and how far that choice can be trusted.
 
 A pair's worth is its cross-validated AUC minus a penalty for its cost. The cost of (k, T_SEC) is T_SEC / k + 1 network
-evaluations an image. Nothing of a pair is fitted but its polarity, so that is what the other folds decide.
+evaluations an image; k may be a path, whose cost is its points up to T_SEC. Nothing of a pair is fitted but its polarity, so that is what the other folds decide.
 
 All resampling is by weights of the images: a bootstrap resample is a row of counts, an outer fold a row with zeros.
 The pairs are then told apart on the same resamples.
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sedid.method.diffusion import Steps, steps_order
 from sedid.progress import Meter, Progress
 from sedid.stats.intervals import Curve, bootstrap_counts
 
-Pair = tuple[int, int]
+Pair = tuple[Steps, int]
 Scores = dict[Pair, np.ndarray]
 Classes = tuple[np.ndarray, np.ndarray]
 """One array of the real images and one of the generated ones."""
@@ -28,6 +29,7 @@ class Candidate:
     """One pair on the calibration split.
 
     Attributes:
+        k: step size, or a path.
         polarity: "smaller" if a smaller t-error means generated; of all calibration images.
         evaluations: of the network, an image.
         auc: of all calibration images in that polarity, so never below 0.5.
@@ -36,7 +38,7 @@ class Candidate:
         chosen_share: share of the bootstrap resamples that choose this pair.
     """
 
-    k: int
+    k: Steps
     t_sec: int
     polarity: str
     evaluations: int
@@ -78,7 +80,7 @@ class Choice:
 def evaluations(pair: Pair) -> int:
     """Network evaluations an image for the t-error at (k, T_SEC): one a point of the trajectory."""
     k, t_sec = pair
-    return t_sec // k + 1
+    return (k.index(t_sec) if isinstance(k, tuple) else t_sec // k) + 1
 
 
 def fold_numbers(count: int, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -156,7 +158,7 @@ def choose_pair(
     Raises:
         ValueError: as `check_choice`, or fewer than 2 resamples.
     """
-    pairs = sorted(real, key=lambda pair: (evaluations(pair), pair))
+    pairs = sorted(real, key=lambda pair: (evaluations(pair), steps_order(pair[0]), pair[1]))
     reals, fakes = len(real[pairs[0]]), len(generated[pairs[0]])
     check_choice(reals, fakes, folds, penalty)
     rng = np.random.default_rng(seed)

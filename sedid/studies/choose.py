@@ -6,13 +6,15 @@ Everything is chosen and fitted on the calibration images; every figure under `t
 
     choice.json         all of it
     choice/k0165.npz    the scores behind it; a k that has its file is not scored again
+    choice/paths.npz    and those of the paths
 
 The detector keeps its own pair unless `apply` is set.
 """
 
 import json
-from collections.abc import Generator
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
@@ -21,13 +23,15 @@ import numpy as np
 from pydantic import Field
 
 from sedid import processes
-from sedid.config import ErrorRate, NotNegative, Seed, StepSizes, Text
+from sedid.config import Count, ErrorRate, NotNegative, Seed, StepSizes, Text
 from sedid.data.datasets import load_images
 from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import own_folder, update_info
 from sedid.detector.detector import Detector, Pair
 from sedid.detector.identity import Identity
-from sedid.method.diffusion import check_step
+from sedid.method import paper
+from sedid.method.diffusion import Path as Walked
+from sedid.method.diffusion import Steps, as_steps, check_path, check_step, reverse_path
 from sedid.progress import Progress
 from sedid.results import Interval, Results, Rows
 from sedid.stats.choice import Candidate, Choice, check_choice, choose_pair, evaluations, fold_numbers
@@ -35,7 +39,7 @@ from sedid.stats.intervals import Difference, delong, intervals
 from sedid.stats.metrics import Metrics, best_threshold, measure, sign_of
 from sedid.stats.reliability import Classes, Conformal, Reliability, conformal, isotonic, platt, reliability
 from sedid.stats.stopping import LogOdds, Rule, fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
-from sedid.storage import read_json
+from sedid.storage import read_json, read_kept, write_kept
 from sedid.studies.study import (
     MadeBy,
     Protocol,
@@ -46,9 +50,12 @@ from sedid.studies.study import (
     migrated_protocol,
     open_study,
 )
-from sedid.studies.sweep import SETS, Grid, by_pair, score_k
+from sedid.studies.sweep import SETS, by_pair, score_k
 from sedid.training.checks import LeakCheck, audited, check_calibration, check_unused
+from sedid.training.scoring import score_paths
 
+Errors = dict[Pair, np.ndarray]
+"""t-errors (N,) by pair."""
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3)
 """Error rates reported beside the user's own."""
 
@@ -79,7 +86,43 @@ class ChooseConfig(StudyConfig):
     folds: Annotated[int, Field(ge=2)] = 5
     resamples: Annotated[int, Field(ge=2)] = 500
     seed: Seed = 0
+    timesteps: tuple[Count, ...] = (165, 330, 495, 660, 825, 990)  # of paths; empty leaves the search for paths out
+    most: Annotated[int, Field(ge=2)] = 6  # network evaluations of a path
     apply: bool = False  # make the chosen pair the detector's own; it has to be calibrated there
+
+
+@dataclass(frozen=True)
+class PathRow:
+    """A path on the test images.
+
+    Attributes:
+        k: step size, where all steps are of one size, else the path.
+        cv_auc: on the calibration images.
+        auc, auc_interval: on the test images, in the polarity of the calibration images.
+    """
+
+    k: Steps
+    t_sec: int
+    evaluations: int
+    polarity: str
+    cv_auc: float
+    auc: float
+    auc_interval: Interval
+
+
+@dataclass(frozen=True)
+class Paths:
+    """The search among all ascending paths over a few timesteps.
+
+    Attributes:
+        choice: as for the pairs of k and T_SEC: what the same rule chooses, with its nested cross-validation.
+        frontier: of every number of evaluations the path of the highest cross-validated AUC, the cheapest first.
+        paper: the paper's pair on the same images; None where its k was not scored.
+    """
+
+    choice: Choice
+    frontier: Rows[PathRow]
+    paper: PathRow | None
 
 
 @dataclass(frozen=True)
@@ -90,7 +133,7 @@ class BestPair:
         auc_difference: of the chosen pair's AUC and this one's.
     """
 
-    k: int
+    k: Steps
     t_sec: int
     evaluations: int
     auc: float
@@ -198,6 +241,78 @@ class Conclusion:
     conformal: dict[str, Abstaining]
 
 
+def all_paths(timesteps: Collection[int], most: int) -> list[Walked]:
+    """Every ascending path over some timesteps that takes from 2 to `most` network evaluations."""
+    ascending = sorted(set(timesteps))
+    return [
+        (0, *visited) for count in range(1, min(most, len(ascending) + 1)) for visited in combinations(ascending, count)
+    ]
+
+
+def search_paths(
+    detector: Detector, images: dict[str, np.ndarray], config: ChooseConfig, scored: "Scored", folder: Path, key: str
+) -> Generator[Progress, None, Paths | None]:
+    """Score all paths on the calibration images, choose, and measure the frontier on the test images.
+
+    Returns:
+        None where no timesteps are given.
+    """
+    if not config.timesteps:
+        return None
+    paths = all_paths(config.timesteps, config.most)
+    errors = {}
+    for name in ("real", "generated"):
+        errors[name] = yield from kept_paths(detector, images, name, paths, config.batch_size, folder, key)
+    choice = yield from choose_pair(
+        errors["real"], errors["generated"], config.penalty, config.folds, config.resamples, config.seed
+    )
+    best: dict[int, Candidate] = {}
+    for row in choice.candidates:
+        if row.evaluations not in best or row.cv_auc > best[row.evaluations].cv_auc:
+            best[row.evaluations] = row
+    own = [reverse_path(detector.schedule, row.k, row.t_sec) for row in best.values()]
+    for name in ("test_real", "test_generated"):
+        errors[name] = yield from kept_paths(detector, images, name, own, config.batch_size, folder, key)
+    pair: Pair | None = (paper.K, detector.max_t_sec(paper.K)) if len(detector.schedule) > paper.K else None
+    beside = None
+    if pair in scored.errors["real"]:
+        assert pair is not None
+        of_pair = {name: {pair: grid[pair]} for name, grid in scored.errors.items()}
+        found = yield from choose_pair(of_pair["real"], of_pair["generated"], 0.0, config.folds, 2, config.seed)
+        beside = path_row(found.chosen, of_pair)
+    return Paths(choice, tuple(path_row(row, errors) for row in best.values()), beside)
+
+
+def kept_paths(
+    detector: Detector,
+    images: dict[str, np.ndarray],
+    name: str,
+    paths: list[Walked],
+    batch_size: int,
+    folder: Path,
+    key: str,
+) -> Generator[Progress, None, dict[Pair, np.ndarray]]:
+    """t-errors of one set by pair, one pair a path; read from the file in `folder` where it was written for the same."""
+    file, stated = folder / f"paths-{name}.npz", f"{key} {paths}"
+    found = processes.on_main(read_kept, file, stated)
+    if found is None:
+        made = yield from score_paths(
+            detector, images[name], paths, batch_size, f"paths: {name.replace('_', ' ')} images"
+        )
+        found = {"errors": np.stack(list(made.values()))}
+        processes.on_main(write_kept, file, stated, found)
+    return {(as_steps(path), path[-1]): errors for path, errors in zip(paths, found["errors"], strict=True)}
+
+
+def path_row(row: Candidate, errors: Mapping[str, Errors]) -> PathRow:
+    """A candidate on the test images, in the polarity that the calibration images gave it."""
+    sign, pair = sign_of(row.polarity), (row.k, row.t_sec)
+    real, generated = (sign * errors[name][pair] for name in ("test_real", "test_generated"))
+    within = intervals(real, generated)["auc"]
+    assert within is not None
+    return PathRow(*pair, row.evaluations, row.polarity, row.cv_auc, measure(real, generated).auc, within)
+
+
 @dataclass(frozen=True, kw_only=True)
 class ChoiceResults(Results):
     """What stands in choice.json.
@@ -208,6 +323,7 @@ class ChoiceResults(Results):
         calibrated: the detector's own pair before.
         audit, audit_calibration: of the test and of the calibration images; None in older results.
         choice, test, sequential, reliability, conformal: as in `Conclusion`.
+        paths: the search for paths; None where it was left out, and in older results.
     """
 
     VERSION: ClassVar[int] = 2
@@ -226,6 +342,7 @@ class ChoiceResults(Results):
     conformal: dict[str, Abstaining]
     audit: LeakCheck | None
     audit_calibration: LeakCheck | None
+    paths: Paths | None
 
     def __post_init__(self) -> None:
         if self.choice.chosen not in self.choice.candidates:
@@ -245,6 +362,7 @@ class ChoiceResults(Results):
             "applied": bool(made["protocol"]["config"].get("apply")),
             "audit": migrated_audit(found.get("audit")),
             "audit_calibration": migrated_audit(found.get("audit_calibration")),
+            "paths": None,
         }
 
 
@@ -257,7 +375,7 @@ class Scored:
         probabilities: the classifier's, by set; empty without a classifier.
     """
 
-    errors: dict[str, Grid]
+    errors: dict[str, Errors]
     probabilities: dict[str, np.ndarray]
 
 
@@ -269,7 +387,7 @@ def score_all(
     for k in ks:
         found = yield from score_k(detector, images, k, batch_size, folder / f"k{k:04d}.npz", key)
         for name in images:
-            scored.errors[name].update(by_pair(k, found[name]))
+            scored.errors[name].update(by_pair(k, found[name]).items())
             if f"nn_{name}" in found:
                 scored.probabilities[name] = found[f"nn_{name}"]
     return scored
@@ -307,6 +425,7 @@ def sequential(scored: Scored, chosen: Candidate, config: ChooseConfig) -> Stopp
     Every walk is measured at every rate of RATES and the user's own, each with its boundaries.
     """
     rng = np.random.default_rng(config.seed)
+    assert isinstance(chosen.k, int)  # the pairs of this choice are; paths have one of their own
     last = max(t for k, t in scored.errors["real"] if k == chosen.k)
     real, generated, *test = (steps_of(scored.errors[name], chosen.k, last) for name in SETS)
     folds = [fold_numbers(steps.shape[1], config.folds, rng) for steps in (real, generated)]
@@ -383,6 +502,8 @@ def check(config: ChooseConfig, detector: Detector, images: dict[str, np.ndarray
     """
     for k in ks:
         check_step(detector.schedule, k, k)
+    for t in config.timesteps:
+        check_path(detector.schedule, (0, t))
     check_choice(len(images["real"]), len(images["generated"]), config.folds, config.penalty)
     for name in ("test_real", "test_generated"):
         if len(images[name]) < 2:
@@ -421,6 +542,8 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, ChoiceResults]:
     key = json.dumps([Identity.recorded(detector.info).model, *prints, classifier])
     scored = yield from score_all(detector, images, ks, config.batch_size, study.out / "choice", key)
 
+    paths = yield from search_paths(detector, images, config, scored, study.out / "choice", key)
+
     made: ChoiceResults | None = None
     if processes.is_main():
         refusal = f"the classifier was trained on calibration images: {own}" if own else ""
@@ -434,6 +557,7 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, ChoiceResults]:
             calibrated=detector.chosen,
             audit=audited(images["test_real"], images["test_generated"]),
             audit_calibration=audited(images["real"], images["generated"]),
+            paths=paths,
             **vars(figures),
         )
         made.write(study.out / "choice.json")

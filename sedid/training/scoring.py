@@ -7,8 +7,10 @@ from itertools import pairwise
 import numpy as np
 
 from sedid import processes
+from sedid.data.datasets import as_model_input
 from sedid.detector.detector import Detector, Pair
-from sedid.method.diffusion import Point, Steps, nn_input, t_error
+from sedid.method.diffusion import Path, Point, Steps, check_path, nn_input, t_error
+from sedid.method.ledger import Ledger
 from sedid.progress import Meter, Progress
 
 Scores = dict[Pair, np.ndarray]
@@ -61,6 +63,36 @@ def score(
         if detector.nn and k == detector.nn.k:
             probabilities = np.concatenate(processes.gathered(judged))
     return scores, probabilities
+
+
+def score_paths(
+    detector: Detector, images: np.ndarray, paths: Sequence[Path], batch_size: int = 32, stage: str = "scoring"
+) -> Generator[Progress, None, dict[Path, np.ndarray]]:
+    """E of the last step of every path, float64 (N,) by path; where paths begin alike, the beginning is walked once.
+
+    Args:
+        images: uint8 (N, H, W, 3), as the detector sees them.
+
+    Raises:
+        ValueError: a path does not fit the schedule.
+    """
+    for path in paths:
+        check_path(detector.schedule, path)
+    points = {path[:end] for path in paths for end in range(1, len(path) + 1)}
+    meter = Meter(stage, len(images) * len(points), "evaluations")
+    found = []  # (path, image) a batch
+    for batch in processes.share(batches(images, batch_size)):
+        ledger = Ledger(detector.eps_model, detector.schedule, as_model_input(batch).to(detector.runtime.device))
+        errors = []
+        for path in paths:
+            before = ledger.evaluations
+            far, near = ledger.point(path), ledger.point(path[:-1])
+            errors.append(t_error(detector.schedule, near, far).score.double().cpu().numpy())
+            if ledger.evaluations > before:
+                done = (ledger.evaluations - before) * len(batch) * processes.count()
+                yield meter.at(min(meter.done + done, meter.total))
+        found.append(np.stack(errors))
+    return dict(zip(paths, np.concatenate(processes.gathered(found), axis=1), strict=True))
 
 
 def features(

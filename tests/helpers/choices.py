@@ -37,5 +37,6 @@ def make_choice(scored: Scored, nn_refusal: str = "", **settings: Any) -> Choice
         calibrated=(165, 330),
         audit=LeakCheck(""),
         audit_calibration=LeakCheck(""),
+        paths=None,
         **vars(figures),
     )

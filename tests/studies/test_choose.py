@@ -12,13 +12,15 @@ from helpers.fakes import make_detector
 
 from sedid.detector.bundle import load_detector
 from sedid.jobs.commands import COMMANDS, resolve_loop
+from sedid.method.diffusion import NoiseSchedule, reverse_path
 from sedid.progress import finish
 from sedid.report import choice
 from sedid.stats.metrics import best_threshold, measure
 from sedid.storage import read_json
 from sedid.studies import choose as module
 from sedid.studies import study
-from sedid.studies.choose import RATES, SETS, ChoiceResults, ChooseConfig, Scored, choose, oriented
+from sedid.studies.choose import RATES, SETS, ChoiceResults, ChooseConfig, Scored, all_paths, choose, oriented
+from sedid.training.scoring import score, score_paths
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -56,7 +58,7 @@ def bundle(monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def config(bundle: Path, data: dict[str, str], **settings: object) -> ChooseConfig:
-    small: dict = {"ks": (165,), "folds": 2, "resamples": 2, "device": "cpu"}
+    small: dict = {"ks": (165,), "folds": 2, "resamples": 2, "timesteps": (), "device": "cpu"}
     return ChooseConfig(detector=str(bundle), **(data | small | settings))  # type: ignore[arg-type]
 
 
@@ -83,6 +85,50 @@ def test_one_command_gives_all(bundle: Path, data: dict[str, str], tmp_path: Pat
     swapped = data | {"test_real": data["real"], "real": data["test_real"]}
     finish(choose(config(bundle, swapped, ks=(495,), out=str(tmp_path))))
     assert model.calls == 80
+
+
+def test_paths_are_chosen_on_calibration_images_and_measured_on_others(
+    bundle: Path, data: dict[str, str], tmp_path: Path
+) -> None:
+    settings = config(bundle, data, timesteps=(990, 330, 660, 330), most=3, out=str(tmp_path))
+    result = finish(choose(settings))
+    found, model = result.paths, study.load_detector().eps_model
+    assert found is not None
+    pairs = [(row.k, row.t_sec) for row in found.choice.candidates]
+    # 0, 330, 660 is k = 330; so is the beginning of 0, 330, 990, which is no walk of one step size
+    assert pairs == [(330, 330), (660, 660), (990, 990), (330, 660), ((0, 330, 990), 990), ((0, 660, 990), 990)]
+    assert [row.evaluations for row in found.choice.candidates] == [2, 2, 2, 3, 3, 3]
+    best = [
+        max((row for row in found.choice.candidates if row.evaluations == cost), key=lambda row: row.cv_auc)
+        for cost in (2, 3)
+    ]
+    assert [(row.k, row.t_sec, row.polarity) for row in found.frontier] == [(b.k, b.t_sec, b.polarity) for b in best]
+    walked = {(0,)} | {reverse_path(NoiseSchedule.linear(), b.k, b.t_sec)[:end] for b in best for end in (2, 3)}
+    assert model.calls == 4 * 7 + 2 * 7 + 2 * len(walked)  # k = 165; six paths share seven points; the frontier's
+    assert found.paper is not None
+    assert (found.paper.k, found.paper.t_sec, found.paper.evaluations) == (165, 990, 7)
+    assert ChoiceResults.read(tmp_path / "choice.json") == result
+    shown = choice.paths(result)
+    assert "6 paths were tried" in shown
+    assert "k = 165, T_SEC = 990 (the paper)" in shown
+    calls = model.calls
+    assert finish(choose(settings)) == result  # a run goes on from the scores it has
+    assert model.calls == calls
+
+
+def test_scores_of_paths_are_those_of_the_walk() -> None:
+    detector, images = make_detector(), pictures(5)
+    walked, _ = finish(score(detector, images, [330, (0, 100, 990)]))
+    found = finish(score_paths(detector, images, [(0, 330, 660), (0, 100, 990), (0, 330)], 2))
+    for path, pair in (((0, 330, 660), (330, 660)), ((0, 100, 990), ((0, 100, 990), 990)), ((0, 330), (330, 330))):
+        np.testing.assert_allclose(found[path], walked[pair], rtol=1e-6)
+
+
+def test_all_paths_are_those_of_two_to_most_evaluations() -> None:
+    paths = all_paths((165, 330, 495, 660, 825, 990), 6)
+    assert len(paths) == len(set(paths)) == 62  # every choice of one to five of six timesteps
+    assert {len(path) for path in paths} == {2, 3, 4, 5, 6}
+    assert (0, 495, 825, 990) in paths
 
 
 def test_apply_changes_a_copy(bundle: Path, data: dict[str, str], tmp_path: Path, monkeypatch) -> None:
@@ -123,6 +169,8 @@ def test_the_applied_pair_says_how_it_was_chosen(made: ChoiceResults, tmp_path: 
         ({"resamples": 1}, "resamples"),
         ({"folds": 5}, "too few for 5 folds"),
         ({"penalty": -1.0}, "penalty"),
+        ({"timesteps": (165, 1000)}, "ascending timesteps up to 999"),
+        ({"timesteps": (165,), "most": 1}, "most must be at least 2"),
         ({"ks": (330,), "apply": True}, "k = 330 is not"),
     ],
 )
@@ -212,7 +260,7 @@ def test_the_page_shows_every_part(made: ChoiceResults, tmp_path: Path) -> None:
     chosen = result.choice.chosen
     assert f"<b>k = {chosen.k}, T_SEC = {chosen.t_sec}</b>" in html
     assert html.count("data-t=") == len(result.choice.candidates)
-    assert html.count(" ch-chosen\"") == 1
+    assert html.count(' ch-chosen"') == 1
     assert html.count('<svg class="ch-svg"') == 2 + 3 + 3  # the grid and what evaluations buy, stopping, probabilities
     assert "nan" not in html.replace("dominan", "")
     assert "7\u00a0%" in html
