@@ -58,7 +58,7 @@ def constraints(session: nox.Session) -> None:
         if not FREE.fullmatch(name):
             chosen[name] = package["metadata"]["version"]
     file = Path("constraints.txt")
-    head, *pins = re.split(r"^(?!#)", file.read_text(), maxsplit=1, flags=re.M)
+    head, *pins = re.split(r"^(?!#)", file.read_text(), maxsplit=1, flags=re.MULTILINE)
     # what only other Pythons and systems need stays as it is
     others = dict(line.split("==") for line in "".join(pins).splitlines())
     file.write_text(head + "".join(f"{name}=={version}\n" for name, version in sorted((others | chosen).items())))

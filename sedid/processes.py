@@ -1,7 +1,6 @@
 """One process among several, as `torchrun` and `accelerate launch` start them: who does what, and how results meet.
-`Runtime.choose` joins them.
 
-Work is dealt in whole batches, the ones a single process would form, and its results are gathered in their order,
+`Runtime.choose` joins them. Work is dealt in whole batches, the ones a single process would form, and its results are gathered in their order,
 so that every process ends with the values of a single process. Files are written by the main process alone, in a
 folder all of them see. With one process nothing here imports Accelerate or opens a process group.
 """

@@ -50,8 +50,10 @@ def _own_output(status: os.stat_result) -> int | None:
 
 
 def is_stream(path: Path) -> bool:
-    """Whether a path is to be written to and never replaced: a pipe, a terminal, another device of characters, or what
-    this process's own output goes to (/dev/stdout, whatever that is).
+    """Whether a path is to be written to and never replaced.
+
+    That is a pipe, a terminal, another device of characters, or what this process's own output goes to (/dev/stdout,
+    whatever that is).
 
     Raises:
         OSError: a socket or a disk stands there, which is not written at all.
@@ -116,8 +118,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_parts(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder; on success all that was put into it takes the place of its namesakes in `folder`, on
-    any error it is removed. For writers of whole folders, such as sharded weights.
+    """Yield an empty folder; on success all that was put into it takes the place of its namesakes in `folder`.
+
+    On any error it is removed. For writers of whole folders, such as sharded weights.
 
     Raises:
         OSError: as `replacing`.

@@ -26,11 +26,11 @@ DOCS = sorted((ROOT / "docs").glob("*.md"))
 CARDS = sorted(ROOT.glob("checkpoints/*/README.md"))
 FILES = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")), *DOCS, *CARDS]
 NAMES = [file.relative_to(ROOT).as_posix() for file in FILES]
-FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.S | re.M)
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 RUN = re.compile(
-    r"^<!-- run -->\n```python\n(?P<code>.*?)^```(?:\n\n<!-- output -->\n```text\n(?P<out>.*?)^```)?", re.S | re.M
+    r"^<!-- run -->\n```python\n(?P<code>.*?)^```(?:\n\n<!-- output -->\n```text\n(?P<out>.*?)^```)?", re.DOTALL | re.MULTILINE
 )
 
 every_file = pytest.mark.parametrize("file", FILES, ids=NAMES)
@@ -43,7 +43,7 @@ def prose(text: str) -> str:
 
 def slugs(text: str) -> set[str]:
     """The anchors GitHub gives the headings of a document."""
-    headings = re.findall(r"^#{1,6} +(.+)$", FENCED.sub("", text), re.M)
+    headings = re.findall(r"^#{1,6} +(.+)$", FENCED.sub("", text), re.MULTILINE)
     plain = [re.sub(r"[^\w -]", "", heading.strip().lower()) for heading in headings]
     return {heading.replace(" ", "-") for heading in plain}
 
@@ -131,8 +131,8 @@ def test_mathematics_reads_the_same_on_github_and_in_the_app(file: Path) -> None
     """GitHub takes a backslash before punctuation away; Gradio takes every dollar sign for a delimiter, in code too."""
     text = file.read_text(encoding="utf-8")
     assert "$" not in "".join(body for _, body in FENCED.findall(text))
-    assert re.sub(r"\$\$.+?\$\$|\$[^$\n]+\$", "", text, flags=re.S).count("$") == 0
-    for formula in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.S):
+    assert re.sub(r"\$\$.+?\$\$|\$[^$\n]+\$", "", text, flags=re.DOTALL).count("$") == 0
+    for formula in re.findall(r"\$\$(.+?)\$\$|\$([^$\n]+)\$", text, re.DOTALL):
         assert not re.search(r"\\[^\w]", "".join(formula)), formula
         assert "<" not in "".join(formula), formula
 

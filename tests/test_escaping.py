@@ -260,8 +260,7 @@ def test_every_part_of_the_page_shows_names_as_texts(detector: Detector, tmp_pat
         inspect_view.example_strip(context.examples),
     ]
     teacher = Teacher(context)
-    for at in learn_steps.PLACES:
-        parts.append(teacher.open(at, f"real-0{NAME}", "", f"http://a/{NAME}", None)[0])
+    parts += [teacher.open(at, f"real-0{NAME}", "", f"http://a/{NAME}", None)[0] for at in learn_steps.PLACES]
     for html in parts:
         assert_harmless(html)
     assert any("a&lt;img src=x" in html for html in parts)

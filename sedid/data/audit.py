@@ -133,8 +133,10 @@ def saturation_features(images: np.ndarray) -> np.ndarray:
 
 
 def orientation_features(images: np.ndarray) -> np.ndarray:
-    """Upper against lower half and left against right one, in brightness and detail, and the detail along either axis,
-    (N, 5): skies are above and bright. Turned images differ here; mirrored ones do not."""
+    """Upper against lower half and left against right one, in brightness and detail, and detail along either axis, (N, 5).
+
+    Skies are above and bright. Turned images differ here; mirrored ones do not.
+    """
     y = _luma_and_chromas(images)[0]
     middle = (y.shape[1] // 2, y.shape[2] // 2)
     down, across = np.abs(np.diff(y, axis=1)), np.abs(np.diff(y, axis=2))
@@ -181,8 +183,10 @@ def detail_features(images: np.ndarray) -> np.ndarray:
 
 
 def parity_features(images: np.ndarray) -> np.ndarray:
-    """Whether the lowest bits of neighbours agree, down, across, diagonally and between channels, and whether they
-    follow rows, columns or a checkerboard, (N, 21): the histogram cannot see where a level lies."""
+    """Whether the lowest bits of neighbours agree, and whether they follow rows, columns or a checkerboard, (N, 21).
+
+    Neighbours are those below, beside, diagonally and in the next channel. The histogram cannot see where a level lies.
+    """
     bits = (images & 1).astype(np.int8) * 2 - 1
     row, column = (np.where(np.arange(length) % 2, -1, 1).astype(np.int8) for length in images.shape[1:3])
     row, column = row[:, None, None], column[None, :, None]

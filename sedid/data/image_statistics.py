@@ -70,8 +70,10 @@ def blockiness(y: np.ndarray) -> np.ndarray:
 
 
 def resize_blur(y: np.ndarray) -> np.ndarray:
-    """Gradient energy left after halving and doubling the size again, over that before: near 1 for an image that was
-    enlarged before, 1 for a flat one. Both resizes bilinear and antialiased, without rounding.
+    """Gradient energy left after halving and doubling the size again, over that before.
+
+    It is near 1 for an image that was enlarged before, and 1 for a flat one. Both resizes are bilinear and antialiased,
+    without rounding.
     """
     import torch
     from torch.nn.functional import interpolate

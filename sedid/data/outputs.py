@@ -1,5 +1,6 @@
-"""What a command is to write, checked before its work begins: no hour of work ends in a refusal, and nothing of the
-user's is lost.
+"""What a command is to write, checked before its work begins.
+
+No hour of work ends in a refusal, and nothing of the user's is lost.
 
 A file is refused where a folder stands, where nothing can be written, where one of the inputs stands, and where
 something stands that this program did not write, unless overwriting that is asked for (`force`). A folder that holds

@@ -1,7 +1,6 @@
-"""How like real images generated ones look, without a pretrained network: the sliced Wasserstein distance of patches
-(Karras et al. 2018, "Progressive Growing of GANs", section 5), and contrast.
+"""How like real images generated ones look, without a pretrained network: by the distance of their patches, and contrast.
 
-The images become a Laplacian pyramid; at each level 7x7 patches are drawn, and the two clouds of patches are compared
+The distance is the sliced Wasserstein distance of Karras et al. 2018, "Progressive Growing of GANs", section 5. The images become a Laplacian pyramid; at each level 7x7 patches are drawn, and the two clouds of patches are compared
 by the mean difference of their sorted projections on random directions. The level of 32 pixels holds detail and noise,
 that of 16 shapes, colours and contrast. One change: both clouds are standardised by the REFERENCE's mean and deviation
 in each colour, not each by its own, so that wrong colours and contrast count.

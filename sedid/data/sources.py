@@ -92,8 +92,10 @@ def passed_over(names: Sequence[str]) -> str:
 
 
 def _in_turn(names: Sequence[str]) -> list[int]:
-    """The places of names, sorted, but one of each folder at a time: a slice of a set sorted by class would hold few of
-    the classes."""
+    """The places of names, sorted, but one of each folder at a time.
+
+    A slice of a set sorted by class would hold few of the classes.
+    """
     rank: dict[str, Iterator[int]] = defaultdict(counting)
     by_name = sorted(range(len(names)), key=names.__getitem__)
     return sorted(by_name, key=lambda place: (next(rank[str(PurePosixPath(names[place]).parent)]), names[place]))
@@ -108,6 +110,7 @@ def read_files(
     start: int,
     stop: int,
 ) -> Iterator[Row]:
+    """Read the images from start to stop, each with its facts, or with what is wrong in place of pixels."""
     for index in range(start, stop):
         name = f"{where}/{names[index]}"
         try:
@@ -336,6 +339,7 @@ def _array_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def read_rows(rows: np.ndarray, where: str, first: int, size: int, crop: float | None) -> Iterator[Row]:
+    """Prepare the images of an array, uint8 (N, H, W, 3), the first of which has the index `first`."""
     as_it_is = rows.shape[1:3] == (size, size)
     for index, row in enumerate(rows, first):
         try:

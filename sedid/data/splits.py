@@ -1,5 +1,6 @@
-"""Which pictures a detector has seen: a print of each, kept beside its calibration, so that any two sets of images are
-compared picture by picture, whatever their order, their slice or the format they were saved in.
+"""Which pictures a detector has seen: a print of each, kept beside its calibration.
+
+Any two sets of images are thereby compared picture by picture, whatever their order, their slice or their format.
 
 A print holds what tells one picture from another in 28 bytes (`Prints`). In the bundle they lie in
 

@@ -38,8 +38,11 @@ def alone(detector: Detector) -> Detector:
 
 
 def bound(pair: Pair) -> float:
-    """The share of a t-error by which company may change it. Rounding moves the network's answers alike at any step size, and
-    two answers a short step apart differ less: the share grows as the step shrinks."""
+    """The share of a t-error by which company may change it.
+
+    Rounding moves the network's answers alike at any step size, and two answers a short step apart differ less: the share
+    grows as the step shrinks.
+    """
     k, t_sec = pair
     step = k if isinstance(k, int) else t_sec - k[k.index(t_sec) - 1]
     return BOUND / step

@@ -318,8 +318,11 @@ class Detector:
 
     @property
     def uniform(self) -> tuple[int, int]:
-        """The pair of the paper's kind, steps of one size, to show the method at: its own, or else the calibrated one of
-        the highest AUC on the calibration split; `UNIFORM` where there is none."""
+        """The pair of the paper's kind, steps of one size, to show the method at.
+
+        It is the detector's own, or else the calibrated one of the highest AUC on the calibration split; `UNIFORM` where
+        there is none.
+        """
         found = [(k, t_sec) for k, t_sec in self.stat if isinstance(k, int)]
         if self.chosen in found:
             return self.chosen

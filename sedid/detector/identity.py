@@ -1,5 +1,8 @@
-"""What a calibration depends on. A threshold holds for these very weights, this noise schedule and this preprocessing,
-so detector.json records all of it, and a detector is opened only where nothing has changed since."""
+"""What a calibration depends on.
+
+A threshold holds for these very weights, this noise schedule and this preprocessing, so detector.json records all of
+it, and a detector is opened only where nothing has changed since.
+"""
 
 import hashlib
 import json

@@ -1,5 +1,6 @@
-"""The embedded sample in assets/: real test images and images the shipped checkpoint generated, used for nothing else;
-and the single images that the Inspect tab opens with, the first ones of either class, not picked by hand. Where the
+"""The embedded sample in assets/: real test images and images the shipped checkpoint generated, used for nothing else.
+
+The single images that the Inspect tab opens with are the first ones of either class, not picked by hand. Where the
 photographs of a data set may not be passed on (`licences`), free ones stand in for them.
 
 assets/sample.npz                   `real` and `generated`, uint8 (500, 32, 32, 3)

@@ -300,7 +300,7 @@ def noised(schedule: NoiseSchedule, x_0: Tensor, eps: Tensor, t: int) -> Tensor:
 
 
 def training_loss(eps_model: EpsModel, x_0: Tensor, eps: Tensor, schedule: NoiseSchedule, t: int) -> Tensor:
-    """The DDPM's training loss at one timestep, the existing method of the paper's Table 2 (Matsumoto et al. 2023):
+    """The DDPM's training loss at one timestep, the existing method of the paper's Table 2 (Matsumoto et al. 2023).
 
         L_t(x_0, eps) = || eps - eps_theta(q(x_0, t, eps), t) ||^2
 

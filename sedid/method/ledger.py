@@ -80,7 +80,7 @@ class Ledger:
         return self._points[path]
 
     def image(self, path: Sequence[int]) -> Tensor:
-        """x at the end of a path, (B, C, H, W); the network is not asked there, only before.
+        """The image x at the end of a path, (B, C, H, W); the network is not asked there, only before.
 
         Raises:
             ValueError: the path does not begin with the image, at index 0.

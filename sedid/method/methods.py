@@ -170,7 +170,7 @@ def mean_of(a_map: Callable[..., Tensor], ledger: Ledger, **parameters: Any) -> 
 
 
 def log_errors(ledger: Ledger, ks: Sequence[int]) -> Tensor:
-    """log E_{T_SEC,k} at every T_SEC of every k, (B, D): k by k, T_SEC ascending.
+    """The logarithm of E_{T_SEC,k} at every T_SEC of every k, (B, D): k by k, T_SEC ascending.
 
     As many network evaluations as the last T_SEC of each k alone, and the first is common to all.
 

@@ -126,8 +126,10 @@ def make_unet(name: str) -> "UNet2DModel":
 
 @torch.no_grad()
 def start_at_zero(unet: nn.Module) -> None:
-    """Let every residual block and every attention begin as the identity, and the whole U-Net as 0, as Ho et al. 2020 do:
-    the second convolution of each block, the projection that leaves each attention, and the last convolution are zero."""
+    """Let every residual block and every attention begin as the identity, and the whole U-Net as 0, as Ho et al. 2020 do.
+
+    The second convolution of each block, the projection that leaves each attention, and the last convolution are zero.
+    """
     from diffusers.models.attention_processor import Attention
     from diffusers.models.resnet import ResnetBlock2D
 
@@ -338,8 +340,10 @@ def _some(names: Iterable[str]) -> str:
 
 
 def _why_not(config: dict[str, Any], files: list[Path]) -> str:
-    """Why weights cannot be loaded into the network that a configuration describes, as the end of a sentence; "" if that
-    cannot be told."""
+    """Why weights cannot be loaded into the network that a configuration describes, as the end of a sentence.
+
+    It is "" if that cannot be told.
+    """
     from diffusers.models import UNet2DModel
 
     try:

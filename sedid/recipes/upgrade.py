@@ -38,8 +38,10 @@ from sedid.training.generate import in_full
 
 
 def upgrade(source: str | Path, copy: str | Path = "") -> Path:
-    """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now, and give its results
-    files the verdicts and intervals of today's rules (`renew_verdicts`, `renew_intervals`) and today's shape (`rewrite`).
+    """Record in a bundle's detector.json all that its calibration depends on, as the bundle stands now.
+
+    Its results files get the verdicts and intervals of today's rules (`renew_verdicts`, `renew_intervals`) and today's
+    shape (`rewrite`).
 
     What can be checked is checked first: that the weights are those of the calibration, that the preprocessing is this
     version's, that network, calibrations and classifier are whole. Whether the noise schedule or the classifier was
@@ -99,8 +101,10 @@ def _name_variances(folder: Path) -> None:
 
 
 def _withhold(folder: Path) -> None:
-    """Take the real photographs out of a bundle: the mistaken ones leave their places behind, free ones stand in for the
-    examples."""
+    """Take the real photographs out of a bundle.
+
+    The mistaken ones leave their places behind, free ones stand in for the examples.
+    """
     scores = scores_file(folder / "sedid" / "results.json")
     arrays = read_arrays(scores)
     kept = {name: values for name, values in arrays.items() if name.removeprefix("mistakes_") not in REALS}

@@ -79,9 +79,10 @@ def parameters_of(folder: Path) -> int:
 
 
 def fill(file: Path, folder: Path) -> list[str]:
-    """Write a bundle's results between their markers in a Markdown file: `<!-- NAME/results -->` and
-    `<!-- /NAME/results -->`, where NAME is the bundle folder's and other names than "results" are those of studies.
-    Between those of `all/summary` comes the table of all evaluated bundles beside it, between those of `all/trials`
+    """Write a bundle's results between their markers in a Markdown file.
+
+    The markers are `<!-- NAME/results -->` and `<!-- /NAME/results -->`, where NAME is the bundle folder's and other names
+    than "results" are those of studies. Between those of `all/summary` comes the table of all evaluated bundles beside it, between those of `all/trials`
     the one of trials.json beside them, between those of `all/speed` the one of the bench.json in assets/.
 
     Returns:

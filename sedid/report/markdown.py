@@ -280,8 +280,11 @@ def samplers_table(found: GeneraliseResults) -> str:
 
 
 def t_secs_table(found: GeneraliseResults) -> str:
-    """generalise.json: the AUC of every generated set at every T_SEC of the paper's k, in the paper's polarity, and the
-    paper's own row for the data set the detector is named after; empty where that k was not measured."""
+    """generalise.json: the AUC of every generated set at every T_SEC of the paper's k, in the paper's polarity.
+
+    The paper's own row for the data set the detector is named after stands below; the table is empty where that k was not
+    measured.
+    """
     made = [row for row in found.rows if not row.real]
     pairs = {row.set: {pair.t_sec: pair for pair in row.pairs if pair.k == paper.K} for row in made}
     t_secs = sorted({t_sec for of_set in pairs.values() for t_sec in of_set})

@@ -52,7 +52,7 @@ def visible(x: Tensor) -> np.ndarray:
 
 
 def difference(a: Tensor, b: Tensor) -> tuple[np.ndarray, int]:
-    """a - b as uint8 (H, W, 3) around mid-gray, and by how much it was amplified to be seen.
+    """The difference a - b as uint8 (H, W, 3) around mid-gray, and by how much it was amplified to be seen.
 
     The gain is the largest power of two, up to 4096, that keeps 99 % of the values on the scale.
     """

@@ -68,8 +68,7 @@ def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def predictors(features: np.ndarray, fitted_on: np.ndarray) -> np.ndarray:
-    """Features (N, F) standardised as they are in `fitted_on` (M, F), outliers clipped at 5, with their squares beside:
-    (N, 2 F)."""
+    """Features (N, F) standardised as in `fitted_on` (M, F), outliers clipped at 5, with their squares beside: (N, 2 F)."""
     scaled = ((features - fitted_on.mean(axis=0)) / (fitted_on.std(axis=0) + 1e-12)).clip(-5, 5)
     return np.hstack([scaled, scaled**2])
 

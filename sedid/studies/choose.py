@@ -1,6 +1,6 @@
-"""Choose k, T_SEC and polarity on the calibration split, say how stable the choice is, and measure on the test split
-what follows from it: stopping early, probabilities, and no verdict where there is no ground for one.
+"""Choose k, T_SEC and polarity on the calibration split, say how stable the choice is, and measure what follows from it.
 
+What follows is measured on the test split: stopping early, probabilities, and no verdict where there is no ground for one.
 Everything is chosen and fitted on the calibration images; every figure under `test`, `sequential`, `reliability` and
 `conformal` is of the test images. The output folder:
 

@@ -64,8 +64,9 @@ class CompareConfig(StudyConfig):
 
 
 def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
-    """The methods asked for; parameters that were not given are the detector's calibrated ones where it has any: for
-    the classifiers on SeDID's intermediates those of its own classifier, for all others STAT's.
+    """The methods asked for; parameters that were not given are the detector's calibrated ones where it has any.
+
+    For the classifiers on SeDID's intermediates those are its own classifier's, for all others STAT's.
 
     Raises:
         ValueError: an unknown name or parameter, a method named twice, or a parameter outside the schedule.

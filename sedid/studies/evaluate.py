@@ -1,5 +1,7 @@
-"""Measure a calibrated detector on images that chose nothing: STAT at every T_SEC, NN at its pair, and the training
-loss (the existing method of the paper's Table 2) at its calibrated timestep.
+"""Measure a calibrated detector on images that chose nothing.
+
+Measured are STAT at every T_SEC, NN at its pair, and the training loss (the existing method of the paper's Table 2) at
+its calibrated timestep.
 
 Member reals (the generator's own training images) and held-out reals are reported apart, since the t-error also
 tells members from non-members (SecMI, Duan et al. 2023).

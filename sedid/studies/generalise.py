@@ -186,7 +186,7 @@ class GeneraliseResults(Results):
 
 
 def labelled(spec: str) -> tuple[str, str]:
-    """ "label=data set" -> (label, data set). A set without a label has an empty one, and "=" in a path is no label."""
+    """The label and the data set of "label=data set". A set without a label has an empty one, and "=" in a path is no label."""
     label, equals, data_set = spec.partition("=")
     if not equals or "/" in label or Path(spec).exists():
         return "", spec

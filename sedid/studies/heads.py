@@ -98,9 +98,10 @@ class Head:
         return self.score(kept(self.kind, measured), runtime)
 
     def score(self, measured: np.ndarray, runtime: Runtime) -> np.ndarray:
-        """Oriented scores, float64 (B,): of a threshold the statistic itself, turned; of `TwoSided` the distance; of
-        scikit-learn's the log odds;
-        of the network the probability of "generated".
+        """Oriented scores, float64 (B,).
+
+        Of a threshold they are the statistic itself, turned; of `TwoSided` the distance; of scikit-learn's the log odds; of
+        the network the probability of "generated".
 
         Args:
             measured: what `kept` made of the method's measurement.
@@ -285,8 +286,10 @@ def fit_nested(
 def fit_resnet(
     real: np.ndarray, generated: np.ndarray, recipe: Recipe, runtime: Runtime, stage: str
 ) -> Generator[Progress, None, Head]:
-    """Train a ResNet-18 on classifier inputs, float16 (N, C, H, W): epoch, temperature and threshold come from the
-    validation part of the calibration split (`loops.resnet`)."""
+    """Train a ResNet-18 on classifier inputs, float16 (N, C, H, W).
+
+    Epoch, temperature and threshold come from the validation part of the calibration split (`training.resnet`).
+    """
     trained = yield from train_resnet(real, generated, recipe, runtime, stage)
     parts = trained.real, trained.generated
     where = f"validation part of the calibration split, {sum(map(len, parts))} images the classifier was not trained on"

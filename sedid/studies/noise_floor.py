@@ -54,8 +54,10 @@ class NoiseRow:
 
 
 def double_model(folder: Path) -> EpsModel:
-    """eps_theta of a bundle in float64, on the CPU (some GPUs have no float64). The embedding of the timestep is
-    computed in float32 inside diffusers, as in the other precisions."""
+    """eps_theta of a bundle in float64, on the CPU (some GPUs have no float64).
+
+    The embedding of the timestep is computed in float32 inside diffusers, as in the other precisions.
+    """
     unet: Any = load_unet(folder).double().requires_grad_(False)
 
     @torch.inference_mode()
@@ -66,8 +68,10 @@ def double_model(folder: Path) -> EpsModel:
 
 
 def exact_input(images: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, 3) to float64 (N, 3, H, W): the very values the network gets, float32's rounding included, so
-    that only what the network and the steps add is measured."""
+    """uint8 (N, H, W, 3) to float64 (N, 3, H, W): the very values the network gets, float32's rounding included.
+
+    Only what the network and the steps add is measured thereby.
+    """
     return as_model_input(images).double()
 
 

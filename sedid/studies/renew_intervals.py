@@ -28,8 +28,9 @@ CLASSES = ("real", "generated")
 
 
 def renew_intervals(folder: Path) -> list[Path]:
-    """Rewrite compare.json, generalise.json, robustness.json, polarity.json and choice.json of a bundle where their
-    intervals are those of an earlier version.
+    """Rewrite a bundle's results files where their intervals are those of an earlier version.
+
+    These are compare.json, generalise.json, robustness.json, polarity.json and choice.json.
 
     Args:
         folder: the bundle.

@@ -193,7 +193,7 @@ def planned(settings: tuple[str, ...]) -> list[Perturbation]:
 
 
 def judged_at(detector: Detector) -> dict[Steps, int]:
-    """k -> T_SEC that is judged: the classifier's and STAT's own. At one k, STAT's; NN is read at its own anyway."""
+    """Map k to the T_SEC that is judged: the classifier's and STAT's own. At one k, STAT's; NN is read at its own anyway."""
     return dict(pair for pair in (detector.nn_pair, detector.chosen) if pair is not None)
 
 

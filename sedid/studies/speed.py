@@ -66,10 +66,12 @@ class Row:
 
     @classmethod
     def at_least(cls, name: str, value: float, bar: float, note: str) -> "Row":
+        """A row whose bar is met by the value or more."""
         return cls(name, value, f">= {bar}", value >= bar, note)
 
     @classmethod
     def at_most(cls, name: str, value: float, bar: float, note: str) -> "Row":
+        """A row whose bar is met by the value or less."""
         return cls(name, value, f"<= {bar}", value <= bar, note)
 
 

@@ -1,5 +1,6 @@
-"""Calibrate STAT: every (k, T_SEC) of a grid gets its polarity, threshold, undecided band and references, and so does
-every T_SEC of the paths that are given.
+"""Calibrate STAT: every (k, T_SEC) of a grid gets its polarity, threshold, undecided band and references.
+
+So does every T_SEC of the paths that are given.
 
 The detector's own pair is the one with the highest AUC on this calibration split, in whichever polarity holds
 there. The existing method of the paper's Table 2 is calibrated beside it, on the same images. Test images have no

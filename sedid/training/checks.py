@@ -1,5 +1,7 @@
-"""What the loops find out about the images they are given, as lines in what they write: the leak audit, which is never
-a reason to stop, and whether sets that must be disjoint are."""
+"""What the loops find out about the images they are given, as lines in what they write.
+
+That is the leak audit, which is never a reason to stop, and whether sets that must be disjoint are.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -18,8 +18,9 @@ def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tens
 
 
 def loss_weights(t: Tensor, schedule: NoiseSchedule, gamma: float) -> Tensor:
-    """min(SNR_t, gamma) / SNR_t with SNR_t = alpha_bar_t / (1 - alpha_bar_t) (Hang et al. 2023, for a network that
-    predicts noise); 1 where gamma is 0. The plain loss is dominated by the smallest timesteps, sampling by the
+    """min(SNR_t, gamma) / SNR_t with SNR_t = alpha_bar_t / (1 - alpha_bar_t); 1 where gamma is 0.
+
+    By Hang et al. 2023, for a network that predicts noise. The plain loss is dominated by the smallest timesteps, sampling by the
     largest, where an error in eps is multiplied by 1 / sqrt(alpha_bar_t).
 
     Returns:

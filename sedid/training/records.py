@@ -45,8 +45,10 @@ def _place(record: dict[str, Any]) -> tuple[str, float]:
 
 @contextmanager
 def appending(file: Path) -> Iterator[Callable[[dict[str, Any]], None]]:
-    """Yield a function that writes a record as a line of its own, at once. Numbers that are not finite, which JSON does not
-    have, become null."""
+    """Yield a function that writes a record as a line of its own, at once.
+
+    Numbers that are not finite, which JSON does not have, become null.
+    """
     file = Path(file)
     with file.open("a+b") as log:
         if log.tell():

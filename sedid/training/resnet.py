@@ -1,5 +1,7 @@
-"""The one way a ResNet-18 learns to tell real from generated: `loops.train_nn` trains the NN verdict by it, and the
-classifiers of a comparison (`loops.heads`) are trained by it too.
+"""The one way a ResNet-18 learns to tell real from generated.
+
+`training.train_nn` trains the NN verdict by it, and the classifiers of a comparison (`studies.heads`) are trained by it
+too.
 
 The inputs of each class are split once, by seed, into a training and a validation part. The epoch is chosen on the
 validation part, and temperature and what else is calibrated come from it too.

@@ -1,5 +1,7 @@
-"""t-errors (and classifier probabilities) of a whole set of images: one trajectory a batch and k, nothing kept
-but the scores. Several processes (`sedid.processes`) share the batches, and each ends with all results."""
+"""t-errors (and classifier probabilities) of a set of images: one trajectory a batch and k, nothing kept but the scores.
+
+Several processes (`sedid.processes`) share the batches, and each ends with all results.
+"""
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from itertools import pairwise

@@ -81,8 +81,11 @@ class TrainDDPMConfig(Settings):
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """One record of a training run; `heldout_loss`, weighted as the training weighs it, and `heldout_plain` only where
-    they were just measured, `hours` of wall time so far, over all the sessions the run was continued in."""
+    """One record of a training run.
+
+    It has `heldout_loss`, weighted as the training weighs it, and `heldout_plain` only where they were just measured, and
+    the `hours` of wall time so far, over all the sessions the run was continued in.
+    """
 
     step: int
     steps: int
@@ -153,8 +156,10 @@ def draw_batch(
 def batches(
     images: np.ndarray, schedule: NoiseSchedule, config: TrainDDPMConfig, first: int, mine: slice, device: torch.device
 ) -> Iterator[list[Tensor]]:
-    """This process's part of the batches of all steps from the first, on its device; each is drawn in the
-    background while the one before is trained on."""
+    """This process's part of the batches of all steps from the first, on its device.
+
+    Each is drawn in the background while the one before is trained on.
+    """
 
     def draw(step: int) -> list[Tensor]:
         parts = [part[mine] for part in draw_batch(images, schedule, config, step)]
@@ -325,8 +330,11 @@ def seed_dropout(seed: int, step: int, process: int) -> None:
 
 @torch.no_grad()
 def update_ema(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float) -> None:
-    """ema <- decay * ema + (1 - decay) * weights. The ramp lets a short run forget its random start (a fixed
-    0.9999 would still hold 61 % of it after 5,000 steps); trained weights need none."""
+    """Average the weights in place: ema <- decay * ema + (1 - decay) * weights.
+
+    The ramp lets a short run forget its random start (a fixed 0.9999 would still hold 61 % of it after 5,000 steps);
+    trained weights need none.
+    """
     torch._foreach_lerp_(list(ema.values()), list(weights.values()), 1 - decay)
 
 

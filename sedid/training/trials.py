@@ -1,5 +1,6 @@
-"""Short training runs from the same weights on the same number of images, one setting changed at a time: what raises
-the quality a CPU or GPU hour buys, before hours are spent.
+"""Short training runs from the same weights on the same number of images, one setting changed at a time.
+
+They show what raises the quality a CPU or GPU hour buys, before hours are spent.
 
 A variant's run is `train_ddpm` with its learning rate falling to zero over the second half, so that what is compared
 is settled. Its final EMA weights meet the same held-out images with the same noise as everybody else's: differences

@@ -32,8 +32,10 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def quiet() -> None:
-    """Keep Gradio and huggingface_hub from calling home, and Gradio's question whether its own server runs from any proxy;
-    must run before Gradio is imported."""
+    """Keep Gradio and huggingface_hub from calling home, and from asking any proxy whether Gradio's own server runs.
+
+    It must run before Gradio is imported.
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), settings.read().server_name, *LOCAL]

@@ -35,8 +35,10 @@ class Example:
 
 
 def list_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
-    """The PNG files named real-*, photograph-* (stand-ins) and generated-*, in this order and by name; empty if there
-    is no folder."""
+    """The PNG files named real-*, photograph-* (stand-ins) and generated-*, in this order and by name.
+
+    There are none if there is no folder.
+    """
     return tuple(
         Example(path, path.stem, "real" if kind == "photograph" else kind, stand_in=kind == "photograph")
         for kind in ("real", "photograph", "generated")

@@ -41,12 +41,10 @@ class Menu:
         """(label, key) of every entry: the app's own detector first, then the newest jobs, then checkpoints/."""
         own = Path(self.own)
         found = [(f"{own.name} (shipped)" if own.resolve() == SHIPPED.resolve() else own.name, DEFAULT)]
-        for job in self.jobs.jobs():
-            if not job.active and is_pipeline(job.folder / "bundle"):
-                found.append((job_name(job), f"{JOB}{job.id}"))
-        for folder in sorted(self.checkpoints.glob("*")):
-            if is_pipeline(folder) and folder.resolve() != own.resolve():
-                found.append((folder.name, f"{CHECKPOINTS}{folder.name}"))
+        ended = [job for job in self.jobs.jobs() if not job.active and is_pipeline(job.folder / "bundle")]
+        found += [(job_name(job), f"{JOB}{job.id}") for job in ended]
+        others = [folder for folder in sorted(self.checkpoints.glob("*")) if is_pipeline(folder)]
+        found += [(one.name, f"{CHECKPOINTS}{one.name}") for one in others if one.resolve() != own.resolve()]
         return found
 
     def offers(self, key: object) -> bool:

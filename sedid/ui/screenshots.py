@@ -1,4 +1,4 @@
-"""Pictures of the page for the README and the documents, taken anew whenever the page or the detector changed:
+"""Pictures of the page for the README and the documents, taken anew whenever the page or the detector changed.
 
     python -m sedid.ui.screenshots                  those the documents show
     python -m sedid.ui.screenshots all              every tab

@@ -11,8 +11,10 @@ WEIGHTS = (400, 700)  # Gradio's semi-bold files lack digits and some letters
 
 
 class SedidTheme(Base):
-    """Calm slate grays, one violet for what can be pressed, IBM Plex from Gradio's own files (nothing is requested
-    from elsewhere); text colours chosen for WCAG AA contrast in light and dark."""
+    """Calm slate grays, one violet for what can be pressed, IBM Plex from Gradio's own files.
+
+    Nothing is requested from elsewhere. Text colours are chosen for WCAG AA contrast in light and dark.
+    """
 
     def __init__(self) -> None:
         super().__init__(

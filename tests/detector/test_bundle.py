@@ -176,7 +176,7 @@ def test_hostile_values_are_refused(copy: Path, name: str) -> None:
 
 
 def test_damaged_and_absent_classifier_weights_are_refused(copy: Path) -> None:
-    shard = sorted((copy / "sedid" / "classifier").glob("*.safetensors"))[0]
+    shard = min((copy / "sedid" / "classifier").glob("*.safetensors"))
     shard.write_bytes(shard.read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"classifier in .* cannot be loaded"):
         load_detector(copy)

@@ -200,7 +200,7 @@ def of_stored_scores(case: Case) -> list[Calls]:
 
 def of_cards(case: Case) -> list[Calls]:
     drawn = "".join(sections(case.detector, found.trace, found.judgement).verdicts for found in case.inspections)
-    return pairs([SAID[words] for words in re.findall(r"<article.*?<h3>(.*?)</h3>", drawn, re.S)])
+    return pairs([SAID[words] for words in re.findall(r"<article.*?<h3>(.*?)</h3>", drawn, re.DOTALL)])
 
 
 def of_gallery(case: Case) -> list[Calls]:
@@ -308,7 +308,7 @@ def of_json(case: Case) -> list[Calls]:
 
 def of_text(case: Case) -> list[Calls]:
     said = "\n".join(run(case, "inspect", file) for file in case.files)
-    return pairs([words for _, words in re.findall(r"^(STAT|NN)[^:\n]*: ([a-z ]+)", said, re.M)])
+    return pairs([words for _, words in re.findall(r"^(STAT|NN)[^:\n]*: ([a-z ]+)", said, re.MULTILINE)])
 
 
 def sides(judgement: Judgement) -> Calls:
@@ -363,11 +363,11 @@ def of_case_report(case: Case) -> list[Calls]:
         extras = examine(case.detector, one, file)
         report = case_report(case.detector, one, file.name, extras)
         said = re.findall(r"(?:STAT|NN) score</dt><dd>[^,]+, ([a-z ]+)", report)
-        raw = re.search(r'<pre id="case-json">(.*?)</pre>', report, re.S)
+        raw = re.search(r'<pre id="case-json">(.*?)</pre>', report, re.DOTALL)
         assert raw
         read = json.loads(unescape(raw[1]))
         assert [read["stat"]["verdict"], read["nn"]["verdict"]] == said
-        assert [SAID[words] for words in re.findall(r"<article.*?<h3>(.*?)</h3>", report, re.S)] == said
+        assert [SAID[words] for words in re.findall(r"<article.*?<h3>(.*?)</h3>", report, re.DOTALL)] == said
         found += said
     return pairs(found)
 
@@ -377,7 +377,7 @@ def of_example(document: str, marker: str) -> Callable[[Case], list[Calls]]:
 
     def printed(case: Case) -> list[Calls]:
         text = (ROOT / document).read_text(encoding="utf-8")
-        code = next(code for code in re.findall(r"```python\n(.*?)```", text, re.S) if marker in code)
+        code = next(code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if marker in code)
         found = []
         for file, (_, nn) in zip(case.files, case.expected, strict=True):
             asked = re.sub(r'"assets/examples/[\w-]+\.png"', repr(str(file)), code)
@@ -487,7 +487,7 @@ def test_a_score_that_is_no_number_is_said_to_be_none_and_breaks_no_form(case: C
 @pytest.mark.parametrize(("document", "marker"), [("README.md", ".judgement.stat"), ("docs/quickstart.md", ".judgement.stat")])  # fmt: skip
 def test_the_examples_run_on_a_detector_without_a_calibration(case: Case, document: str, marker: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
-    code = next(code for code in re.findall(r"```python\n(.*?)```", text, re.S) if marker in code)
+    code = next(code for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if marker in code)
     bare = replace(case.detector, stat={}, chosen=None, nn=None, network=None)
     out = io.StringIO()
     with patch.object(sedid, "load_detector", lambda: bare, create=True), redirect_stdout(out):

@@ -23,9 +23,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def cells(html: str) -> list[list[str]]:
     """Texts of the cells of a table's body."""
-    body = re.search(r"<tbody>(.*?)</tbody>", html, re.S)
+    body = re.search(r"<tbody>(.*?)</tbody>", html, re.DOTALL)
     assert body
-    rows = re.findall(r"<tr.*?</tr>", body[1], re.S)
+    rows = re.findall(r"<tr.*?</tr>", body[1], re.DOTALL)
     return [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows]
 
 

@@ -60,7 +60,7 @@ def test_the_front_matter_is_what_a_space_reads(card: dict[str, Any]) -> None:
 
 
 def test_the_space_gets_the_gradio_that_is_pinned(card: dict[str, Any]) -> None:
-    pins = re.findall(r"^gradio(?:\[\w+\])?==(\S+)$", (ROOT / "requirements.txt").read_text(), re.M)
+    pins = re.findall(r"^gradio(?:\[\w+\])?==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert pins == [card["sdk_version"]]
 
 

@@ -30,8 +30,8 @@ ORDER = (
 )
 """Names of the documents in reading order; others follow by name."""
 
-FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.S)
-FENCED = re.compile(r"^(```.*?^```[^\n]*$)", re.S | re.M)
+FRONT_MATTER = re.compile(r"\A---\n.*?\n---\n", re.DOTALL)
+FENCED = re.compile(r"^(```.*?^```[^\n]*$)", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^()\s]+)\)")
 
 
@@ -67,7 +67,7 @@ def list_pages(docs: Path = DOCS, checkpoints: Path = CHECKPOINTS) -> tuple[Page
 
 def heading(file: Path) -> str:
     """The first heading of a Markdown file; its name if there is none."""
-    first = re.search(r"^# +(.+)$", file.read_text(encoding="utf-8"), re.M)
+    first = re.search(r"^# +(.+)$", file.read_text(encoding="utf-8"), re.MULTILINE)
     return first[1].strip() if first else file.stem
 
 

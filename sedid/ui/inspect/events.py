@@ -116,8 +116,11 @@ class Inspector:
     parts: Parts
 
     def detector(self, source: str = DEFAULT) -> Detector:
-        """A detector, or a refusal the visitor reads. An event asks once and passes it on: the next look may find another
-        calibration, and a trace must not meet the judge of another."""
+        """A detector, or a refusal the visitor reads.
+
+        An event asks once and passes it on: the next look may find another calibration, and a trace must not meet the judge
+        of another.
+        """
         try:
             return self.context.detectors.get(source)
         except (OSError, ValueError) as error:

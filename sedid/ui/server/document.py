@@ -26,7 +26,7 @@ ICON = (
 )
 """In the page itself: a browser would ask the root of the server for one, which is not ours behind a proxy."""
 
-FOREIGN = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>', re.S)
+FOREIGN = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>', re.DOTALL)
 
 
 def own_head(document: str, address: str) -> str:

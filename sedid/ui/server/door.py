@@ -85,8 +85,10 @@ def waiting(app: Any, address: str) -> int:
 
 
 def fetch_nothing() -> None:
-    """Make Gradio refuse the addresses of files in a request's data, but those of files that were uploaded to it: a tool's
-    caller has no other name for them."""
+    """Make Gradio refuse the addresses of files in a request's data, but those of files that were uploaded to it.
+
+    A tool's caller has no other name for them.
+    """
     import gradio as gr
     from gradio import processing_utils
 
@@ -100,8 +102,10 @@ def fetch_nothing() -> None:
 
 
 def uploaded(url: str, folder: Path) -> Path | None:
-    """The file of an upload folder that an address stands for, whichever name this server has in it; None if there is
-    none. Who knows its path may name it without the address as well."""
+    """The file of an upload folder that an address stands for, whichever name this server has in it.
+
+    It is None if there is none. Who knows its path may name it without the address as well.
+    """
     _, told, path = urlsplit(url).path.partition("/gradio_api/file=")
     file = Path(unquote(path)).resolve()
     return file if told and file.is_relative_to(folder.resolve()) and file.is_file() else None

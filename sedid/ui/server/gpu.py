@@ -41,8 +41,10 @@ _there: Recent[tuple[str, str], Detector] = Recent(KEPT)  # filled in the GPU's 
 
 
 def seconds(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> int:
-    """How long a walk may hold the GPU: what loading takes, and a twentieth of a second a batch evaluated. It is far from
-    needing all of it; who asks for less waits less."""
+    """How long a walk may hold the GPU: what loading takes, and a twentieth of a second a batch evaluated.
+
+    It is far from needing all of it; who asks for less waits less.
+    """
     steps = t_sec // k if isinstance(k, int) else k.index(t_sec)
     return 10 + (steps + 1) * (1 + len(images) // 32) // 20
 

@@ -152,7 +152,7 @@ def samples_html(folder: Path) -> str:
     parts = sorted([*folder.glob("parts/*.npz"), *folder.glob("generated/parts/*.npz")])
     if parts:
         images = np.load(parts[0], allow_pickle=False)["images"][:16]
-        columns = 4 if len(images) >= 4 else len(images)
+        columns = min(4, len(images))
         images = images[: len(images) // columns * columns]
         rows = images.reshape(-1, columns, *images.shape[1:]).swapaxes(1, 2)
         picture, caption = rows.reshape(-1, columns * images.shape[2], 3), "The first generated images"
