@@ -166,6 +166,7 @@ class Timed:
         self.eps_model, self.seconds, self.images = eps_model, 0.0, 0
 
     def __call__(self, x: Tensor, t: int) -> Tensor:
+        """What the network says, as `eps_model` would."""
         began = time.perf_counter()
         said = self.eps_model(x, t)
         if x.device.type == "cuda":  # which answers before it has finished
