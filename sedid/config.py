@@ -27,6 +27,7 @@ StepSizes = Annotated[tuple[Count, ...], Field(min_length=1)]
 Precision = Literal["fp32", "bf16"]
 
 KINDS: dict[Any, str] = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+SAID = 80  # characters of a refused value that are repeated
 BOUNDS = {
     "greater_than_equal": ("at least", "ge"),
     "greater_than": ("above", "gt"),
@@ -172,18 +173,22 @@ def _checked(key: str, value: Any, hint: Any, adapter: TypeAdapter[Any], strict:
 def _sentence(key: str, hint: Any, error: Any) -> str:
     """One of pydantic's errors as we say it: what was wrong, and what is accepted."""
     found, value = error["type"], error["input"]
+    said = _in_part(repr(value))
     kind, optional, element = _parts(hint)
     if found == "literal_error":
-        return (
-            f"unknown {key} {value!r}; accepted: {', '.join(each or 'nothing' for each in get_args(element or kind))}"
-        )
+        return f"unknown {key} {said}; accepted: {', '.join(each or 'nothing' for each in get_args(element or kind))}"
     if found == "string_too_short":
         return f"{key} must not be empty"
     if found == "too_short":
         return f"{key} must name at least {'one' if error['ctx']['min_length'] == 1 else error['ctx']['min_length']}"
     if found in BOUNDS:
         words, name = BOUNDS[found]
-        return f"{key} must be {words} {error['ctx'][name]:,.12g}, not {value}"
+        return f"{key} must be {words} {error['ctx'][name]:,.12g}, not {_in_part(str(value))}"
     # an element of a list, or the whole
     wanted = f"a list, each {KINDS[element]}" if kind is tuple and not error["loc"] else KINDS[element or kind]
-    return f"{key} must be {wanted}{', or none' if optional else ''}, not {value!r}"
+    return f"{key} must be {wanted}{', or none' if optional else ''}, not {said}"
+
+
+def _in_part(value: str) -> str:
+    """The beginning of a long value."""
+    return value if len(value) <= SAID else f"{value[:SAID]}..."

@@ -172,15 +172,13 @@ def write_kept(file: Path, key: str, arrays: dict[str, Any]) -> None:
 
 
 def read_kept(file: Path, key: str) -> dict[str, Any] | None:
-    """Arrays that were kept under this key; None if there are none, or only of another run."""
-    import numpy as np
+    """Arrays that were kept under this key; None if there are none, or only of another run.
 
-    if not file.is_file():
-        return None
-    with np.load(file, allow_pickle=False) as stored:
-        if str(stored["key"]) != key:
-            return None
-        return {name: stored[name] for name in stored.files if name != "key"}
+    Raises:
+        ValueError: as `read_arrays`.
+    """
+    arrays = read_arrays(file)
+    return {name: values for name, values in arrays.items() if name != "key"} if str(arrays.get("key")) == key else None
 
 
 def read_arrays(file: Path) -> dict[str, Any]:
@@ -191,6 +189,7 @@ def read_arrays(file: Path) -> dict[str, Any]:
     """
     import zipfile
     import zlib
+    from tokenize import TokenError
 
     import numpy as np
 
@@ -199,6 +198,8 @@ def read_arrays(file: Path) -> dict[str, Any]:
     try:
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
+    except TokenError as error:  # numpy reads a header as a piece of Python
+        raise ValueError(f"{file} is damaged: a header is cut off") from error
     except (AttributeError, EOFError, OSError, ValueError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{file} is damaged: {error}") from error
 

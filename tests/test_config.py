@@ -4,7 +4,7 @@ import dataclasses
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_type_hints
 
 import pytest
 
@@ -80,6 +80,12 @@ def test_what_does_not_fit_is_refused_by_name(setting: str, said: str) -> None:
         load_config(Settings, settings=["out=x", setting])
 
 
+def test_a_refused_value_is_repeated_in_part() -> None:
+    with pytest.raises(ValueError, match="steps must be a whole number") as refused:
+        load_config(Settings, settings=["out=x", f"steps={'[' * 100_000}"])
+    assert len(str(refused.value)) < 200
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [
@@ -144,7 +150,7 @@ def test_no_command_takes_a_negative_number_or_an_empty_name(command: str) -> No
     cls = COMMANDS[command].settings
     fields = dataclasses.fields(cls)
     required: dict[str, Any] = {field.name: "x" for field in fields if field.default is dataclasses.MISSING}
-    required |= {name: ("x",) for name in required if "tuple" in str(cls.__annotations__[name])}
+    required |= {name: ("x",) for name in required if "tuple" in str(get_type_hints(cls)[name])}
     for name in required:
         with pytest.raises(ValueError, match=f"^{name} must (not be empty$|be a list, each text)"):
             cls(**required | {name: ""})

@@ -4,12 +4,17 @@ import errno
 import subprocess
 import sys
 import threading
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sedid.paths import ROOT
-from sedid.storage import read_json, replacing, write_json
+from sedid.storage import read_arrays, read_json, read_kept, replacing, write_json, write_kept
+from sedid.studies.reference_scores import read_gallery
+from sedid.studies.robustness import read_scores
+from sedid.training.generate import read_part
 
 
 def test_json_round_trip_in_a_new_folder(tmp_path: Path) -> None:
@@ -102,3 +107,31 @@ def test_bad_json_is_named(tmp_path: Path) -> None:
             read_json(path)
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "absent.json")
+
+
+def test_a_header_cut_off_is_a_damaged_file_to_every_reader_of_arrays(tmp_path: Path) -> None:
+    """numpy reads a header as a piece of Python, whose errors are of another kind than a file's."""
+    file = tmp_path / "kept.npz"
+    header = b"(" * 117 + b"\n"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header)
+    for read in (
+        read_arrays,
+        lambda one: read_kept(one, "key"),
+        lambda one: read_part(one, range(1), 32),
+        read_gallery,
+    ):
+        with pytest.raises(ValueError, match=r"kept\.npz is damaged"):
+            read(file)
+    assert read_scores(file, "key") == {}
+
+
+def test_what_was_kept_is_read_under_its_own_key(tmp_path: Path) -> None:
+    file = tmp_path / "kept.npz"
+    assert read_kept(file, "a") is None
+    write_kept(file, "a", {"scores": np.arange(3)})
+    assert read_kept(file, "b") is None
+    found = read_kept(file, "a")
+    assert found is not None
+    assert found["scores"].tolist() == [0, 1, 2]
+    assert list(found) == ["scores"]

@@ -108,8 +108,8 @@ def decode(image: Image.Image, data: bytes = b"") -> tuple[Image.Image, tuple[st
     colours, alpha, depth = _split(image, stored)
     if depth:
         notes.append(depth)
-        low, high = _range(colours)
-        if colours.mode != "CMYK" and low < high <= DARK:
+        high = _range(colours)[1]
+        if colours.mode != "CMYK" and high <= DARK and _varies(image):
             notes.append(f"nearly black, highest level {high} of 255: perhaps fewer bits than the file is made for")
     profile = image.info.get("icc_profile")
     colours, words = to_srgb(colours, profile) if profile and image.mode != "1" else (colours, "")
@@ -228,6 +228,13 @@ def _range(image: Image.Image) -> tuple[int, int]:
     """The lowest and the highest level of any channel."""
     levels = np.asarray(image)
     return int(levels.min()), int(levels.max())
+
+
+def _varies(image: Image.Image) -> bool:
+    """Whether there is more than one level in the file, though they may all have become one of 8 bits."""
+    ends = image.getextrema()
+    channels = ends if isinstance(ends[0], tuple) else (ends,)
+    return any(low != high for low, high in channels)
 
 
 def _untold(image: Image.Image, data: bytes) -> list[str]:

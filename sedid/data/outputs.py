@@ -79,7 +79,9 @@ def check_file(file: Path, kind: Kind, inputs: Iterable[str | Path] = (), force:
     """
     file = Path(file)
     above = _above(file)
-    if is_stream(file):
+    if is_stream(file) and (
+        kind is not FIGURE or file.suffix.lower() in kind.suffixes
+    ):  # a figure's name says its format
         return
     if file.is_dir():
         raise IsADirectoryError(f"{file} is a folder; name {kind.name} in it, ending in {' or '.join(kind.suffixes)}")

@@ -80,13 +80,17 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
     """Turn the best EMA weights of a `train-ddpm` run into a (not yet calibrated) bundle; returns detector.json.
 
     Raises:
-        FileNotFoundError: the run has no best.safetensors yet.
+        FileNotFoundError: the folder is no training run, or one that was not evaluated yet.
         ValueError: the file is damaged, or does not say of which architecture its weights are.
     """
     from diffusers.models import UNet2DModel
 
-    config = read_json(Path(run) / "config.json")
-    best = Path(run) / "best.safetensors"
+    settings, best = Path(run) / "config.json", Path(run) / "best.safetensors"
+    if not settings.is_file():
+        raise FileNotFoundError(f"{run} is no training run of `train-ddpm`: it has no config.json")
+    if not best.is_file():
+        raise FileNotFoundError(f"{run} has no weights to export yet: its first evaluation writes best.safetensors")
+    config = read_json(settings)
     made_of = trained_architecture(best)
     unet: Any = UNet2DModel(**made_of)
     with stored_tensors(best) as stored:

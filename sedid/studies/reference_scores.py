@@ -26,7 +26,7 @@ from sedid.detector.bundle import versions
 from sedid.detector.detector import GENERATED, REAL, Call, Detector, Pair, Verdict
 from sedid.method.diffusion import Steps, order
 from sedid.progress import Progress
-from sedid.storage import replacing
+from sedid.storage import read_arrays, replacing
 from sedid.studies.study import StudyConfig, open_study
 from sedid.training.scoring import Scores, score
 
@@ -160,12 +160,12 @@ def read_gallery(file: Path) -> Gallery:
     if not file.is_file():
         raise FileNotFoundError(f"there is no {file}")
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            pairs: list[Pair] = [(int(k), int(t_sec)) for k, t_sec in stored["pairs"]]
-            scores = {label: dict(zip(pairs, stored[f"stat_{label}"], strict=True)) for label in LABELS}
-            probabilities = {label: stored[f"nn_{label}"] for label in LABELS if f"nn_{label}" in stored.files}
-            stated = dict(json.loads(str(stored["stated"])))
-    except Exception as error:  # numpy and zipfile raise nearly anything on damaged files
+        stored = read_arrays(file)
+        pairs: list[Pair] = [(int(k), int(t_sec)) for k, t_sec in stored["pairs"]]
+        scores = {label: dict(zip(pairs, stored[f"stat_{label}"], strict=True)) for label in LABELS}
+        probabilities = {label: stored[f"nn_{label}"] for label in LABELS if f"nn_{label}" in stored}
+        stated = dict(json.loads(str(stored["stated"])))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged or not a file of `python -m sedid gallery`") from error
     return Gallery(stated, scores, probabilities)
 

@@ -15,7 +15,7 @@ import numpy as np
 from sedid.detector.batches import known_shares, shares
 from sedid.detector.bundle import detector_file, load_detector
 from sedid.detector.detector import Call, Detector, Verdict
-from sedid.storage import read_json, write_json
+from sedid.storage import read_arrays, read_json, write_json
 from sedid.studies.evaluate import evaluated
 from sedid.studies.generalise import HELDOUT
 from sedid.studies.robustness import CLASSES, changes, verdicts_of
@@ -141,10 +141,10 @@ def _robust(detector: Detector, file: Path, key: str) -> dict[str, Any]:
     """
     if not file.is_file():
         return {}
-    with np.load(file, allow_pickle=False) as stored:
-        if any(f"{key}/{name}" not in stored.files for name in CLASSES):
-            return {}
-        scores = {name: stored[f"{key}/{name}"] for name in CLASSES}
+    stored = read_arrays(file)
+    if any(f"{key}/{name}" not in stored for name in CLASSES):
+        return {}
+    scores = {name: stored[f"{key}/{name}"] for name in CLASSES}
     kept = min(len(values) for values in scores.values())
     made = verdicts_of(detector, {name: np.concatenate([v, v[2:3]])[:4] for name, v in scores.items()})
     if kept < 4 and detector.nn_pair != detector.chosen:

@@ -11,7 +11,6 @@ robustness but a leak: where only the generated images were re-saved, a detector
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from sedid.progress import Meter, Progress
 from sedid.results import Interval, Results, Rows, Shares
 from sedid.stats.intervals import Difference, auc_interval, delong
 from sedid.stats.metrics import measure, sign_of
-from sedid.storage import replacing
+from sedid.storage import read_kept, replacing
 from sedid.studies.study import (
     JudgedAt,
     Protocol,
@@ -309,12 +308,10 @@ def row_of(
 def read_scores(file: Path, key: str) -> dict[str, dict[str, SetScores]]:
     """Scores kept under this key: perturbation -> class -> scores; {} if there are none."""
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            if str(stored["key"]) != key:
-                return {}
-            names = {name.rpartition("/")[0] for name in stored.files if "/" in name}
-            return {name: {kind: stored[f"{name}/{kind}"] for kind in CLASSES} for name in names}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):  # none, cut off, or another program's
+        stored = read_kept(file, key) or {}
+        names = {name.rpartition("/")[0] for name in stored}
+        return {name: {kind: stored[f"{name}/{kind}"] for kind in CLASSES} for name in names}
+    except (ValueError, KeyError):  # cut off, or another program's: measured again
         return {}
 
 

@@ -14,7 +14,6 @@ The output folder:
 """
 
 import re
-import zipfile
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ from sedid.detector.provenance import in_full
 from sedid.method.diffusion import EpsModel
 from sedid.models.networks import Runtime, eps_model, load_scheduler, load_unet
 from sedid.progress import Meter, Progress
-from sedid.storage import read_json, replacing, write_json
+from sedid.storage import read_arrays, read_json, replacing, write_json
 from sedid.training.seeds import seed_of
 
 SamplerName = Literal["ddpm", "ddim", "dpm-solver++"]
@@ -197,9 +196,8 @@ def read_part(file: Path, part: range, size: int) -> np.ndarray:
         ValueError: the file does not hold what its name says.
     """
     try:
-        with np.load(file, allow_pickle=False) as stored:
-            images = stored["images"]
-    except (KeyError, OSError, ValueError, EOFError, zipfile.BadZipFile):
+        images = read_arrays(file)["images"]
+    except (KeyError, ValueError):
         images = np.zeros(0)
     if images.dtype != np.uint8 or images.shape != (len(part), size, size, 3):
         raise ValueError(f"{file} is damaged: delete it, and the same command makes its images anew")

@@ -306,13 +306,15 @@ def check_finite(config: TrainDDPMConfig, out: Path, recent: Tensor, weights: It
 
 def diverged(config: TrainDDPMConfig, out: Path, what: str) -> ValueError:
     """The sentence about a run that cannot go on; `what` is "the loss of step 3 is", for instance."""
-    state, kept = out / "state.safetensors", "nothing was saved"
+    state, kept, from_it = out / "state.safetensors", "nothing was saved", ""
     if state.is_file():
         with stored_tensors(state) as stored:
             kept = f"the checkpoint of step {stored.metadata()['step']} is kept"
+    if (out / "best.safetensors").is_file():
+        from_it = ", anew or from a bundle of this one (`export`, then start=BUNDLE)"
     return ValueError(
         f"{what} not finite: the training has diverged, and {kept}. Start another run with a "
-        f"learning_rate below {config.learning_rate:g}, anew or from a bundle of this one (`export`, then start=BUNDLE)"
+        f"learning_rate below {config.learning_rate:g}{from_it}"
     )
 
 

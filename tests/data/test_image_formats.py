@@ -110,6 +110,7 @@ def test_a_picture_of_12_bits_in_a_file_of_16_is_said_to_be_nearly_black() -> No
     assert gray.notes == ("16-bit scaled to 8 bits", dark.format(16), "gray converted to RGB")
     assert colour.notes == ("16-bit scaled to 8 bits", dark.format(15))
     assert dark.format(0) not in read_image(packed_png(16, 0, DEEP[..., 0] * 0)).notes  # black on purpose
+    assert dark.format(0) in read_image(packed_png(16, 0, DEEP[..., 0] >> 12)).notes  # every level becomes 0
 
 
 @pytest.mark.parametrize(

@@ -207,6 +207,14 @@ def test_a_pipe_is_written_to_and_stays(writer: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.html", "pipe"]
 
 
+def test_a_figure_needs_a_name_that_says_its_format_in_a_pipe_too(tmp_path: Path) -> None:
+    for name in ("pipe", "pipe.svg"):
+        os.mkfifo(tmp_path / name)
+    with pytest.raises(ValueError, match=r"a figure is written as \.png, \.svg, \.pdf"):
+        check_file(tmp_path / "pipe", FIGURE)
+    check_file(tmp_path / "pipe.svg", FIGURE)
+
+
 @pytest.mark.usefixtures("no_renames")
 def test_a_device_is_written_to_and_stays() -> None:
     null = Path("/dev/null")

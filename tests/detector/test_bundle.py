@@ -12,7 +12,7 @@ from helpers.bundles import CHOSEN, pictures, shared_bundle, tiny_bundle
 
 from sedid import load_detector
 from sedid.data.datasets import as_model_input
-from sedid.detector.bundle import checkpoint_hash, detector_file, save_pipeline
+from sedid.detector.bundle import checkpoint_hash, detector_file, export_run, save_pipeline
 from sedid.models.networks import make_unet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -205,3 +205,12 @@ def test_what_is_no_detector_says_what_is_accepted(tmp_path: Path) -> None:
         load_detector(tmp_path / "absent")
     with pytest.raises(FileNotFoundError, match=r"neither unet/config\.json nor config\.json"):
         load_detector(tmp_path)
+
+
+def test_export_says_what_a_folder_lacks(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"is no training run of `train-ddpm`: it has no config\.json"):
+        export_run(tmp_path, tmp_path / "bundle")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="has no weights to export yet"):
+        export_run(tmp_path, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()

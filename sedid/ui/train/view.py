@@ -18,6 +18,7 @@ from sedid.report.charts.series import Series
 from sedid.report.markdown import REALS, counts_line, leak_line, splits_line
 from sedid.report.numbers import cell
 from sedid.report.pictures import data_uri, number, percent, short, text
+from sedid.storage import read_arrays
 from sedid.studies.evaluate import EvaluationResults, NNRow, StatRow
 from sedid.ui.train.form import job_name
 
@@ -151,7 +152,7 @@ def samples_html(folder: Path) -> str:
     grids = sorted([*folder.glob("samples/*.png"), *folder.glob("ddpm/samples/*.png")], key=lambda file: file.name)
     parts = sorted([*folder.glob("parts/*.npz"), *folder.glob("generated/parts/*.npz")])
     if parts:
-        images = np.load(parts[0], allow_pickle=False)["images"][:16]
+        images = read_arrays(parts[0])["images"][:16]
         columns = min(4, len(images))
         images = images[: len(images) // columns * columns]
         rows = images.reshape(-1, columns, *images.shape[1:]).swapaxes(1, 2)
