@@ -11,7 +11,7 @@ from sedid.escaping import for_html
 from sedid.method.methods import differences
 from sedid.report.charts.chart import Chart, Spot
 from sedid.report.charts.scale import Scale
-from sedid.report.charts.series import STYLES, Series
+from sedid.report.charts.series import STYLES, Series, stressed
 from sedid.report.evaluation import (
     RESOLUTION,
     crossed,
@@ -151,7 +151,8 @@ def curves(found: ComparisonResults, scores: Scores, reals: str, method: str) ->
 
 def style_of(place: int, row: MethodRow, method: str) -> str:
     """How a method is drawn in every chart, by its place in the table."""
-    return STYLES[place % len(STYLES)] + (" bold" if row.method == method else "")
+    style = STYLES[place % len(STYLES)]
+    return stressed(style) if row.method == method else style
 
 
 def cost_chart(rows: Sequence[MethodRow], method: str) -> Chart:

@@ -13,7 +13,7 @@ from sedid.method import paper
 from sedid.method.diffusion import pair_in_words, steps_in_words, write_steps
 from sedid.report.charts.chart import Chart, Mark
 from sedid.report.charts.scale import Scale
-from sedid.report.charts.series import STYLES, Series, histogram
+from sedid.report.charts.series import STYLES, Series, histogram, stressed
 from sedid.report.markdown import leak_line, sampler_words, splits_line
 from sedid.report.numbers import cell
 from sedid.stats.metrics import Metrics, roc
@@ -211,8 +211,8 @@ def curves(evaluation: Shown, reals: str, pair: Pair | None) -> list[Series]:
     for one, style in zip([*evaluation.pairs, None], STYLES, strict=False):
         values = evaluation.oriented(reals, one)
         if values is not None:
-            bold = " bold" if one == pair else ""
-            found.append(Series(score_name(evaluation, one), *roc(*values)[:2], f"{style}{bold}"))
+            drawn = stressed(style) if one == pair else style
+            found.append(Series(score_name(evaluation, one), *roc(*values)[:2], drawn))
     losses, row = evaluation.losses(reals), evaluation.existing(reals)
     if losses is not None and row is not None:
         found.append(Series(f"Training loss at t = {row.t}", *roc(*losses)[:2], "faint dash"))

@@ -1,15 +1,20 @@
-"""Arrays in, `matplotlib.figure.Figure` out: no pyplot, no global state, safe in threads."""
+"""Charts as `matplotlib.figure.Figure`, for files: no pyplot, no global state, safe in threads. They read what the page draws."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
-from sedid.detector.detector import Calibration, Detector, Inspection
+from sedid.detector.detector import Detector, Inspection
 from sedid.detector.words import verdict_lines
 from sedid.method.diffusion import pair_in_words
+from sedid.report.charts.chart import Chart
+from sedid.report.charts.grid import HOT, Grid
+from sedid.report.charts.series import Bins
+from sedid.report.charts.table import plain
+from sedid.report.curve import along
+from sedid.report.pictures import short
 from sedid.report.style import palette
 from sedid.storage import replacing
 
@@ -18,8 +23,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PALETTE = palette()
-REAL_COLOUR, GENERATED_COLOUR, MARK = (PALETTE[name] for name in ("sed-real", "sed-generated", "sed-ink"))
-LINES = ("res-one", "res-two", "res-three", "res-four", "sed-real", "sed-generated")
+INKS = {name: f"res-{name}" for name in ("one", "two", "three", "four", "five", "six", "faint")}
+INKS |= {"real": "sed-real", "generated": "sed-generated", "image": "sed-ink"}
+DASHES = {"dash": "--", "dots": ":"}
+WIDTHS = {"thin": 0.8, "bold": 2.6}
+MARKERS = {"two": "s", "three": "D", "four": "^", "five": "v", "six": "P", "generated": "s"}
 FILMSTRIP = 7  # frames at most
 FORMATS = (".png", ".svg", ".pdf")
 
@@ -74,9 +82,7 @@ def inspection_figure(inspection: Inspection, detector: Detector) -> "Figure":
     middle.colorbar(heat, ax=axes[3], label="squared difference, 3 channels")
 
     axes = bottom.subplots(1, 2, width_ratios=(1.2, 1))
-    at = (detector.stat.get((found.k, t_sec)) for t_sec in detector.t_secs(found.k))
-    calibrations = [calibration for calibration in at if calibration is not None]
-    curve_plot(axes[0], trace.t_secs, trace.curve, found.t_sec, calibrations)
+    draw(axes[0], along(detector, [trace], found.t_sec))
     axes[1].set_axis_off()
     lines = [f"{detector.name}, {pair_in_words(found.k, found.t_sec)}", "", *verdict_lines(inspection, detector), ""]
     lines.append(f"t-error = weight {found.weight:.4g} x change of predicted noise {found.change:.4g}")
@@ -91,104 +97,98 @@ def picture(axes: "Axes", pixels: np.ndarray, title: str) -> None:
     axes.set_axis_off()
 
 
-def curve_plot(
-    axes: "Axes", t_secs: Sequence[int], errors: Sequence[float], t_sec: int, calibrations: Sequence[Calibration]
-) -> None:
-    """The t-error against T_SEC, over the central 90 % of the real and generated references of one k."""
-    at = [calibration.t_sec for calibration in calibrations]
-    for name, colour in (("real", REAL_COLOUR), ("generated", GENERATED_COLOUR)) if calibrations else ():
-        low, middle, high = np.array([np.quantile(getattr(c, name), (0.05, 0.5, 0.95)) for c in calibrations]).T
-        axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0, label=f"{name}, central 90 %")
-        axes.plot(at, middle, color=colour, linewidth=1)
-    axes.plot(t_secs, errors, color=MARK, marker="o", markersize=4, label="this image")
-    axes.axvline(t_sec, color=MARK, linestyle=":", linewidth=1)
-    axes.set(yscale="log", xlabel="T_SEC", ylabel="t-error", xticks=t_secs if len(t_secs) <= 12 else axes.get_xticks())
-    axes.legend(fontsize=8, frameon=False)
-
-
-def roc_figure(curves: dict[str, tuple[np.ndarray, np.ndarray]], log: bool = False) -> "Figure":
-    """ROC curves.
-
-    Args:
-        curves: label -> (FPR, TPR), each ascending in [0, 1].
-        log: FPR on a logarithmic axis, for the low rates.
-    """
-    figure = new_figure(5, 5)
+def figure_of(chart: Chart | Grid) -> "Figure":
+    """A chart of the page as a figure."""
+    if isinstance(chart, Grid):
+        return _grid(chart)
+    figure = new_figure(6, 4.2)
     axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color=PALETTE["res-faint"], linestyle=":", linewidth=1)
-    for (label, (fpr, tpr)), colour in zip(curves.items(), _colours(len(curves)), strict=True):
-        axes.plot(fpr, tpr, drawstyle="steps-post", color=colour, label=label)
-    axes.set(xlabel="real images called generated (FPR)", ylabel="generated images found (TPR)", ylim=(0, 1.01))
-    axes.set(xscale="log", xlim=(1e-3, 1)) if log else axes.set(xlim=(0, 1))
-    axes.legend(loc="lower right", fontsize=8, frameon=False)
+    draw(axes, chart)
+    axes.set_title(words(chart.title), fontsize=10)
     return figure
 
 
-def _colours(count: int) -> list[Any]:
-    if count <= len(LINES):
-        return [PALETTE[name] for name in LINES[:count]]
-    from matplotlib import colormaps
-
-    return list(colormaps["viridis"](np.linspace(0, 0.95, count)))
+def words(text: str) -> str:
+    """Words as matplotlib shows them: without HTML, and no formula."""
+    return plain(text).replace("$", r"\$")
 
 
-def histogram_figure(
-    real: np.ndarray,
-    generated: np.ndarray,
-    threshold: float | None = None,
-    band: tuple[float, float] | None = None,
-    score: float | None = None,
-    label: str = "t-error",
-) -> "Figure":
-    """Scores of both classes, on shared bins, each class with area 1.
-
-    Args:
-        real, generated: scores (N,), (M,); quantiles of a distribution do as well.
-        threshold, band: drawn if given.
-        score: one image's, marked if given.
-    """
-    both = np.concatenate([real, generated])
-    low, high = np.quantile(both, (0.001, 0.999))
-    bins = np.linspace(low, high, 41).tolist()
-    figure = new_figure(6, 3.5)
-    axes = figure.subplots()
-    for name, scores, colour in (("real", real, REAL_COLOUR), ("generated", generated, GENERATED_COLOUR)):
-        axes.hist(scores, bins, density=True, color=colour, alpha=0.45, label=name)
-    if band is not None:
-        axes.axvspan(*band, color=PALETTE["res-faint"], alpha=0.25, linewidth=0, label="cannot tell")
-    if threshold is not None:
-        axes.axvline(threshold, color=PALETTE["sed-quiet"], linestyle="--", label="threshold")
-    if score is not None:
-        axes.axvline(score, color=MARK, linewidth=2, label="this image")
-    axes.set(xlabel=label, yticks=[])
+def draw(axes: "Axes", chart: Chart) -> None:
+    """Draw a chart's series, marks, band and spots, on its scales."""
+    named: set[str] = set()
+    for one in chart.series:
+        ink, *looks = one.style.split()
+        colour, label = PALETTE[INKS[ink]], "_" if str(one.name) in named else words(one.name)
+        named.add(str(one.name))
+        if isinstance(one, Bins):
+            axes.stairs(one.shares, one.edges, fill=True, color=colour, alpha=0.45, label=label)
+            continue
+        if len(one.low):
+            axes.fill_between(one.x, one.low, one.high, color=colour, alpha=0.2, linewidth=0)
+        axes.plot(
+            *(one.x, one.y),
+            color=colour,
+            linestyle=next((DASHES[look] for look in looks if look in DASHES), "-") if one.line else "none",
+            linewidth=next((WIDTHS[look] for look in looks if look in WIDTHS), 1.5),
+            marker=MARKERS.get(ink, "o") if one.marked or not one.line else "none",
+            markersize=4,
+            label=label,
+        )
+    if chart.band is not None:
+        axes.axvspan(*chart.band, color=PALETTE["sed-undecided"], alpha=0.2, linewidth=0, label="no verdict")
+    for mark in chart.marks:
+        line = {"linewidth": 2} if mark.strong else {"linewidth": 1, "linestyle": "--"}
+        axes.axvline(
+            mark.x, color=PALETTE["sed-ink" if mark.strong else "sed-quiet"], label=words(mark.label) or "_", **line
+        )
+    for spot in chart.spots:
+        axes.plot(
+            [spot.x], [spot.y], color=PALETTE["sed-accent"], marker="o", markersize=8, linestyle="none", label="_"
+        )
+        axes.annotate(
+            words(spot.label), (spot.x, spot.y), (6, -12 if spot.below else 6), textcoords="offset points", fontsize=9
+        )
+    for scale, name, title in ((chart.x, "x", chart.x.name), (chart.y, "y", chart.measured)):
+        if scale is None:
+            axes.set(yticks=[])
+            continue
+        marks = scale.marks()
+        axes.set(
+            **{
+                f"{name}scale": "log" if scale.log else "linear",
+                f"{name}lim": (scale.low, scale.high),
+                f"{name}label": words(title),
+            }
+        )
+        axes.set(**{f"{name}ticks": marks, f"{name}ticklabels": [short(mark) for mark in marks]})
+    axes.minorticks_off()
     axes.legend(fontsize=8, frameon=False)
-    return figure
 
 
-def sweep_heatmap(
-    values: np.ndarray, rows: Sequence[int], columns: Sequence[int], label: str, mark: tuple[int, int] | None = None
-) -> "Figure":
-    """A measurement over k (rows) and T_SEC (columns).
-
-    Args:
-        values: (len(rows), len(columns)); NaN where there is none.
-        mark: (row, column) values of a cell to frame, e.g. the calibrated pair.
-    """
+def _grid(grid: Grid) -> "Figure":
+    """A grid's cells, each over the step it measures."""
+    from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle
 
-    figure = new_figure(2 + 0.6 * len(columns), 1.5 + 0.4 * len(rows))
+    rows = sorted({cell.row for cell in grid.cells})
+    ramp = LinearSegmentedColormap.from_list("heat", [PALETTE["sed-cool"], PALETTE["sed-hot"]])
+    figure = new_figure(9, 1.4 + 0.4 * len(rows))
     axes = figure.subplots()
-    image = axes.imshow(np.ma.masked_invalid(values), cmap="viridis", aspect="auto")
-    middle = np.nanmean([np.nanmin(values), np.nanmax(values)]) if np.isfinite(values).any() else 0.0
-    for (row, column), value in np.ndenumerate(values):
-        if np.isfinite(value):
-            colour = "white" if value < middle else "black"
-            axes.text(column, row, f"{value:.3f}", ha="center", va="center", color=colour, fontsize=7)
-    if mark is not None:
-        corner = (columns.index(mark[1]) - 0.5, rows.index(mark[0]) - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=GENERATED_COLOUR, linewidth=2.5))
-    axes.set(xlabel="T_SEC", ylabel="k")
-    axes.set_xticks(range(len(columns)), [str(value) for value in columns], rotation=90 if len(columns) > 12 else 0)
-    axes.set_yticks(range(len(rows)), [str(value) for value in rows])
-    figure.colorbar(image, label=label)
+    for cell in sorted(grid.cells, key=lambda cell: bool(cell.frame)):
+        corner, wide = (cell.start, rows.index(cell.row) - 0.5), cell.end - cell.start
+        heat = None if cell.value is None else grid.heat(cell.value)
+        edge = PALETTE[{"chosen": "sed-generated", "best": "res-two"}.get(cell.frame, "sed-plane")]
+        colour = PALETTE["sed-soft"] if heat is None else ramp(heat / 100)
+        axes.add_patch(
+            Rectangle(corner, wide, 1, facecolor=colour, edgecolor=edge, linewidth=2.5 if cell.frame else 0.8)
+        )
+        written = "n/a" if cell.value is None else f"{cell.value:.3f}".removeprefix("0")
+        ink = PALETTE["sed-on-hot" if heat is not None and heat >= HOT else "sed-on-cool"]
+        turned = 90 if wide < 70 else 0
+        axes.text((cell.start + cell.end) / 2, rows.index(cell.row), written, ha="center", va="center", color=ink, fontsize=7, rotation=turned)  # fmt: skip
+    axes.set(
+        xlim=(grid.x.low, grid.x.high), ylim=(len(rows) - 0.5, -0.5), xlabel=words(grid.x.name), ylabel=words(grid.rows)
+    )
+    axes.set_yticks(range(len(rows)), [str(row) for row in rows])
+    axes.set_title(words(grid.title), fontsize=10)
     return figure

@@ -9,7 +9,7 @@ from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
 from sedid.report.charts.chart import Chart, Mark
 from sedid.report.charts.grid import Cell, Grid, legend
-from sedid.report.charts.scale import Scale
+from sedid.report.charts.scale import SHARES, Scale
 from sedid.report.charts.series import Series
 from sedid.report.evaluation import detector_words, facts, leaks, made_by, splits
 from sedid.report.numbers import cell, counted
@@ -17,6 +17,7 @@ from sedid.studies.sweep import SweepResults, SweepRow
 
 METRICS = {"auc": "AUC", "acc": "ACC", "tpr_at_1": "TPR at FPR 1 %", "tpr_at_01": "TPR at FPR 0.1 %"}
 T_SECS = Scale("T_SEC", 0, 1000)
+RATES = Scale("AUC or accuracy", 0, 1, SHARES.ticks)
 
 
 def accuracy(sweep: SweepResults) -> tuple[str, str]:
@@ -111,10 +112,11 @@ def figures(sweep: SweepResults, k: int, data_set: str) -> str:
         Series("TPR at FPR 0.1 %", t_secs, numbers(rows, "tpr_at_01"), "two dash", True),
     ]
     marks = [Mark(sweep.calibrated[1], "the detector's")] if sweep.calibrated and sweep.calibrated[0] == k else []
+    low = max(0.05, *(1.2 * float(y) for line in four for y in line.y if np.isfinite(y)))  # they lie far below 1
     drawn = (
-        Chart("Figure 2: step size", two, along_k, note="AUC and accuracy"),
-        Chart("Figure 3: where the error is measured", three, along_t, note="AUC and accuracy", marks=marks),
-        Chart("Figure 4: at low false positive rates", four, along_t, note="TPR", marks=marks),
+        Chart("Figure 2: step size", two, along_k, RATES),
+        Chart("Figure 3: where the error is measured", three, along_t, RATES, marks=marks),
+        Chart("Figure 4: at low false positive rates", four, along_t, Scale("TPR", 0, low), marks=marks),
     )
     return (
         f'<h2>The paper\'s figures, for these data</h2><div class="ch-row">{"".join(chart.html() for chart in drawn)}'

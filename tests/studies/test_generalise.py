@@ -258,7 +258,7 @@ def test_the_table_as_html(measured: Path, tmp_path: Path) -> None:
         assert f"{row.stat.auc:.3f} [" in table
         assert row.finding in table
         assert row.finding in whole
-    assert generalise_report.along_t_sec(result).count("<path") == len(result.rows)
+    assert generalise_report.along_t_sec(result).count('"ch-series ') == len(result.rows)
     assert "k = 165, T_SEC = 495" in generalise_report.protocol(result)
     write_json(tmp_path / "x.json", {"rows": []})
     with pytest.raises(ValueError, match="not a results file"):

@@ -225,12 +225,11 @@ def test_what_cannot_be_measured_is_refused(tmp_path: Path) -> None:
 
 def test_curves_have_a_dot_for_every_strength_and_the_strongest_at_the_right(found: RobustnessResults) -> None:
     drawn = chart(found, "jpeg")
-    at = {
-        float(x): float(left) for left, x in re.findall(r'left:-?([\d.]+)%;bottom:[\d.]+%" title="STAT at (\d+)', drawn)
-    }
+    dots = re.findall(r'cx="([\d.]+)%" [^>]*><title>STAT: quality (\d+), AUC', drawn)
+    at = {float(x): float(left) for left, x in dots}
     assert sorted(at, key=at.__getitem__) == [95, 90, 75, 50, 30]
     assert 'role="img" aria-label="JPEG: as they are, STAT, NN, against quality"' in drawn
-    assert len(re.findall('title="STAT at', chart(found, "brightness"))) == 7  # six factors, and 1
+    assert len(re.findall("<title>STAT: ", chart(found, "brightness"))) == 7  # six factors, and 1
     assert "Mirror" not in re.findall(r"<figcaption>(\w+)", whole(found))
 
 

@@ -43,11 +43,11 @@ def test_a_comparison_says_what_is_in_its_file(tmp_path: Path) -> None:
     assert "At work" not in shown
 
 
-def test_the_chosen_methods_curve_lies_on_top(tmp_path: Path) -> None:
+def test_the_chosen_methods_curve_is_bold_and_no_two_look_alike(tmp_path: Path) -> None:
     found, scores = compare.load_comparison(write_comparison(tmp_path))
     made = compare.curves(found, scores, "heldout", "pia")
-    assert [style.split()[0] for *_, style in made.values()] == ["res-faint", "res-two", "res-one"]
-    assert list(made)[-1].startswith("PIA ")
+    assert [line.name.split(" (")[0] for line in made if "bold" in line.style.split()] == ["PIA"]
+    assert len({line.style for line in made}) == len(made) == 3
 
 
 def test_an_unfinished_comparison_shows_what_it_has(tmp_path: Path) -> None:

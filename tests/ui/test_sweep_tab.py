@@ -136,7 +136,7 @@ def test_a_visitor_sweeps_and_sees_the_heatmaps(
         (job,) = LightStore(runs).jobs()
         write_sweep(job.folder)
         order(runs, "finish")
-        expect(visit.locator("#sweep-drawn .res-heat").first).to_be_visible(timeout=WAIT)
+        expect(visit.locator("#sweep-drawn .ch-grid").first).to_be_visible(timeout=WAIT)
         visit.once("dialog", lambda dialog: dialog.dismiss())
         visit.locator("#delete-sweep").click()
         expect(visit.locator("#sweep-job .sed-chip")).to_have_text("done", timeout=WAIT)

@@ -57,6 +57,12 @@ class Grid:
         found = [cell.value for cell in self.cells if cell.value is not None]
         return (min(found), max(found)) if found else None
 
+    @property
+    def digits(self) -> int:
+        """How many digits tell the values apart."""
+        low, high = self.range or (0.0, 1.0)
+        return 2 if high - low >= 0.05 else 3
+
     def heat(self, value: float) -> float:
         """How much of the colour a value gets, 0 .. 100: over the range of the values there are."""
         low, high = self.range or (0.0, 1.0)
@@ -98,7 +104,7 @@ class Grid:
         else:
             heat = self.heat(cell.value)
             kind, style = " ch-hot" if heat >= HOT else "", f' style="--heat:{heat:.0f}%"'
-            written = f"{cell.value:.2f}".removeprefix("0")
+            written = f"{cell.value:.{self.digits}f}".removeprefix("0")
         size = " ch-tiny" if wide < TINY else " ch-narrow" if wide < ROOM else ""
         turned = ' transform="rotate(-90)"' if size else ""
         return (
@@ -106,3 +112,9 @@ class Grid:
             f'data-t="{cell.end:g}"><title>{escape(cell.words)}</title><rect x="{left:.2f}%" y="{top}" width="{wide:.2f}%" height="{HEIGHT}"/>'
             f'<svg x="{left + wide / 2:.2f}%" y="{top + HEIGHT / 2:g}"><text dy=".35em"{turned}>{written}</text></svg></g>'
         )
+
+
+def legend(stressed: dict[str, str]) -> str:
+    """What stressed cells mean: the `frame` of a cell and the words."""
+    keys = "".join(f'<span><i class="ch-{frame}-key"></i>{escape(words)}</span>' for frame, words in stressed.items())
+    return f'<div class="ch-keys">{keys}</div>'

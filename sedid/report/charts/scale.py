@@ -55,7 +55,7 @@ class Scale:
             low, high = log10(self.low), log10(self.high)
         else:
             low, high = self.low, self.high
-        return 100 * ((found - low) / (high - low)).clip(0, 1)
+        return 100 * ((found - low) / (high - low)).clip(0, 1) + 0.0  # no minus zero
 
     def marks(self) -> list[float]:
         """The values written along the axis, from its left or lower end."""

@@ -56,6 +56,11 @@ STYLES = (
 """Styles that differ from each other in more than colour as long as possible."""
 
 
+def stressed(style: str) -> str:
+    """A style's colour as a bold line without gaps: one that stands out of the others."""
+    return f"{style.split()[0]} bold"
+
+
 def histogram(name: str, values: Numbers, edges: np.ndarray, style: str) -> Bins:
     """Values (N,) on given bins; what lies beyond the edges counts into the first and the last one."""
     counts = np.histogram(np.asarray(values).clip(edges[0], edges[-1]), edges)[0]
