@@ -6,13 +6,13 @@ the file's, the checkpoint's hash, every parameter and where it came from. No sc
 
 import hashlib
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from sedid import __version__
 from sedid.data.file_facts import NOTE, FileFacts, file_facts
@@ -25,9 +25,9 @@ from sedid.detector.tiles import CAVEAT, PatchMap, score_patches
 from sedid.detector.words import as_dict, own_t_sec, pair_dict, plain, where, why
 from sedid.method.diffusion import Steps, write_steps
 from sedid.report import evidence, filmstrip
-from sedid.report.curve import curve
+from sedid.report.curve import along
+from sedid.report.html import render
 from sedid.report.page import page
-from sedid.report.pictures import data_uri, text
 from sedid.report.style import css
 from sedid.report.verdict import factors, verdict_cards
 from sedid.storage import replacing
@@ -109,25 +109,38 @@ def case_report(
     extras = extras or Extras()
     trace, found = inspection.trace, inspection.judgement
     made = (now or datetime.now(UTC)).astimezone(UTC)
-    sides = trace.image.shape[:2]
-    ran = f'<div class="sed-two"><div>{filmstrip.heatmap(trace, found.t_sec, False, True)}</div><div>{curve(detector, trace, found.t_sec, False)}</div></div>'
-    parts = [
-        f"<p><b>{text(name)}</b>, examined {made:%Y-%m-%d %H:%M:%S} UTC with SeDID Explorer {__version__}, detector "
-        f"{text(detector.name)}, {where(found)}.</p>",
-        section("Verdicts", verdict_cards(detector, found)),
-        section("Stability: the verdict over mild re-encodings", _stability(extras.stability)),
-        section("What the detector saw", _exact(trace.image, inspection.notes)),
-        section("The file", _file(extras.facts)),
-        section("Where the score comes from", factors(found) + ran),
-        section("The trajectory", filmstrip.compared(trace, found.t_sec) + filmstrip.filmstrip(trace, found.t_sec)),
-        section("Tiles of the picture at full size", _tiles(extras)),
-        section("Detector and parameters", table(parameters(detector, inspection))),
-        section("Scores in full", table(scores(inspection))),
-        section("To find the numbers again", _again(detector, inspection, sides)),
-        section("Limits", "<ul>{}</ul>".format("".join(f"<li>{text(limit)}</li>" for limit in LIMITS))),
-        f'<details class="sed-raw"><summary>All of it as JSON</summary><pre id="case-json">{text(json.dumps(as_json(detector, inspection, name, extras, made), indent=1))}</pre></details>',
-    ]
-    body = f'<div class="sed sed-case">{still("".join(parts))}</div>'
+    height, width = trace.image.shape[:2]
+    body = render(
+        "case.html",
+        name=name,
+        made=made,
+        version=__version__,
+        detector=detector,
+        at=where(found),
+        verdicts=verdict_cards(detector, found, live=False),
+        stability=extras.stability and evidence.stability_part(extras.stability),
+        image=trace.image,
+        width=width,
+        height=height,
+        exact=[
+            ("What was done to the picture", "; ".join(inspection.notes) or "nothing: used as it is"),
+            ("Size", f"{width}x{height} pixels, 8-bit RGB"),
+            ("SHA-256 of the pixels", pixel_hash(trace.image)),
+        ],
+        facts=extras.facts and evidence.facts_table(extras.facts),
+        factors=factors(found, live=False),
+        heat=filmstrip.heatmap(trace, found.t_sec, weight_free=False, locked=True, live=False),
+        along=Markup(along(detector, [trace], found.t_sec).html()),
+        compared=filmstrip.compared(trace, found.t_sec, live=False),
+        filmstrip=filmstrip.filmstrip(trace, found.t_sec, live=False),
+        tiles=extras.patches and evidence.patch_part(extras.patches, extras.picture, live=False),
+        parameters=parameters(detector, inspection),
+        scores=scores(inspection),
+        command=f"python -m sedid inspect seen.png --detector {detector.name} {walk_option(found.k)} "
+        f"--t-sec {found.t_sec} --precision {detector.runtime.precision} --json",
+        limits=LIMITS,
+        json=json.dumps(as_json(detector, inspection, name, extras, made), indent=1),
+    )
     return page(f"Case report: {name}", body, css("tokens", "parts", "charts", "document", "case"))
 
 
@@ -141,55 +154,9 @@ def write_case(file: Path, report: str) -> None:
         temporary.write_text(report, encoding="utf-8")
 
 
-def section(title: str, body: str) -> str:
-    """One part with its heading."""
-    below = body.replace("<h2>", "<h3>").replace("</h2>", "</h3>")
-    return f"<section><h2>{title}</h2>{below}</section>"
-
-
-def still(html: str) -> str:
-    """Parts of the page without what only works there: buttons become plain boxes, jumps go."""
-    html = re.sub(r'<button type="button" class="sed-go".*?</button>', "", html)
-    html = re.sub(r'<button type="button" class="sed-zoom"[^>]*>', '<span class="sed-zoom">', html)
-    return html.replace("</button>", "</span>")
-
-
-def table(rows: list[tuple[str, str]]) -> str:
-    """(name, plain text) pairs; those without a text are left out."""
-    return evidence.pairs([(name, value) for name, value in rows if value])
-
-
 def pixel_hash(image: np.ndarray) -> str:
     """SHA-256 of an image's levels, uint8 (H, W, 3), row by row, red green blue; hexadecimal."""
     return hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest()
-
-
-def _exact(image: np.ndarray, notes: tuple[str, ...]) -> str:
-    height, width = image.shape[:2]
-    rows = [
-        ("What was done to the picture", "; ".join(notes) or "nothing: used as it is"),
-        ("Size", f"{width}x{height} pixels, 8-bit RGB"),
-        ("SHA-256 of the pixels", pixel_hash(image)),
-    ]
-    return (
-        f'<div class="sed-exact"><img id="case-tensor" src="{data_uri(image)}" alt="The {width} by {height} pixels that were judged">'
-        f'<div>{table(rows)}<p class="sed-fine">The picture on the left is a lossless PNG of exactly these pixels; save it '
-        "to judge it again. The hash is of the levels row by row, three bytes a pixel.</p></div></div>"
-    )
-
-
-def _file(facts: FileFacts | None) -> str:
-    return "<p>The image did not come from a file.</p>" if facts is None else evidence.facts_table(facts)
-
-
-def _stability(found: Stability | None) -> str:
-    return "<p>The stability check was not run.</p>" if found is None else evidence.stability_part(found)
-
-
-def _tiles(extras: Extras) -> str:
-    if extras.patches is None:
-        return "<p>The tiles were not scored.</p>"
-    return evidence.patch_part(extras.patches, extras.picture, live=False)
 
 
 def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, str]]:
@@ -268,17 +235,6 @@ def scores(inspection: Inspection) -> list[tuple[str, str]]:
     pairs = zip(inspection.trace.t_secs, inspection.trace.curve, strict=True)
     rows.append(("t-error along T_SEC", ", ".join(f"{t}: {error:.6g}" for t, error in pairs)))
     return rows
-
-
-def _again(detector: Detector, inspection: Inspection, sides: tuple[int, ...]) -> str:
-    found = inspection.judgement
-    return (
-        f"<p>Save the picture under “What the detector saw” as <code>seen.png</code> ({sides[1]}x{sides[0]} pixels pass through "
-        f"unchanged), then:</p><pre>python -m sedid inspect seen.png --detector {text(detector.name)} {walk_option(found.k)} "
-        f"--t-sec {found.t_sec} --precision {detector.runtime.precision} --json</pre>"
-        f'<p class="sed-fine">“{text(detector.name)}” stands for the folder or Hub id of the detector with the checkpoint hash '
-        "above. Other hardware or versions round differently, in about the sixth digit.</p>"
-    )
 
 
 def as_json(detector: Detector, inspection: Inspection, name: str, extras: Extras, made: datetime) -> dict[str, Any]:

@@ -7,71 +7,61 @@ import base64
 from collections.abc import Sequence
 from io import BytesIO
 
+from markupsafe import Markup
 from PIL import Image
 
 from sedid.data.file_facts import NOTE, FileFacts, rows
 from sedid.detector.batches import METHODS, verdict_of
 from sedid.detector.detector import Call, Judgement
-from sedid.detector.stability import RULE, Outcome, Stability, in_words
+from sedid.detector.stability import RULE, Stability, in_words
 from sedid.detector.tiles import CAVEAT, PatchMap
 from sedid.detector.words import where
-from sedid.report.pictures import GRADIENT, data_uri, heat, number, text
+from sedid.report.html import render
+from sedid.report.pictures import heat, number
 from sedid.report.verdict import headline
 
 PREVIEW = 720  # pixels, the longer side of a picture under its tiles
 
 
-def facts_table(facts: FileFacts) -> str:
+def facts_table(facts: FileFacts) -> Markup:
     """The facts of a file and the sentence that they prove nothing."""
-    return f'{pairs(rows(facts))}<p class="sed-fine">{NOTE}</p>'
-
-
-def pairs(found: Sequence[tuple[str, str]]) -> str:
-    """(name, plain text) pairs as a list."""
-    body = "".join(f"<div><dt>{text(name)}</dt><dd>{text(value)}</dd></div>" for name, value in found)
-    return f'<dl class="sed-facts">{body}</dl>'
+    return render("facts.html", rows=rows(facts), NOTE=NOTE)
 
 
 # --- stability ---------------------------------------------------------------------------------------------------
 
 
-def summary_line(outcome: Outcome, method: str) -> str:
-    """The sentence, its result first and bold."""
-    result, _, rest = in_words(outcome, method).partition(". ")
-    return f"<b>{text(result)}.</b> {text(rest)}" if rest else f"<b>{text(result)}</b>"
-
-
-def stability_part(found: Stability) -> str:
+def stability_part(found: Stability) -> Markup:
     """The summary and the table of versions; those that got another call than the image itself are marked."""
     outcomes = {method: found.outcome(method) for method in METHODS}
     there = {method: outcome for method, outcome in outcomes.items() if outcome is not None}
-    lines = "".join(f"<p>{summary_line(outcome, method)}</p>" for method, outcome in there.items())
-    low, high = (number(value) for value in found.spread)
-    if not there:
-        lines = f"<p>Nothing is calibrated at this k and T_SEC: only the t-errors can be compared, {low} to {high}.</p>"
-    heads = "".join(f'<th scope="col">{method}</th>' for method in there)
-    body = "".join(_version(found, place, list(there)) for place in range(len(found.versions)))
-    return (
-        f'<div role="status">{lines}</div><table class="sed-versions"><thead><tr><th scope="col">version</th>'
-        f'<th scope="col">t-error</th>{heads}</tr></thead><tbody>{body}</tbody></table>'
-        f'<p class="sed-fine">{RULE} At {where(found.judgements[0])}, on the pixels the detector sees; t-errors from '
-        f"{low} to {high}. Rows in gray got another verdict than the image itself.</p>"
+    calls = [[_call(judgement, method) for method in there] for judgement in found.judgements]
+    low, high = found.spread
+    return render(
+        "stability.html",
+        lines=[in_words(outcome, method).partition(". ")[::2] for method, outcome in there.items()],
+        methods=list(there),
+        rows=[
+            {
+                "moved": [words for words, _, _ in own] != [words for words, _, _ in calls[0]],
+                "image": version.image,
+                "label": version.label,
+                "t_error": judgement.t_error,
+                "calls": own,
+            }
+            for version, judgement, own in zip(found.versions, found.judgements, calls, strict=True)
+        ],
+        RULE=RULE,
+        at=where(found.judgements[0]),
+        low=low,
+        high=high,
     )
 
 
-def _version(found: Stability, place: int, methods: Sequence[str]) -> str:
-    version, judgement, first = found.versions[place], found.judgements[place], found.judgements[0]
-    cells, moved = "", False
-    for method in methods:
-        verdict = verdict_of(judgement, method)
-        words, style = headline(verdict)
-        moved |= words != headline(verdict_of(first, method))[0]
-        share = f" <span>{verdict.score:.0%}</span>" if method == "NN" and verdict is not None else ""
-        cells += f'<td class="sed-ink-{style}"><b>{words}</b>{share}</td>'
-    return (
-        f'<tr{" class=sed-moved" if moved else ""}><th scope="row"><span class="sed-version"><img src="{data_uri(version.image)}" alt="">'
-        f"{text(version.label)}</span></th><td>{number(judgement.t_error)}</td>{cells}</tr>"
-    )
+def _call(judgement: Judgement, method: str) -> tuple[str, str, float | None]:
+    """What a method says of an image: in words, its style class, and the probability if it gives one."""
+    verdict = verdict_of(judgement, method)
+    return *headline(verdict), verdict.score if method == "NN" and verdict is not None else None
 
 
 # --- tiles -------------------------------------------------------------------------------------------------------
@@ -97,16 +87,11 @@ def told(judgement: Judgement, number_of: int, corner: tuple[int, int], of: int)
     return f"Tile {number_of} of {of}, at column {corner[0]}, row {corner[1]}: {'; '.join(said)}"
 
 
-def sums(found: PatchMap) -> str:
-    """What the tiles come to: medians, quartiles, shares."""
+def sums(found: PatchMap) -> list[tuple[str, str, str]]:
+    """What the tiles come to, medians, quartiles, shares: (figure, its name, more about it)."""
     spread, total = found.spread(), len(found.grid)
-    boxes = [
-        (
-            number(spread.median),
-            "median t-error",
-            f"quartiles {number(spread.low)} and {number(spread.high)}, over {total} tiles",
-        )
-    ]
+    about = f"quartiles {number(spread.low)} and {number(spread.high)}, over {total} tiles"
+    boxes = [(number(spread.median), "median t-error", about)]
     for method in METHODS:
         if found.has(method):
             counts = found.calls(method)
@@ -120,12 +105,10 @@ def sums(found: PatchMap) -> str:
                 nn = found.spread("NN")
                 detail += f". Median probability {nn.median:.0%}, quartiles {nn.low:.0%} and {nn.high:.0%}"
             boxes.append((f"{found.share_generated(method):.0%}", f"of the tiles called generated by {method}", detail))
-    return '<div class="sed-sum">{}</div>'.format(
-        "".join(f"<div><b>{big}</b><span>{name}</span><small>{detail}</small></div>" for big, name, detail in boxes)
-    )
+    return boxes
 
 
-def patch_part(found: PatchMap, uri: str, live: bool = True) -> str:
+def patch_part(found: PatchMap, uri: str, live: bool = True) -> Markup:
     """The map of tiles over the picture and what they come to.
 
     Args:
@@ -134,61 +117,40 @@ def patch_part(found: PatchMap, uri: str, live: bool = True) -> str:
     """
     grid, scores = found.grid, found.scores()
     limit = float(scores.max())
-    colours = heat(scores, limit)
-    views = [(method.lower(), f"{method} verdicts") for method in METHODS if found.has(method)]
-    views += [("heat", "t-error"), ("none", "picture only")]
-    radios = "".join(
-        f'<label><input type="radio" name="sed-view{"" if live else "-report"}" value="{value}"{" checked" if not place else ""}>{label}</label>'
-        for place, (value, label) in enumerate(views)
-    )
+    methods = [method for method in METHODS if found.has(method)]
     widths, heights = drawn(grid.columns, grid.size), drawn(grid.rows, grid.size)
-    tiles = []
-    for place, (corner, judgement) in enumerate(zip(grid.corners, found.judgements, strict=True)):
-        classes = "".join(
-            f" sed-tile-{method.lower()}-{headline(verdict_of(judgement, method))[1]}"
-            for method in METHODS
-            if found.has(method)
+    tiles = [
+        {
+            "told": told(judgement, place, (left, top), len(grid)),
+            "style": " ".join(f"sed-tile-{method.lower()}-{_call(judgement, method)[1]}" for method in methods),
+            "spot": f"left:{100 * left / grid.width:.3f}%;top:{100 * top / grid.height:.3f}%;"
+            f"width:{100 * widths[left] / grid.width:.3f}%;height:{100 * heights[top] / grid.height:.3f}%;"
+            f"--heat:rgb({','.join(map(str, colour))})",
+        }
+        for place, ((left, top), judgement, colour) in enumerate(
+            zip(grid.corners, found.judgements, heat(scores, limit), strict=True), 1
         )
-        spot = (
-            f"left:{100 * corner[0] / grid.width:.3f}%;top:{100 * corner[1] / grid.height:.3f}%;"
-            f"width:{100 * widths[corner[0]] / grid.width:.3f}%;height:{100 * heights[corner[1]] / grid.height:.3f}%;"
-            f"--heat:rgb({','.join(map(str, colours[place]))})"
-        )
-        label = text(told(judgement, place + 1, corner, len(grid)))
-        kind = (
-            f'button type="button" data-tile="{place}" tabindex="{0 if place == 0 else -1}" aria-pressed="false" aria-label="{label}"'
-            if live
-            else f'span title="{label}"'
-        )
-        tiles.append(f'<{kind} class="sed-tile{classes}" style="{spot}"></{kind.split()[0]}>')
-    large = " sed-large" if max(grid.width, grid.height) > PREVIEW // 2 else ""
-    ratio = f"aspect-ratio:{grid.width}/{grid.height};max-width:min(100%, {62 * grid.width / grid.height:.1f}vh)"
-    hint = "Point at a tile, or move with the arrow keys, to read its score. A click or Enter inspects that tile."
-    return (
-        f"<p>{text(grid.words)} At {where(found.judgements[0])}.</p>{sums(found)}"
-        f'<div class="sed-map"><fieldset class="sed-views" aria-label="What the map shows">{radios}</fieldset>'
-        f'<div class="sed-tiles{large}" style="{ratio}" data-columns="{len(grid.columns)}"><img src="{uri}" alt="The whole picture, {grid.width} by {grid.height} pixels">'
-        f"{''.join(tiles)}</div>{_keys(views, limit)}"
-        + (f'<p class="sed-told" role="status">{hint}</p>' if live else "")
-        + f'</div><p class="sed-fine">{CAVEAT}</p>'
+    ]
+    return render(
+        "tiles.html",
+        grid=grid,
+        at=where(found.judgements[0]),
+        sums=sums(found),
+        views=[
+            *((method.lower(), f"{method} verdicts") for method in methods),
+            ("heat", "t-error"),
+            ("none", "picture only"),
+        ],
+        tiles=tiles,
+        limit=limit,
+        uri=uri,
+        large=max(grid.width, grid.height) > PREVIEW // 2,
+        ratio=f"aspect-ratio:{grid.width}/{grid.height};max-width:min(100%, {62 * grid.width / grid.height:.1f}vh)",
+        live=live,
+        CAVEAT=CAVEAT,
     )
 
 
 def drawn(edges: Sequence[int], size: int) -> dict[int, int]:
     """How far each tile is drawn, by its edge: up to the next one, so that no two colours mix where tiles overlap."""
     return {at: min(size, after - at) for at, after in zip(edges, (*edges[1:], edges[-1] + size), strict=True)}
-
-
-def _keys(views: Sequence[tuple[str, str]], limit: float) -> str:
-    calls = "".join(
-        f'<span><i class="sed-key {style}"></i>{label}</span>'
-        for style, label in (
-            ("sed-real sed-flat", "real"),
-            ("sed-generated sed-flat", "generated"),
-            ("sed-key-none", "no verdict"),
-        )
-    )
-    found = "".join(f'<p class="sed-legend sed-key-{view}">{calls}</p>' for view, _ in views if view in ("stat", "nn"))
-    ticks = "".join(f"<span>{mark}</span>" for mark in ("0", number(limit / 2), number(limit)))
-    bar = f'<div class="sed-bar" style="background:{GRADIENT}"></div><div class="sed-bar-ticks">{ticks}</div>'
-    return f'{found}<div class="sed-key-heat">{bar}<p class="sed-fine">t-error of a tile</p></div>'

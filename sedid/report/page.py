@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from sedid.detector.words import LIMITS
 from sedid.escaping import written_by
 from sedid.report import evaluation as evaluation_report
+from sedid.report.html import render
 from sedid.report.style import SHARED, css
 from sedid.storage import replacing
 from sedid.studies.results import REALS, Evaluation, load_evaluation, shown
@@ -19,22 +20,24 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         data_set: whose column of the paper stands beside the figures; "" takes the closest (`paper.DATA_SETS`).
     """
     data_set, drawn = data_set or evaluation.data_set, shown(evaluation)
-    parts = [evaluation_report.protocol(drawn)]
-    for reals in evaluation.reals:
-        parts += [
-            f'<h2 class="res-part">Against {REALS[reals]}</h2>',
-            *([MEMBERS] if reals == "members" else []),
-            evaluation_report.tables(drawn, reals, data_set),
-            "<h2>Curves and errors</h2>",
-            evaluation_report.charts(drawn, reals, drawn.chosen, oracle=False),
-        ]
-        if evaluation.row(reals, None) and evaluation.scores(reals, None):
-            parts.append(evaluation_report.confusion(drawn, reals, None, oracle=False))
-        parts.append(evaluation_report.mistakes(drawn, reals, clickable=False))
-    return page(Markup(f"SeDID: {drawn.name} measured"), "".join(parts))
+    parts = [
+        {
+            "reals": REALS[reals],
+            "members": reals == "members",
+            "tables": Markup(evaluation_report.tables(drawn, reals, data_set)),
+            "charts": Markup(evaluation_report.charts(drawn, reals, drawn.chosen, oracle=False)),
+            "confusion": Markup(evaluation_report.confusion(drawn, reals, None, oracle=False))
+            if evaluation.row(reals, None) and evaluation.scores(reals, None)
+            else "",
+            "mistakes": Markup(evaluation_report.mistakes(drawn, reals, clickable=False)),
+        }
+        for reals in evaluation.reals
+    ]
+    body = render("evaluation.html", protocol=Markup(evaluation_report.protocol(drawn)), parts=parts)
+    return page(Markup(f"SeDID: {drawn.name} measured"), body)
 
 
-def page(title: str, body: str, style: str = css(*SHARED, "document")) -> str:
+def page(title: str, body: str, style: str = css(*SHARED, "document")) -> Markup:
     """HTML parts of this package as a page that needs nothing else.
 
     Args:
@@ -42,19 +45,7 @@ def page(title: str, body: str, style: str = css(*SHARED, "document")) -> str:
         body: HTML.
         style: the CSS it holds; default: that of all parts.
     """
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f'<meta name="generator" content="SeDID Explorer">'
-        f"<title>{escape(title)}</title><style>{style}</style></head><body>"
-        f'<main class="res"><h1>{escape(title)}</h1><p>{escape(LIMITS)}</p>{body}</main></body></html>\n'
-    )
-
-
-MEMBERS = (
-    '<p class="res-note">Member reals are the generator\'s own training images. The t-error also tells members from '
-    "other reals (SecMI, Duan et al. 2023), so these figures answer another question than those against held-out reals. "
-    "The paper's reals are members.</p>"
-)
+    return render("document.html", title=title, style=Markup(style), limits=LIMITS, body=Markup(body))
 
 
 def write_report(source: Path, out: Path, data_set: str = "") -> None:

@@ -145,7 +145,7 @@ def test_no_verdict_is_made_up_where_there_is_no_calibration() -> None:
     assert shown.count("Not calibrated here") == 1
     assert 'data-k="165" data-t="495"' in shown
     assert "two compared images, at its own T_SEC 330</header>" in shown
-    own = card(detector, detector.judge(trace, 330), neural=True)
+    own = str(card(detector, detector.judge(trace, 330), neural=True))
     assert own.replace("compared images</header>", "compared images, at its own T_SEC 330</header>") in shown
     shown = verdict_cards(detector, detector.judge(make_trace(k=330), 660))
     assert shown.count("Not calibrated here") == 2

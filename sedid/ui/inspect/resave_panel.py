@@ -221,20 +221,20 @@ def compare(detector: Detector, before: Trace, after: Trace, t_sec: int, one: Pe
     amplified = f", amplified {gain:,} times" if gain > 1 else ""
     then, now = detector.judge(before, t_sec), detector.judge(after, t_sec)
     size = detector.size
-    return (
-        f'<p class="sed-outcome" role="status">{outcome(then, now)}</p><div class="sed-resave"><div class="sed-pair">'
-        + picture(data_uri(before.image), "the image as it is", "The image as it is", "as it is")
-        + "<i>vs</i>"
-        + picture(data_uri(after.image), one.label, f"The image, {one.label}", one.label)
-        + "<i>→</i>"
-        + picture(
+    pictures = (
+        picture(data_uri(before.image), "the image as it is", "The image as it is", "as it is"),
+        picture(data_uri(after.image), one.label, f"The image, {one.label}", one.label),
+        picture(
             data_uri(gap),
             f"difference{amplified}; gray is none",
             f"Difference of the two{amplified}",
             f"difference &times;{gain:,}" if gain > 1 else "difference",
-        )
-        + f"</div>{table(then, now)}</div>"
-        + f'<p class="sed-fine">At {where(now)}. {FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
+        ),
+    )
+    return (
+        f'<p class="sed-outcome" role="status">{outcome(then, now)}</p><div class="sed-resave"><div class="sed-pair">'
+        f"{pictures[0]}<i>vs</i>{pictures[1]}<i>→</i>{pictures[2]}</div>{table(then, now)}</div>"
+        f'<p class="sed-fine">At {where(now)}. {FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
         "sees. A large photograph that is re-saved at its own size changes less: it is made small afterwards.</p>"
     )
 

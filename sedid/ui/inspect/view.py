@@ -81,7 +81,7 @@ def sections(
         curve=curve(detector, trace, t_sec, weight_free),
         factors=factors(judgement),
         compared=filmstrip.compared(trace, t_sec),
-        film=filmstrip.filmstrip(trace, t_sec) + walks(detector, trace.k),
+        film=f"{filmstrip.filmstrip(trace, t_sec)}{walks(detector, trace.k)}",
     )
 
 
