@@ -147,6 +147,6 @@ def launch_options() -> dict[str, Any]:
         "head": f"<script>{(style.STATIC / 'charts.js').read_text(encoding='utf-8')}</script>",
         "css_paths": [
             *(style.STATIC / f"{name}.css" for name in style.SHARED),
-            *(own / f"{name}.css" for name in ("page", "gallery", "learn", "train", "guide")),
+            *(own / f"{name}.css" for name in ("page", "gallery", "learn", "world", "train", "guide")),
         ],
     }

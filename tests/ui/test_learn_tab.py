@@ -27,11 +27,10 @@ from sedid.ui.learn import classroom_sheet, verdicts
 from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson
-from sedid.ui.learn.steps import PLACES, QUIZ, SHEET, STEPS
+from sedid.ui.learn.steps import NUMBERED, PLACES, QUIZ, SHEET, STEPS, WORLD
 from sedid.ui.learn.tab import Teacher
 
 HOME = "http://classroom.example:7860/"
-NUMBERED = PLACES[: len(STEPS)]
 
 
 def make_teacher(examples: Path, calibrated: bool = True) -> Teacher:
@@ -86,15 +85,16 @@ def test_the_code_shown_is_the_code_that_runs(thing: object) -> None:
 def test_a_step_is_drawn_once(examples: Path) -> None:
     teacher = make_teacher(examples)
     first, _ = teacher.open("5", "real-01", "", HOME, None)
-    calls = teacher.detector().eps_model.calls  # type: ignore[attr-defined]
+    calls = teacher.detector().eps_model.network.calls  # type: ignore[attr-defined]
     assert teacher.open("5", "real-01", "", HOME, None)[0] == first
-    assert teacher.detector().eps_model.calls == calls  # type: ignore[attr-defined]
+    assert teacher.detector().eps_model.network.calls == calls  # type: ignore[attr-defined]
 
 
 def test_an_unknown_place_or_image_opens_the_first(teacher: Teacher) -> None:
     for step, name in (("99", "<script>"), ("", ""), ("learn", "../secret")):
         page, _ = teacher.open(step, name, "javascript:x", HOME, None)
-        assert 'data-place="1" data-example="real-01"' in page
+        assert f'data-place="{WORLD}" data-example=""' in page
+    assert 'data-place="3" data-example="real-01"' in teacher.open("3", "../secret", "", HOME, None)[0]
 
 
 def test_the_image_in_inspect_is_walked_too(teacher: Teacher) -> None:
@@ -119,6 +119,7 @@ def test_without_a_detector_or_examples_the_lesson_says_so(tmp_path: Path, examp
     def missing():
         raise FileNotFoundError("nothing in /a/secret/folder")
 
+    assert "<math" in Teacher(Context(missing)).open(WORLD, "", "", HOME, None)[0]  # the world needs neither
     with pytest.raises(gr.Error, match="No detector could be opened") as refused:
         Teacher(Context(missing, list_examples(examples))).open("1", "", "", HOME, None)
     assert "secret" not in str(refused.value)
@@ -197,7 +198,7 @@ def test_the_sheet_links_to_real_views_and_the_key_has_the_detectors_numbers(tea
     walk = lesson(teacher)
     listed = classroom_sheet.exercises(walk)
     pupils, key = (classroom_sheet.document(walk, listed, HOME, which) for which in (False, True))
-    assert pupils.count("<section>") == key.count("<section>") == len(listed) == 8
+    assert pupils.count("<section>") == key.count("<section>") == len(listed) == 9
     assert 'class="answer"' not in pupils
     links = [unescape(link) for link in re.findall(r'href="([^"]+)"', pupils)]
     assert len(links) == len(listed)
@@ -262,7 +263,7 @@ def test_a_visitor_walks_through_all_steps(page, width: int) -> None:
 
 def test_the_animation_is_scrubbed_and_played_without_the_server(page) -> None:
     page.get_by_role("tab", name="Learn").click()
-    at_place(page, "1")
+    at_place(page, WORLD)
     page.locator('.learn-nav [data-step="3"]').click()
     at_place(page, "3")
     asked: list[str] = []

@@ -52,6 +52,11 @@ def test_the_page_runs_what_the_modules_export() -> None:
         ("learn", "[firstFrame(['0', '165'], '165', 0), firstFrame(['0', '165'], '7', 1), firstFrame([undefined], null, 0)]", [1, 1, 0]),
         ("learn", "[...bytes('w6k=')]", [0xC3, 0xA9]),
         ("view", f"exampleOf({SEEN!r})", "real-01"),
+        ("world_view", "[nearest(660, 297, 1000), nearest(0, 165, 1000), nearest(999, 330, 1000)]", [594, 165, 990]),
+        ("world_view", "[0, 0.2187, -12.349, 1250, 0.000123].map(digits)", ["0", "0.219", "-12.3", "1250", "1.2·10⁻⁴"]),
+        ("world_view", "bins([0.1, 2, 50, 1e9], 1, 100, 4)", [0.5, 0, 0, 0.5]),
+        ("world_view", "[0.7, 1, 4.9, 5, 37].map(magnified)", [0.5, 1, 2, 5, 20]),
+        ("world_view", "[0.2, 0.52, 0.8].map(one => /smaller|larger|nothing/.exec(verdict(one, 330))[0])", ["larger", "nothing", "smaller"]),
     ],
 )  # fmt: skip
 def test_what_they_work_out(blank, module: str, expression: str, value: Any) -> None:

@@ -64,6 +64,16 @@ def exercises(lesson: Lesson) -> list[Exercise]:
     raw, rest = trace.curve[-1] / trace.curve[0], free[-1] / free[0]
     return [
         Exercise(
+            "A world small enough to compute",
+            "Set the distance of the hills to 0, so that there is one hill around 0, and choose any T_SEC. Read the t-error with the point at x = 1, "
+            "then at x = 2 and x = 3. By which factor does it grow? Is it the same at another T_SEC? What does that mean for pictures "
+            "with too little contrast?",
+            learn(0, one),
+            "By <b>4</b> and by <b>9</b> at every T_SEC (read values are rounded): on one hill the error is the square of how far out the point lies, times a factor "
+            "that T_SEC, k and the hill's spread decide. Less contrast, less far out, so a <b>smaller</b> error.",
+            3,
+        ),
+        Exercise(
             "Half of the image",
             "Move the slider until about half of the image's power is left (ᾱ ≈ 0.5). Which timestep t is it? Can you still tell what is in the image?",
             learn(1, one),

@@ -25,6 +25,19 @@ class Equation:
         return convert(self.latex, display="block").replace("<math", f'<math aria-label="{escape(self.spoken)}"', 1)
 
 
+MIXTURE = Equation(
+    r"p_t(x) = \sum_i w_i \mathcal{N}\left(x; \sqrt{\bar\alpha_t} \mu_i, \bar\alpha_t \sigma_i^2 + 1 - \bar\alpha_t\right)",
+    "p t of x is the sum of the hills, each with its mean times root alpha bar t, and its variance times alpha bar t plus "
+    "one minus alpha bar t",
+)
+EXACT_NOISE = Equation(
+    r"\epsilon^\star(x, t) = -\sqrt{1 - \bar\alpha_t} \frac{\nabla p_t(x)}{p_t(x)}",
+    "epsilon star of x and t is minus root one minus alpha bar t times the gradient of p t over p t",
+)
+ONE_HILL = Equation(
+    r"\text{one hill: } E_{s,k}(x_0) = C_{s,k}(\sigma) \left(\frac{x_0 - \mu}{\sigma}\right)^2",
+    "on one hill E is a factor C, which depends on s, k and sigma, times the square of x zero minus mu over sigma",
+)
 NOISED = Equation(
     r"x_t = \sqrt{\bar\alpha_t} x_0 + \sqrt{1 - \bar\alpha_t} \epsilon",
     "x t equals root alpha bar t times x zero, plus root one minus alpha bar t, times epsilon",

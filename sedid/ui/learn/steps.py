@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -16,6 +16,7 @@ from sedid.ui.learn import equations, verdicts
 from sedid.ui.learn import error as learn_error
 from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import walk as learn_walk
+from sedid.ui.learn import world as learn_world
 from sedid.ui.learn.equations import Equation
 from sedid.ui.learn.lesson import Lesson
 
@@ -128,10 +129,11 @@ STEPS = (
         "Which change flips a verdict although the origin of the image is the same?",
     ),
 )
-QUIZ, SHEET = "quiz", "sheet"
+WORLD, QUIZ, SHEET = "0", "quiz", "sheet"
 EXTRAS = {QUIZ: "Real or generated?", SHEET: "Classroom sheet"}
-PLACES = (*(str(number) for number in range(1, len(STEPS) + 1)), *EXTRAS)
-"""What `step` in the address may be, in order."""
+NUMBERED = tuple(str(number) for number in range(1, len(STEPS) + 1))
+PLACES = (WORLD, *NUMBERED, *EXTRAS)
+"""What `step` in the address may be, in order. The world came later than the numbers of the other steps."""
 
 
 def place(step: Any) -> str:
@@ -141,7 +143,12 @@ def place(step: Any) -> str:
 
 def titles(short: bool = False) -> dict[str, str]:
     """Place -> title, or its short form."""
-    named = [*((step.short, step.title) for step in STEPS), ("Quiz", EXTRAS[QUIZ]), ("Sheet", EXTRAS[SHEET])]
+    named = [
+        ("Small world", learn_world.TITLE),
+        *((step.short, step.title) for step in STEPS),
+        ("Quiz", EXTRAS[QUIZ]),
+        ("Sheet", EXTRAS[SHEET]),
+    ]
     return {place: brief if short else title for place, (brief, title) in zip(PLACES, named, strict=True)}
 
 
@@ -181,7 +188,7 @@ def stepper(at: str) -> str:
     items = "".join(
         f'<li><button type="button" class="learn-go" data-step="{place}"{current(place == at)}>'
         f"<i>{place if place not in EXTRAS else mark}</i><span>{text(title)}</span></button></li>"
-        for (place, title), mark in zip(titles(short=True).items(), (*PLACES[: len(STEPS)], "?", "✎"), strict=True)
+        for (place, title), mark in zip(titles(short=True).items(), (WORLD, *NUMBERED, "?", "✎"), strict=True)
     )
     return f'<nav class="learn-nav" aria-label="Steps of the lesson"><ol>{items}</ol></nav>'
 
@@ -229,17 +236,37 @@ def page(at: str, inside: str, example: str = "") -> str:
     )
 
 
+def article(at: str, title: str, idea: str, task: str, picture: str, formulas: Iterable[Equation], behind: str) -> str:
+    """One step: its idea beside its picture, the equations and the code below."""
+    return (
+        f'<article class="learn-step"><header><h2 tabindex="-1"><small>{at}</small> {text(title)}</h2>{idea}'
+        f'<p class="learn-task"><b>Try:</b> {text(task)}</p></header>'
+        f'<section class="learn-picture" aria-label="Interactive picture">{picture}</section>'
+        f'<section class="learn-behind"><h3>The equation</h3>{"".join(equation.mathml for equation in formulas)}{behind}</section></article>'
+    )
+
+
 def draw(at: str, lesson: Lesson) -> str:
     """One of the numbered steps.
 
     Args:
-        at: its number, as in PLACES.
+        at: its number, one of NUMBERED.
     """
-    step = STEPS[int(at) - 1]
-    inside = (
-        f'<article class="learn-step"><header><h2 tabindex="-1"><small>{at}</small> {text(step.title)}</h2>{step.idea}'
-        f'<p class="learn-task"><b>Try:</b> {text(step.task)}</p></header>'
-        f'<section class="learn-picture" aria-label="Interactive picture">{gallery(lesson)}{step.draw(lesson)}</section>'
-        f'<section class="learn-behind"><h3>The equation</h3>{"".join(equation.mathml for equation in step.equations)}{code(step.code)}</section></article>'
-    )
+    step = STEPS[NUMBERED.index(at)]
+    picture = gallery(lesson) + step.draw(lesson)
+    inside = article(at, step.title, step.idea, step.task, picture, step.equations, code(step.code))
     return page(at, inside, lesson.subject.name)
+
+
+def world() -> str:
+    """The step before them, which needs no detector and no image: its picture is computed in the browser."""
+    inside = article(
+        WORLD,
+        learn_world.TITLE,
+        learn_world.IDEA,
+        learn_world.TASK,
+        learn_world.picture(),
+        learn_world.EQUATIONS,
+        learn_world.code(),
+    )
+    return page(WORLD, inside)

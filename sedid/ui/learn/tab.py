@@ -1,6 +1,6 @@
 """The Learn tab: the method in steps, the quiz and the classroom sheet. Layout, wiring and what the events do.
 
-Where the visitor is stands in the address (`step`, `example`, `t`); the page's script leafs through frames by itself and
+Where the visitor is stands in the address (`step`, `example`, `t`, `part`); the page's script leafs through frames by itself and
 asks for a step only when it is opened.
 """
 
@@ -33,7 +33,7 @@ def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     teacher = Teacher(context)
     stage = gr.HTML(OPENING, js_on_load=on_load("learn"), apply_default_css=False, elem_id="learn", elem_classes="sed")
-    step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by `wish` of learn.js
+    step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by wish.js
     record = gr.BrowserState(None, storage_key="sedid-quiz", secret="sedid-quiz-of-this-page")
     wish = [step, example, image, home, record]
     options: dict[str, Any] = {
@@ -45,7 +45,7 @@ def build(context: Context) -> None:
     opening: dict[str, Any] = {
         "fn": teacher.open,
         "inputs": wish,
-        "js": function("learn", "wish"),
+        "js": function("wish", "wish"),
         "trigger_mode": "always_last",
         **options,
     }
@@ -79,7 +79,10 @@ class Teacher:
             home: the app's address, for the links of the classroom sheet.
             stored: the visitor's quiz record.
         """
-        at, detector = learn_steps.place(step), self.detector()
+        at = learn_steps.place(step)
+        if at == learn_steps.WORLD:
+            return learn_steps.world(), gr.skip()
+        detector = self.detector()
         if at == learn_steps.QUIZ:
             return self.question(detector, stored)
         examples = self.examples(detector)

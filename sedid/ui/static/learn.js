@@ -1,18 +1,11 @@
 /* The lesson: where the visitor is (kept in the address), and leafing through frames.
 
    `trigger` sends Gradio events: `select` when another place or image is wanted (the handler reads both from the
-   address, by `wish`), `submit` {guess, seen} for a guess of the quiz. */
+   address, by wish.js), `submit` {guess, seen} for a guess of the quiz. */
 import { changed, put } from './address.js';
 import { download } from './download.js';
 import { listening } from './listening.js';
-
-/* What the server is asked: step, image, the one under inspection, the app's address, the quiz's record. */
-export function wish(_step, _example, _image, _home, record) {
-  const query = new URL(location).searchParams;
-  const name = query.get('example') || '';
-  const shown = name === 'inspect' ? document.querySelector('#seen .sed-seen img')?.src || '' : '';
-  return [query.get('step') || '', name, shown, location.origin + location.pathname, record];
-}
+import { openWorld } from './world_view.js';
 
 /* Which button a key presses, as a selector; undefined for other keys. Letters work only inside the lesson, where they
    are written on the buttons. */
@@ -65,13 +58,13 @@ export function start({ element, trigger, watch }) {
     if (playing === null) return;
     clearInterval(playing);
     playing = null;
-    for (const button of element.querySelectorAll('.learn-play')) face(button, false);
+    for (const button of element.querySelectorAll('.learn-frames .learn-play')) face(button, false);
   }
 
   function go(step) {
     stop();
     moved = true;
-    put(changed(location, { step, t: null }));
+    put(changed(location, { step, t: null, part: null }));
     for (const button of element.querySelectorAll('.learn-nav .learn-go')) {
       button.removeAttribute('aria-current');
       if (button.dataset.step === step) button.setAttribute('aria-current', 'step');
@@ -88,6 +81,7 @@ export function start({ element, trigger, watch }) {
       const control = frames.querySelector('input[type=range], input[checked]');
       show(frames, firstFrame(places, at, Number(control.getAttribute('value'))));
     }
+    openWorld(element);
     const current = element.querySelector('.learn-nav [aria-current]');
     if (current) {
       const list = current.closest('ol');
@@ -120,7 +114,8 @@ export function start({ element, trigger, watch }) {
   listen('click', event => {
     if (!element.contains(event.target)) return;
     const on = selector => event.target.closest(selector);
-    const [step, pick, guess, button, file] = ['go', 'pick', 'guess', 'play', 'file'].map(name => on(`.learn-${name}`));
+    const [step, pick, guess, file] = ['go', 'pick', 'guess', 'file'].map(name => on(`.learn-${name}`));
+    const button = on('.learn-frames .learn-play');
     if (step) go(step.dataset.step);
     else if (pick) {
       stop();

@@ -6,7 +6,7 @@ import { changed, put } from './address.js';
 export function tabAddress(address, name, first, example) {
   const url = changed(address, {
     tab: first ? null : name,
-    ...(name === 'learn' ? {} : { step: null, t: null }),
+    ...(name === 'learn' ? {} : { step: null, t: null, part: null }),
     ...(name === 'guide' ? {} : { doc: null }),
     ...(example ? { example } : {}),
   });
