@@ -145,13 +145,22 @@ def charts(name: str) -> str:
     )
 
 
+def sources() -> list[tuple[str, str]]:
+    """(name, lines) of the functions that compute the world, from the script itself."""
+    script = (STATIC / "world.js").read_text(encoding="utf-8")
+    found = []
+    for name in SHOWN:
+        lines = re.search(rf"^(?:export )?(function {name}\(.*?^\}})", script, re.DOTALL | re.MULTILINE)
+        assert lines is not None
+        found.append((f"world.js: {name}", lines[1]))
+    return found
+
+
 def code() -> str:
-    """The functions that compute the world, from the script itself."""
-    source = (STATIC / "world.js").read_text(encoding="utf-8")
-    found = [re.search(rf"^(?:export )?(function {name}\(.*?^\}})", source, re.DOTALL | re.MULTILINE) for name in SHOWN]
+    """They as HTML."""
     blocks = "".join(
-        f'<details class="learn-code"{"" if place else " open"}><summary><code>world.js: {name}</code></summary>'
-        f'<pre tabindex="0" aria-label="Source of {name}"><code>{text(one[1] if one else "")}</code></pre></details>'
-        for place, (name, one) in enumerate(zip(SHOWN, found, strict=True))
+        f'<details class="learn-code"{"" if place else " open"}><summary><code>{name}</code></summary>'
+        f'<pre tabindex="0" aria-label="Source of {name}"><code>{text(lines)}</code></pre></details>'
+        for place, (name, lines) in enumerate(sources())
     )
     return f"<h3>The code that computes it, in your browser</h3>{blocks}"
