@@ -6,7 +6,7 @@ import numpy as np
 
 from sedid.escaping import for_html
 from sedid.method.diffusion import pair_in_words
-from sedid.report.charts.chart import Chart, Mark
+from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.grid import Cell, Grid, legend
 from sedid.report.charts.scale import SHARES, Scale
 from sedid.report.charts.series import Series
@@ -35,7 +35,7 @@ def whole(result: ChoiceResults) -> str:
     """All parts, in order."""
     shown = for_html(result)
     parts = (protocol, grid, stability, paths, stopping, probabilities, abstention)
-    return "".join(part(shown) for part in parts)
+    return of_source("".join(part(shown) for part in parts), shown.protocol.detector, "choose")
 
 
 def protocol(result: ChoiceResults) -> str:

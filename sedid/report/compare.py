@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from sedid.escaping import for_html
 from sedid.method.methods import differences
-from sedid.report.charts.chart import Chart, Spot
+from sedid.report.charts.chart import Chart, Spot, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series, stressed
 from sedid.report.evaluation import (
@@ -206,15 +206,14 @@ def tests(found: ComparisonResults, reals: str) -> str:
 def whole(found: ComparisonResults, scores: Scores, reals: str, method: str) -> str:
     """All parts, in order."""
     found = for_html(found)
-    return "".join(
-        [
-            state(found),
-            protocol(found),
-            rows_table(found, reals),
-            charts(found, scores, reals, method),
-            tests(found, reals),
-        ]
-    )
+    parts = [
+        state(found),
+        protocol(found),
+        rows_table(found, reals),
+        charts(found, scores, reals, method),
+        tests(found, reals),
+    ]
+    return of_source("".join(parts), found.protocol.detector, "compare")
 
 
 def flat_rows(found: ComparisonResults) -> list[dict[str, str | float | None]]:

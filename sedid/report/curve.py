@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 
 from sedid.detector.detector import Calibration, Detector, Trace
-from sedid.method.diffusion import steps_in_words, whole_path
-from sedid.report.charts.chart import Chart, Mark, Spot
+from sedid.method.diffusion import pair_in_words, steps_in_words, whole_path
+from sedid.report.charts.chart import Chart, Mark, Spot, of_source
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series, density
 from sedid.report.pictures import number
@@ -110,4 +110,5 @@ def along(detector: Detector, traces: Sequence[Trace], t_sec: int, weight_free: 
 
 def curve(detector: Detector, trace: Trace, t_sec: int, weight_free: bool) -> str:
     """The chart with its heading."""
-    return f"<h2>Along T_SEC</h2>{along(detector, [trace], t_sec, weight_free).html()}"
+    drawn = f"<h2>Along T_SEC</h2>{along(detector, [trace], t_sec, weight_free).html()}"
+    return of_source(drawn, detector.name, pair_in_words(trace.k, t_sec))

@@ -11,7 +11,7 @@ from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words, steps_in_words, write_steps
-from sedid.report.charts.chart import Chart, Mark
+from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series, histogram, stressed
 from sedid.report.markdown import leak_line, sampler_words, splits_line
@@ -261,10 +261,11 @@ def charts(evaluation: Shown, reals: str, pair: Pair | None, oracle: bool) -> st
             "Run <code>python -m sedid evaluate</code> again to keep them.</p>"
         )
     drawn = "".join(chart.html() for chart in roc_charts(curves(evaluation, reals, pair)))
-    return (
+    whole = (
         f'<div class="ch-row">{drawn}</div><div class="ch-row">{scores.html()}'
         f"{confusion(evaluation, reals, pair, oracle)}</div>"
     )
+    return of_source(whole, evaluation.name, "evaluate")
 
 
 def confusion(evaluation: Shown, reals: str, pair: Pair | None, oracle: bool) -> str:

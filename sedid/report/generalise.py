@@ -4,7 +4,7 @@ from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import for_html
 from sedid.method.diffusion import pair_in_words, steps_in_words
-from sedid.report.charts.chart import Chart, Mark
+from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series
 from sedid.report.evaluation import detector_words, facts, made_by, set_words, splits, table
@@ -129,4 +129,5 @@ def along_t_sec(result: GeneraliseResults) -> str:
 def whole(result: GeneraliseResults) -> str:
     """All parts."""
     result = for_html(result)
-    return results(result) + along_t_sec(result) + protocol(result)
+    drawn = results(result) + along_t_sec(result) + protocol(result)
+    return of_source(drawn, result.protocol.detector, "generalise")

@@ -6,7 +6,7 @@ from sedid.data.image_statistics import STATISTICS
 from sedid.escaping import for_html
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
-from sedid.report.charts.chart import Chart
+from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series
 from sedid.report.evaluation import detector_words, facts, leaks, made_by, picture, splits, table
@@ -232,4 +232,5 @@ def whole(result: PolarityResults, arrays: dict[str, np.ndarray]) -> str:
     """All parts; `arrays` are those beside the results."""
     result = for_html(result)
     parts = (findings(result), separation(result), correlations(result), scatter(arrays, *result.closest))
-    return "".join((*parts, lesson(result, arrays), noise(result), protocol(result)))
+    whole = "".join((*parts, lesson(result, arrays), noise(result), protocol(result)))
+    return of_source(whole, result.protocol.detector, "polarity")

@@ -7,7 +7,7 @@ from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import for_html
 from sedid.method.diffusion import pair_in_words
-from sedid.report.charts.chart import Chart
+from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import Series
 from sedid.report.evaluation import detector_words, facts, leaks, made_by, set_words, splits, table, version_words
@@ -181,4 +181,5 @@ def rates(found: RobustnessResults) -> str:
 def whole(found: RobustnessResults) -> str:
     """All parts."""
     found = for_html(found)
-    return warning(found) + curves(found) + flips(found) + rates(found) + protocol(found)
+    drawn = warning(found) + curves(found) + flips(found) + rates(found) + protocol(found)
+    return of_source(drawn, found.protocol.detector, "robustness")

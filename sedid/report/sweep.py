@@ -7,7 +7,7 @@ import numpy as np
 from sedid.escaping import for_html
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
-from sedid.report.charts.chart import Chart, Mark
+from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.grid import Cell, Grid, legend
 from sedid.report.charts.scale import SHARES, Scale
 from sedid.report.charts.series import Series
@@ -86,7 +86,8 @@ def numbers(rows: Sequence[SweepRow], key: str) -> np.ndarray:
 def whole(sweep: SweepResults, k: int, data_set: str) -> str:
     """All parts; `k` is that of Figures 3 and 4, `data_set` whose AUC in the paper stands beside."""
     sweep = for_html(sweep)
-    return heatmaps(sweep) + figures(sweep, k, data_set) + protocol(sweep)
+    drawn = heatmaps(sweep) + figures(sweep, k, data_set) + protocol(sweep)
+    return of_source(drawn, sweep.protocol.detector, "sweep")
 
 
 def figures(sweep: SweepResults, k: int, data_set: str) -> str:

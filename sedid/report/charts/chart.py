@@ -279,6 +279,11 @@ class Chart:
         )
 
 
+def of_source(html: str, *source: str) -> str:
+    """HTML whose charts show one thing: a detector and a study, say. The files the page makes of them are named after it."""
+    return f'<div data-charts="{escape(" ".join(map(plain, source)))}">{html}</div>'
+
+
 def ends(scale: Scale) -> str:
     """A scale as the script reads it."""
     return f"{scale.low:.9g} {scale.high:.9g}{' log' if scale.log else ''}"

@@ -85,7 +85,7 @@ class Grid:
         drawn = "".join(
             self._cell(cell, rows.index(cell.row)) for cell in sorted(self.cells, key=lambda cell: bool(cell.frame))
         )
-        scale = "n/a" if self.range is None else "{:.3f}<i></i>{:.3f}".format(*self.range)
+        scale = "n/a" if self.range is None else "{:.3f}<i> to </i>{:.3f}".format(*self.range)
         label = f"{plain(self.title)} by {plain(self.rows)} and {plain(self.x.column)}, a cell each"
         data = {"data-kind": "grid", "data-chart": self.table().json()}
         return (

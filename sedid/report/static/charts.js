@@ -219,8 +219,9 @@ const sedidCharts = (() => {
     }
   }
 
-  /* A chart as a drawing of its own, as it looks now: every colour and size written down, legend and words included. */
-  function drawing(figure) {
+  /* A chart as a drawing of its own, as it looks now: every colour and size written down, legend and words included.
+     Lines that keep their width when the plot stretches also keep it where a pixel is made of several dots. */
+  function drawing(figure, dots = 1) {
     const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
     const known = new Map();
     const rgb = colour => {
@@ -340,6 +341,13 @@ const sedidCharts = (() => {
       put('rect', { width: '100%', height: '100%', fill: colours.paper }),
       ...parts,
     );
+    for (const line of whole.querySelectorAll('[vector-effect]'))
+      for (const name of ['stroke-width', 'stroke-dasharray'])
+        if (line.hasAttribute(name))
+          line.setAttribute(
+            name,
+            line.getAttribute(name).replace(/[\d.]+/g, size => dots * size),
+          );
     return { markup: new XMLSerializer().serializeToString(whole), width: total, height };
   }
 
@@ -356,11 +364,12 @@ const sedidCharts = (() => {
   async function save(figure, kind) {
     const made = {
       svg: () => new Blob([drawing(figure).markup], { type: 'image/svg+xml' }),
-      png: () => pixels(drawing(figure)),
+      png: () => pixels(drawing(figure, 2)),
       csv: () => new Blob([csv(JSON.parse(figure.dataset.chart))], { type: 'text/csv' }),
     };
     const title = figure.querySelector('figcaption')?.firstChild?.textContent ?? 'chart';
-    const name = slug([figure.closest('[data-charts]')?.dataset.charts ?? 'sedid', title].join(' '));
+    const part = figure.closest('[data-charts]') ?? figure.closest('[role=tabpanel]')?.querySelector('[data-charts]');
+    const name = slug([part?.dataset.charts ?? 'sedid', title].join(' '));
     const link = Object.assign(document.createElement('a'), {
       href: URL.createObjectURL(await made[kind]()),
       download: `${name}.${kind}`,
@@ -454,7 +463,15 @@ const sedidCharts = (() => {
       const all = stopsOf(figure);
       const at = places.get(plot);
       if (keys.includes(event.key) && all.length)
-        show(figure, all, at === undefined ? 0 : after(event.key, all, Math.min(at, all.length - 1)));
+        show(
+          figure,
+          all,
+          at === undefined
+            ? event.key === 'End'
+              ? all.length - 1
+              : 0
+            : after(event.key, all, Math.min(at, all.length - 1)),
+        );
       else if (event.key === 'Enter' && all[at]) take(plot, all[at]);
       else return;
       event.preventDefault();

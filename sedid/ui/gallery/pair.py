@@ -7,6 +7,7 @@ import numpy as np
 
 from sedid.detector.detector import Detector, Judgement, Trace
 from sedid.detector.words import own_t_sec
+from sedid.report.charts.chart import of_source
 from sedid.report.curve import along
 from sedid.report.filmstrip import brightest, colour_bar, error_maps, over_image
 from sedid.report.pictures import data_uri, number, text
@@ -84,7 +85,8 @@ def heatmaps(traces: Sequence[Trace], names: Sequence[str], t_sec: int) -> str:
 
 def curves(detector: Detector, traces: Sequence[Trace], t_sec: int) -> str:
     """Both t-errors along T_SEC in one chart, over the references."""
-    return f"<h2>Along T_SEC</h2>{along(detector, traces, t_sec).html()}"
+    drawn = f"<h2>Along T_SEC</h2>{along(detector, traces, t_sec).html()}"
+    return of_source(drawn, detector.name, "two images")
 
 
 def verdicts(judgements: Sequence[Judgement], sides: Sequence[Side]) -> str:

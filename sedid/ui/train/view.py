@@ -12,7 +12,7 @@ from sedid.escaping import for_html, written_by
 from sedid.jobs.console import duration
 from sedid.jobs.store import Job, last_words
 from sedid.method.diffusion import write_steps
-from sedid.report.charts.chart import Chart
+from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series
 from sedid.report.markdown import REALS, counts_line, leak_line, splits_line
@@ -98,7 +98,8 @@ def pictures_html(folder: Path, records: Sequence[dict[str, Any]]) -> str:
         if "loss" in record["values"]:
             by_stage.setdefault(record["stage"], []).append(record)
     shown = [*map(loss_html, by_stage.values()), samples_html(folder)]
-    return f'<div class="sed-shown">{"".join(f"<div>{part}</div>" for part in shown if part)}</div>'
+    drawn = "".join(f"<div>{part}</div>" for part in shown if part)
+    return of_source(f'<div class="sed-shown">{drawn}</div>', folder.name)
 
 
 def loss_html(rows: Sequence[dict[str, Any]]) -> str:
