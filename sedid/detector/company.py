@@ -7,8 +7,11 @@ and that walk counts. So a call never depends on the company, and a score only w
 
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sedid.detector.detector import MARGIN, Calibration, Detector, Judgement, Pair, Trace
 from sedid.method.diffusion import Point, Steps, nn_input, t_error
@@ -21,12 +24,37 @@ Watch = Callable[[Iterator[Point]], Iterator[Point]]
 """Passes points on, and looks at them."""
 
 
+class Remembering:
+    """A classifier that is asked once about an image.
+
+    Its trace is judged at one T_SEC after another, and by the check for edges before that.
+
+    Args:
+        network: (B, channels, H, W) -> (B, 1).
+        most: answers that are kept.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], most: int = 256) -> None:
+        self.network = network
+        self._answer = lru_cache(most)(self._ask)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """What the network answers; asked anew for batches."""
+        if len(x) > 1:
+            return self.network(x)
+        return self._answer(x.cpu().contiguous().numpy().tobytes(), x.shape, x.device)
+
+    def _ask(self, pixels: bytes, shape: torch.Size, device: torch.device) -> Tensor:
+        x = torch.frombuffer(bytearray(pixels), dtype=torch.float32).reshape(shape)
+        return self.network(x.to(device, memory_format=torch.channels_last))
+
+
 def share(detector: Detector, sharing: Sharing) -> Detector:
     """The detector with its network shared: what several threads ask at the same time is one batch.
 
-    The classifier keeps to itself: one image of it costs little, and a verdict at another T_SEC is then the same whoever asks.
+    The classifier keeps to itself: one image of it costs little, and what it says of a trace is then the same whoever asks.
     """
-    network = None if detector.network is None else Shared(sharing, detector.network, alone=True)
+    network = None if detector.network is None else Remembering(Shared(sharing, detector.network, alone=True))
     return replace(detector, eps_model=Shared(sharing, detector.eps_model), network=network)
 
 

@@ -195,6 +195,17 @@ _ALL = (
         job=False,
     ),
     Command(
+        "load",
+        "sedid.ui.server.load",
+        "Put an app of this machine under load: throughput, waits, errors and memory, with many visitors at once.",
+        presets={
+            "demo": {"visitors": 8, "seconds": 10, "alone": 3},
+            "small": {"seconds": 40},
+            "paper": {"seconds": 180},
+        },
+        job=False,
+    ),
+    Command(
         "ship", "sedid.recipes.ship", "From a training run to a detector and every figure published with it.", job=False
     ),
     Command(

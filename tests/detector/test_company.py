@@ -115,6 +115,19 @@ def test_away_from_the_edges_nothing_is_walked_twice() -> None:
     assert network.calls == len(trace.points) + 3
 
 
+def test_the_classifier_is_asked_once_about_a_trace() -> None:
+    detector = make_detector()
+    asked: list[Any] = []
+    network = detector.network
+    assert network is not None
+    shared = company.share(replace(detector, network=lambda x: asked.append(x) or network(x)), Sharing())
+    trace = finish(company.trace(shared, make_image(3), 165))
+    judged = [shared.judge(trace, t_sec) for t_sec in (330, 495, 330)]
+    assert judged == [detector.judge(trace, t_sec) for t_sec in (330, 495, 330)]
+    assert len(asked) == 1
+    assert judge_in_batches(shared, IMAGES, 165, 330) == judge_in_batches(detector, IMAGES, 165, 330)
+
+
 def test_the_classifier_has_edges_too() -> None:
     detector = make_detector()
     assert detector.nn is not None

@@ -327,7 +327,7 @@ class Crowd:
 def spent(process: psutil.Process) -> float:
     """Seconds of processor time of a process so far."""
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def results(
