@@ -30,12 +30,14 @@ def for_html(found: Value) -> Value:
 
     What is escaped already stays as it is.
     """
-    return _every_text(found, escape)
+    escaped: Value = _every_text(found, escape)
+    return escaped
 
 
 def for_markdown(found: Value) -> Value:
     """A dataclass or a JSON value, every text in it, names too, one line that Markdown shows as it is."""
-    return _every_text(found, markdown)
+    escaped: Value = _every_text(found, markdown)
+    return escaped
 
 
 def read_markdown(file: Path) -> Markdown:

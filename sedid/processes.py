@@ -59,7 +59,8 @@ def join(device: str) -> "torch.device":
         raise ValueError(f"{here} processes need as many GPUs, and there are {gpus}; start fewer, or use device cpu")
     atexit.unregister(leave)  # loops that follow each other in one process join again
     atexit.register(leave)
-    return PartialState(cpu=device == "cpu", timeout=PATIENCE).device
+    own: torch.device = PartialState(cpu=device == "cpu", timeout=PATIENCE).device
+    return own
 
 
 def leave() -> None:

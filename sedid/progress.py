@@ -51,6 +51,7 @@ def finish(loop: Generator[Record, Any, Result], report: Callable[[Record], None
         try:
             record = next(loop)
         except StopIteration as stop:
-            return stop.value
+            result: Result = stop.value
+            return result
         if report is not None:
             report(record)

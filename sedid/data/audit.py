@@ -129,7 +129,8 @@ def saturation_features(images: np.ndarray) -> np.ndarray:
     flat = images.reshape(len(images), -1)
     lowest, low, high, highest = (np.mean(flat == level, axis=1) for level in (0, 1, 254, 255))
     tops, bottoms = highest / (high + highest + 1e-9), lowest / (low + lowest + 1e-9)
-    return np.sqrt(np.stack([lowest, low, high, highest, tops, bottoms], axis=1))
+    roots: np.ndarray = np.sqrt(np.stack([lowest, low, high, highest, tops, bottoms], axis=1))
+    return roots
 
 
 def orientation_features(images: np.ndarray) -> np.ndarray:
@@ -277,7 +278,8 @@ def _luma_and_chromas(images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nd
 
 def _mean(plane: np.ndarray) -> np.ndarray:
     """Of every image, (N,)."""
-    return plane.mean(axis=(1, 2))
+    means: np.ndarray = plane.mean(axis=(1, 2))
+    return means
 
 
 def _inset(pixels: np.ndarray, depth: int) -> np.ndarray:
@@ -293,7 +295,8 @@ def _edge_step(pixels: np.ndarray, depth: int) -> np.ndarray:
         area[:, :, 0] - area[:, :, 1],
         area[:, :, -1] - area[:, :, -2],
     )
-    return np.mean([np.abs(pair).mean(axis=(1, 2)) for pair in pairs], axis=0)
+    step: np.ndarray = np.mean([np.abs(pair).mean(axis=(1, 2)) for pair in pairs], axis=0)
+    return step
 
 
 def _log_ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
@@ -303,7 +306,8 @@ def _log_ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
 def _overlaps(blocks: int) -> np.ndarray:
     """Weights of the blocks of one grid by how many of the shifted grid they overlap: 1, 2, ..., 2, 1 over the sum."""
     weights = np.r_[1.0, np.full(blocks - 2, 2.0), 1.0]
-    return weights / weights.sum()
+    shares: np.ndarray = weights / weights.sum()
+    return shares
 
 
 def _blocks(plane: np.ndarray, shift: int) -> np.ndarray:

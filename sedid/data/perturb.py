@@ -71,7 +71,8 @@ class Perturbation:
 
 def levels(values: np.ndarray) -> np.ndarray:
     """Real values as the nearest of 256 levels."""
-    return np.rint(values).clip(0, 255).astype(np.uint8)
+    nearest: np.ndarray = np.rint(values).clip(0, 255).astype(np.uint8)
+    return nearest
 
 
 def resized(image: Image.Image, width: float, height: float) -> Image.Image:

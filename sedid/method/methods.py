@@ -98,7 +98,8 @@ def proximal(ledger: Ledger, t: int, p: int, normalised: bool) -> Tensor:
         mean = eps.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(eps.dtype).tiny)
         eps = eps / mean * sqrt(2 / pi)
     said = ledger.noised(t, eps, ("proximal", normalised)).eps
-    return torch.linalg.vector_norm(eps - said, ord=p, dim=(1, 2, 3))
+    apart: Tensor = torch.linalg.vector_norm(eps - said, ord=p, dim=(1, 2, 3))
+    return apart
 
 
 def round_trip(ledger: Ledger, k: Steps) -> Path:

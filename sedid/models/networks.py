@@ -103,7 +103,8 @@ class Runtime:
 
     def place(self, network: nn.Module) -> nn.Module:
         """Move a network to the device, in channels_last (faster convolutions on every backend)."""
-        return network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return placed
 
 
 def make_unet(name: str) -> "UNet2DModel":
@@ -118,7 +119,7 @@ def make_unet(name: str) -> "UNet2DModel":
 
     if name not in UNETS:
         raise ValueError(f"unknown U-Net {name!r}; accepted: {', '.join(UNETS)}")
-    unet = UNet2DModel(**UNETS[name])
+    unet: UNet2DModel = UNet2DModel(**UNETS[name])
     if name == "paper":
         start_at_zero(unet)
     return unet
@@ -318,7 +319,8 @@ def load_unet(folder: Path) -> "UNet2DModel":
         )
     if not all_finite(unet.float()):
         raise ValueError(f"the U-Net in {folder} has weights that are not finite numbers (NaN or infinity)")
-    return unet.eval()
+    loaded: UNet2DModel = unet.eval()
+    return loaded
 
 
 @contextmanager
@@ -470,7 +472,7 @@ def fold_upsampling(unet: nn.Module) -> None:
         return torch.stack((c, c + b, b + a, a), dim)
 
     def folded(layer: Any) -> Callable[..., Tensor]:
-        plain = layer.forward
+        plain: Callable[..., Tensor] = layer.forward
 
         def forward(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             if layer.training or len(x) < FOLD_FROM or args or any(kwargs.values()):  # another output size
@@ -499,7 +501,8 @@ def eps_model(unet: Callable[..., Any], runtime: Runtime) -> EpsModel:
         x = x.contiguous(memory_format=torch.channels_last)
         with runtime.autocast():
             # a tensor, so that torch.compile does not build one graph a timestep; (B,) for rows at timesteps of their own
-            return network(x, torch.as_tensor(t, device=x.device)).sample.float()
+            eps: Tensor = network(x, torch.as_tensor(t, device=x.device)).sample
+        return eps.float()
 
     return predict
 
@@ -508,7 +511,7 @@ def make_resnet18(in_channels: int) -> nn.Module:
     """ResNet-18 for 32x32 inputs: 3x3 stride-1 stem, no max-pool, one logit (positive = generated)."""
     from torchvision.models import resnet18
 
-    network = resnet18(num_classes=1)
+    network: nn.Module = resnet18(num_classes=1)
     network.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
     network.maxpool = nn.Identity()
     return network

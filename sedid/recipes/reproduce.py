@@ -167,10 +167,12 @@ def measure_speed(config: LoopConfig) -> Speed:
         return step
 
     def noise(batch: int) -> torch.Tensor:
-        return unet(pictures(batch), torch.full((batch,), 500, device=runtime.device)).sample
+        eps: torch.Tensor = unet(pictures(batch), torch.full((batch,), 500, device=runtime.device)).sample
+        return eps
 
     def logits(batch: int) -> torch.Tensor:
-        return network(pictures(batch, INPUT_CHANNELS[config.input]))
+        logit: torch.Tensor = network(pictures(batch, INPUT_CHANNELS[config.input]))
+        return logit
 
     unet.eval()
     forwards = rate(forward, config.score_batch)

@@ -67,7 +67,8 @@ def difference(a: Tensor, b: Tensor) -> tuple[np.ndarray, int]:
 def heat(values: np.ndarray, limit: float) -> np.ndarray:
     """Values (H, W) >= 0 as colours, uint8 (H, W, 3); 0 is the darkest, `limit` and above the brightest."""
     scaled = values / limit if limit > 0 else np.zeros_like(values)
-    return COLOURS[np.rint(np.nan_to_num(scaled).clip(0, 1) * 255).astype(np.intp)]
+    colours: np.ndarray = COLOURS[np.rint(np.nan_to_num(scaled).clip(0, 1) * 255).astype(np.intp)]
+    return colours
 
 
 def enlarge(pixels: np.ndarray, side: int = 256) -> np.ndarray:

@@ -116,7 +116,8 @@ def cross_validated_auc(errors: Classes, folds: Classes, counts: Classes) -> np.
         of_fold = weighted_auc(errors, counts, inside)
         of_others = weighted_auc(errors, counts, (~inside[0], ~inside[1]))
         found.append(np.where(of_others >= 0.5, of_fold, 1 - of_fold))
-    return np.nanmean(found, axis=0)  # a resample may have left a small fold without images of a class
+    mean: np.ndarray = np.nanmean(found, axis=0)  # a resample may have left a small fold without images of a class
+    return mean
 
 
 def outer_folds(reals: int, generated: int, folds: int, rng: np.random.Generator) -> tuple[Classes, Classes]:
@@ -236,4 +237,5 @@ def in_own_polarity(
 
 def pick(cv: np.ndarray, cost: np.ndarray, penalty: float) -> np.ndarray:
     """The row of the highest worth in every column of cross-validated AUCs (pairs, resamples); the first if equal."""
-    return np.argmax(cv - penalty * cost[:, None], axis=0)
+    best: np.ndarray = np.argmax(cv - penalty * cost[:, None], axis=0)
+    return best

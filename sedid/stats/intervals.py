@@ -77,7 +77,8 @@ class Curve:
         table = np.zeros((len(counts), len(self.scores) + 1))
         table[:, columns] = np.add.reduceat(counts[:, order], starts, axis=1)
         with np.errstate(invalid="ignore"):
-            return np.cumsum(table[:, ::-1], axis=1)[:, ::-1] / counts.sum(axis=1, keepdims=True)
+            shares: np.ndarray = np.cumsum(table[:, ::-1], axis=1)[:, ::-1] / counts.sum(axis=1, keepdims=True)
+        return shares
 
     def auc(self, real_counts: np.ndarray, generated_counts: np.ndarray) -> np.ndarray:
         """The AUC of every resample, (resamples,).
@@ -87,7 +88,8 @@ class Curve:
         """
         fpr, tpr = self._reached(0, real_counts), self._reached(1, generated_counts)
         # of every real score's weight, the generated weight above it and half of that at it
-        return ((fpr[:, :-1] - fpr[:, 1:]) * (tpr[:, :-1] + tpr[:, 1:])).sum(1) / 2
+        areas: np.ndarray = ((fpr[:, :-1] - fpr[:, 1:]) * (tpr[:, :-1] + tpr[:, 1:])).sum(1) / 2
+        return areas
 
 
 def bootstrap_counts(reals: int, generated: int, resamples: int, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:

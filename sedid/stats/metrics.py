@@ -47,7 +47,8 @@ def roc(real: np.ndarray, generated: np.ndarray) -> tuple[np.ndarray, np.ndarray
     if not np.isfinite(scores).all():
         raise ValueError("a score is not finite; the images or the weights are broken")
     labels = np.repeat([0, 1], [len(real), len(generated)])
-    return roc_curve(labels, scores, drop_intermediate=False)
+    fpr, tpr, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    return fpr, tpr, thresholds
 
 
 def tpr_at(real: np.ndarray, generated: np.ndarray, target_fpr: float) -> float | None:

@@ -58,7 +58,8 @@ def isotonic(real: np.ndarray, generated: np.ndarray) -> Calibrator:
 
     scores, labels, weights = pooled((real, generated))
     fitted = IsotonicRegression(y_min=0, y_max=1, out_of_bounds="clip").fit(scores, labels, sample_weight=weights)
-    return fitted.predict
+    calibrator: Calibrator = fitted.predict
+    return calibrator
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,8 @@ def isotonic_in_sample(values: np.ndarray, labels: np.ndarray, weights: np.ndarr
     """The best increasing recalibration of values on the images they were given to, (N,)."""
     from sklearn.isotonic import IsotonicRegression
 
-    return IsotonicRegression(y_min=0, y_max=1).fit_transform(values, labels, sample_weight=weights)
+    fitted: np.ndarray = IsotonicRegression(y_min=0, y_max=1).fit_transform(values, labels, sample_weight=weights)
+    return fitted
 
 
 def perfect_errors(values: np.ndarray, labels: np.ndarray, numbers: np.ndarray, seed: int) -> np.ndarray:

@@ -66,7 +66,8 @@ class Rule:
         """The step each image stops after, counted from 1, (images,); of log-odds (steps, images)."""
         certain = (log_odds >= self.upper) | (log_odds <= self.lower)
         certain[-1] = True
-        return certain.argmax(axis=0) + 1
+        first: np.ndarray = certain.argmax(axis=0)
+        return first + 1
 
     def calls(self, scores: np.ndarray, early: np.ndarray) -> np.ndarray:
         """Whether each image is called generated, by its final score and whether it stopped early; bool (images,)."""
@@ -75,7 +76,8 @@ class Rule:
 
 def log_errors(errors: np.ndarray) -> np.ndarray:
     """Logarithms; an error of exactly 0 counts as the smallest number above it."""
-    return np.log(np.maximum(errors, np.finfo(np.float64).tiny))
+    logarithms: np.ndarray = np.log(np.maximum(errors, np.finfo(np.float64).tiny))
+    return logarithms
 
 
 def steps_of(scores: Scores, k: int, t_sec: int) -> np.ndarray:

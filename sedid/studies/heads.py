@@ -110,7 +110,8 @@ class Head:
             return self.sign * measured.astype(np.float64)
         if self.kind == RESNET:
             return torch.sigmoid(logits_of(self.model, measured, runtime) / self.temperature).numpy()
-        return self.model.decision_function(measured).astype(np.float64)
+        log_odds: np.ndarray = self.model.decision_function(measured)
+        return log_odds.astype(np.float64)
 
 
 @dataclass(frozen=True)

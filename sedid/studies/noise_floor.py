@@ -62,7 +62,8 @@ def double_model(folder: Path) -> EpsModel:
 
     @torch.inference_mode()
     def predict(x: Tensor, t: int) -> Tensor:
-        return unet(x, torch.tensor(t)).sample
+        eps: Tensor = unet(x, torch.tensor(t)).sample
+        return eps
 
     return predict
 

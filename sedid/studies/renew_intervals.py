@@ -88,7 +88,8 @@ def _own_classifier(found: dict[str, Any], scores: dict[str, np.ndarray], place:
     Returns:
         The place of the row; None where there is none, or the images are others.
     """
-    info, names = read_json(detector_file(place.parent)), scores["methods"].tolist()
+    info = read_json(detector_file(place.parent))
+    names: list[str] = scores["methods"].tolist()
     results = place / "results.json"
     if "nn" not in info or not results.is_file() or not scores_file(results).is_file():
         return None

@@ -196,7 +196,7 @@ def read_part(file: Path, part: range, size: int) -> np.ndarray:
         ValueError: the file does not hold what its name says.
     """
     try:
-        images = read_arrays(file)["images"]
+        images: np.ndarray = read_arrays(file)["images"]
     except (KeyError, ValueError):
         images = np.zeros(0)
     if images.dtype != np.uint8 or images.shape != (len(part), size, size, 3):

@@ -10,6 +10,7 @@ import json
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class TrainNNConfig(Recipe):
     trackers: tuple[str, ...] = ()  # tensorboard (logs/ beside the bundle), trackio (its own database)
 
 
-def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
+def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict[str, Any]]:
     """Compute the inputs once, train, choose the epoch, calibrate; writes the `nn` section of the bundle.
 
     Returns:
@@ -73,7 +74,7 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict]:
         inputs[name] = yield from features(
             detector, label_images, k, t_sec, config.input, stage=f"intermediates of {name} images"
         )
-    section: dict = {}
+    section: dict[str, Any] = {}
     if processes.is_main():
         section = yield from train(config, detector, (k, t_sec), images, leaks, inputs)
     return processes.on_main(lambda: section)
@@ -86,7 +87,7 @@ def train(
     images: dict[str, np.ndarray],
     leaks: str,
     inputs: dict[str, np.ndarray],
-) -> Generator[Progress, None, dict]:
+) -> Generator[Progress, None, dict[str, Any]]:
     """`train_nn` from the inputs on, float16 (N, channels, H, W) of either class."""
     k, t_sec = pair
     prints = {name: fingerprint(values) for name, values in images.items()}

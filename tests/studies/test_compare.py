@@ -189,7 +189,8 @@ def test_the_detectors_own_classifier_is_the_one_that_is_measured(config: Compar
     assert own.details == Details(own=True, images=80, epoch=2, temperature=detector.nn.temperature)
     assert own.threshold_from == "the detector's own classifier, 16 validation images"
     assert found.recipe == Recipe(**training | {"seed": 0})  # the others are trained as it was
-    assert not (error.details.own or elsewhere.details.own)
+    assert not error.details.own
+    assert not elsewhere.details.own
     text = methods_table(found).replace("\\", "")
     assert "SeDID_NNs, pair (k = 165, T_SEC = 495) is the detector's own classifier, from 80 images of its own." in text
     others = "SeDID_NNs, error (k = 165, T_SEC = 495) and SeDID_NNs, pair (k = 165, T_SEC = 330)"

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -138,7 +139,7 @@ def disagreement(t_errors: np.ndarray, probabilities: np.ndarray, polarity: str)
 
 def make_reference(detector: Detector, images: dict[str, np.ndarray], found: Gallery) -> Reference:
     """The set with the scores that belong to it."""
-    rows = judged(found, detector)
+    rows = judged(found, detector, images)
     apart = np.full(len(rows), np.nan)
     if all(row.probability is not None for row in rows):
         stat = detector.stat.get(detector.pair())
@@ -153,7 +154,7 @@ class Computation:
 
     def __init__(self, context: Context, detector: Detector, images: dict[str, np.ndarray]) -> None:
         self.context, self.detector, self.images = context, detector, images
-        self.parts: dict[str, list] = {label: [] for label in images}
+        self.parts: dict[str, list[Any]] = {label: [] for label in images}
         self.done, self.total = 0, sum(map(len, images.values()))
         self.worked = 0.0
         self._lock = threading.Lock()

@@ -84,7 +84,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 @cache
-def exports() -> tempfile.TemporaryDirectory:
+def exports() -> tempfile.TemporaryDirectory[str]:
     """A folder for exports where the app that serves the page has named none; it goes with the process."""
     return tempfile.TemporaryDirectory(prefix="sedid-export-")
 
