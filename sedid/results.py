@@ -37,7 +37,8 @@ class Results:
     """The base of what stands in a results file.
 
     Attributes:
-        VERSION: of the type: the next number wherever a field is added, renamed or means something else.
+        VERSION: of the type: the next number wherever a field is renamed, goes, or means something else. A field that is
+            new has a default, which says that older files have none, and the number stays.
         COMMAND: which writes such files.
     """
 
@@ -85,6 +86,15 @@ class Results:
             raise OtherFile(_sentence(error.errors(include_url=False)[0])) from None
         return checked
 
+    def text(self) -> str:
+        """What stands in the file.
+
+        Raises:
+            ValueError: a figure is not finite.
+        """
+        content = {"version": self.VERSION, **asdict(self)}
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
     def write(self, file: Path) -> None:
         """Write the file, whole or not at all.
 
@@ -92,10 +102,9 @@ class Results:
             ValueError: a figure is not finite.
             OSError: as `storage.replacing`.
         """
-        content = {"version": self.VERSION, **asdict(self)}
-        text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+        text = self.text()
         with replacing(file) as temporary:
-            temporary.write_text(text + "\n", encoding="utf-8")
+            temporary.write_text(text, encoding="utf-8")
 
 
 @cache

@@ -342,7 +342,7 @@ class ChoiceResults(Results):
     conformal: dict[str, Abstaining]
     audit: LeakCheck | None
     audit_calibration: LeakCheck | None
-    paths: Paths | None
+    paths: Paths | None = None
 
     def __post_init__(self) -> None:
         if self.choice.chosen not in self.choice.candidates:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from sedid.results import Results
-from sedid.storage import read_object
 from sedid.studies.choose import ChoiceResults
 from sedid.studies.comparison import ComparisonResults
 from sedid.studies.evaluate import EvaluationResults
@@ -28,7 +27,7 @@ KINDS: dict[str, type[Results]] = {
 
 
 def rewrite(folder: Path) -> list[Path]:
-    """Write the results files of a bundle that are of an earlier version as this one writes them, with the same figures.
+    """Write the results files of a bundle that an earlier version wrote as this one writes them, with the same figures.
 
     Returns:
         The files that were written.
@@ -39,7 +38,7 @@ def rewrite(folder: Path) -> list[Path]:
     written = []
     for name, kind in KINDS.items():
         file = Path(folder) / "sedid" / f"{name}.json"
-        if file.is_file() and read_object(file).get("version", 1) != kind.VERSION:
-            kind.read(file).write(file)
+        if file.is_file() and file.read_text(encoding="utf-8") != (found := kind.read(file)).text():
+            found.write(file)
             written.append(file)
     return written

@@ -5,6 +5,7 @@ from markupsafe import Markup
 
 import sedid
 from sedid import settings
+from sedid.ui.kit import html
 from sedid.ui.server.document import DESCRIPTION, NAME, TITLE
 
 PAPER = "https://arxiv.org/abs/2307.06272"
@@ -19,7 +20,7 @@ TRY = "() => document.querySelector('.sed-example[data-name^=generated]')?.click
 
 def head() -> None:
     """The project's question, above every tab."""
-    plain(Markup("<p>{}</p><h1>{}</h1>").format(NAME, TITLE), "sed-title")
+    html(Markup("<p>{}</p><h1>{}</h1>").format(NAME, TITLE), "sed-title")
 
 
 def invitation() -> None:
@@ -29,7 +30,7 @@ def invitation() -> None:
             "<p><b>Pick. Noise. Measure.</b> {}</p>"
             '<p class="sed-fine">It knows only pictures of its own model: it is no deepfake detector for the web.</p>'
         )
-        plain(words.format(DESCRIPTION), "sed-how")
+        html(words.format(DESCRIPTION), "sed-how")
         with gr.Row(elem_id="sed-ways"):
             light = {"api_visibility": "private", "show_progress": "hidden"}
             made = gr.Button("Try a generated one", variant="primary", size="md", min_width=150, elem_id="sed-try")
@@ -54,9 +55,4 @@ def foot() -> None:
         "arXiv 2307.06272, 2023.</p></details>"
     )
     line = Markup(" · ").join(entry for entry in entries if entry)
-    plain(Markup("<p>{}</p>{}").format(line, cite.format(name=NAME, version=sedid.__version__)), "sed-foot")
-
-
-def plain(value: str, name: str) -> gr.HTML:
-    """Text of the page's own."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
+    html(Markup("<p>{}</p>{}").format(line, cite.format(name=NAME, version=sedid.__version__)), "sed-foot")

@@ -13,6 +13,7 @@ from helpers.results import COMPARED, write_comparison
 
 from sedid import ui
 from sedid.report import compare
+from sedid.ui import menu
 from sedid.ui.context import Context
 from sedid.ui.results import compare_tab
 from sedid.ui.results import files as results_files
@@ -160,7 +161,7 @@ def test_a_visitor_compares_methods(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
     monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
     monkeypatch.setattr(compare_tab.form, "SHIPPED", tiny_bundle)
-    monkeypatch.setattr(compare_tab, "JobStore", lambda: LightStore(runs))
+    monkeypatch.setattr(menu, "JobStore", lambda _: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "compare"))
     detector = make_detector()
     with served(Context(lambda: detector)) as url, visited(browser, url) as visit:

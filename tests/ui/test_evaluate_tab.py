@@ -15,7 +15,7 @@ from sedid.report import sweep as sweep_report
 from sedid.storage import read_json, write_json
 from sedid.studies.results import load_evaluation
 from sedid.studies.sweep import SweepResults
-from sedid.ui.results import compare_tab, evaluate_tab, sweep_tab
+from sedid.ui.results import compare_tab, evaluate_tab, frame, sweep_tab
 from sedid.ui.results import files as results_files
 
 OWN = "nobody/nothing"  # the app's own detector: a Hub id
@@ -65,9 +65,11 @@ def test_every_tab_lists_the_detector_that_the_app_was_opened_with_first(
         write_json(folder / "sedid" / "compare.json", {})
     monkeypatch.setenv("SEDID_DETECTOR", str(other))
     asked = [one.fn for one in ui.build_demo(ui.make_context(mine)).fns.values() if isinstance(one.fn, partial)]
-    for tab, more in ((evaluate_tab, []), (sweep_tab, []), (compare_tab, ["Methods"])):
-        choices = next(fn for fn in asked if fn.func is tab.choices)
-        assert choices(*more, None).value == "zebra"
+    listing = [one for one in asked if one.func is frame.choices]
+    assert {one.args[1] for one in listing} == {"evaluate", "sweep"}
+    assert {one(None).value for one in listing} == {"zebra"}
+    [of_study] = {one.func for one in asked if one.func is compare_tab.listed}
+    assert of_study(mine, "Methods", None).value == "zebra"
 
 
 def test_bundles_of_one_name_are_all_listed(runs: Path) -> None:
@@ -190,7 +192,8 @@ def test_the_papers_curve_is_drawn_at_its_own_k_only(runs: Path) -> None:
 def test_a_sweep_opens_at_the_papers_step_where_a_line_has_points(runs: Path) -> None:
     sweep = SweepResults.read(runs / "my-sweep" / "sweep.json")
     assert sweep_report.first_k(sweep) == 165
-    assert sweep_report.first_k(replace(sweep, rows=tuple(row for row in sweep.rows if row.k != 165))) != 165
+    others = tuple(row for row in sweep.rows if row.k != 165)
+    assert sweep_report.first_k(replace(sweep, rows=others, best=(others[0].k, others[0].t_sec))) != 165
 
 
 def test_a_sweep_to_take_away(runs: Path) -> None:

@@ -12,9 +12,11 @@ from helpers.results import write_sweep
 
 from sedid import ui
 from sedid.jobs.folder import read_records
+from sedid.ui import menu
 from sedid.ui.context import Context
 from sedid.ui.results import files as results_files
 from sedid.ui.results import sweep_tab
+from sedid.ui.results.frame import of_job
 from sedid.ui.train import job_card
 
 
@@ -63,13 +65,13 @@ def test_a_sweep_is_started_watched_and_shown_when_it_is_done(
     wait_for(lambda: page.store.get(job.id).state == "done")
     *_, finished, seen = page.look(seen)
     assert finished == job.id
-    chosen = sweep_tab.of_job("nobody/nothing", finished)
+    chosen = of_job("nobody/nothing", "sweep", finished)
     assert chosen.value == job.id
     assert page.look(seen) == [gr.skip()] * 8  # said once, and nothing changed
     *_, finished, _ = page.look({})
     assert finished == gr.skip()  # who comes later is not taken away from what he looks at
     page.delete(job.id)
-    assert sweep_tab.of_job("nobody/nothing", job.id) == gr.skip()
+    assert of_job("nobody/nothing", "sweep", job.id) == gr.skip()
 
 
 def test_the_running_sweep_is_shown_before_those_that_wait(page: sweep_tab.Page, runs: Path, tiny_bundle: Path) -> None:
@@ -124,7 +126,7 @@ def test_a_visitor_sweeps_and_sees_the_heatmaps(
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
     monkeypatch.setattr(results_files, "SHIPPED", runs.parent / "nothing")
     monkeypatch.setattr(sweep_tab.form, "SHIPPED", tiny_bundle)
-    monkeypatch.setattr(sweep_tab, "JobStore", lambda: LightStore(runs))
+    monkeypatch.setattr(menu, "JobStore", lambda _: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "sweep"))
     detector = make_detector()
     with served(Context(lambda: detector)) as url, visited(browser, url) as visit:

@@ -6,12 +6,12 @@ from typing import Any
 
 import gradio as gr
 
+from sedid.ui import kit
 from sedid.ui.context import Context
 from sedid.ui.gallery.many import Batch
 from sedid.ui.gallery.many_view import EMPTY, GONE, batch_html
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect.tab import NETWORK
-from sedid.ui.scripts import on_load
 from sedid.ui.upload import refusal
 
 KEPT = 3600  # seconds a batch lives after its page was closed
@@ -25,7 +25,7 @@ def build(context: Context) -> None:
     with gr.Row():
         judge = gr.Button("Judge", variant="primary", elem_id="batch-judge", scale=0, min_width=150)
         stop = gr.Button("Stop", variant="stop", visible=False, elem_id="batch-stop", scale=0, min_width=100)
-    shown = gr.HTML(EMPTY, elem_id="batch", elem_classes="sed", js_on_load=on_load("gallery"), apply_default_css=False)
+    shown = kit.html(EMPTY, "batch", "gallery")
     timer = gr.Timer(0.2, active=False)
 
     light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}

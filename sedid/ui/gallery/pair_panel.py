@@ -14,7 +14,7 @@ from sedid.ui.examples import Example
 from sedid.ui.gallery.pair import NAMES, Pair, Side, comparison, strip, waiting
 from sedid.ui.inspect.events import K_RANGE, NO_DETECTOR, asked, k_range, whole
 from sedid.ui.inspect.view import snap
-from sedid.ui.scripts import on_load
+from sedid.ui.kit import html
 from sedid.ui.upload import read_upload, refusal
 
 SIDES = ("a", "b")
@@ -57,7 +57,7 @@ def build(context: Context, tab: gr.Tab) -> Callable[[Any, gr.State], None]:
                     alt_text=f"Image {name} of the comparison",
                     buttons=[],
                 )
-                strips[side] = html("", f"bench-{side}-examples")
+                strips[side] = html("", f"bench-{side}-examples", "gallery")
     with gr.Row():
         k = gr.Slider(*K_RANGE, START[0], step=5, label="k of both", buttons=[], elem_id="bench-k", min_width=220)
         t_sec = gr.Slider(
@@ -70,7 +70,7 @@ def build(context: Context, tab: gr.Tab) -> Callable[[Any, gr.State], None]:
             elem_id="bench-t-sec",
             min_width=220,
         )
-    drawn = html(waiting(Pair()), "bench-drawn")
+    drawn = html(waiting(Pair()), "bench-drawn", "gallery")
     parts = Parts(gr.State(Pair()), photos, strips, k, t_sec, drawn)
 
     on, view = Bench(context, parts), [parts.pair, k, t_sec]
@@ -97,11 +97,6 @@ def build(context: Context, tab: gr.Tab) -> Callable[[Any, gr.State], None]:
         event.then(on.receive, [chosen, *view], **heavy)
 
     return receive
-
-
-def html(value: str, name: str) -> gr.HTML:
-    """A part of the page whose buttons and chart send what they carry (`gallery_script`)."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=on_load("gallery"), apply_default_css=False)
 
 
 @dataclass(frozen=True)

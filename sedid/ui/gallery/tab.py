@@ -17,8 +17,7 @@ from sedid.ui.gallery.reference import FILTERS, SORTS, Library
 from sedid.ui.gallery.view import INSPECT, LEFT, RIGHT, grid, legend, unscored
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
 from sedid.ui.inspect.tab import NETWORK
-from sedid.ui.results.evaluate_tab import this_tab
-from sedid.ui.scripts import on_load
+from sedid.ui.kit import html, this_tab
 from sedid.ui.upload import refusal
 
 TITLE = "Gallery"
@@ -47,8 +46,8 @@ def build(context: Context) -> None:
                     min_width=350,
                     scale=2,
                 )
-            about = part("", "gallery-about")
-            shown = part(OPENING, "gallery-grid")
+            about = html("", "gallery-about", "gallery")
+            shown = html(OPENING, "gallery-grid", "gallery")
             with gr.Row():
                 compute = gr.Button(
                     "Score the reference set now", variant="primary", visible=False, elem_id="gallery-compute"
@@ -80,11 +79,6 @@ def choice(label: str, choices: dict[str, Any], value: Any, name: str, width: in
         elem_id=f"gallery-{name}",
         min_width=width,
     )
-
-
-def part(value: str, name: str) -> gr.HTML:
-    """A part of the page whose buttons may send what they carry (`gallery_script`)."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=on_load("gallery"), apply_default_css=False)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import gradio as gr
 
 from sedid.ui.context import Context
 from sedid.ui.guide.pages import Page, contents, in_app, list_pages, page_of
-from sedid.ui.results.evaluate_tab import this_tab
+from sedid.ui.kit import this_tab
 from sedid.ui.scripts import function, on_load
 
 TITLE = "Guide"

@@ -9,6 +9,7 @@ from sedid.data.file_facts import FileFacts, file_facts
 from sedid.report import evidence
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
 from sedid.ui.inspect.view import Shown
+from sedid.ui.kit import html
 from sedid.ui.upload import refusal
 
 GONE = "The file of this image is no longer here: uploads live for an hour. Upload it again."
@@ -28,7 +29,7 @@ def layout() -> Panel:
     """The panel, closed."""
     opened = gr.State(False)
     with gr.Accordion("About the file", open=False, elem_id="file-facts", elem_classes="sed-after") as box:
-        shown = gr.HTML("", js_on_load=None, apply_default_css=False, elem_id="facts-shown", elem_classes="sed")
+        shown = html("", "facts-shown")
     return Panel(box, shown, opened)
 
 

@@ -9,6 +9,7 @@ from sedid.detector.stability import Stability, stack, versions
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
+from sedid.ui.kit import html
 from sedid.ui.traces import Stopped
 from sedid.ui.upload import refusal
 
@@ -33,11 +34,10 @@ class Panel:
 
 def layout() -> Panel:
     """The panel, not yet run."""
-    plain: dict[str, Any] = {"js_on_load": None, "apply_default_css": False, "elem_classes": "sed"}
-    about = gr.HTML(ABOUT, elem_id="stable-about", **plain)
+    about = html(ABOUT, "stable-about")
     with gr.Row():
         check = gr.Button("Check stability", size="sm", elem_id="stable-check", scale=0, min_width=220)
-    shown = gr.HTML("", elem_id="stable", **plain)
+    shown = html("", "stable")
     return Panel(about, check, shown, gr.State(None))
 
 

@@ -9,17 +9,17 @@ from sedid.ui.context import START, Context
 from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip
+from sedid.ui.kit import html, this_tab
 from sedid.ui.menu import DEFAULT
-from sedid.ui.results.evaluate_tab import this_tab
 from sedid.ui.scripts import function, on_load
 from sedid.ui.server import api
 
 TITLE = "Inspect"
-VISITORS = 32  # whose events evaluate networks at the same time, in batches that they share
 LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-stage"></div>
 <footer><button type="button" class="sed-prev" aria-label="Previous">&lsaquo;</button><span></span>
 <button type="button" class="sed-next" aria-label="Next">&rsaquo;</button>
 <button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>"""
+VISITORS = 32  # whose events evaluate networks at the same time, in batches that they share
 NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": VISITORS}
 """For every event that evaluates a network."""
 
@@ -136,11 +136,6 @@ def root() -> gr.Blocks:
     blocks = gr.context.Context.root_block
     assert isinstance(blocks, gr.Blocks)
     return blocks
-
-
-def html(value: str, name: str) -> gr.HTML:
-    """A part of the page that this package renders itself."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
 
 
 def slider(

@@ -15,7 +15,8 @@ from sedid.report import evidence
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
 from sedid.ui.inspect.facts_panel import GONE
 from sedid.ui.inspect.view import Shown
-from sedid.ui.scripts import function, on_load
+from sedid.ui.kit import html
+from sedid.ui.scripts import function
 from sedid.ui.server import access
 from sedid.ui.traces import Stopped
 from sedid.ui.upload import refusal
@@ -69,7 +70,7 @@ def layout(back: gr.Button) -> Panel:
         gr.HTML(ABOUT, js_on_load=None, apply_default_css=False, elem_classes="sed")
         with gr.Row():
             run = gr.Button("Score the tiles", size="sm", elem_id="tiles-run", scale=0, min_width=220)
-        shown = gr.HTML("", js_on_load=on_load("tiles"), apply_default_css=False, elem_id="tiled", elem_classes="sed")
+        shown = html("", "tiled", "tiles")
     return Panel(box, run, shown, gr.State(None), back)
 
 

@@ -1,6 +1,6 @@
 """The Learn tab: the method in steps, the quiz and the classroom sheet. Layout, wiring and what the events do.
 
-Where the visitor is stands in the address (`step`, `example`, `t`, `part`); the page's script leafs through frames by itself and
+Where the visitor is stands in the address (`step`, `example`, `t`); the page's script leafs through frames by itself and
 asks for a step only when it is opened.
 """
 
@@ -16,12 +16,12 @@ from sedid.detector.detector import Detector, Trace, as_seen
 from sedid.ui.context import Context
 from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
 from sedid.ui.inspect.tab import NETWORK
+from sedid.ui.kit import html, this_tab
 from sedid.ui.learn import classroom_sheet, quiz
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.recent import Recent
-from sedid.ui.results.evaluate_tab import this_tab
-from sedid.ui.scripts import function, on_load
+from sedid.ui.scripts import function
 from sedid.ui.upload import read_upload, refusal
 
 TITLE = "Learn"
@@ -32,9 +32,9 @@ OPENING = '<div class="sed-state">Opening the lesson …</div>'
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     teacher = Teacher(context)
-    stage = gr.HTML(OPENING, js_on_load=on_load("learn"), apply_default_css=False, elem_id="learn", elem_classes="sed")
+    stage = html(OPENING, "learn", "learn")
     step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by wish.js
-    record = gr.BrowserState(None, storage_key="sedid-quiz", secret="sedid-quiz-of-this-page")
+    record = gr.BrowserState(None, storage_key="sedid-quiz", secret="sedid-quiz-of-this-page")  # noqa: S106  nothing is hidden
     wish = [step, example, image, home, record]
     options: dict[str, Any] = {
         "outputs": [stage, record],

@@ -15,13 +15,13 @@ from sedid.report.figures import figure_of, save_figure
 from sedid.report.page import page as html_page
 from sedid.studies.comparison import ComparisonResults
 from sedid.ui.context import Context
-from sedid.ui.results.evaluate_tab import html, this_tab
+from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
+from sedid.ui.results.frame import choices, export_row, job_part, nothing, opened, taken
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.server import access, gate
 from sedid.ui.train import form
-from sedid.ui.train.job_card import CONFIRM, POLL, Watch, choice, problem, run_while_open, small_button
-from sedid.ui.upload import refusal
+from sedid.ui.train.job_card import Watch, choice, problem
 
 TITLE = "Compare"
 USUAL = ("sedid-stat", "sedid-multi-lr ks=165+330", "loss", "secmi-stat", "pia", "pian", "dire-stat")
@@ -33,18 +33,15 @@ def build(context: Context) -> None:
     own = context.menu.own
     tab = this_tab()
     page = Page(context.jobs)
-    seen, news, drawn_from = gr.State({}), gr.State(""), gr.State("")
-    shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
+    drawn_from = gr.State("")
     study = gr.Radio([one.title for one in STUDIES], value=STUDIES[0].title, label="Study", elem_id="compare-study")
     about = gr.Markdown(STUDIES[0].about, elem_id="compare-about")
     with gr.Row():
         source = gr.Dropdown([], label="Results of", elem_id="comparison", min_width=220)
         reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="compare-reals", min_width=220)
         method = gr.Dropdown([], label="Curve drawn", elem_id="compare-method", min_width=260)
-    drawn = html(empty(STUDIES[0]), "compare-drawn")
-    with gr.Row():
-        export = gr.Button("Make files to take away", size="sm", elem_id="compare-export", scale=0, min_width=230)
-        files = gr.Files(label="Tables, curves and report", visible=False, elem_id="compare-files")
+    drawn = html(empty(STUDIES[0]), "compare-drawn", kind=RESULTS)
+    export, files = export_row("compare", "Tables, curves and report")
     with gr.Accordion("New run of this study", open=False, elem_id="compare-new"):
         gate.notice()
         gr.Markdown("It runs as a background job, one at a time; the tables above fill in while it works.")
@@ -58,38 +55,20 @@ def build(context: Context) -> None:
             count = gr.Number(100, label="Images of each class", precision=0, elem_id="compare-count")
         methods = gr.CheckboxGroup(offered_methods(), value=list(USUAL), label="Methods", elem_id="compare-methods")
         start = gr.Button("Start", variant="primary", elem_id="compare-start", min_width=170)
-    with gr.Row(elem_id="compare-buttons"):
-        stop = small_button("Stop", "compare", variant="stop")
-        resume = small_button("Resume", "compare")
-        delete = small_button("Delete", "compare")
-    card, log = html("", "compare-job"), html("", "compare-log")
-    timer = gr.Timer(POLL, active=False)
+    job = job_part("compare", page)
 
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    watch: dict[str, Any] = {
-        "fn": page.look,
-        "inputs": seen,
-        "outputs": [stop, resume, delete, card, log, shown, news, seen],
-        **light,
-    }
     view = [study, source, reals, method]
-    draw: dict[str, Any] = {"fn": partial(show, own), "inputs": view, "outputs": [drawn, drawn_from], **light}
-    start.click(page.start, [study, detector, real, generated, count, methods], None, **light).success(**watch)
-    stop.click(page.stop, shown, None, show_progress_on=card, api_visibility="private").then(**watch)
-    resume.click(page.resume, shown, None, **light).then(**watch)
-    delete.click(page.delete, shown, shown, js=CONFIRM, **light).then(**watch)
-    timer.tick(**watch).then(partial(fresh, own), [*view, drawn_from], [drawn, drawn_from], **light)
-    run_while_open(timer, tab, TITLE)
-
-    entering = tab.select(partial(choices, own), [study, source], source, **light)
-    entering.then(**watch)
-    entering.then(page.offer, None, [detector, generated], **light)
-    turning = study.input(turned, study, [about, methods, reals, method], trigger_mode="always_last", **light).then(
-        partial(choices, own), [study, source], source, **light
+    draw: dict[str, Any] = {"fn": partial(show, own), "inputs": view, "outputs": [drawn, drawn_from], **LIGHT}
+    entering = tab.select(partial(listed, own), [study, source], source, **LIGHT)
+    begin = (start, page.start, [study, detector, real, generated, count, methods])
+    looked = job.wire(tab, TITLE, begin, [detector, generated], entering)
+    looked.then(partial(fresh, own), [*view, drawn_from], [drawn, drawn_from], **LIGHT)
+    turning = study.input(turned, study, [about, methods, reals, method], trigger_mode="always_last", **LIGHT).then(
+        partial(listed, own), [study, source], source, **LIGHT
     )
-    told = news.change(partial(of_job, own), news, [study, about, methods, source], **light)
+    told = job.news.change(partial(of_job, own), job.news, [study, about, methods, source], **LIGHT)
     for event in (entering.then, turning.then, told.then, source.input):
-        event(partial(opened, own), [study, source], [reals, method], **light).then(**draw)
+        event(partial(offered, own), [study, source], [reals, method], **LIGHT).then(**draw)
     gr.on([reals.input, method.input], **draw)
     export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
 
@@ -149,10 +128,9 @@ def turned(title: str) -> Any:
     )
 
 
-def choices(own: Own, title: str, label: str | None) -> Any:
+def listed(own: Own, title: str, label: str | None) -> Any:
     """The results of a study; the one selected stays so where it can."""
-    found = list(find_results(own, study_of(title).file))
-    return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
+    return choices(own, study_of(title).command, label)
 
 
 def of_job(own: Own, id: str) -> Any:
@@ -165,22 +143,20 @@ def of_job(own: Own, id: str) -> Any:
     return gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
 
-def opened(own: Own, title: str, label: str | None) -> Any:
+def offered(own: Own, title: str, label: str | None) -> Any:
     """Other results: what can be chosen in them."""
-    study, file = study_of(title), find_results(own, study_of(title).file).get(label or "")
-    if study is not STUDIES[0] or file is None:
+    study = study_of(title)
+    of_methods = study is STUDIES[0]
+    loaded = opened(own, study.command, label, compare.load_comparison) if of_methods else None
+    if loaded is None:
         return gr.Radio(visible=False), gr.Dropdown(visible=False)
-    try:
-        found, _ = compare.load_comparison(file)
-    except (OSError, ValueError) as error:
-        raise refusal(error) from error
-    with readable("compare", file):
-        kinds = compare.reals_of(found)
-        offered = compare.methods_of(found, kinds[0]) if kinds else []
-        return (
-            gr.Radio([pair for pair in REALS_OFFERED if pair[1] in kinds], value="heldout", visible=len(kinds) > 1),
-            gr.Dropdown(offered, value=offered[0][1] if offered else None, visible=bool(offered)),
-        )
+    found, _ = loaded
+    kinds = compare.reals_of(found)
+    rows = compare.methods_of(found, kinds[0]) if kinds else []
+    return (
+        gr.Radio([pair for pair in REALS_OFFERED if pair[1] in kinds], value="heldout", visible=len(kinds) > 1),
+        gr.Dropdown(rows, value=rows[0][1] if rows else None, visible=bool(rows)),
+    )
 
 
 def stamp(own: Own, title: str, label: str | None) -> str:
@@ -196,13 +172,8 @@ def show(own: Own, title: str, label: str | None, reals: str, method: str | None
         gr.Error: they cannot be read.
     """
     study, now = study_of(title), stamp(own, title, label)
-    file = find_results(own, study.file).get(label or "")
-    if file is None:
-        return empty(study), now
-    try:
-        return study.html(file, View(reals, method or "")), now
-    except (OSError, ValueError) as error:
-        raise refusal(error) from error
+    drawn = opened(own, study.command, label, lambda file: study.html(file, View(reals, method or "")))
+    return empty(study) if drawn is None else drawn, now
 
 
 def fresh(own: Own, title: str, label: str | None, reals: str, method: str | None, before: str) -> Any:
@@ -215,19 +186,19 @@ def take_away(own: Own, title: str, label: str | None, reals: str, method: str |
     study = study_of(title)
     file = find_results(own, study.file).get(label or "")
     if file is None:
-        raise gr.Error("There is nothing to export.", print_exception=False)
+        raise nothing()
     body, _ = show(own, title, label, reals, method)
     name = f"SeDID: {study.title.lower()} of {label}"
     texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(name, body)}
     if study is not STUDIES[0]:
-        return gr.Files([str(path) for path in write_texts(texts)], visible=True)
+        return taken(write_texts(texts))
     found, scores = compare.load_comparison(file)
     with readable("compare", file):
         texts["methods.csv"] = as_csv(compare.flat_rows(found))
         paths = write_texts(texts)
         if scores:
             paths += write_curves(found, scores, reals if reals in found.rows else "heldout", method or "", paths[0])
-        return gr.Files([str(path) for path in paths], visible=True)
+        return taken(paths)
 
 
 def write_curves(found: ComparisonResults, scores: compare.Scores, reals: str, method: str, beside: Path) -> list[Path]:

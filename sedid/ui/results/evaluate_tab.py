@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.jobs.commands import COMMANDS
 from sedid.method import paper
 from sedid.report import evaluation as evaluation_report
 from sedid.report.figures import figure_of, save_figure
@@ -14,8 +13,9 @@ from sedid.report.page import report
 from sedid.stats.metrics import Metrics
 from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.ui.context import Context
-from sedid.ui.results.files import Own, as_csv, find_results, readable, write_texts
-from sedid.ui.upload import refusal
+from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
+from sedid.ui.results.files import Own, as_csv, readable, write_texts
+from sedid.ui.results.frame import choices, export_row, nothing, opened, taken
 
 TITLE = "Evaluate"
 CALIBRATED, ORACLE = "the calibration split", "the best of these images (the paper's)"
@@ -34,41 +34,20 @@ def build(context: Context) -> None:
         source = gr.Dropdown([], label="Results of", elem_id="evaluation", min_width=220)
         reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="evaluation-reals", min_width=220)
         theirs = gr.Radio(list(paper.DATA_SETS), label="Paper's column", elem_id="evaluation-paper", min_width=300)
-    tables = html(EMPTY, "evaluation-tables")
+    tables = html(EMPTY, "evaluation-tables", kind=RESULTS)
     with gr.Row():
         score = gr.Dropdown([], label="Score drawn", elem_id="evaluation-score", min_width=220)
         cut = gr.Radio([CALIBRATED, ORACLE], value=CALIBRATED, label="Threshold from", min_width=300)
-    drawn = html("", "evaluation-drawn")
-    with gr.Row():
-        export = gr.Button("Make files to take away", size="sm", elem_id="evaluation-export", scale=0, min_width=230)
-        files = gr.Files(label="Tables, curves and report", visible=False, elem_id="evaluation-files")
+    drawn = html("", "evaluation-drawn", kind=RESULTS)
+    export, files = export_row("evaluation", "Tables, curves and report")
 
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     view = [source, reals, theirs, score, cut]
-    entering = this_tab().select(partial(choices, own), source, source, **light)
+    entering = this_tab().select(partial(choices, own, "evaluate"), source, source, **LIGHT)
     for event in (entering.then, source.input):
-        picked = event(partial(opened, own), source, [reals, theirs, score], **light)
-        picked.then(partial(show, own), view, [tables, drawn], **light)
-    gr.on([reals.input, theirs.input, score.input, cut.input], partial(show, own), view, [tables, drawn], **light)
+        picked = event(partial(offered, own), source, [reals, theirs, score], **LIGHT)
+        picked.then(partial(show, own), view, [tables, drawn], **LIGHT)
+    gr.on([reals.input, theirs.input, score.input, cut.input], partial(show, own), view, [tables, drawn], **LIGHT)
     export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
-
-
-def html(value: str, name: str) -> gr.HTML:
-    """A part of the page that this package renders itself."""
-    return gr.HTML(value, elem_id=name, elem_classes=["sed", "res"], js_on_load=None, apply_default_css=False)
-
-
-def this_tab() -> gr.Tab:
-    """The tab being built."""
-    tab = gr.context.Context.block
-    assert isinstance(tab, gr.Tab)
-    return tab
-
-
-def choices(own: Own, label: str | None) -> Any:
-    """The evaluations there are; the one selected stays so."""
-    found = list(find_results(own, COMMANDS["evaluate"].results))
-    return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
 
 
 def evaluation_of(own: Own, label: str | None) -> Evaluation | None:
@@ -77,11 +56,7 @@ def evaluation_of(own: Own, label: str | None) -> Evaluation | None:
     Raises:
         gr.Error: its files cannot be read.
     """
-    file = find_results(own, COMMANDS["evaluate"].results).get(label or "")
-    try:
-        return None if file is None else load_evaluation(file)
-    except (OSError, ValueError) as error:
-        raise refusal(error) from error
+    return opened(own, "evaluate", label, load_evaluation)
 
 
 def score_choices(evaluation: Evaluation) -> list[tuple[str, str]]:
@@ -104,16 +79,16 @@ def pair_of(evaluation: Evaluation, value: str | None) -> Pair | None:
     return next((pair for pair in evaluation.pairs if value_of(pair) == value), evaluation.chosen)
 
 
-def opened(own: Own, label: str | None) -> Any:
+def offered(own: Own, label: str | None) -> Any:
     """Another evaluation: what can be chosen in it."""
     evaluation = evaluation_of(own, label)
     if evaluation is None:
         return gr.skip(), gr.skip(), gr.skip()
     with readable("evaluate", evaluation.file):
-        offered = [(words, kind) for words, kind in REALS_OFFERED if kind in evaluation.reals]
+        kinds = [(words, kind) for words, kind in REALS_OFFERED if kind in evaluation.reals]
         scores = score_choices(evaluation)
         return (
-            gr.Radio(choices=offered, value=evaluation.reals[0]),
+            gr.Radio(choices=kinds, value=evaluation.reals[0]),
             gr.Radio(value=evaluation.data_set),
             gr.Dropdown(choices=scores, value=scores[0][1]),
         )
@@ -137,12 +112,11 @@ def take_away(own: Own, label: str | None, reals: str, data_set: str | None, sco
     """The files of `write_files`, to download."""
     evaluation = evaluation_of(own, label)
     if evaluation is None:
-        raise gr.Error("There is nothing to export.", print_exception=False)
+        raise nothing()
     with readable("evaluate", evaluation.file):
         reals = reals if reals in evaluation.reals else evaluation.reals[0]
         data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
-        paths = write_files(evaluation, reals, data_set, pair_of(evaluation, score), cut == ORACLE)
-        return gr.Files([str(path) for path in paths], visible=True)
+        return taken(write_files(evaluation, reals, data_set, pair_of(evaluation, score), cut == ORACLE))
 
 
 def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | None, oracle: bool) -> list[Path]:
@@ -153,9 +127,11 @@ def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | 
         for pair in [*evaluation.pairs, None]
         if (row := evaluation.row(kind, pair)) is not None
     ]
-    for kind in evaluation.reals:
-        if (loss := evaluation.existing(kind)) is not None:
-            rows.append({"verdict": f"training loss at t = {loss.t}", "reals": kind} | csv_row(loss))
+    rows += [
+        {"verdict": f"training loss at t = {loss.t}", "reals": kind} | csv_row(loss)
+        for kind in evaluation.reals
+        if (loss := evaluation.existing(kind)) is not None
+    ]
     texts = {
         "tables.csv": as_csv(rows),
         "results.json": evaluation.file.read_text(encoding="utf-8"),

@@ -8,19 +8,18 @@ from typing import Any
 import gradio as gr
 
 from sedid.data.datasets import NAMES
-from sedid.jobs.commands import COMMANDS
 from sedid.jobs.store import JobStore
 from sedid.method import paper
 from sedid.report import sweep as sweep_report
 from sedid.report.figures import figure_of, save_figure
 from sedid.studies.sweep import SweepConfig, SweepResults
 from sedid.ui.context import Context
-from sedid.ui.results.evaluate_tab import html, this_tab
-from sedid.ui.results.files import Own, as_csv, find_results, readable, write_texts
+from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
+from sedid.ui.results.files import Own, as_csv, readable, write_texts
+from sedid.ui.results.frame import choices, export_row, job_part, nothing, of_job, opened, taken
 from sedid.ui.server import access, gate
 from sedid.ui.train import form
-from sedid.ui.train.job_card import CONFIRM, POLL, Watch, choice, halves, problem, run_while_open, small_button
-from sedid.ui.upload import refusal
+from sedid.ui.train.job_card import Watch, choice, halves, problem
 
 TITLE = "Sweep"
 EMPTY = (
@@ -37,18 +36,14 @@ def build(context: Context) -> None:
     own = context.menu.own
     tab = this_tab()
     page = Page(context.jobs)
-    seen, finished = gr.State({}), gr.State("")
-    shown = gr.Textbox("", visible="hidden")  # no State: the page itself asks before it deletes
     with gr.Row():
         source = gr.Dropdown([], label="Sweep of", elem_id="sweep", min_width=220)
         k = gr.Dropdown([], label="k of Figures 3 and 4", elem_id="sweep-k", min_width=160)
         theirs = gr.Radio(
             list(paper.DATA_SETS), value=paper.DATA_SETS[0], label="Paper's AUC in Figure 3", min_width=300
         )
-    drawn = html(EMPTY, "sweep-drawn")
-    with gr.Row():
-        export = gr.Button("Make files to take away", size="sm", elem_id="sweep-export", scale=0, min_width=230)
-        files = gr.Files(label="Table and heatmaps", visible=False, elem_id="sweep-files")
+    drawn = html(EMPTY, "sweep-drawn", kind=RESULTS)
+    export, files = export_row("sweep", "Table and heatmaps")
     with gr.Accordion("New sweep", open=False, elem_id="sweep-new"):
         gate.notice()
         gr.Markdown(ABOUT)
@@ -68,34 +63,15 @@ def build(context: Context) -> None:
             count = gr.Number(100, label="Images of each class", precision=0, elem_id="sweep-count")
         with gr.Row():
             start = gr.Button("Start", variant="primary", elem_id="sweep-start", scale=0, min_width=170)
-    with gr.Row(elem_id="sweep-buttons"):
-        stop = small_button("Stop", "sweep", variant="stop")
-        resume = small_button("Resume", "sweep")
-        delete = small_button("Delete", "sweep")
-    card, log = html("", "sweep-job"), html("", "sweep-log")
-    timer = gr.Timer(POLL, active=False)
-
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    watch: dict[str, Any] = {
-        "fn": page.look,
-        "inputs": seen,
-        "outputs": [stop, resume, delete, card, log, shown, finished, seen],
-        **light,
-    }
-    start.click(page.start, [detector, real, generated, ks, count], None, **light).success(**watch)
-    stop.click(page.stop, shown, None, show_progress_on=card, api_visibility="private").then(**watch)
-    resume.click(page.resume, shown, None, **light).then(**watch)
-    delete.click(page.delete, shown, shown, js=CONFIRM, **light).then(**watch)
-    timer.tick(**watch)
-    run_while_open(timer, tab, TITLE)
+    job = job_part("sweep", page)
 
     figures = [source, k, theirs]
-    entering = tab.select(partial(choices, own), source, source, **light)
-    entering.then(**watch)
-    entering.then(page.offer, None, [detector, generated], **light)
-    for event in (entering.then, finished.change(partial(of_job, own), finished, source, **light).then, source.input):
-        event(partial(opened, own), source, [k, theirs], **light).then(partial(show, own), figures, drawn, **light)
-    gr.on([k.input, theirs.input], partial(show, own), figures, drawn, **light)
+    entering = tab.select(partial(choices, own, "sweep"), source, source, **LIGHT)
+    job.wire(tab, TITLE, (start, page.start, [detector, real, generated, ks, count]), [detector, generated], entering)
+    told = job.news.change(partial(of_job, own, "sweep"), job.news, source, **LIGHT)
+    for event in (entering.then, told.then, source.input):
+        event(partial(offered, own), source, [k, theirs], **LIGHT).then(partial(show, own), figures, drawn, **LIGHT)
+    gr.on([k.input, theirs.input], partial(show, own), figures, drawn, **LIGHT)
     export.click(partial(take_away, own), source, files, api_visibility="private", show_progress_on=export)
 
 
@@ -125,32 +101,16 @@ class Page(Watch):
             raise problem(error) from error
 
 
-def choices(own: Own, label: str | None) -> Any:
-    """The sweeps there are; the one selected stays so."""
-    found = list(find_results(own, COMMANDS["sweep"].results))
-    return gr.Dropdown(choices=found, value=label if label in found else found[0] if found else None)
-
-
-def of_job(own: Own, id: str) -> Any:
-    """The sweeps there are, that of this job selected."""
-    found = list(find_results(own, COMMANDS["sweep"].results))
-    return gr.Dropdown(choices=found, value=id) if id in found else gr.skip()
-
-
 def sweep_of(own: Own, label: str | None) -> tuple[SweepResults, Path] | None:
     """The sweep the page calls so and its file; None if it is gone.
 
     Raises:
         gr.Error: it cannot be read.
     """
-    file = find_results(own, COMMANDS["sweep"].results).get(label or "")
-    try:
-        return None if file is None else (SweepResults.read(file), file)
-    except (OSError, ValueError) as error:
-        raise refusal(error) from error
+    return opened(own, "sweep", label, lambda file: (SweepResults.read(file), file))
 
 
-def opened(own: Own, label: str | None) -> Any:
+def offered(own: Own, label: str | None) -> Any:
     """Another sweep: its step sizes, the paper's selected if it is there, and the closest data set of the paper."""
     found = sweep_of(own, label)
     if found is None:
@@ -176,9 +136,9 @@ def take_away(own: Own, label: str | None) -> Any:
     """The files of `write_files`, to download."""
     found = sweep_of(own, label)
     if found is None:
-        raise gr.Error("There is nothing to export.", print_exception=False)
+        raise nothing()
     with readable("sweep", found[1]):
-        return gr.Files([str(path) for path in write_files(*found)], visible=True)
+        return taken(write_files(*found))
 
 
 def write_files(sweep: SweepResults, file: Path) -> list[Path]:

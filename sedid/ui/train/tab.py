@@ -9,6 +9,7 @@ from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.ui.context import Context
+from sedid.ui.kit import html
 from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
 from sedid.ui.train.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
@@ -161,11 +162,6 @@ class Page(Actions):
 def listed(jobs: list[Job]) -> list[tuple[str, str]]:
     """Jobs as the list names them."""
     return [(f"{form.job_name(job)}: {job.state}", job.id) for job in jobs[:SHOWN]]
-
-
-def html(value: str, name: str) -> gr.HTML:
-    """A part of the page that this package renders itself."""
-    return gr.HTML(value, elem_id=name, elem_classes="sed", js_on_load=None, apply_default_css=False)
 
 
 def optional(label: str, default: str = "the preset's") -> gr.Textbox:

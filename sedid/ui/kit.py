@@ -1,0 +1,31 @@
+"""Small parts of which every tab is built."""
+
+from typing import Any
+
+import gradio as gr
+
+from sedid.ui.scripts import on_load
+
+LIGHT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+"""How an event is wired whose work is done before anyone would look for a sign of it."""
+RESULTS = "sed res"
+"""The classes of a part that shows results."""
+
+
+def html(value: str, name: str, script: str = "", kind: str = "sed") -> gr.HTML:
+    """A part of the page that this package renders itself.
+
+    Args:
+        name: its id.
+        script: of `ui/scripts`, which runs when the part is there; "" for none.
+        kind: its classes.
+    """
+    run = on_load(script) if script else None
+    return gr.HTML(value, elem_id=name, elem_classes=kind.split(), js_on_load=run, apply_default_css=False)
+
+
+def this_tab() -> gr.Tab:
+    """The tab being built."""
+    tab = gr.context.Context.block
+    assert isinstance(tab, gr.Tab)
+    return tab
