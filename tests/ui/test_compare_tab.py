@@ -183,7 +183,7 @@ def test_a_visitor_compares_methods(
         write_comparison(job.folder)
         (runs / "order").write_text("finish")
         expect(visit.get_by_text("The figures still move.")).to_be_hidden(timeout=WAIT)
-        expect(visit.get_by_role("img", name="ROC curves").first).to_be_visible(timeout=WAIT)
+        expect(visit.get_by_role("figure", name="ROC curves").first).to_be_visible(timeout=WAIT)
         box = visit.locator("#compare-drawn").bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
