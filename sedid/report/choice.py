@@ -280,8 +280,8 @@ def probabilities(result: ChoiceResults) -> str:
     ]
     return (
         f"<h2>Can the probabilities be taken at their word?</h2><div class='ch-row'>{charts}</div>{table(head, rows)}"
-        "<p class='res-note'>Test images, both classes weighing the same. Each point holds equally many images; the thin lines are "
-        "95 % intervals of what was observed. ECE is the mean distance from the diagonal; even perfect probabilities show some on so "
+        "<p class='res-note'>Test images, both classes weighing the same. Each point holds equally many images; the band is the "
+        "95 % interval of what was observed. ECE is the mean distance from the diagonal; even perfect probabilities show some on so "
         "few images. The Brier score is 0.25 for always saying one half. Its refinement is what the order of the scores allows.</p>"
     )
 

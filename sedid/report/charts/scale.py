@@ -107,9 +107,9 @@ def round_values(low: float, high: float, log: bool = False) -> list[float]:
         steps, every = (1, 2, 5) if span < 2.4 else (1,), ceil(span / 8)
         made = [step * 10.0**decade for decade in decades if decade % every == 0 for step in steps]
         inside = [value for value in made if low <= value <= high]
-        if len(inside) > 1:
+        if len(inside) > 2:
             return inside
-    raw = (high - low) / 4
+    raw = (high - low) / 5
     unit = 10.0 ** floor(log10(raw))
     step = next(m * unit for m in (1, 2, 2.5, 5, 10) if m * unit >= raw * (1 - 1e-9))
     made = [float(f"{step * i:.10g}") for i in range(ceil(low / step - 1e-6), floor(high / step + 1e-6) + 1)]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 Numbers = Sequence[float] | np.ndarray
-TOLERANCE = 0.25  # of a hundredth of the plot: how far a drawn line may pass beside a point that is left out
+TOLERANCE = 0.12  # of a hundredth of the plot: how far a drawn line may pass beside a point that is left out
 
 
 @dataclass(frozen=True)
