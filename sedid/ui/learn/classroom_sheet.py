@@ -4,14 +4,19 @@ Both are HTML files that need nothing else. The key is computed from the detecto
 """
 
 import base64
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
+
+import numpy as np
+from markupsafe import Markup
 
 from sedid.detector.detector import Judgement
 from sedid.detector.words import where
-from sedid.report.pictures import data_uri, number, text
+from sedid.report.pictures import data_uri, number
 from sedid.report.style import css
 from sedid.report.verdict import headline
+from sedid.ui.html import render
 from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.learn.noise import predictions
 from sedid.ui.learn.verdicts import variants
@@ -22,11 +27,11 @@ class Exercise:
     """One exercise.
 
     Attributes:
-        title, question: what to do; the question is HTML.
+        title, question: what to do.
         link: the address that opens its figure, without the app's own part.
         answer: of the key, HTML.
         lines: room for the answer.
-        table: (heads, rows as HTML cells): a table to fill in; empty cells for the pupils.
+        table: to fill in, HTML.
     """
 
     title: str
@@ -34,7 +39,7 @@ class Exercise:
     link: dict[str, str | int]
     answer: str
     lines: int = 2
-    table: tuple[list[str], list[list[str]]] | None = field(default=None)
+    table: str = ""
 
 
 def words(judgement: Judgement) -> tuple[str, str]:
@@ -141,22 +146,27 @@ def judged(lesson: Lesson) -> Exercise:
     """Guess, then look."""
     subjects = mixed(lesson)
     verdicts = [words(lesson.judge(lesson.walk(subject.image, lesson.k))) for subject in subjects]
-    rows = [
-        [f'<img src="{data_uri(subject.image)}" alt="Image {place}">', "", "", "", ""]
-        for place, subject in enumerate(subjects, 1)
-    ]
-    key = "".join(
-        f'<tr><td><img src="{data_uri(subject.image)}" alt=""></td><td>{subject.origin}</td><td>{stat}</td><td>{neural}</td></tr>'
-        for subject, (stat, neural) in zip(subjects, verdicts, strict=True)
-    )
+    heads = ["image", "my guess", "STAT", "NN", "truth"]
+    images = [picture(subject.image, f"Image {place}") for place, subject in enumerate(subjects, 1)]
+    key = [(picture(subject.image), subject.origin, *said) for subject, said in zip(subjects, verdicts, strict=True)]
     return Exercise(
         "You against the detector",
         "Guess first. Then open the link, pick the image and fill in the rest. Who was right more often? How often did STAT say nothing?",
         learn(7, lesson.examples[0]),
-        f"<table><tr><th>image</th><th>truth</th><th>STAT</th><th>NN</th></tr>{key}</table>",
+        table(["image", "truth", "STAT", "NN"], key),
         1,
-        (["image", "my guess", "STAT", "NN", "truth"], rows),
+        table(heads, [(image, "", "", "", "") for image in images]),
     )
+
+
+def picture(image: np.ndarray, alt: str = "") -> Markup:
+    """An image in a cell."""
+    return Markup('<img src="{}" alt="{}">').format(data_uri(image), alt)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Markup:
+    """A table; cells are plain text, or `Markup`."""
+    return render("sheet_table.html", heads=heads, rows=rows)
 
 
 def mixed(lesson: Lesson) -> list[Subject]:
@@ -174,27 +184,17 @@ def failing(lesson: Lesson) -> Exercise:
         said = words(lesson.judge(lesson.walk(image, lesson.k)))
         before = before if before[0] else said
         cases.append((name, said, said != before))
-    key = "".join(
-        f"<tr><td>{name}</td><td>{said[0]}</td><td>{said[1]}</td><td>{'changed' if changed else 'same'}</td></tr>"
-        for name, said, changed in cases
-    )
+    key = [(name, *said, "changed" if changed else "same") for name, said, changed in cases]
     return Exercise(
         "When it fails",
         "Go through the pictures. Which changes alter a verdict although the origin of the image stays the same? When does the detector say that it does not know?",
         learn(8, lesson.subject),
-        f"<table><tr><th>picture</th><th>STAT</th><th>NN</th><th>against the first</th></tr>{key}</table>",
+        table(["picture", "STAT", "NN", "against the first"], key),
         3,
     )
 
 
-def blank_table(table: tuple[list[str], list[list[str]]]) -> str:
-    """A table to fill in."""
-    heads, rows = table
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    return f"<table><tr>{''.join(f'<th>{head}</th>' for head in heads)}</tr>{body}</table>"
-
-
-def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> str:
+def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> Markup:
     """One of the two files.
 
     Args:
@@ -202,48 +202,27 @@ def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> st
         key: the teacher's.
     """
     home = home if home.startswith(("http://", "https://")) else ""
-    sections = []
-    for place, exercise in enumerate(listed, 1):
-        address = text(f"{home}?{urlencode(exercise.link)}")
-        answer = (
-            f'<div class="answer">{exercise.answer}</div>'
-            if key
-            else ("" if exercise.table is None else blank_table(exercise.table))
-            + '<div class="line"></div>' * exercise.lines
-        )
-        sections.append(
-            f"<section><h2>{place}. {exercise.title}</h2><p>{exercise.question}</p>"
-            f'<p><a href="{address}">{address}</a></p>{answer}</section>'
-        )
-    at = where(lesson.judge(lesson.walk(lesson.subject.image, lesson.k)))
-    title = "SeDID Explorer: " + ("teacher's key" if key else "exercises")
-    checkpoint = str(lesson.detector.info.get("checkpoint_sha256", ""))[:12]
-    about = f"Detector {text(lesson.detector.name)}{f', checkpoint {checkpoint}' if checkpoint else ''}, {at}. " + (
-        "Every number below is this detector's own." if key else "Every exercise names the page that shows its figure."
-    )
-    head = "" if key else '<div class="who"><span>Name</span><span>Class</span><span>Date</span></div>'
-    return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>'
-        f'<style>{css("tokens", "sheet")}</style></head><body><h1>{title}</h1><p class="fine">{about}</p>{head}{"".join(sections)}</body></html>\n'
+    return render(
+        "sheet.html",
+        title="SeDID Explorer: " + ("teacher's key" if key else "exercises"),
+        style=Markup(css("tokens", "sheet")),
+        detector=lesson.detector,
+        checkpoint=str(lesson.detector.info.get("checkpoint_sha256", ""))[:12],
+        at=where(lesson.judge(lesson.walk(lesson.subject.image, lesson.k))),
+        key=key,
+        exercises=[(replace(one, answer=Markup(one.answer)), f"{home}?{urlencode(one.link)}") for one in listed],
     )
 
 
-def offer(lesson: Lesson, home: str) -> str:
+def offer(lesson: Lesson, home: str) -> Markup:
     """The page from which both files are saved."""
     listed = exercises(lesson)
-    buttons = "".join(
-        f'<button type="button" class="learn-file" data-name="{name}" data-file="{packed}">{label}</button>'
-        for name, label, key in (
-            ("sedid-exercises.html", "Save the exercises", False),
-            ("sedid-key.html", "Save the teacher's key", True),
-        )
-        for packed in [base64.b64encode(document(lesson, listed, home, key).encode()).decode()]
+    files = (
+        ("sedid-exercises.html", "Save the exercises", False),
+        ("sedid-key.html", "Save the teacher's key", True),
     )
-    titles = "".join(f"<li>{exercise.title}</li>" for exercise in listed)
-    return (
-        f'<article class="learn-sheet"><header><h2 tabindex="-1">Classroom sheet</h2><p>{len(listed)} exercises for a lesson of 90 minutes, with room '
-        "for answers and the link that opens each figure. Both files need nothing else: open them in any browser, print them on A4 or Letter.</p>"
-        f'</header><div class="learn-buttons">{buttons}</div><ol class="learn-list">{titles}</ol>'
-        '<p class="sed-note">The key is computed just now from the detector of this app, so it fits the numbers on its pages. The links lead '
-        "to this address: open the app where the class can reach it before you save.</p></article>"
-    )
+    packed = [
+        (name, label, base64.b64encode(document(lesson, listed, home, key).encode()).decode())
+        for name, label, key in files
+    ]
+    return render("sheet_offer.html", exercises=listed, files=packed)

@@ -12,12 +12,14 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 
 from sedid.data.datasets import load_images
 from sedid.detector.detector import GENERATED, REAL, Call, Detector, Judgement, Trace, Verdict
 from sedid.method.diffusion import pair_in_words
 from sedid.report.filmstrip import error_maps
-from sedid.report.pictures import GRADIENT, data_uri, heat, text
+from sedid.report.pictures import heat
+from sedid.ui.html import render
 from sedid.ui.learn.verdicts import call
 
 SECRET = secrets.token_bytes(16)
@@ -129,61 +131,26 @@ def load_sample(size: int, center_crop: float | None, known: tuple[bytes, ...] =
     return Sample(images[new], np.repeat([False, True], [len(part) for part in parts])[new])
 
 
-def percent(tally: Tally) -> str:
-    """The share of right answers."""
-    return f"{tally.right / tally.answered:.0%}" if tally.answered else "&ndash;"
-
-
-def scoreboard(record: Record) -> str:
-    """The running score of all three."""
-    rows = "".join(
-        f"<tr><th>{name}</th><td>{tally.answered} of {record.seen}</td><td>{tally.right}</td><td><b>{percent(tally)}</b></td></tr>"
-        for key, name in PLAYERS.items()
-        for tally in [getattr(record, key)]
-    )
-    return (
-        '<table class="learn-table learn-score"><caption>The score so far</caption><thead><tr><th>who</th><th>answered</th><th>right</th>'
-        f"<th>right of answered</th></tr></thead><tbody>{rows}</tbody></table>"
-        '<p class="sed-fine">“Cannot tell” is no answer, and a skipped image is none of yours. '
-        '<button type="button" class="learn-guess learn-link" data-guess="again">Start over</button></p>'
+def drawn(stage: str, detector: Detector, record: Record, **values: Any) -> Markup:
+    """What the quiz shows at a stage: "ask", "reveal" or "finished" (`quiz.html`)."""
+    return render(
+        "quiz.html",
+        stage=stage,
+        record=record,
+        scores=[(name, getattr(record, key)) for key, name in PLAYERS.items()],
+        other="" if same_checkpoint(detector) else detector.name,
+        **values,
     )
 
 
-def intro(detector: Detector) -> str:
-    """What the quiz is."""
-    other = (
-        ""
-        if same_checkpoint(detector)
-        else f" The detector of this app, {text(detector.name)}, belongs to another model: it cannot be expected to know them."
-    )
-    return (
-        '<header><h2 tabindex="-1">Real or generated?</h2><p>These images are photographs, or made by the model that ships with this '
-        "app; none of them calibrated or trained the shipped detector. Guess first; then see what STAT and NN say, and where the "
-        f"error is.{other}</p></header>"
-    )
-
-
-def enlarged(image: np.ndarray, alt: str) -> str:
-    """The image, large and not smoothed."""
-    return f'<img class="learn-large" src="{data_uri(image)}" alt="{text(alt)}">'
-
-
-def ask(detector: Detector, image: np.ndarray, record: Record) -> str:
+def ask(detector: Detector, image: np.ndarray, record: Record) -> Markup:
     """A question: nothing in it depends on the truth but the pixels."""
-    shown = enlarged(image, f"Image {record.seen + 1}, {len(image)} by {len(image)} pixels, enlarged")
-    buttons = "".join(
-        f'<button type="button" class="learn-guess learn-guess-{style}" data-guess="{guess}" data-seen="{record.seen}" '
-        f'aria-keyshortcuts="{key}">{words} <kbd>{key}</kbd></button>'
-        for guess, words, key, style in (
-            (REAL, "Real", "R", "real"),
-            (GENERATED, "Generated", "G", "generated"),
-            (Call.UNDECIDED, "Skip", "S", "skip"),
-        )
+    guesses = (
+        (REAL, "Real", "R", "real"),
+        (GENERATED, "Generated", "G", "generated"),
+        (Call.UNDECIDED, "Skip", "S", "skip"),
     )
-    return (
-        f'<article class="learn-quiz">{intro(detector)}<div class="learn-table-side"><figure>{shown}</figure><div><h3>Image {record.seen + 1}: what is it?</h3>'
-        f'<div class="learn-buttons">{buttons}</div>{scoreboard(record)}</div></div></article>'
-    )
+    return drawn("ask", detector, record, image=image, guesses=guesses)
 
 
 def opinion(guess: str, truth: str) -> str:
@@ -193,31 +160,30 @@ def opinion(guess: str, truth: str) -> str:
     return "You were right." if guess == truth else "You were wrong."
 
 
-def reveal(detector: Detector, trace: Trace, judgement: Judgement, guess: str, truth: str, record: Record) -> str:
+def reveal(detector: Detector, trace: Trace, judgement: Judgement, guess: str, truth: str, record: Record) -> Markup:
     """The answer: the truth, both verdicts, the heatmap.
 
     Args:
         record: with this image counted.
     """
     maps = error_maps(trace, False)[trace.t_secs.index(judgement.t_sec)]
-    hot = heat(maps, float(np.quantile(maps, 0.995)))
-    image = trace.image
-    return (
-        f'<article class="learn-quiz">{intro(detector)}<div class="learn-table-side"><figure>{enlarged(image, f"The image: {truth}")}'
-        '<button type="button" class="res-open learn-inspect">'
-        f'<img src="{data_uri(image)}" alt="" hidden>Look at it in Inspect</button></figure>'
-        f'<div><h3 role="status">It is <b class="sed-ink-{truth}">{truth}</b>. {opinion(guess, truth)}</h3>'
-        f'<div class="learn-buttons"><button type="button" class="learn-more" aria-keyshortcuts="N">Next image <kbd>N</kbd></button></div>'
-        f'<div class="learn-calls">{call("STAT", judgement.stat, judgement)}{call("NN", judgement.nn, judgement)}</div>'
-        f'<div class="learn-after"><figure class="learn-heat"><img class="learn-large" src="{data_uri(hot)}" alt="Heatmap of the t-error">'
-        f'<figcaption><i style="background:{GRADIENT}"></i>where the t-error is, at {pair_in_words(judgement.k, judgement.t_sec)}</figcaption>'
-        f"</figure><div>{scoreboard(record)}</div></div></div></div></article>"
+    methods = (("STAT", judgement.stat), ("NN", judgement.nn))
+    return drawn(
+        "reveal",
+        detector,
+        record,
+        image=trace.image,
+        heat=heat(maps, float(np.quantile(maps, 0.995))),
+        truth=truth,
+        opinion=opinion(guess, truth),
+        calls=[Markup(call(method, verdict, judgement)) for method, verdict in methods],
+        at=pair_in_words(judgement.k, judgement.t_sec),
     )
 
 
-def finished(detector: Detector, record: Record) -> str:
+def finished(detector: Detector, record: Record) -> Markup:
     """All images were seen."""
-    return f'<article class="learn-quiz">{intro(detector)}<div><h3>You have seen all {record.seen} images.</h3>{scoreboard(record)}</div></article>'
+    return drawn("finished", detector, record)
 
 
 def same_checkpoint(detector: Detector) -> bool:

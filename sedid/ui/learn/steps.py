@@ -3,15 +3,17 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
 
+from markupsafe import Markup
+
 from sedid.detector import detector
 from sedid.method import diffusion
-from sedid.report.pictures import data_uri, text
 from sedid.training import calibrate
+from sedid.ui.html import render
 from sedid.ui.learn import equations, verdicts
 from sedid.ui.learn import error as learn_error
 from sedid.ui.learn import noise as learn_noise
@@ -171,102 +173,56 @@ def source(thing: Any) -> tuple[str, str]:
     return f"{function.__module__}.{function.__qualname__}", kept
 
 
-def code(things: tuple[Any, ...]) -> str:
-    """The code behind a step: the first piece open, the others behind their names."""
-    blocks = []
-    for position, thing in enumerate(things):
-        name, lines = source(thing)
-        blocks.append(
-            f'<details class="learn-code"{"" if position else " open"}><summary><code>{text(name)}</code></summary>'
-            f'<pre tabindex="0" aria-label="Source of {text(name)}"><code>{text(lines)}</code></pre></details>'
-        )
-    return f"<h3>The code that computes it</h3>{''.join(blocks)}"
+def page(at: str, inside: str, example: str = "") -> Markup:
+    """A place of the lesson with its navigation.
 
-
-def stepper(at: str) -> str:
-    """The numbered steps, and the quiz and the sheet after them."""
-    items = "".join(
-        f'<li><button type="button" class="learn-go" data-step="{place}"{current(place == at)}>'
-        f"<i>{place if place not in EXTRAS else mark}</i><span>{text(title)}</span></button></li>"
-        for (place, title), mark in zip(titles(short=True).items(), (WORLD, *NUMBERED, "?", "✎"), strict=True)
-    )
-    return f'<nav class="learn-nav" aria-label="Steps of the lesson"><ol>{items}</ol></nav>'
-
-
-def current(yes: bool) -> str:
-    """The attribute of the present step."""
-    return ' aria-current="step"' if yes else ""
-
-
-def gallery(lesson: Lesson) -> str:
-    """The images the walk can be made with."""
-    buttons = "".join(
-        f'<button type="button" class="learn-pick" data-name="{text(example.name)}" aria-label="Walk with {example.title}" '
-        f'aria-pressed="{str(example.name == lesson.subject.name).lower()}"><img src="{data_uri(example.image)}" alt=""></button>'
-        for example in lesson.examples
-    )
-    own = str(lesson.subject.name == "inspect").lower()
-    return (
-        f'<div class="learn-gallery" role="group" aria-label="Image of the walk"><span>Image: <b class="{lesson.subject.ink}">'
-        f'{text(lesson.subject.title)}</b></span><div>{buttons}</div><button type="button" class="learn-pick learn-own" '
-        f'data-name="inspect" aria-pressed="{own}">Use the image in Inspect</button></div>'
+    Args:
+        inside: HTML.
+    """
+    position, names, short = PLACES.index(at), titles(), titles(short=True)
+    marks = (WORLD, *NUMBERED, "?", "✎")
+    back, following = PLACES[max(position - 1, 0) : position], PLACES[position + 1 : position + 2]
+    return render(
+        "lesson.html",
+        at=at,
+        example=example,
+        steps=[(place, mark, short[place]) for place, mark in zip(PLACES, marks, strict=True)],
+        inside=Markup(inside),
+        back=[(place, names[place]) for place in back],
+        next=[(place, names[place]) for place in following],
     )
 
 
-def turning(at: str) -> str:
-    """Back and next."""
-    position, names = PLACES.index(at), titles()
-    back, following = (PLACES[position - 1] if position else ""), PLACES[position + 1 : position + 2]
-    left = (
-        f'<button type="button" class="learn-go learn-back" data-step="{back}">◂ {text(names[back])}</button>'
-        if back
-        else "<i></i>"
-    )
-    right = "".join(
-        f'<button type="button" class="learn-go learn-next" data-step="{one}">{text(names[one])} ▸</button>'
-        for one in following
-    )
-    return f'<footer class="learn-turn">{left}<small>Arrow keys ← → turn the pages, too.</small>{right}</footer>'
-
-
-def page(at: str, inside: str, example: str = "") -> str:
-    """A place of the lesson with its navigation."""
-    return (
-        f'<div class="learn" data-place="{at}" data-example="{text(example)}">{stepper(at)}{inside}{turning(at)}</div>'
-    )
-
-
-def article(at: str, title: str, idea: str, task: str, picture: str, formulas: Iterable[Equation], behind: str) -> str:
-    """One step: its idea beside its picture, the equations and the code below."""
-    return (
-        f'<article class="learn-step"><header><h2 tabindex="-1"><small>{at}</small> {text(title)}</h2>{idea}'
-        f'<p class="learn-task"><b>Try:</b> {text(task)}</p></header>'
-        f'<section class="learn-picture" aria-label="Interactive picture">{picture}</section>'
-        f'<section class="learn-behind"><h3>The equation</h3>{"".join(equation.mathml for equation in formulas)}{behind}</section></article>'
-    )
-
-
-def draw(at: str, lesson: Lesson) -> str:
+def draw(at: str, lesson: Lesson) -> Markup:
     """One of the numbered steps.
 
     Args:
         at: its number, one of NUMBERED.
     """
     step = STEPS[NUMBERED.index(at)]
-    picture = gallery(lesson) + step.draw(lesson)
-    inside = article(at, step.title, step.idea, step.task, picture, step.equations, code(step.code))
+    inside = render(
+        "step.html",
+        at=at,
+        step=step,
+        idea=Markup(step.idea),
+        subject=lesson.subject,
+        examples=lesson.examples,
+        drawn=Markup(step.draw(lesson)),
+        equations=[Markup(equation.mathml) for equation in step.equations],
+        code=[source(thing) for thing in step.code],
+    )
     return page(at, inside, lesson.subject.name)
 
 
-def world() -> str:
+def world() -> Markup:
     """The step before them, which needs no detector and no image: its picture is computed in the browser."""
-    inside = article(
-        WORLD,
-        learn_world.TITLE,
-        learn_world.IDEA,
-        learn_world.TASK,
-        learn_world.picture(),
-        learn_world.EQUATIONS,
-        learn_world.code(),
+    inside = render(
+        "step.html",
+        at=WORLD,
+        step={"title": learn_world.TITLE, "task": learn_world.TASK},
+        idea=Markup(learn_world.IDEA),
+        drawn=learn_world.picture(),
+        equations=[Markup(equation.mathml) for equation in learn_world.EQUATIONS],
+        code=learn_world.sources(),
     )
     return page(WORLD, inside)
