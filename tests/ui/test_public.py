@@ -110,6 +110,21 @@ def test_requests_have_a_size(url: str) -> None:
             assert refused[0] == 413
 
 
+@pytest.mark.parametrize("path", ["", "config", "gradio_api/info", "gradio_api/file=/etc/passwd", "nothing/here"])
+def test_every_answer_says_what_a_browser_may_do_with_it(url: str, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That the page works under these rules, tests in a browser show: it reports what it may not load as an error."""
+    answer = httpx.get(f"{url}{path}", timeout=20)
+    policy = {part.split()[0]: part.split()[1:] for part in answer.headers["content-security-policy"].split("; ")}
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["referrer-policy"] == "same-origin"
+    assert policy["frame-ancestors"] == policy["connect-src"][:1] == ["'self'"]
+    elsewhere = [source for sources in policy.values() for source in sources if source.startswith("http") or source == "*"]
+    assert elsewhere == []
+    monkeypatch.setenv("SPACE_ID", "someone/space")
+    answer = httpx.get(f"{url}{path}", timeout=20)
+    assert answer.headers["content-security-policy"].endswith("frame-ancestors 'self' https://huggingface.co https://*.hf.space")
+
+
 def queue_of(*addresses: str) -> Any:
     """An app in whose queue events of these addresses wait."""
     events = [SimpleNamespace(request=SimpleNamespace(client=SimpleNamespace(host=one))) for one in addresses]

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from starlette.datastructures import MutableHeaders
 from starlette.responses import FileResponse, JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sedid import settings
 from sedid.ui.server import access, document
 
 BODY = 40_000_000  # bytes of a request with data in it: a picture of 20 MB in base64, and room
@@ -22,6 +24,18 @@ UPLOADS = 60  # requests with files, a minute and address
 WAITING = 24  # events of one address in the queue
 KEPT = 3600.0  # seconds an upload lives
 NO_ADDRESSES = "Files at a web address are not fetched here. Download the file and upload it, or send it as a data URI."
+
+POLICY = (
+    "default-src 'self'; "
+    "script-src 'self' 'unsafe-inline' 'unsafe-eval'; "  # Gradio's page has scripts in it, and makes functions of texts
+    "style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data: blob:; media-src 'self' data: blob:; font-src 'self' data:; "
+    "connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors "
+)
+"""What the page may load and whom it may tell: this server, and nobody else."""
+HUB = "https://huggingface.co https://*.hf.space"
+"""Who may show a Space in a frame, beside itself."""
 
 uploads = access.Allowance(UPLOADS, access.MINUTE)
 
@@ -35,6 +49,7 @@ class Door:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let a request in, or answer it with a sentence."""
         if scope["type"] == "http":
+            send = with_headers(send)
             refused = self.refusal(scope)
             if refused is not None:
                 status, words = refused
@@ -75,6 +90,26 @@ class Door:
         elif what.startswith(("queue/join", "call/")) and waiting(scope.get("app"), address) >= WAITING:
             return 429, f"{WAITING} of your requests wait already. Please try again when some are done."
         return None
+
+
+def with_headers(send: Send) -> Send:
+    """Tell the browser what an answer is not to be used for."""
+    frames = f"'self' {HUB}" if settings.read().space else "'self'"
+    ours = {
+        "content-security-policy": POLICY + frames,
+        "x-content-type-options": "nosniff",  # an upload is the kind of file that its answer says
+        "referrer-policy": "same-origin",  # addresses name images and settings
+    }
+
+    async def changed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=list(message.get("headers", [])))
+            for name, value in ours.items():
+                headers[name] = value
+            message = {**message, "headers": headers.raw}
+        await send(message)
+
+    return changed
 
 
 def waiting(app: Any, address: str) -> int:
