@@ -294,5 +294,5 @@ def test_a_link_opens_a_part_and_other_steps_keep_their_numbers(browser, url: st
 
 def test_the_step_quotes_the_script_it_runs() -> None:
     shown, script = learn_world.sources(), statements("world")
-    assert len(shown) == len(learn_world.SHOWN)
+    assert [name for name, _ in shown] == [f"world.js: {one}" for one in ("noised", "eps", "step", "errors")]
     assert all(lines in script and lines.endswith("\n}") for _, lines in shown)
