@@ -5,7 +5,7 @@ from markupsafe import Markup
 
 import sedid
 from sedid import settings
-from sedid.ui.kit import html
+from sedid.ui.kit import LIGHT, html
 from sedid.ui.server.document import DESCRIPTION, NAME, TITLE
 
 PAPER = "https://arxiv.org/abs/2307.06272"
@@ -32,11 +32,10 @@ def invitation() -> None:
         )
         html(words.format(DESCRIPTION), "sed-how")
         with gr.Row(elem_id="sed-ways"):
-            light = {"api_visibility": "private", "show_progress": "hidden"}
             made = gr.Button("Try a generated one", variant="primary", size="md", min_width=150, elem_id="sed-try")
-            made.click(None, None, None, js=TRY, **light)  # type: ignore[arg-type]
+            made.click(None, None, None, js=TRY, **LIGHT)  # type: ignore[arg-type]
             tour = gr.Button("Take the 5-minute tour", size="md", min_width=150, elem_id="sed-tour")
-            tour.click(None, None, None, js=TOUR, **light)  # type: ignore[arg-type]
+            tour.click(None, None, None, js=TOUR, **LIGHT)  # type: ignore[arg-type]
 
 
 def foot() -> None:

@@ -8,6 +8,9 @@ from sedid.ui.scripts import on_load
 
 LIGHT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """How an event is wired whose work is done before anyone would look for a sign of it."""
+VISITORS = 32  # whose events evaluate networks at the same time, in batches that they share
+NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": VISITORS}
+"""For every event that evaluates a network."""
 RESULTS = "sed res"
 """The classes of a part that shows results."""
 

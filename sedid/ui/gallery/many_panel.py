@@ -11,7 +11,7 @@ from sedid.ui.context import Context
 from sedid.ui.gallery.many import Batch
 from sedid.ui.gallery.many_view import EMPTY, GONE, batch_html
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
-from sedid.ui.inspect.tab import NETWORK
+from sedid.ui.kit import LIGHT, NETWORK
 from sedid.ui.upload import refusal
 
 KEPT = 3600  # seconds a batch lives after its page was closed
@@ -28,12 +28,11 @@ def build(context: Context) -> None:
     shown = kit.html(EMPTY, "batch", "gallery")
     timer = gr.Timer(0.2, active=False)
 
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     outputs = [shown, stop, timer]
-    judge.click(panel.start, files, [batch, *outputs], **light)
-    timer.tick(panel.work, batch, outputs, **light, **NETWORK)
-    stop.click(panel.stop, batch, outputs, queue=False, **light)
-    shown.select(panel.sent, batch, shown, **light)
+    judge.click(panel.start, files, [batch, *outputs], **LIGHT)
+    timer.tick(panel.work, batch, outputs, **LIGHT, **NETWORK)
+    stop.click(panel.stop, batch, outputs, queue=False, **LIGHT)
+    shown.select(panel.sent, batch, shown, **LIGHT)
 
 
 class Panel:

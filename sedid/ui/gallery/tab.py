@@ -16,8 +16,7 @@ from sedid.ui.gallery import many_panel, pair_panel
 from sedid.ui.gallery.reference import FILTERS, SORTS, Library
 from sedid.ui.gallery.view import INSPECT, LEFT, RIGHT, grid, legend, unscored
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
-from sedid.ui.inspect.tab import NETWORK
-from sedid.ui.kit import html, this_tab
+from sedid.ui.kit import LIGHT, NETWORK, html, this_tab
 from sedid.ui.upload import refusal
 
 TITLE = "Gallery"
@@ -29,7 +28,6 @@ LABELS = {"both": "", "real": REAL, "generated": GENERATED}
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab, page = this_tab(), Page(Library(context))
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     with gr.Tabs(elem_id="gallery") as parts:
         with gr.Tab("Reference set", id="gallery-reference"):
             with gr.Row():
@@ -60,12 +58,12 @@ def build(context: Context) -> None:
 
     view, at = [sort, largest, label, verdict, click], gr.State(0)
     outputs = [shown, about, compute, timer, at]
-    tab.select(page.look, [*view, at], outputs, **light)
-    gr.on([sort.input, largest.input, label.input, verdict.input, click.input], page.look, view, outputs, **light)
-    compute.click(page.begin, view, outputs, **light)
-    timer.tick(page.work, view, outputs, **light, **NETWORK)
+    tab.select(page.look, [*view, at], outputs, **LIGHT)
+    gr.on([sort.input, largest.input, label.input, verdict.input, click.input], page.look, view, outputs, **LIGHT)
+    compute.click(page.begin, view, outputs, **LIGHT)
+    timer.tick(page.work, view, outputs, **LIGHT, **NETWORK)
     chosen = gr.State()
-    sent = shown.select(page.sent, view, [shown, at, chosen, parts], **light)
+    sent = shown.select(page.sent, view, [shown, at, chosen, parts], **LIGHT)
     compare(sent, chosen)
 
 

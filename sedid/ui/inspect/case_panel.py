@@ -16,6 +16,7 @@ from sedid.ui.inspect.events import Inspector, Visit, visited
 from sedid.ui.inspect.facts_panel import facts_of
 from sedid.ui.inspect.stability_panel import Checked
 from sedid.ui.inspect.tiles_panel import Tiled
+from sedid.ui.kit import NETWORK
 from sedid.ui.scripts import function
 from sedid.ui.upload import refusal
 
@@ -48,14 +49,12 @@ def file_name(name: str) -> str:
     return f"case-{stem or 'image'}.html"
 
 
-def wire(
-    panel: Panel, inspector: Inspector, checked: gr.State, tiled: gr.State, view: list[Any], network: dict[str, Any]
-) -> None:
+def wire(panel: Panel, inspector: Inspector, checked: gr.State, tiled: gr.State, view: list[Any]) -> None:
     """Connect the panel.
 
     Args:
         checked, tiled: results of the stability check and of the tiles, put in if they belong to what is shown.
-        view, network: as `perturb_panel.wire`.
+        view: as `perturb_panel.wire`.
     """
 
     def make(visit: Visit, stable: Checked, tiles: Tiled | None) -> dict[str, str] | None:
@@ -80,6 +79,6 @@ def wire(
         panel.made,
         api_visibility="private",
         show_progress_on=panel.make,
-        **network,
+        **NETWORK,
     )
     making.success(None, panel.made, None, js=function("files", "save"), api_visibility="private")

@@ -9,7 +9,7 @@ from sedid.data.file_facts import FileFacts, file_facts
 from sedid.report import evidence
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
 from sedid.ui.inspect.view import Shown
-from sedid.ui.kit import html
+from sedid.ui.kit import LIGHT, html
 from sedid.ui.upload import refusal
 
 GONE = "The file of this image is no longer here: uploads live for an hour. Upload it again."
@@ -47,12 +47,11 @@ def facts_of(shown: Shown) -> FileFacts | None:
     return file_facts(shown.file, shown.name)
 
 
-def wire(panel: Panel, inspector: Inspector, view: list[Any], light: dict[str, Any]) -> None:
+def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> None:
     """Connect the panel; the facts are read while it is open.
 
     Args:
         view: state and switches, as `visited` takes them.
-        light: settings of events that only read.
     """
 
     def show(visit: Visit, opened: bool) -> Updates:
@@ -66,7 +65,7 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any], light: dict[str, A
             raise refusal(error) from error
         return {panel.shown: NO_FILE if facts is None else evidence.facts_table(facts)}
 
-    showing: dict[str, Any] = {"fn": visited(show), "inputs": [panel.opened, *view], "outputs": [panel.shown], **light}
-    panel.box.expand(lambda: True, None, panel.opened, queue=False, **light).then(**showing)
-    panel.box.collapse(lambda: False, None, panel.opened, queue=False, **light)
+    showing: dict[str, Any] = {"fn": visited(show), "inputs": [panel.opened, *view], "outputs": [panel.shown], **LIGHT}
+    panel.box.expand(lambda: True, None, panel.opened, queue=False, **LIGHT).then(**showing)
+    panel.box.collapse(lambda: False, None, panel.opened, queue=False, **LIGHT)
     inspector.parts.seen.change(**showing)  # another image

@@ -16,6 +16,7 @@ from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, difference, enlarge, number
 from sedid.report.verdict import headline
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
+from sedid.ui.kit import LIGHT, NETWORK
 from sedid.ui.scripts import on_load
 from sedid.ui.traces import Stopped, Turns
 from sedid.ui.upload import refusal
@@ -180,14 +181,11 @@ class Resaver:
         return updates | {self.inspector.parts.photo: enlarge(image)} | panel
 
 
-def wire(
-    panel: Panel, inspector: Inspector, view: list[Any], light: dict[str, Any], network: dict[str, Any]
-) -> gr.events.Dependency:
+def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> gr.events.Dependency:
     """Connect the panel.
 
     Args:
         view: state and switches, as `visited` takes them.
-        light, network: settings of events that only read, and of those that evaluate a network.
 
     Returns:
         The event that takes a version over.
@@ -201,9 +199,9 @@ def wire(
         "trigger_mode": "always_last",
         "show_progress_on": panel.shown,
         "api_visibility": "private",
-        **network,
+        **NETWORK,
     }
-    quick: dict[str, Any] = {"queue": False, "preprocess": False, "trigger_mode": "multiple", **light}
+    quick: dict[str, Any] = {"queue": False, "preprocess": False, "trigger_mode": "multiple", **LIGHT}
     panel.box.expand(on.unfold, asked, panel.opened, **quick).then(**showing)
     panel.box.collapse(on.fold, None, panel.opened, **quick)
     panel.kind.input(on.choose, panel.kind, panel.strength, **quick).then(**showing)
@@ -211,7 +209,7 @@ def wire(
     panel.shown.select(**showing)
     inspector.parts.verdicts.change(**showing)  # another image, k, T_SEC or detector
     everything = [*inspector.parts.all(), panel.kind, panel.strength, panel.shown, panel.take]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": inspector.parts.verdicts, **network}
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": inspector.parts.verdicts, **NETWORK}
     return panel.take.click(visited(on.take), [*asked, *view], everything, preprocess=False, **quiet)
 
 

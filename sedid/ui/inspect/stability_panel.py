@@ -9,7 +9,7 @@ from sedid.detector.stability import Stability, stack, versions
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
-from sedid.ui.kit import html
+from sedid.ui.kit import LIGHT, NETWORK, html
 from sedid.ui.traces import Stopped
 from sedid.ui.upload import refusal
 
@@ -82,10 +82,10 @@ class Checker:
         return {self.panel.checked: None, self.panel.shown: ""}
 
 
-def wire(panel: Panel, inspector: Inspector, view: list[Any], light: dict[str, Any], network: dict[str, Any]) -> None:
+def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> None:
     """Connect the panel; arguments as `perturb_panel.wire`."""
     on, made = Checker(inspector, panel), [panel.checked, panel.shown]
-    heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **network}
+    heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **NETWORK}
     panel.check.click(visited(on.check), view, made, **heavy)
     changes = [inspector.parts.verdicts.change, inspector.parts.seen.change]
-    gr.on(changes, visited(on.outdate), [panel.checked, *view], made, **light)
+    gr.on(changes, visited(on.outdate), [panel.checked, *view], made, **LIGHT)

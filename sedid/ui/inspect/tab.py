@@ -9,7 +9,7 @@ from sedid.ui.context import START, Context
 from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip
-from sedid.ui.kit import html, this_tab
+from sedid.ui.kit import LIGHT, NETWORK, html, this_tab
 from sedid.ui.menu import DEFAULT
 from sedid.ui.scripts import function, on_load
 from sedid.ui.server import api
@@ -19,9 +19,6 @@ LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-s
 <footer><button type="button" class="sed-prev" aria-label="Previous">&lsaquo;</button><span></span>
 <button type="button" class="sed-next" aria-label="Next">&rsaquo;</button>
 <button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>"""
-VISITORS = 32  # whose events evaluate networks at the same time, in batches that they share
-NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": VISITORS}
-"""For every event that evaluates a network."""
 
 
 def build(context: Context) -> None:
@@ -84,7 +81,6 @@ def build(context: Context) -> None:
     )  # fmt: skip
     on = Inspector(context, parts)
     view = [state, weight_free, locked]
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     heavy: dict[str, Any] = {
         "outputs": parts.all(),
         "show_progress_on": verdicts,
@@ -94,19 +90,19 @@ def build(context: Context) -> None:
     where = [k, t_sec, seen, menu]
 
     opening = root().load(visited(on.load), view, **heavy)
-    opening.success(None, where, js=function("view", "mark"), **light)
+    opening.success(None, where, js=function("view", "mark"), **LIGHT)
     taking = photo.upload(visited(on.take), [photo, *view], preprocess=False, **heavy)
-    photo.change(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **light, **NETWORK)
-    photo.clear(visited(on.clear), view, parts.all(), **light)
-    taking.failure(on.restore, state, photo, **light)
+    photo.change(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **LIGHT, **NETWORK)
+    photo.clear(visited(on.clear), view, parts.all(), **LIGHT)
+    taking.failure(on.restore, state, photo, **LIGHT)
     picking = bridge.submit(visited(on.pick), view, **heavy)
     # `wish` comes first: Gradio sends the events of one trigger in this order, each after the one before.
-    bridge.select(on.wish, queue=False, trigger_mode="multiple", **light)
+    bridge.select(on.wish, queue=False, trigger_mode="multiple", **LIGHT)
     stepping = bridge.select(visited(on.set_k), [k, *view], trigger_mode="always_last", preprocess=False, **heavy)
     going = bridge.apply(visited(on.go_there), view, **heavy)
     returning = calibrated.click(visited(on.go_calibrated), view, **heavy)
     moving = bridge.input(
-        visited(on.set_t_sec), [t_sec, *view], parts.all(), trigger_mode="always_last", preprocess=False, **light
+        visited(on.set_t_sec), [t_sec, *view], parts.all(), trigger_mode="always_last", preprocess=False, **LIGHT
     )
     # Opening has a queue of its own: nobody's pictures wait for another visitor's download.
     opens: dict[str, Any] = {"concurrency_id": "opening", "concurrency_limit": 1, "show_progress_on": menu}
@@ -116,19 +112,19 @@ def build(context: Context) -> None:
         choice = chosen(**choosing, preprocess=False, trigger_mode="always_last", api_visibility="private")
         following.append(choice.success(visited(on.follow), [menu, photo, *view], preprocess=False, **heavy))
         for step in (choice, following[-1]):
-            step.failure(on.keep, state, menu, **light)
-    resaving = resave_panel.wire(panel, on, view, light, NETWORK)
-    tiling = tiles_panel.wire(tiles, on, view, light, NETWORK)
-    stability_panel.wire(stable, on, view, light, NETWORK)
-    facts_panel.wire(about_file, on, view, light)
-    case_panel.wire(case, on, stable.checked, tiles.tiled, view, NETWORK)
+            step.failure(on.keep, state, menu, **LIGHT)
+    resaving = resave_panel.wire(panel, on, view)
+    tiling = tiles_panel.wire(tiles, on, view)
+    stability_panel.wire(stable, on, view)
+    facts_panel.wire(about_file, on, view)
+    case_panel.wire(case, on, stable.checked, tiles.tiled, view)
     for event in (taking, picking, stepping, going, returning, moving, resaving, *tiling, *following):
-        event.success(None, where, js=function("view", "remember"), **light)
-    gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **light)
-    stop.click(on.stop, state, [k], queue=False, **light)
-    blend.input(None, blend, js=function("view", "blend"), **light)
-    this_tab().select(on.offer, None, menu, **light)
-    api.build(context, NETWORK)
+        event.success(None, where, js=function("view", "remember"), **LIGHT)
+    gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **LIGHT)
+    stop.click(on.stop, state, [k], queue=False, **LIGHT)
+    blend.input(None, blend, js=function("view", "blend"), **LIGHT)
+    this_tab().select(on.offer, None, menu, **LIGHT)
+    api.build(context)
 
 
 def root() -> gr.Blocks:

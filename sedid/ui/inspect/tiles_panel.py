@@ -15,7 +15,7 @@ from sedid.report import evidence
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
 from sedid.ui.inspect.facts_panel import GONE
 from sedid.ui.inspect.view import Shown
-from sedid.ui.kit import html
+from sedid.ui.kit import LIGHT, NETWORK, html
 from sedid.ui.scripts import function
 from sedid.ui.server import access
 from sedid.ui.traces import Stopped
@@ -155,23 +155,21 @@ class Tiler:
             return gr.skip()
 
 
-def wire(
-    panel: Panel, inspector: Inspector, view: list[Any], light: dict[str, Any], network: dict[str, Any]
-) -> list[gr.events.Dependency]:
+def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> list[gr.events.Dependency]:
     """Connect the panel; arguments as `perturb_panel.wire`.
 
     Returns:
         The events that bring another image under inspection.
     """
     on, parts = Tiler(inspector, panel), inspector.parts
-    heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **network}
+    heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **NETWORK}
     panel.run.click(visited(on.run), view, [panel.tiled, panel.shown], **heavy)
     made = [panel.tiled, panel.shown, panel.back]
     changes = [parts.verdicts.change, parts.seen.change]
-    gr.on(changes, visited(on.outdate), [panel.tiled, *view], made, **light)
+    gr.on(changes, visited(on.outdate), [panel.tiled, *view], made, **LIGHT)
     opening: dict[str, Any] = {"outputs": parts.all(), **heavy, "show_progress_on": parts.verdicts}
     opened = panel.shown.select(visited(on.open), [panel.tiled, *view], trigger_mode="always_last", **opening)
     returned = panel.back.click(visited(on.back), view, **opening)
     for event in (opened, returned):
-        event.success(None, parts.seen, None, js=function("tiles", "opened"), **light)
+        event.success(None, parts.seen, None, js=function("tiles", "opened"), **LIGHT)
     return [opened, returned]

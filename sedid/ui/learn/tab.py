@@ -15,8 +15,7 @@ from sedid.data.images import ImageError
 from sedid.detector.detector import Detector, Trace, as_seen
 from sedid.ui.context import Context
 from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
-from sedid.ui.inspect.tab import NETWORK
-from sedid.ui.kit import html, this_tab
+from sedid.ui.kit import NETWORK, html, this_tab
 from sedid.ui.learn import classroom_sheet, quiz
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson, Subject

@@ -19,24 +19,21 @@ from sedid.method.diffusion import Steps, read_steps, steps_order
 from sedid.ui.context import Context
 from sedid.ui.gallery.many import MOST, Batch
 from sedid.ui.inspect.events import k_range
+from sedid.ui.kit import NETWORK
 from sedid.ui.menu import DEFAULT
 from sedid.ui.server import access
 from sedid.ui.upload import read_upload, refusal
 
 
-def build(context: Context, network: dict[str, Any]) -> None:
-    """Add the endpoints to the app being built.
-
-    Args:
-        network: settings of events that evaluate a network.
-    """
+def build(context: Context) -> None:
+    """Add the endpoints to the app being built."""
     api = Api(context)
     with gr.Row(visible=False):  # each endpoint needs components to take its types from
         image, files = gr.Image(type="filepath", label="image"), gr.Files(label="files")
         k, t_sec = gr.Number(0, precision=0, label="k"), gr.Number(0, precision=0, label="t_sec")
         detector, rows, button = gr.Textbox(DEFAULT, label="detector"), gr.JSON(label="result"), gr.Button()
         path = gr.Textbox("", label="path")
-    options: dict[str, Any] = {"outputs": rows, "preprocess": False, **network}
+    options: dict[str, Any] = {"outputs": rows, "preprocess": False, **NETWORK}
     button.click(api.inspect, [image, k, t_sec, detector, path], api_name="inspect", **options)
     button.click(api.score_batch, [files, detector], api_name="score_batch", **options)
     button.click(api.sweep, [image, k, detector], api_name="sweep", **options)

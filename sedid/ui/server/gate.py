@@ -1,9 +1,8 @@
 """What a public page shows where something is off, and the field in which its host unlocks it (`sedid.ui.server.access`)."""
 
-from typing import Any
-
 import gradio as gr
 
+from sedid.ui.kit import LIGHT
 from sedid.ui.scripts import function
 from sedid.ui.server import access
 
@@ -19,14 +18,13 @@ def lock() -> None:
     """The host's password, where there is one. It travels in the body of a request and is kept nowhere."""
     if not (access.is_public() and access.password()):
         return
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     with gr.Accordion("For the host of this page", open=False, elem_id="host"):
         given = gr.Textbox("", type="password", label="Password", max_lines=1, elem_id="host-password")
         button = gr.Button("Unlock", size="sm", elem_id="host-unlock")
         said = gr.Markdown("It unlocks this open page until it is reloaded, for eight hours at most.")
-    unlocking = gr.on([button.click, given.submit], unlock, given, said, **light)
-    unlocking.success(None, None, None, js=function("gate", "unlocked"), **light)
-    unlocking.then(lambda: "", None, given, **light)
+    unlocking = gr.on([button.click, given.submit], unlock, given, said, **LIGHT)
+    unlocking.success(None, None, None, js=function("gate", "unlocked"), **LIGHT)
+    unlocking.then(lambda: "", None, given, **LIGHT)
 
 
 def unlock(given: str) -> str:

@@ -10,6 +10,7 @@ from sedid.data.spec import Spec
 from sedid.jobs.folder import ACTIVE, read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.report.pictures import text
+from sedid.ui.kit import LIGHT
 from sedid.ui.scripts import function
 from sedid.ui.server import access
 from sedid.ui.train import form, view
@@ -120,14 +121,13 @@ def run_while_open(timer: gr.Timer, tab: gr.Tab, title: str) -> Any:
     Returns:
         The event of opening the tab, for more to follow.
     """
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     assert isinstance(tab.parent, gr.Tabs)
 
     def moved(event: gr.SelectData) -> gr.Timer:
         return gr.Timer(active=event.value == title)
 
-    tab.parent.select(moved, None, timer, **light)
-    return tab.select(lambda: gr.Timer(active=True), None, timer, **light)
+    tab.parent.select(moved, None, timer, **LIGHT)
+    return tab.select(lambda: gr.Timer(active=True), None, timer, **LIGHT)
 
 
 def problem(error: Exception) -> gr.Error:

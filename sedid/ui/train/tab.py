@@ -9,7 +9,7 @@ from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.ui.context import Context
-from sedid.ui.kit import html
+from sedid.ui.kit import LIGHT, html
 from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
 from sedid.ui.train.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
@@ -74,20 +74,19 @@ def build(context: Context) -> None:
         field.visible = name in form.FIELDS["loop"]
     page.names = list(fields)
     shown: list[Any] = [jobs, stop, resume, delete, job, report, pictures, log, disk, seen]
-    light: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    watch: dict[str, Any] = {"fn": page.look, "inputs": [jobs, seen], "outputs": shown, **light}
+    watch: dict[str, Any] = {"fn": page.look, "inputs": [jobs, seen], "outputs": shown, **LIGHT}
 
-    stage.change(page.choose, stage, [about, preset, *fields.values()], **light)
-    preset.input(page.data_of, [stage, preset], fields["data"], **light)
-    start.click(page.start, [stage, preset, lines, *fields.values()], jobs, **light).success(**watch)
+    stage.change(page.choose, stage, [about, preset, *fields.values()], **LIGHT)
+    preset.input(page.data_of, [stage, preset], fields["data"], **LIGHT)
+    start.click(page.start, [stage, preset, lines, *fields.values()], jobs, **LIGHT).success(**watch)
     stop.click(page.stop, jobs, None, show_progress_on=job, api_visibility="private").then(**watch)
-    resume.click(page.resume, jobs, None, **light).then(**watch)
-    delete.click(page.delete, jobs, jobs, js=CONFIRM, **light).then(**watch)
+    resume.click(page.resume, jobs, None, **LIGHT).then(**watch)
+    delete.click(page.delete, jobs, jobs, js=CONFIRM, **LIGHT).then(**watch)
     jobs.input(**watch)
     timer.tick(**watch)
     opened = run_while_open(timer, tab, TITLE)
     opened.success(**watch)
-    opened.success(page.offer, None, [fields["detector"], fields["generated"]], **light)
+    opened.success(page.offer, None, [fields["detector"], fields["generated"]], **LIGHT)
 
 
 class Page(Actions):
