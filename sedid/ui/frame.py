@@ -33,9 +33,9 @@ def invitation() -> None:
         html(words.format(DESCRIPTION), "sed-how")
         with gr.Row(elem_id="sed-ways"):
             made = gr.Button("Try a generated one", variant="primary", size="md", min_width=150, elem_id="sed-try")
-            made.click(None, None, None, js=TRY, **LIGHT)  # type: ignore[arg-type]
+            made.click(None, None, None, js=TRY, **LIGHT)
             tour = gr.Button("Take the 5-minute tour", size="md", min_width=150, elem_id="sed-tour")
-            tour.click(None, None, None, js=TOUR, **LIGHT)  # type: ignore[arg-type]
+            tour.click(None, None, None, js=TOUR, **LIGHT)
 
 
 def foot() -> None:
