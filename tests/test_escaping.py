@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 import pytest
 from helpers.fakes import make_detector, make_image
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -173,6 +173,7 @@ def test_a_text_in_markdown_is_one_line_without_markup(text: str) -> None:
     assert unescape(made).split() == text.split()
 
 
+@settings(deadline=None)
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(),
