@@ -1,7 +1,7 @@
 """The leak audit: every planted trace is found and named, and honest data raises no alarm."""
 
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from io import BytesIO
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from sedid.data.audit import CONTENT, FORMAT, HIGH_PASS, VERSION, Audit, Probe, audit
 from sedid.data.sources import FileFacts
 from sedid.report.markdown import leak_line
+from sedid.training.checks import LeakCheck
 
 
 def photographs(count: int, seed: int, contrast: float = 45) -> np.ndarray:
@@ -169,16 +170,14 @@ def test_turned_images_are_content() -> None:
 def test_an_audit_says_which_it_is() -> None:
     result = audit(rounded(REAL), rounded(OTHER))
     assert result.version == VERSION == 2
-    assert leak_line({"audit": asdict(result)}) == (
+    found = LeakCheck(**asdict(result) | {"groups": result.groups})
+    assert leak_line(found) == (
         "Leak audit: none of the 8 groups of trivial features that it looks at tells the classes apart; a trace of another "
         "kind may remain."
     )
-    older = {"audit": {"warning": "", "groups": [{}] * 5, "real": 20}}
-    assert "an earlier version of the audit, without fine noise, neighbouring parity and orientation" in leak_line(
-        older
-    )
-    warned = {"audit": {"warning": "Format traces alone ...", "groups": [{}] * 5}}
-    assert "earlier version" in leak_line(warned)
+    older = "an earlier version of the audit, without fine noise, neighbouring parity and orientation"
+    assert older in leak_line(replace(found, version=1))
+    assert older in leak_line(replace(found, version=1, warning="Format traces alone ..."))
 
 
 def test_a_flatter_generator_is_content_and_not_format() -> None:

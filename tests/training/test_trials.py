@@ -10,18 +10,24 @@ from sedid.storage import read_json
 from sedid.training.trials import TrialsConfig, training_of, trials
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> TrialsConfig:
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> TrialsConfig:
     return TrialsConfig(
         data="sample:real[0:40]",
         heldout="sample:real[40:60]",
-        out=str(tmp_path / "trials"),
+        out=str(tmp_path_factory.mktemp("runs") / "trials"),
         variants=("min_snr_gamma=0", "batch_size=4 min_snr_gamma=5"),
-        unet="demo",
+        start=str(tiny_bundle),
         batch_size=8,
         images=16,
         device="cpu",
     )
+
+
+@pytest.fixture(scope="module")
+def file(config: TrialsConfig) -> Path:
+    """What a whole round wrote."""
+    return finish(trials(config))
 
 
 def test_a_variant_changes_what_it_names_and_sees_as_many_images(config: TrialsConfig) -> None:
@@ -31,8 +37,7 @@ def test_a_variant_changes_what_it_names_and_sees_as_many_images(config: TrialsC
     assert (plain.data, plain.seed, plain.learning_rate) == (other.data, other.seed, other.learning_rate)
 
 
-def test_every_variant_is_measured_and_a_second_run_repeats_nothing(config: TrialsConfig) -> None:
-    file = finish(trials(config))
+def test_every_variant_is_measured_and_a_second_run_repeats_nothing(config: TrialsConfig, file: Path) -> None:
     written = read_json(file)
     assert [trial["changes"] for trial in written["trials"]] == list(config.variants)
     for trial in written["trials"]:
@@ -44,15 +49,16 @@ def test_every_variant_is_measured_and_a_second_run_repeats_nothing(config: Tria
     assert read_json(file) == written
 
 
-def test_an_interrupted_round_goes_on_at_the_variant_that_is_missing(config: TrialsConfig) -> None:
-    whole = read_json(finish(trials(config)))
-    again = replace(config, out=config.out + "-again")
+def test_an_interrupted_round_goes_on_at_the_variant_that_is_missing(
+    config: TrialsConfig, file: Path, tmp_path: Path
+) -> None:
+    again = replace(config, out=str(tmp_path / "trials"))
     running = trials(again)
     while next(running).stage.startswith("trial 1"):
         pass
     running.close()
     assert len(read_json(Path(again.out) / "trials.json")["trials"]) == 1
-    assert read_json(finish(trials(again)))["trials"] == whole["trials"]
+    assert read_json(finish(trials(again)))["trials"] == read_json(file)["trials"]
 
 
 @pytest.mark.parametrize(
@@ -64,7 +70,7 @@ def test_what_does_not_fit_is_refused(config: TrialsConfig, variants: tuple[str,
         next(trials(replace(config, variants=variants)))
 
 
+@pytest.mark.usefixtures("file")
 def test_other_settings_do_not_mix_with_what_is_there(config: TrialsConfig) -> None:
-    finish(trials(config))
     with pytest.raises(ValueError, match="other settings"):
         next(trials(replace(config, seed=1)))
