@@ -16,8 +16,9 @@ from helpers.fakes import calling, make_detector, make_image
 from PIL import Image
 
 from sedid.data.file_facts import file_facts
-from sedid.detector.stability import check
+from sedid.detector.stability import check, versions
 from sedid.detector.tiles import plan, score_patches
+from sedid.models.sharing import ROWS_ON_CPU
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
 from sedid.ui.context import Context
@@ -173,10 +174,13 @@ def test_stop_ends_the_tiles_and_the_check(tiler: Tiler, checker: Checker, shown
         tiler.inspector.context.traces.turns.want("me", None)
 
     stopped = replace(visit(shown), progress=stopping)  # type: ignore[arg-type]
+    network: Any = tiler.inspector.detector().eps_model
     assert tiler.run(stopped) == gr.skip()
+    assert network.network.calls == 2  # at its second step it noticed
     assert checker.check(stopped) == gr.skip()
+    turns = -(-len(versions(shown.image)) // ROWS_ON_CPU)  # of one step
+    assert network.network.calls == 2 + 2 * turns
     assert tiler.panel.tiled in tiler.run(visit(shown))  # and Stop is not remembered
-    assert tiler.inspector.detector().eps_model.calls == 2 + 2 + 3  # type: ignore[attr-defined]
 
 
 def test_a_check_goes_with_what_it_was_about(checker: Checker, shown: Shown) -> None:

@@ -131,7 +131,7 @@ def visit(shown: Shown | None) -> Visit:
 
 
 def evaluations(resaver: Resaver) -> int:
-    return resaver.inspector.detector().eps_model.calls  # type: ignore[attr-defined]
+    return resaver.inspector.detector().eps_model.network.calls  # type: ignore[attr-defined]
 
 
 SHOWN = Shown(make_image(), ("a note",), 165, 330, "real-01")
