@@ -227,6 +227,12 @@ def as_model_input(images: np.ndarray) -> Tensor:
     return torch.from_numpy(np.require(images, requirements=["C", "W"])).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def as_images(x: Tensor) -> np.ndarray:
+    """What `as_model_input` was made of: float (N, 3, H, W) in [-1, 1] to uint8 (N, H, W, 3)."""
+    levels = ((x.detach().cpu().float() + 1) * 127.5).round().clamp(0, 255)
+    return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
+
+
 def make_splits(count: int, sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
     """Disjoint random index sets, a function of (count, sizes, seed).
 
@@ -302,7 +308,8 @@ def _cifar10(spec: str, size: int, crop: float | None) -> Source:
     def fetch() -> np.ndarray:
         from torchvision.datasets import CIFAR10
 
-        return CIFAR10(str(cache_folder()), train=spec == "cifar10", download=True).data
+        images: np.ndarray = CIFAR10(str(cache_folder()), train=spec == "cifar10", download=True).data
+        return images
 
     images = _fetched(spec, cache_folder() / "cifar-10-python.tar.gz", fetch)
     return Source(len(images), lambda start, stop: read_rows(images[start:stop], spec, start, size, crop))

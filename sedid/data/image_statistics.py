@@ -10,6 +10,8 @@ from collections.abc import Callable
 import numpy as np
 
 BLOCK = 8  # of JPEG, pixels
+PLAIN = 3  # statistics of `plain_statistics`
+ALIKE = 3  # levels, summed over the channels, by which neighbours that are alike may differ
 LEAST = 2 * BLOCK  # the smallest side that has a block edge and an inside
 
 
@@ -23,7 +25,8 @@ def luma(images: np.ndarray) -> np.ndarray:
         raise ValueError(
             f"image statistics need uint8 (N, H, W, 3) of at least {LEAST}x{LEAST}, got {images.dtype} {images.shape}"
         )
-    return images @ np.array([0.299, 0.587, 0.114])
+    y: np.ndarray = images @ np.array([0.299, 0.587, 0.114])
+    return y
 
 
 def high_frequency(y: np.ndarray) -> np.ndarray:
@@ -54,7 +57,8 @@ def laplacian_variance(y: np.ndarray) -> np.ndarray:
     """
     inner = y[:, 1:-1, 1:-1]
     laplacian = y[:, :-2, 1:-1] + y[:, 2:, 1:-1] + y[:, 1:-1, :-2] + y[:, 1:-1, 2:] - 4 * inner
-    return np.log1p(laplacian.var(axis=(1, 2)))
+    logarithm: np.ndarray = np.log1p(laplacian.var(axis=(1, 2)))
+    return logarithm
 
 
 def blockiness(y: np.ndarray) -> np.ndarray:
@@ -66,7 +70,9 @@ def blockiness(y: np.ndarray) -> np.ndarray:
     steps = [np.abs(np.diff(y, axis=1)), np.abs(np.diff(y, axis=2)).swapaxes(1, 2)]
     across = np.concatenate([step[:, BLOCK - 1 :: BLOCK].reshape(len(y), -1) for step in steps], axis=1)
     inside = [np.delete(step, np.s_[BLOCK - 1 :: BLOCK], axis=1).reshape(len(y), -1) for step in steps]
-    return np.log((across.mean(axis=1) + 0.5) / (np.concatenate(inside, axis=1).mean(axis=1) + 0.5))
+    between = np.concatenate(inside, axis=1)
+    trace: np.ndarray = np.log((across.mean(axis=1) + 0.5) / (between.mean(axis=1) + 0.5))
+    return trace
 
 
 def resize_blur(y: np.ndarray) -> np.ndarray:
@@ -91,7 +97,23 @@ def resize_blur(y: np.ndarray) -> np.ndarray:
 
 def gradient_energy(y: np.ndarray) -> np.ndarray:
     """Sum of the squared steps between neighbours, both axes, (N,)."""
-    return (np.diff(y, axis=1) ** 2).sum(axis=(1, 2)) + (np.diff(y, axis=2) ** 2).sum(axis=(1, 2))
+    energy: np.ndarray = (np.diff(y, axis=1) ** 2).sum(axis=(1, 2)) + (np.diff(y, axis=2) ** 2).sum(axis=(1, 2))
+    return energy
+
+
+def plain_statistics(images: np.ndarray) -> np.ndarray:
+    """The plainest things to say of an image, for telling photographs from drawings: float64 (N, 3).
+
+    The mean of its luma (0 .. 1); the logarithm of 1 + its standard deviation in levels; and the square root of the share
+    of neighbours that are alike, all channels together within ALIKE levels.
+
+    Args:
+        images: uint8 (N, H, W, 3) of any size.
+    """
+    y, levels = images @ np.array([0.299, 0.587, 0.114]), images.astype(np.int16)
+    steps = [np.abs(np.diff(levels, axis=axis)).sum(axis=3).reshape(len(images), -1) for axis in (1, 2)]
+    alike = (np.concatenate(steps, axis=1) <= ALIKE).mean(axis=1)
+    return np.stack([y.mean(axis=(1, 2)) / 255, np.log1p(y.std(axis=(1, 2))), np.sqrt(alike)], axis=1)
 
 
 STATISTICS: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {

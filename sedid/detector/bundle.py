@@ -22,8 +22,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
+from sedid.data.image_statistics import PLAIN
 from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import take_splits
@@ -31,7 +33,7 @@ from sedid.detector import hub, trained
 from sedid.detector.detector import Calibration, Detector, NNCalibration, Pair
 from sedid.detector.identity import Identity, changed
 from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
-from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, Steps, check_step
+from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, Steps, check_step, steps_in_words, whole_path
 from sedid.models.networks import (
     WEIGHTS,
     Runtime,
@@ -47,6 +49,7 @@ from sedid.models.networks import (
     unet_weights,
 )
 from sedid.paths import CHECKPOINTS, only_in_a_checkout
+from sedid.stats.ranges import Cloud, Range
 from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json
 
 FORMAT = 2
@@ -282,6 +285,39 @@ def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) 
     return made
 
 
+def _range(values: Any, schedule: NoiseSchedule, stat: Collection[Pair]) -> tuple[Steps, Range]:
+    """Where calibration images lie along one walk, from JSON: (k, range).
+
+    Raises:
+        ValueError: it is none of a walk that is calibrated.
+    """
+    k = steps_of(_check(values, dict, "an entry of ranges").get("k"))
+    steps = len(whole_path(schedule, k)) - 1
+    if any((k, t_sec) not in stat for t_sec in whole_path(schedule, k)[1:]):
+        raise ValueError(f"there is a range along {steps_in_words(k)}, which is not calibrated at every T_SEC")
+    return k, Range(*(_cloud(values.get(name), steps) for name in ("real", "generated")))
+
+
+def _cloud(values: Any, steps: int) -> Cloud:
+    found = _check(values, dict, "a class of a range")
+    mean, limits = (
+        tuple(_number(name, one) for one in _check(found.get(name), list, name)) for name in ("mean", "limits")
+    )
+    rows = tuple(
+        tuple(_number("covariance", one) for one in _check(row, list, "a row of covariance"))
+        for row in _check(found.get("covariance"), list, "covariance")
+    )
+    size = steps + PLAIN
+    if len(limits) != steps or len(mean) != size or [len(row) for row in rows] != [size] * size or min(limits) <= 0:
+        raise ValueError(
+            f"a range of {steps} steps has {size} means, as many rows of covariance, and {steps} limits above 0"
+        )
+    spread = np.array(rows)
+    if not np.allclose(spread, spread.T) or np.linalg.eigvalsh(spread)[0] <= 0:
+        raise ValueError("the covariance of a range must be symmetric and positive definite")
+    return Cloud(mean, rows, limits)
+
+
 def steps_of(value: Any) -> Steps:
     """`k` as JSON has it: a step size, or the list of a path's timesteps.
 
@@ -449,6 +485,7 @@ def load_detector(
         center_crop=crop,
         stat=calibrated.stat,
         chosen=calibrated.chosen,
+        ranges=calibrated.ranges,
         network=network and runtime.place(network),
         nn=calibrated.nn,
         info=info | asdict(found),
@@ -460,6 +497,7 @@ class Calibrated:
     """What detector.json adds to a detector, checked."""
 
     stat: dict[Pair, Calibration]
+    ranges: dict[Steps, Range]
     chosen: Pair | None
     nn: NNCalibration | None
 
@@ -491,6 +529,7 @@ def read_calibrations(
     stat: dict[Pair, Calibration] = {(calibration.k, calibration.t_sec): calibration for calibration in made}
     if len(stat) < len(made):
         raise ValueError("two calibrations are of the same k and T_SEC")
+    ranges = dict(_range(values, schedule, stat) for values in _check(section.get("ranges", []), list, "ranges"))
     chosen = None
     if "chosen" in section:
         asked = _check(section["chosen"], list, "chosen")
@@ -498,7 +537,7 @@ def read_calibrations(
         if chosen is None:
             raise ValueError(f"the chosen pair ({', '.join(map(str, asked)):.60}) is not among the calibrated ones")
     if "nn" not in info or "nn" not in parts:
-        return Calibrated(stat, chosen, None)
+        return Calibrated(stat, ranges, chosen, None)
     if "calibration" not in info["nn"]:
         raise ValueError("nn lacks its calibration")
-    return Calibrated(stat, chosen, _calibration(NNCalibration, info["nn"]["calibration"], schedule))
+    return Calibrated(stat, ranges, chosen, _calibration(NNCalibration, info["nn"]["calibration"], schedule))

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sedid.data.image_statistics import plain_statistics
 from sedid.detector.detector import MARGIN, Calibration, Detector, Judgement, Pair, Trace
 from sedid.method.diffusion import Point, Steps, nn_input, t_error
 from sedid.models.sharing import Shared, Sharing
@@ -83,13 +84,17 @@ def edges(calibration: Calibration) -> tuple[float, ...]:
 
 
 def near_an_edge(
-    detector: Detector, errors: Mapping[Pair, np.ndarray], probabilities: np.ndarray | None = None
+    detector: Detector,
+    errors: Mapping[Pair, np.ndarray],
+    probabilities: np.ndarray | None = None,
+    images: np.ndarray | None = None,
 ) -> np.ndarray:
     """Which images have a score so close to an edge that their company could decide on the call.
 
     Args:
         errors: t-errors by pair, (N,) each, of which those at calibrated pairs matter.
         probabilities: the classifier's, (N,).
+        images: uint8 (N, H, W, 3); needed where the range of the calibration images is known (`Detector.ranges`).
 
     Returns:
         Their places.
@@ -100,6 +105,11 @@ def near_an_edge(
         if pair in detector.stat
         for edge in edges(detector.stat[pair])
     ]
+    for k, known in detector.ranges.items():
+        way = [pair for t_sec in detector.t_secs(k) if (pair := (k, t_sec)) in errors]
+        if way and images is not None:
+            upto = np.stack([errors[pair] for pair in way])
+            close.append(known.near_limit(plain_statistics(images), upto, [bound(pair) for pair in way]))
     if probabilities is not None and detector.nn is not None:
         close += [np.abs(logit(probabilities) - logit(edge)) <= LOGIT_BOUND for edge in detector.nn.band]
     return np.flatnonzero(np.logical_or.reduce(close)) if close else np.zeros(0, int)
@@ -108,7 +118,8 @@ def near_an_edge(
 def logit(probability: np.ndarray | float) -> np.ndarray:
     """log(p / (1 - p)), infinite at 0 and 1."""
     with np.errstate(divide="ignore"):
-        return np.log(probability) - np.log1p(-np.asarray(probability, float))
+        odds: np.ndarray = np.log(probability) - np.log1p(-np.asarray(probability, float))
+        return odds
 
 
 def trace(detector: Detector, image: np.ndarray, k: Steps) -> Generator[Point, None, Trace]:
@@ -126,7 +137,7 @@ def trace(detector: Detector, image: np.ndarray, k: Steps) -> Generator[Point, N
     if detector.nn is not None and detector.nn_pair in errors:
         inputs = nn_input(found.schedule, *found.step(detector.nn.t_sec), detector.nn.input)
         probabilities = detector.probabilities(inputs)
-    if len(near_an_edge(detector, errors, probabilities)):
+    if len(near_an_edge(detector, errors, probabilities, image[None])):
         found = yield from by_itself.trace(image, k)
     return found
 
@@ -154,6 +165,6 @@ def judge(detector: Detector, images: np.ndarray, k: Steps, t_sec: int, watch: W
     if by_itself is detector and len(images) == 1:
         return found
     probabilities = [judgement.nn.score for judgement in found if judgement.nn is not None]
-    for place in near_an_edge(detector, errors, np.array(probabilities) if probabilities else None):
+    for place in near_an_edge(detector, errors, np.array(probabilities) if probabilities else None, images):
         (found[place],) = by_itself.judge_walk(k, by_itself.walk(images[place : place + 1], k, end), t_sec)
     return found

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sedid.data.datasets import as_model_input
+from sedid.data.datasets import as_images, as_model_input
+from sedid.data.image_statistics import plain_statistics
 from sedid.method.diffusion import (
     EpsModel,
     NoiseSchedule,
@@ -38,6 +39,7 @@ from sedid.method.diffusion import (
 from sedid.models.networks import Runtime
 from sedid.progress import finish
 from sedid.stats.metrics import percentile
+from sedid.stats.ranges import Range
 
 GENERATED, REAL = "generated", "real"
 """What an image is, where that is known. What a detector says of it is a `Call`."""
@@ -245,6 +247,8 @@ class Detector:
         size: side of the images it knows, pixels.
         stat: calibrations by (k, T_SEC); empty for an uncalibrated model.
         chosen: the (k, T_SEC) picked on the calibration split; None if uncalibrated.
+        ranges: where the calibration images lie, by k; without one the smallest and the largest t-errors say
+            (`Calibration.in_range`).
         network, nn: the classifier and its calibration; None without one.
         info: detector.json as it stands.
     """
@@ -257,6 +261,7 @@ class Detector:
     center_crop: float | None = None
     stat: dict[Pair, Calibration] = field(default_factory=dict)
     chosen: Pair | None = None
+    ranges: dict[Steps, Range] = field(default_factory=dict, repr=False)
     network: Callable[[Tensor], Tensor] | None = None
     nn: NNCalibration | None = None
     info: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -383,7 +388,10 @@ class Detector:
         reach, weight, wanted, before = self.reach(k, t_sec), 0.0, (k, t_sec), 0
         errors: dict[Pair, np.ndarray] = {}
         probabilities: np.ndarray | None = None
+        images: np.ndarray | None = None
         for near, far in pairwise(points):
+            if near.t == 0 and k in self.ranges:
+                images = as_images(near.x)
             pair = (k, far.t)
             if pair in self.stat or pair == wanted:
                 error = t_error(self.schedule, near, far)
@@ -397,29 +405,39 @@ class Detector:
         if wanted not in errors:
             raise ValueError(f"the walk ends before T_SEC = {t_sec}")
         scores, calibration = errors[wanted], self.stat.get(wanted)
-        nothing: list[Verdict | None] = [None] * len(scores)
-        stats = nothing if calibration is None else self.verdicts(calibration, scores, errors)
-        nns = nothing if probabilities is None or self.nn is None else self.verdicts(self.nn, probabilities, errors)
+        stats: Sequence[Verdict | None] = [None] * len(scores)
+        nns: Sequence[Verdict | None] = [None] * len(scores)
+        if calibration is not None:
+            stats = self.verdicts(calibration, scores, errors, images)
+        if probabilities is not None and self.nn is not None:
+            nns = self.verdicts(self.nn, probabilities, errors, images)
         return [
             Judgement(k, t_sec, before, score, weight, score / weight, stat, nn)
             for score, stat, nn in zip(scores.tolist(), stats, nns, strict=True)
         ]
 
     def verdicts(
-        self, calibration: Calibration, scores: np.ndarray, errors: Mapping[Pair, np.ndarray]
+        self,
+        calibration: Calibration,
+        scores: np.ndarray,
+        errors: Mapping[Pair, np.ndarray],
+        images: np.ndarray | None = None,
     ) -> Sequence[Verdict]:
         """What one calibration comes to on every image of a batch, from scores made now or long ago.
 
-        An image is in range only if its t-error was so at every calibrated T_SEC on the way to where the verdict is
-        read: a flat gray image has an ordinary t-error at some T_SEC, but not at all of them.
+        An image is in range if its t-errors on the way to where the verdict is read and a few plain statistics of its
+        pixels, all together, are like those of the calibration images of either class (`ranges`). Where that is not
+        calibrated, each t-error on the way must lie among theirs: a flat gray image has an ordinary one at some T_SEC,
+        but not at all of them.
 
         Args:
             calibration: one of `stat`, or `nn`.
             scores: on its scale, (N,).
             errors: t-errors by pair, (N,) each: at the calibrated T_SEC of its k up to its own; others don't matter.
+            images: as the detector sees them, uint8 (N, H, W, 3); needed where its k is among `ranges`.
 
         Raises:
-            ValueError: t-errors on the way are missing.
+            ValueError: t-errors on the way are missing, or the images.
         """
         way = [pair for pair in self.stat if pair[0] == calibration.k and pair[1] <= calibration.t_sec]
         if missing := [pair for pair in way if pair not in errors]:
@@ -428,8 +446,14 @@ class Detector:
                 "whether an image lies in the calibrated range"
             )
         within = np.ones(len(scores), bool)
-        for pair in way:
-            within &= self.stat[pair].in_range(errors[pair])
+        if calibration.k in self.ranges:
+            if images is None:
+                raise ValueError("without the images nothing says whether they lie in the calibrated range")
+            upto = np.stack([errors[pair] for pair in sorted(way, key=lambda pair: pair[1])])
+            within = self.ranges[calibration.k].inside(plain_statistics(images), upto)
+        else:
+            for pair in way:
+                within &= self.stat[pair].in_range(errors[pair])
         return [
             Verdict(score, inside, calibration) for score, inside in zip(scores.tolist(), within.tolist(), strict=True)
         ]

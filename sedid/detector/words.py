@@ -89,7 +89,7 @@ def why(verdict: Verdict) -> str:
     if not isfinite(verdict.score):
         return f"the score is not a finite number: {NOT_FINITE}"
     if verdict.call == Call.OUTSIDE:
-        return "a t-error, here or on the way, is smaller or larger than those of all calibration images"
+        return "its t-errors, here or on the way, or the picture as such are unlike those of the calibration images"
     return "too close to the threshold" if verdict.call == Call.UNDECIDED else ""
 
 

@@ -162,10 +162,10 @@ def stat_rows(detector: Detector, real: Scores, generated: Scores) -> list[StatR
     return rows
 
 
-def verdict_shares(detector: Detector, scores: Scores) -> Shares:
+def verdict_shares(detector: Detector, scores: Scores, images: np.ndarray | None = None) -> Shares:
     """How often STAT says what at the detector's own pair, shares of 1 (`judging.shares`)."""
     assert detector.chosen is not None
-    return shares(detector.verdicts(detector.stat[detector.chosen], scores[detector.chosen], scores))
+    return shares(detector.verdicts(detector.stat[detector.chosen], scores[detector.chosen], scores, images))
 
 
 def scores_file(results: Path) -> Path:
@@ -295,7 +295,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResu
         stat={name: tuple(stat_rows(detector, scores[name], scores["generated"])) for name in reals},
         nn={name: nn_row(detector, asked[name], asked["generated"]) for name in reals if name in asked},
         existing={name: existing_row(existing, losses[name], losses["generated"]) for name in reals if existing},
-        verdicts={name: verdict_shares(detector, values) for name, values in scores.items()},
+        verdicts={name: verdict_shares(detector, values, images[name]) for name, values in scores.items()},
         sides={},
         audit=leaks,
     )

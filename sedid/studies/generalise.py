@@ -230,6 +230,7 @@ def table_row(
     heldout: Scores,
     probabilities: tuple[np.ndarray | None, np.ndarray | None],
     real: bool,
+    images: np.ndarray,
 ) -> Measured:
     """The measurements of one set against held-out reals.
 
@@ -238,6 +239,7 @@ def table_row(
         probabilities: the NN's of the set and of the held-out reals.
         real: the set are member reals. They take the generated images' place in the AUC, which then says how far the
             detector's score tells members from others; an accuracy would mean nothing.
+        images: of the set, uint8 (N, H, W, 3).
     """
     assert detector.chosen is not None
     calibration = detector.stat[detector.chosen]
@@ -250,7 +252,7 @@ def table_row(
     return Measured(
         stat=measured(of_heldout, of_set, None if real else sign * calibration.threshold, raw),
         nn=nn,
-        verdicts=verdict_shares(detector, scores),
+        verdicts=verdict_shares(detector, scores, images),
         pairs=tuple(
             SetPair(
                 k=found.k,
@@ -341,7 +343,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, Generalise
     rows = []
     for one in sets[1:]:
         both, real = (probabilities[one.name], probabilities[HELDOUT]), one.relation == MEMBERS
-        found = table_row(detector, scores[one.name], scores[HELDOUT], both, real)
+        found = table_row(detector, scores[one.name], scores[HELDOUT], both, real, images[one.name])
         ends = found.stat.intervals["auc"]
         assert ends is not None  # an AUC has an interval whatever the images
         rows.append(
@@ -365,7 +367,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, Generalise
         calibrated_on=calibrated_on,
         stat=study.stat,
         nn=study.nn,
-        heldout_verdicts=verdict_shares(detector, scores[HELDOUT]),
+        heldout_verdicts=verdict_shares(detector, scores[HELDOUT], images[HELDOUT]),
         heldout_sides={},
         rows=tuple(rows),
     )

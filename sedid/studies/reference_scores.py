@@ -177,11 +177,12 @@ def joined(parts: Sequence[tuple[Scores, np.ndarray | None]]) -> tuple[Scores, n
     return scores, np.concatenate(known) if len(known) == len(parts) else None
 
 
-def judged(gallery: Gallery, detector: Detector) -> list[Judged]:
+def judged(gallery: Gallery, detector: Detector, images: dict[str, np.ndarray]) -> list[Judged]:
     """Both verdicts on every image at the detector's pair, reals first: those of `Detector.judge`.
 
     Args:
         gallery: scores of this very detector.
+        images: uint8 (N, H, W, 3) by label, those that were scored.
     """
     pair, rows = detector.pair(), []
     stat = detector.stat.get(pair)
@@ -191,9 +192,9 @@ def judged(gallery: Gallery, detector: Detector) -> list[Judged]:
         stats: Sequence[Verdict | None] = [None] * count
         nns: Sequence[Verdict | None] = [None] * count
         if stat is not None:
-            stats = detector.verdicts(stat, scores[pair], scores)
+            stats = detector.verdicts(stat, scores[pair], scores, images[label])
         if detector.nn is not None and probabilities is not None:
-            nns = detector.verdicts(detector.nn, probabilities, scores)
+            nns = detector.verdicts(detector.nn, probabilities, scores, images[label])
         for place, (t_error, of_stat, of_nn) in enumerate(zip(scores[pair].tolist(), stats, nns, strict=True)):
             call, of_classifier = (verdict.call if verdict else None for verdict in (of_stat, of_nn))
             rows.append(Judged(label, place, t_error, call, of_classifier, of_nn.score if of_nn else None))

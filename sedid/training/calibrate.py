@@ -9,21 +9,24 @@ place here.
 
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from sedid import processes
 from sedid.config import Count, ErrorRate, NotNegative, Precision, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import crop_of, fingerprint, load_images
+from sedid.data.image_statistics import plain_statistics
 from sedid.data.images import check_crop
 from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import load_detector, own_folder, update_info
-from sedid.detector.detector import Calibration, Pair
+from sedid.detector.detector import Calibration, Detector, Pair
 from sedid.detector.provenance import provenance
 from sedid.method.diffusion import Steps, order, read_steps
 from sedid.models.networks import Runtime
 from sedid.progress import Progress
 from sedid.stats.metrics import fit_cut, quantiles, undecided_band
+from sedid.stats.ranges import fit_range
 from sedid.training.baseline import TIMESTEPS, calibrate_existing
 from sedid.training.checks import audited, check_calibration
 from sedid.training.scoring import Scores, score
@@ -82,7 +85,25 @@ def calibrate_all(real: Scores, generated: Scores, error_rate: float) -> tuple[l
     return made, (best.k, best.t_sec)
 
 
-def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
+def ranges_of(
+    detector: Detector, walks: Sequence[Steps], real: tuple[np.ndarray, Scores], generated: tuple[np.ndarray, Scores]
+) -> list[dict[str, Any]]:
+    """Where the calibration images lie along each walk (`stats.ranges`), as it stands in detector.json.
+
+    Args:
+        real, generated: images, uint8 (N, H, W, 3), and their t-errors. Of few images there is no range.
+    """
+    plain = [plain_statistics(images) for images, _ in (real, generated)]
+    found = []
+    for k in walks:
+        parts = [np.stack([scores[k, t_sec] for t_sec in detector.t_secs(k)]) for _, scores in (real, generated)]
+        made = fit_range((plain[0], parts[0]), (plain[1], parts[1]))
+        if made is not None:
+            found.append({"k": k} | asdict(made))
+    return found
+
+
+def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict[str, Any]]:
     """Score the calibration split and write the `stat` section of detector.json; returns that section.
 
     Raises:
@@ -100,7 +121,7 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
         crop = crop_of(config.real)
     check_crop(crop)
     real, generated = (load_images(spec, detector.size, crop) for spec in (config.real, config.generated))
-    existing: dict = {}
+    existing: dict[str, Any] = {}
     if config.loss_ts:
         existing = yield from calibrate_existing(
             detector, real, generated, config.loss_ts, config.loss_noises, config.batch_size
@@ -122,6 +143,7 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict]:
             check_calibration(folder, detector.info, "calibration", {"real": real, "generated": generated})
         ),
         "calibrations": [asdict(calibration) for calibration in calibrations],
+        "ranges": ranges_of(detector, walks, (real, of_real), (generated, of_generated)),
     }
     processes.on_main(update_info, folder, stat=section, existing=existing, center_crop=crop)
     sets = {"calibration_real": real, "calibration_generated": generated}

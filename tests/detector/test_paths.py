@@ -16,6 +16,7 @@ from sedid.cli import app
 from sedid.detector.bundle import detector_file
 from sedid.detector.detector import Detector
 from sedid.progress import finish
+from sedid.stats import ranges
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from tests.helpers.bundles import pictures, tiny_bundle
 from tests.helpers.fakes import make_detector, make_image
@@ -34,7 +35,9 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
         np.savez(folder / f"{name}.npz", images=pictures(6, seed))
     files = {name: str(folder / f"{name}.npz") for name in ("real", "generated")}
     paths = ("0+495+825+990", "0,495,990", "0+495+825+990")  # the second is k = 495, and each counts once
-    finish(calibrate(CalibrateConfig(str(bundle), **files, ks=(495,), paths=paths, loss_ts=(), device="cpu")))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ranges, "LEAST", 6)
+        finish(calibrate(CalibrateConfig(str(bundle), **files, ks=(495,), paths=paths, loss_ts=(), device="cpu")))
     info = json.loads(detector_file(bundle).read_text())
     info["stat"]["chosen"] = [list(PATH), 990]
     detector_file(bundle).write_text(json.dumps(info))
@@ -49,6 +52,7 @@ def detector(bundle: Path) -> Detector:
 def test_calibrate_knows_every_t_sec_of_a_path(detector: Detector) -> None:
     assert list(detector.stat) == [(495, 495), (495, 990), (PATH, 495), (PATH, 825), (PATH, 990)]
     assert (detector.chosen, detector.paths, detector.uniform[0]) == ((PATH, 990), (PATH,), 495)
+    assert list(detector.ranges) == [495, PATH]
     # the first step is that of k = 495, bit for bit
     assert replace(detector.stat[PATH, 495], k=495) == detector.stat[495, 495]
 
