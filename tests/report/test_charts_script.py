@@ -30,13 +30,16 @@ GRID = Grid(
 )
 
 
+BOTH = LINES.html() + GRID.html()
+
+
 @pytest.fixture(scope="module")
 def page(browser) -> Iterator:
     context = browser.new_context(viewport={"width": 360, "height": 800}, has_touch=True, accept_downloads=True)
     visit = context.new_page()
     problems: list[str] = []
     visit.on("pageerror", lambda error: problems.append(str(error)))
-    body = of_source(str(LINES.html()) + GRID.html(), "cifar10", "sweep")
+    body = of_source(BOTH, "cifar10", "sweep")
     script = (STATIC / "charts.js").read_text(encoding="utf-8")
     visit.set_content(f"<!doctype html><style>{css('tokens', 'charts')}</style><body>{body}<script>{script}</script>")
     yield visit
@@ -70,6 +73,20 @@ def test_arrow_keys_read_values_and_the_legend_switches_lines(page) -> None:
     assert said.inner_text() == ""
     page.locator(".ch-keys label").nth(1).click()
     assert page.locator(".ch-series.ch-1").is_visible()
+
+
+def test_a_chart_that_is_drawn_anew_goes_on_being_read(page) -> None:
+    page.locator(".ch-svg").first.focus()
+    page.keyboard.press("End")
+    page.evaluate("html => { document.querySelector('[data-charts]').innerHTML = html; }", BOTH)
+    page.wait_for_function("document.activeElement.matches('.ch-svg')")
+    assert page.locator(".chart [role=status]").first.inner_text().startswith("T_SEC 660")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator(".chart [role=status]").first.inner_text().startswith("T_SEC 330")
+    page.evaluate("document.activeElement.blur()")
+    page.wait_for_function("document.querySelector('.ch-read').textContent === ''")
+    page.evaluate("html => { document.querySelector('[data-charts]').innerHTML = html; }", BOTH)
+    assert page.evaluate("document.activeElement === document.body")
 
 
 def test_a_first_tap_reads_a_cell_and_a_second_one_goes_there(page) -> None:

@@ -121,6 +121,7 @@ const sedidCharts = (() => {
   // --- the page ----------------------------------------------------------------------------------------------------
 
   const places = new WeakMap(); // plot -> index of the stop that is shown
+  let last = null; // the chart that has the focus: it may be drawn anew while it is read
   const keys = ['ArrowLeft', 'ArrowRight', 'ArrowUp', 'ArrowDown', 'PageUp', 'PageDown', 'Home', 'End'];
 
   const named = key => key.textContent.replace(/\s+/g, ' ').trim();
@@ -400,6 +401,13 @@ const sedidCharts = (() => {
         figure.append(menu);
       }
     }
+    if (!last || last.plot.isConnected || document.activeElement !== document.body) return;
+    const again = last.home.querySelectorAll('.ch-svg')[last.place];
+    if (!again) return;
+    const { index } = last;
+    again.focus({ preventScroll: true });
+    const all = stopsOf(again.closest('.chart'));
+    if (index !== undefined) show(again.closest('.chart'), all, Math.min(index, all.length - 1));
   }
 
   function start() {
@@ -474,10 +482,21 @@ const sedidCharts = (() => {
         );
       else if (event.key === 'Enter' && all[at]) take(plot, all[at]);
       else return;
+      if (last) last.index = places.get(plot);
       event.preventDefault();
       event.stopPropagation();
     });
+    listen('focusin', event => {
+      const plot = event.target;
+      if (!(plot instanceof Element) || !plot.matches('.ch-svg')) return;
+      const home = plot.closest('[id]') ?? document.body;
+      last = { plot, home, place: [...home.querySelectorAll('.ch-svg')].indexOf(plot), index: undefined };
+    });
     listen('focusout', event => {
+      const plot = event.target;
+      setTimeout(() => {
+        if (last?.plot === plot && plot.isConnected) last = null;
+      });
       if (event.target instanceof Element && event.target.matches('.ch-svg')) show(event.target.closest('.chart'));
     });
     wake();
