@@ -18,7 +18,7 @@ from sedid.detector.detector import MARGIN, Calibration, Detector, Judgement, Pa
 from sedid.method.diffusion import Point, Steps, nn_input, t_error
 from sedid.models.sharing import Shared, Sharing
 
-BOUND = 1e-2  # of a t-error over a step of one timestep; measured: up to 1.4e-3 (fp32, CPU, k from 20 to 330)
+BOUND = 1e-2  # of a t-error over a step of one timestep; measured: up to 1.4e-3 (fp32, CPU, k from 5 to 330)
 LOGIT_BOUND = 1e-2  # measured: up to 1e-4
 
 Watch = Callable[[Iterator[Point]], Iterator[Point]]
