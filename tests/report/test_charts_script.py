@@ -83,7 +83,7 @@ def test_a_chart_that_is_drawn_anew_goes_on_being_read(page) -> None:
     assert page.locator(".chart [role=status]").first.inner_text().startswith("T_SEC 660")
     page.keyboard.press("ArrowLeft")
     assert page.locator(".chart [role=status]").first.inner_text().startswith("T_SEC 330")
-    page.evaluate("document.activeElement.blur()")
+    page.mouse.click(350, 790)
     page.wait_for_function("document.querySelector('.ch-read').textContent === ''")
     page.evaluate("html => { document.querySelector('[data-charts]').innerHTML = html; }", BOTH)
     assert page.evaluate("document.activeElement === document.body")

@@ -401,11 +401,12 @@ const sedidCharts = (() => {
         figure.append(menu);
       }
     }
-    if (!last || last.plot.isConnected || document.activeElement !== document.body) return;
+    if (!last || document.activeElement !== document.body) return;
     const again = last.home.querySelectorAll('.ch-svg')[last.place];
     if (!again) return;
     const { index } = last;
     again.focus({ preventScroll: true });
+    last.index = index;
     const all = stopsOf(again.closest('.chart'));
     if (index !== undefined) show(again.closest('.chart'), all, Math.min(index, all.length - 1));
   }
@@ -427,6 +428,7 @@ const sedidCharts = (() => {
     });
     listen('pointerdown', event => {
       const plot = under(event);
+      if (!plot) last = null;
       hide(plot);
       if (!plot) return;
       const [all, index] = read(event, plot);
@@ -488,15 +490,12 @@ const sedidCharts = (() => {
     });
     listen('focusin', event => {
       const plot = event.target;
+      last = null;
       if (!(plot instanceof Element) || !plot.matches('.ch-svg')) return;
       const home = plot.closest('[id]') ?? document.body;
-      last = { plot, home, place: [...home.querySelectorAll('.ch-svg')].indexOf(plot), index: undefined };
+      last = { home, place: [...home.querySelectorAll('.ch-svg')].indexOf(plot), index: undefined };
     });
     listen('focusout', event => {
-      const plot = event.target;
-      setTimeout(() => {
-        if (last?.plot === plot && plot.isConnected) last = null;
-      });
       if (event.target instanceof Element && event.target.matches('.ch-svg')) show(event.target.closest('.chart'));
     });
     wake();
