@@ -12,16 +12,23 @@ torch.set_num_threads(2)
 
 MARKS = {"browser": {"browser", "page"}, "jobs": {"runs", "store"}}
 """Mark -> the fixtures by which a test earns it: it opens a browser, or starts jobs as processes of their own."""
+LOOPS = {"training", "studies", "recipes"}
+"""Folders whose tests run whole loops."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests by what they use, so that the quick ring can leave the slow kinds out; format, lint and types first."""
+    """Mark tests by what they use and where they lie, so that the quick ring can leave the slow kinds out.
+
+    Format, lint and types come first.
+    """
     items.sort(key=lambda item: item.path.name != "test_quality.py")
     for item in items:
         used = set(getattr(item, "fixturenames", ()))
         for mark, fixtures in MARKS.items():
             if used & fixtures:
                 item.add_marker(mark)
+        if item.path.parent.name in LOOPS:
+            item.add_marker("loops")
 
 
 def make_tiny_unet(seed: int = 0, width: int = 8, sample_size: int = 8) -> Any:
