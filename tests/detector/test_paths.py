@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.bundles import pictures, tiny_bundle
+from helpers.fakes import make_detector, make_image
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -18,8 +20,6 @@ from sedid.detector.detector import Detector
 from sedid.progress import finish
 from sedid.stats import ranges
 from sedid.training.calibrate import CalibrateConfig, calibrate
-from tests.helpers.bundles import pictures, tiny_bundle
-from tests.helpers.fakes import make_detector, make_image
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
