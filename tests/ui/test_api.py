@@ -62,7 +62,7 @@ def test_four_documented_endpoints_and_no_other(client: Any) -> None:
         assert len(said["description"]) > 40
         assert "Args" not in said["description"]
     parameters = [one["parameter_name"] for one in endpoints["/inspect"]["parameters"]]
-    assert parameters == ["image", "k", "t_sec", "detector", "path"]
+    assert parameters == ["image", "k", "t_sec", "detector"]
 
 
 def test_inspect_opens_another_detector_of_the_menu(client: Any, photo: Path) -> None:
@@ -130,8 +130,7 @@ def test_detectors_are_listed_with_what_they_know(client: Any) -> None:
         (lambda client, one: client.predict(one, True, api_name="/inspect"), "k must be a whole number"),
         (lambda client, one: client.predict(one, 1e400, api_name="/inspect"), r"whole number|JSON|out of range"),
         (lambda client, one: client.predict(one, 165, 500, api_name="/inspect"), "multiple of k"),
-        (lambda client, one: client.predict(one, path="0,990,165", api_name="/inspect"), "ascending timesteps"),
-        (lambda client, one: client.predict(one, 165, path="0,165,990", api_name="/inspect"), "not both"),
+        (lambda client, one: client.predict(one, "0,990,165", api_name="/inspect"), "ascending timesteps"),
         (lambda client, one: client.predict([], api_name="/score_batch"), "No files"),
         (lambda client, one: client.predict(one, detector="nowhere/<b>", api_name="/sweep"), "no detector at"),
     ],
@@ -171,7 +170,7 @@ def test_the_tools_are_the_endpoints_and_say_what_they_do(url: str) -> None:
     assert list(tools) == NAMES
     assert tools["inspect"].description.startswith("Judge one image")
     fields = tools["inspect"].inputSchema["properties"]
-    assert set(fields) == {"image", "k", "t_sec", "detector", "path"}
+    assert set(fields) == {"image", "k", "t_sec", "detector"}
     assert all(field["description"] for field in fields.values())
     assert tools["inspect"].inputSchema["required"] == ["image"]
 
