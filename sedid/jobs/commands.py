@@ -43,12 +43,14 @@ class Command:
     @property
     def loop(self) -> Callable[[Any], Any]:
         """The function; its module is imported now, since torch takes seconds."""
-        return getattr(import_module(self.module), self.name.replace("-", "_"))
+        loop: Callable[[Any], Any] = getattr(import_module(self.module), self.name.replace("-", "_"))
+        return loop
 
     @property
     def settings(self) -> type:
         """The dataclass of its settings."""
-        return get_type_hints(self.loop)["config"]
+        settings: type = get_type_hints(self.loop)["config"]
+        return settings
 
 
 # The same training alone and as a stage of the loop.
