@@ -30,7 +30,8 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"!?\[[^\]]*\]\(([^()\s]+)\)")
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 RUN = re.compile(
-    r"^<!-- run -->\n```python\n(?P<code>.*?)^```(?:\n\n<!-- output -->\n```text\n(?P<out>.*?)^```)?", re.DOTALL | re.MULTILINE
+    r"^<!-- run -->\n```python\n(?P<code>.*?)^```(?:\n\n<!-- output -->\n```text\n(?P<out>.*?)^```)?",
+    re.DOTALL | re.MULTILINE,
 )
 
 every_file = pytest.mark.parametrize("file", FILES, ids=NAMES)

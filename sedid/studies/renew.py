@@ -77,7 +77,8 @@ def _lacking(found: Any) -> bool:
 def _scored(detector: Detector, folder: Path, results: dict[str, Any] | None) -> dict[str, Sequence[Verdict]]:
     """What STAT says at the detector's own pair of every set that was evaluated, by the set's fingerprint."""
     pair = detector.chosen
-    if results is None or pair is None or detector.ranges:  # whose calls take the images; they are of this version anyway
+    # With `ranges`, calls take the images, which are not at hand; such results are of this version anyway.
+    if results is None or pair is None or detector.ranges:
         return {}
     known = evaluated(detector, folder, results["protocol"]["config"]["precision"], {pair[0]})
     return {

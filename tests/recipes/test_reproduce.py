@@ -107,7 +107,12 @@ def test_the_command_ends_in_a_report_and_goes_on_where_it_was_stopped(
     assert "the same command goes on from there" in stopped.output
     done = command(offline)
     assert done.exit_code == 0, done.output
-    assert re.findall(r"^(\S+) .* finished$", done.output, re.MULTILINE) == ["train-ddpm", "generate", "calibrate", "train-nn"]
+    assert re.findall(r"^(\S+) .* finished$", done.output, re.MULTILINE) == [
+        "train-ddpm",
+        "generate",
+        "calibrate",
+        "train-nn",
+    ]
     report = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
     assert "<h1>SeDID: celeba measured</h1>" in report
     assert "Paper: CelebA" in report  # by the recipe's name: the data's own says nothing

@@ -118,11 +118,15 @@ def test_every_answer_says_what_a_browser_may_do_with_it(url: str, path: str, mo
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["referrer-policy"] == "same-origin"
     assert policy["frame-ancestors"] == policy["connect-src"][:1] == ["'self'"]
-    elsewhere = [source for sources in policy.values() for source in sources if source.startswith("http") or source == "*"]
+    elsewhere = [
+        source for sources in policy.values() for source in sources if source.startswith("http") or source == "*"
+    ]
     assert elsewhere == []
     monkeypatch.setenv("SPACE_ID", "someone/space")
     answer = httpx.get(f"{url}{path}", timeout=20)
-    assert answer.headers["content-security-policy"].endswith("frame-ancestors 'self' https://huggingface.co https://*.hf.space")
+    assert answer.headers["content-security-policy"].endswith(
+        "frame-ancestors 'self' https://huggingface.co https://*.hf.space"
+    )
 
 
 def queue_of(*addresses: str) -> Any:
