@@ -23,13 +23,20 @@ def test_a_visitor_begins_with_a_generated_picture_or_with_the_tour(page) -> Non
     assert page.locator("h1:visible").all_inner_texts() == [TITLE]  # the same question over every tab
 
 
-def test_on_a_phone_the_verdict_comes_before_the_controls(page) -> None:
+def test_the_calls_stand_under_the_image_and_stay_in_view(page) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     page.wait_for_selector("#verdicts .sed-card")
     tops = page.evaluate(
-        "['#photo', '#examples', '#verdicts', '#controls'].map(one => document.querySelector(one).getBoundingClientRect().top)"
+        "['#photo', '#strip', '#controls', '#verdicts'].map(one => document.querySelector(one).getBoundingClientRect().top)"
     )
     assert tops == sorted(tops)
+    cards = page.locator("#verdicts h3").all_inner_texts()
+    assert page.locator("#strip b").all_inner_texts() == cards
+    page.locator("#seen").scroll_into_view_if_needed()
+    page.locator("#controls").hover()
+    page.mouse.wheel(0, 250)
+    page.wait_for_function("scrollY > 0")
+    assert page.locator("#strip").bounding_box()["y"] >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 

@@ -92,6 +92,7 @@ class Parts:
     k: gr.Slider
     t_sec: gr.Slider
     calibrated: gr.Button
+    strip: gr.HTML
     verdicts: gr.HTML
     heat: gr.HTML
     curve: gr.HTML

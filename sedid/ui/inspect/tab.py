@@ -8,7 +8,7 @@ from sedid.ui import frame
 from sedid.ui.context import START, Context
 from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
-from sedid.ui.inspect.view import example_strip
+from sedid.ui.inspect.view import example_strip, verdict_strip
 from sedid.ui.kit import LIGHT, NETWORK, html, this_tab
 from sedid.ui.menu import DEFAULT
 from sedid.ui.scripts import function, on_load
@@ -46,6 +46,7 @@ def build(context: Context) -> None:
                 alt_text="The image under inspection",
                 buttons=[],
             )
+            strip = html(verdict_strip(None), "strip")
             examples = html(example_strip(context.examples), "examples")
             with gr.Column(elem_id="controls"):
                 k = slider("k", "Step size in timesteps.", *K_RANGE, 5, START[0])
@@ -77,7 +78,7 @@ def build(context: Context) -> None:
     bridge = gr.HTML(LIGHTBOX, js_on_load=on_load("bridge"), apply_default_css=False, elem_id="bridge")
 
     parts = Parts(
-        state, menu, photo, examples, seen, k, t_sec, calibrated, verdicts, heat, curve, factors, compared, film
+        state, menu, photo, examples, seen, k, t_sec, calibrated, strip, verdicts, heat, curve, factors, compared, film
     )  # fmt: skip
     on = Inspector(context, parts)
     view = [state, weight_free, locked]

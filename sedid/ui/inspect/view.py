@@ -12,8 +12,9 @@ from sedid.method.diffusion import Steps, steps_in_words, write_steps
 from sedid.report import filmstrip
 from sedid.report.curve import curve
 from sedid.report.pictures import data_uri, text
-from sedid.report.verdict import factors, verdict_cards
+from sedid.report.verdict import factors, headline, verdict_cards
 from sedid.ui.examples import STAND_IN, Example
+from sedid.ui.html import render
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Shown:
 class Sections:
     """The parts of the page that follow T_SEC, as HTML."""
 
+    strip: str
     verdicts: str
     heat: str
     curve: str
@@ -76,6 +78,7 @@ def sections(
     """
     t_sec = judgement.t_sec
     return Sections(
+        strip=verdict_strip(judgement),
         verdicts=verdict_cards(detector, judgement),
         heat=filmstrip.heatmap(trace, t_sec, weight_free, locked),
         curve=curve(detector, trace, t_sec, weight_free),
@@ -83,6 +86,12 @@ def sections(
         compared=filmstrip.compared(trace, t_sec),
         film=f"{filmstrip.filmstrip(trace, t_sec)}{walks(detector, trace.k)}",
     )
+
+
+def verdict_strip(judgement: Judgement | None) -> str:
+    """Both calls in a few words, for under the image; None while there is no judgement yet."""
+    calls = [headline(verdict) for verdict in (judgement.stat, judgement.nn)] if judgement else [("…", "none")] * 2
+    return render("strip.html", calls=list(zip(("STAT", "NN"), calls, strict=True)))
 
 
 def walks(detector: Detector, k: Steps) -> str:
