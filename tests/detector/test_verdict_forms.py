@@ -210,7 +210,7 @@ def of_gallery(case: Case) -> list[Calls]:
     scores = {label: {pair: values[part] for pair, values in case.scores.items()} for label, part in parts.items()}
     probabilities = {label: case.probabilities[part] for label, part in parts.items()}
     found = Gallery(stated_by(case.detector, images), scores, probabilities)
-    rows = judged(found, case.detector)
+    rows = judged(found, case.detector, images)
     reference = gallery_reference.make_reference(case.detector, images, found)
     for call in Call:  # the filters find them
         if call in (Call.UNDECIDED, Call.OUTSIDE):
@@ -435,7 +435,9 @@ def test_every_form_says_the_same(case: Case, form: str) -> None:
 def test_results_files_count_the_same(case: Case, tmp_path: Path) -> None:
     stat, nn = case.shares
     assert verdict_shares(case.detector, case.scores) == stat
-    row = table_row(case.detector, case.scores, case.scores, (case.probabilities, case.probabilities), False)
+    row = table_row(
+        case.detector, case.scores, case.scores, (case.probabilities, case.probabilities), False, case.images
+    )
     assert row.verdicts == stat
     sets = {"real": case.images, "generated": case.images}
     study = Study(RobustnessConfig(detector="x", perturbations=("flip",)), shared_bundle(), case.detector, tmp_path)

@@ -56,14 +56,13 @@ def test_the_file_says_what_inspect_says(tmp_path: Path) -> None:
     for label, images in sets.items():
         np.savez(tmp_path / f"{label}.npz", images=images)
     out = tmp_path / "deep" / FILE
-    config = GalleryConfig(
-        str(shared_bundle()), str(tmp_path / "real.npz"), str(tmp_path / "generated.npz"), str(out), batch_size=2
-    )
+    files = {label: str(tmp_path / f"{label}.npz") for label in sets}
+    config = GalleryConfig(detector=str(shared_bundle()), out=str(out), batch_size=2, **files)
     finish(gallery(config))
     found, detector = read_gallery(out), shared_detector()
     assert stale(found, detector, sets) == ""
     assert set(found.scores[REAL]) == {(165, 165 * n) for n in range(1, 7)}
-    rows = judged(found, detector)
+    rows = judged(found, detector, sets)
     assert [(row.label, row.place) for row in rows] == [(REAL, 0), (REAL, 1), (REAL, 2), (GENERATED, 0), (GENERATED, 1)]
     for row in rows:
         t_error, stat, nn = judgement(detector, sets[row.label][row.place])

@@ -229,7 +229,8 @@ def test_a_set_no_other_than_reals_is_a_guess() -> None:
     heldout, alike, real = (made_up(rng, 300, generated) for generated in (False, True, False))
     pair = (K, K * (1 + int(np.argmax(GAPS))))
     _, made = write_evaluation_detector(pair)
-    rows = [table_row(made, scores, heldout, (None, None), False) for scores in (alike, real)]
+    images = pictures(300, 0)  # no made-up calibration asks for them
+    rows = [table_row(made, scores, heldout, (None, None), False, images) for scores in (alike, real)]
     words = [in_words(row.stat.intervals["auc"] or (0, 0), False) for row in rows]
     assert words == ["better than guessing", "fails: no better than guessing"]
     assert rows[0].verdicts["generated"] > rows[1].verdicts["generated"]

@@ -247,8 +247,8 @@ def test_both_images_share_their_scales() -> None:
     shown = comparison(detector, [Side(make_image(0), "<one>"), Side(make_image(1), "two")], traces, 330)
     assert "&lt;one&gt;" in shown
     assert shown.count('class="sed-bar"') == 1
-    assert shown.count("sed-line-b") == 1
-    assert len(re.findall(r'class="sed-here[ "]', shown)) == 2
+    assert [len(re.findall(f'class="ch-series ch-[23] {name}[" ]', shown)) for name in ("ch-image", "ch-two")] == [1, 1]
+    assert re.findall(r">([AB]) [\d.]+</text>", shown) == ["A", "B"]  # both named at T_SEC
     assert shown.count("<td>") == 6
     assert "own T_SEC" not in shown
     further = comparison(detector, [Side(make_image(0), "one"), Side(make_image(1), "two")], traces, 660)
