@@ -9,8 +9,8 @@ from helpers.light_jobs import wait_for
 
 from sedid import ui
 from sedid.jobs.store import JobStore
+from sedid.ui import menu
 from sedid.ui.context import Context
-from sedid.ui.train import tab as train_tab
 
 PATIENCE = 120_000  # milliseconds; an upper bound: the job is a process of its own, which imports torch first
 STEPS = 40
@@ -28,7 +28,7 @@ def test_a_demo_training_is_started_watched_stopped_and_resumed(
     from playwright.sync_api import expect
 
     store = JobStore(runs)
-    monkeypatch.setattr(train_tab, "JobStore", lambda: store)
+    monkeypatch.setattr(menu, "JobStore", lambda _: store)
     monkeypatch.setattr(ui, "TABS", ("inspect", "train"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -48,7 +48,7 @@ def test_a_demo_training_is_started_watched_stopped_and_resumed(
         (job,) = store.jobs()
         state = job.folder / "state.safetensors"
         wait_for(state.is_file)
-        expect(visit.locator("#pictures svg").first).to_be_visible(timeout=PATIENCE)  # the loss, while it trains
+        expect(visit.locator("#pictures .ch-svg").first).to_be_visible(timeout=PATIENCE)  # the loss, while it trains
         visit.locator("#stop-job").click()
         expect(chip).to_have_text("stopped", timeout=PATIENCE)
         before = steps_logged(job.folder)

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from helpers.browsing import WAIT, served, visited
 from helpers.light_jobs import LightStore, wait_for
+from helpers.results import write_evaluation
 from PIL import Image
 
 from sedid import ui
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job
-from sedid.storage import write_json
+from sedid.studies.evaluate import EvaluationResults
+from sedid.ui import menu
 from sedid.ui.context import Context
 from sedid.ui.train import form
 from sedid.ui.train import tab as train_tab
@@ -168,20 +170,10 @@ def test_a_public_space_trains_nothing(page: train_tab.Page, runs: Path, monkeyp
 
 def test_the_report_is_the_measured_table(tmp_path: Path) -> None:
     assert train_view.report_html(tmp_path) == ""
-    row = {"k": 165, "t_sec": 330, "auc": 0.75, "acc": 0.7, "tpr_at_1": None, "chosen": True}
-    results = {
-        "stat": {"heldout": [row]},
-        "nn": {},
-        "protocol": {
-            "images": {"generated": {"count": 9}, "heldout": {"count": 8}},
-            "generated_by": {},
-            "checkpoint_sha256": "0" * 64,
-        },
-        "audit": {"warning": "the border gives it away"},
-    }
-    write_json(tmp_path / "bundle" / "sedid" / "results.json", results)
+    file, _ = write_evaluation(tmp_path / "bundle" / "sedid", warning="the border gives it away")
+    [own] = [row for row in EvaluationResults.read(file).stat["heldout"] if row.chosen]
     report = train_view.report_html(tmp_path)
-    assert "0.750" in report
+    assert f"{own.auc:.3f}" in report
     assert "WARNING. the border gives it away" in report
 
 
@@ -191,7 +183,7 @@ def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(
     from helpers.fakes import make_detector
     from playwright.sync_api import expect
 
-    monkeypatch.setattr(train_tab, "JobStore", lambda: LightStore(runs))
+    monkeypatch.setattr(menu, "JobStore", lambda _: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "train"))
     monkeypatch.setenv("GRADIO_TEMP_DIR", str(runs.parent / "uploads"))
     detector = make_detector()
@@ -199,7 +191,7 @@ def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(
         visit.get_by_role("tab", name="Train").click()
         visit.locator("#start-job").click()
         expect(visit.locator("#job .sed-chip")).to_have_text("running", timeout=WAIT)
-        expect(visit.locator("#pictures svg")).to_be_visible(timeout=WAIT)  # the timer goes on looking
+        expect(visit.locator("#pictures .ch-svg")).to_be_visible(timeout=WAIT)  # the timer goes on looking
         visit.reload()  # the address names the tab
         expect(visit.locator("#log")).to_contain_text("working hard", timeout=WAIT)
         visit.locator("#stop-job").click()
