@@ -251,7 +251,7 @@ def test_a_statistic_is_judged_as_the_calibration_says(config: CompareConfig, wa
     oriented = [sign * errors[name] for name in ("test_real", "test_generated")]
     expected = measure(*oriented, threshold)
     assert {name: getattr(row, name) for name in asdict(expected)} == pytest.approx(asdict(expected))
-    assert row.auc_paper_polarity == pytest.approx(measure(-errors.test_real, -errors.test_generated).auc)
+    assert row.auc_paper_polarity == pytest.approx(measure(-errors["test_real"], -errors["test_generated"]).auc)
     for name, ends in intervals(*oriented, threshold).items():
         assert row.intervals[name] == (None if ends is None else pytest.approx(ends))
 
