@@ -154,7 +154,7 @@ def _parsed(key: str, text: str, hint: Any, adapter: TypeAdapter[Any]) -> Any:
     value: Any = text
     if kind is tuple:
         bare = text[1:-1] if text[:1] + text[-1:] in ("[]", "()") else text
-        value = tuple(part.strip() for part in bare.split(",") if part.strip())
+        value = tuple(part.strip().strip("\"'") for part in bare.split(",") if part.strip())
     return _checked(key, value, hint, adapter, strict=False)
 
 

@@ -80,6 +80,15 @@ def test_what_does_not_fit_is_refused_by_name(setting: str, said: str) -> None:
         load_config(Settings, settings=["out=x", setting])
 
 
+@pytest.mark.parametrize("written", ["a,b c", "[a, b c]", '["a", "b c"]', "('a', 'b c')"])
+def test_a_list_of_texts_may_be_written_with_quotes_as_in_a_file(written: str) -> None:
+    @dataclass(frozen=True)
+    class Named(settings_of.Settings):
+        methods: tuple[str, ...]
+
+    assert load_config(Named, settings=[f"methods={written}"]).methods == ("a", "b c")
+
+
 def test_a_refused_value_is_repeated_in_part() -> None:
     with pytest.raises(ValueError, match="steps must be a whole number") as refused:
         load_config(Settings, settings=["out=x", f"steps={'[' * 100_000}"])

@@ -44,6 +44,7 @@ FIGURE = Kind("a figure", (".png", ".svg", ".pdf"), re.compile(rb"[Cc]reator.{1,
 SPEED = Kind("a measurement of speed", (".json",), re.compile(rb'\A\{\s*(?:"version": \d+,\s*)?"machine": \{'))
 RESULTS = Kind("a results file", (".json",), re.compile(rb'"protocol": \{'))
 SCORES = Kind("a file of scores", (".npz",), re.compile(rb"\APK.{28}(?:stated|pairs)\.npy", re.DOTALL))
+LOAD = Kind("a measurement under load", (".json",), re.compile(rb'"visitors": '))
 CARD = Kind("a model card", (".md",), re.compile(rb"^# SeDID detector ", re.MULTILINE))
 
 BUNDLE = {"sedid/detector.json": re.compile(rb'"format":')}
@@ -79,9 +80,8 @@ def check_file(file: Path, kind: Kind, inputs: Iterable[str | Path] = (), force:
     """
     file = Path(file)
     above = _above(file)
-    if is_stream(file) and (
-        kind is not FIGURE or file.suffix.lower() in kind.suffixes
-    ):  # a figure's name says its format
+    named = kind is not FIGURE or file.suffix.lower() in kind.suffixes  # a figure's name says its format
+    if is_stream(file) and named:
         return
     if file.is_dir():
         raise IsADirectoryError(f"{file} is a folder; name {kind.name} in it, ending in {' or '.join(kind.suffixes)}")
@@ -156,6 +156,8 @@ def check_loop(command: str, config: Any, force: bool = False) -> None:
         check_folder(out)
         if command in STUDIES:
             check_file(out / STUDIES[command], RESULTS, force=force)
+        if command == "load":
+            check_file(out / "load.json", LOAD, force=force)
 
 
 def _above(path: Path) -> Path:

@@ -261,6 +261,7 @@ def load(config: LoadConfig) -> Generator[Progress, None, Path]:
     if not config.inspect + config.step + config.batch + config.move:
         raise ValueError("nothing is asked for: one of inspect, move, step and batch must be above 0")
     file = Path(config.out) / "load.json"
+    file.parent.mkdir(parents=True, exist_ok=True)  # before minutes of work whose figures could not be written
     meter = Meter("visiting", config.alone + config.seconds, "seconds")
     yield meter.at(0)
     at = bare_network(config.detector or str(SHIPPED))
@@ -283,7 +284,6 @@ def load(config: LoadConfig) -> Generator[Progress, None, Path]:
         processor = spent(process) - before
         answers, seconds = crowd.stop(), crowd.passed()
     found = results(config, at, alone, answers, seconds, processor, memory)
-    file.parent.mkdir(parents=True, exist_ok=True)
     write_json(file, asdict(found))
     return file
 
