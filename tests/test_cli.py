@@ -221,7 +221,7 @@ def test_inspect_in_words(image: Path) -> None:
     done = call("inspect", image, "--detector", shared_bundle(), "--device", "cpu")
     assert done.exit_code == 0
     for expected in (
-        "T_SEC = 495, k = 165",
+        "k = 165, T_SEC = 495",
         "seen as it is",
         "STAT: ",
         "NN: ",

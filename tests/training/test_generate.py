@@ -15,6 +15,7 @@ from sedid.detector.provenance import provenance
 from sedid.models.networks import make_scheduler
 from sedid.progress import finish
 from sedid.report.markdown import sampler_words
+from sedid.studies.study import MadeBy
 from sedid.training.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -173,7 +174,9 @@ def test_a_manifest_of_an_earlier_version_is_of_the_schedulers_variance(config: 
         "batch_sizes": [50],
         "cross_checkpoint": False,
     }
-    assert sampler_words(found) == "ddpm, 2 steps, variance fixed_large"
+    made = MadeBy.of(found)
+    assert made is not None
+    assert sampler_words(made) == "ddpm, 2 steps, variance fixed_large"
     with pytest.raises(ValueError, match=r"other settings \(variance\)"):
         finish(generate(replace(config, variance="fixed_small")))
     finish(generate(config))
