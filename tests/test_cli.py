@@ -235,8 +235,8 @@ def test_inspect_in_words(image: Path) -> None:
     elsewhere = call("inspect", image, "--detector", shared_bundle(), "--t-sec", 330)
     assert "NN, at its own T_SEC 495: " in elsewhere.stdout
     uncalibrated = call("inspect", image, "--detector", shared_bundle(), "--k", 300, "--t-sec", 300)
-    assert "STAT: not calibrated here; the nearest calibrated pair is T_SEC = 330, k = 165" in uncalibrated.stdout
-    assert "NN: not calibrated here; the nearest calibrated pair is T_SEC = 495, k = 165" in uncalibrated.stdout
+    assert "STAT: not calibrated here; the nearest calibrated pair is k = 165, T_SEC = 330" in uncalibrated.stdout
+    assert "NN: not calibrated here; the nearest calibrated pair is k = 165, T_SEC = 495" in uncalibrated.stdout
 
 
 @pytest.mark.parametrize(
