@@ -6,16 +6,10 @@ from markupsafe import Markup
 import sedid
 from sedid import settings
 from sedid.ui.kit import LIGHT, html
+from sedid.ui.scripts import function
 from sedid.ui.server.document import DESCRIPTION, NAME, TITLE
 
 PAPER = "https://arxiv.org/abs/2307.06272"
-
-# Gradio keeps tabs that do not fit behind a menu: then the address leads there.
-TOUR = """() => {
-  const tab = [...document.querySelectorAll('button[role=tab]')].find(one => one.textContent.trim() === 'Learn');
-  if (tab) tab.click(); else location.assign('?tab=learn');
-}"""
-TRY = "() => document.querySelector('.sed-example[data-name^=generated]')?.click()"
 
 
 def head() -> None:
@@ -33,9 +27,20 @@ def invitation() -> None:
         html(words.format(DESCRIPTION), "sed-how")
         with gr.Row(elem_id="sed-ways"):
             made = gr.Button("Try a generated one", variant="primary", size="md", min_width=150, elem_id="sed-try")
-            made.click(None, None, None, js=TRY, **LIGHT)
+            made.click(None, None, None, js=function("begin", "tryOne"), **LIGHT)
             tour = gr.Button("Take the 5-minute tour", size="md", min_width=150, elem_id="sed-tour")
-            tour.click(None, None, None, js=TOUR, **LIGHT)
+            tour.click(None, None, None, js=function("begin", "tour"), **LIGHT)
+
+
+def judged_by(label: str, tab: str) -> None:
+    """Which detector a tab uses that does not follow the choice in Inspect.
+
+    Args:
+        label: the app's own detector as the menu names it.
+        tab: its name.
+    """
+    words = Markup('<p class="sed-fine">Everything on this tab uses the detector <b>{}</b>, whatever Inspect uses.</p>')
+    html(words.format(label), f"{tab}-judged-by")
 
 
 def foot() -> None:

@@ -37,10 +37,16 @@ class Menu:
         """The jobs of the app: one store, which knows its children."""
         return JobStore(self.runs)
 
+    @property
+    def label(self) -> str:
+        """The app's own detector as people read it."""
+        own = Path(self.own)
+        return f"{own.name} (shipped)" if own.resolve() == SHIPPED.resolve() else own.name
+
     def choices(self) -> list[tuple[str, str]]:
         """(label, key) of every entry: the app's own detector first, then the newest jobs, then checkpoints/."""
         own = Path(self.own)
-        found = [(f"{own.name} (shipped)" if own.resolve() == SHIPPED.resolve() else own.name, DEFAULT)]
+        found = [(self.label, DEFAULT)]
         ended = [job for job in self.jobs.jobs() if not job.active and is_pipeline(job.folder / "bundle")]
         found += [(job_name(job), f"{JOB}{job.id}") for job in ended]
         others = [folder for folder in sorted(self.checkpoints.glob("*")) if is_pipeline(folder)]

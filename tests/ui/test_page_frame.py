@@ -10,7 +10,7 @@ from sedid.ui.server.document import TITLE
 
 @pytest.fixture(scope="module")
 def tabs() -> tuple[str, ...]:
-    return ("inspect", "learn")
+    return ("inspect", "gallery", "learn")
 
 
 def test_a_visitor_begins_with_a_generated_picture_or_with_the_tour(page) -> None:
@@ -38,6 +38,14 @@ def test_the_calls_stand_under_the_image_and_stay_in_view(page) -> None:
     page.wait_for_function("scrollY > 0")
     assert page.locator("#strip").bounding_box()["y"] >= 0
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("tab", ["gallery", "learn"])
+def test_a_tab_that_does_not_follow_inspect_names_its_detector(page, tab: str) -> None:
+    page.get_by_role("tab", name=tab.title(), exact=True).click()
+    said = page.get_by_text("Everything on this tab uses the detector").locator("visible=true")
+    said.wait_for()
+    assert "cifar10 (shipped)" in said.inner_text()
 
 
 def test_the_foot_says_whose_it_is_and_how_to_cite_it(page) -> None:

@@ -11,6 +11,7 @@ import gradio as gr
 from sedid.data.images import ImageError
 from sedid.detector.detector import GENERATED, REAL
 from sedid.report.pictures import text
+from sedid.ui import frame
 from sedid.ui.context import Context
 from sedid.ui.gallery import many_panel, pair_panel
 from sedid.ui.gallery.reference import FILTERS, SORTS, Library
@@ -28,6 +29,7 @@ LABELS = {"both": "", "real": REAL, "generated": GENERATED}
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab, page = this_tab(), Page(Library(context))
+    frame.judged_by(context.menu.label, "gallery")
     with gr.Tabs(elem_id="gallery") as parts:
         with gr.Tab("Reference set", id="gallery-reference"):
             with gr.Row():

@@ -13,6 +13,7 @@ import numpy as np
 
 from sedid.data.images import ImageError
 from sedid.detector.detector import Detector, Trace, as_seen
+from sedid.ui import frame
 from sedid.ui.context import Context
 from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
 from sedid.ui.kit import NETWORK, html, this_tab
@@ -31,6 +32,7 @@ OPENING = '<div class="sed-state">Opening the lesson …</div>'
 def build(context: Context) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     teacher = Teacher(context)
+    frame.judged_by(context.menu.label, "learn")
     stage = html(OPENING, "learn", "learn")
     step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by wish.js
     record = gr.BrowserState(None, storage_key="sedid-quiz", secret="sedid-quiz-of-this-page")  # noqa: S106  nothing is hidden

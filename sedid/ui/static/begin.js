@@ -1,0 +1,14 @@
+/* The two ways to begin, above the Inspect tab. */
+
+/* Look at the first generated example of the detector in use. */
+export function tryOne() {
+  document.querySelector('.sed-example[data-name^=generated]')?.click();
+}
+
+/* Gradio keeps tabs that do not fit behind a menu: then the address leads there. */
+export function tour() {
+  const tabs = [...document.querySelectorAll('button[role=tab]')];
+  const learn = tabs.find(tab => tab.textContent.trim() === 'Learn');
+  if (learn) learn.click();
+  else location.assign('?tab=learn');
+}
