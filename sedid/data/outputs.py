@@ -64,6 +64,8 @@ STUDIES = {"choose": "choice.json"} | {
     name: f"{name}.json" for name in ("sweep", "compare", "robustness", "polarity", "generalise")
 }
 """Commands whose `out` is a folder for results, which may hold those of others, too -> the file that they write there."""
+IN_FOLDERS = {name: (file, RESULTS) for name, file in STUDIES.items()} | {"load": ("load.json", LOAD)}
+"""The same, and what else writes one file into a folder -> its name and kind."""
 
 
 def check_file(file: Path, kind: Kind, inputs: Iterable[str | Path] = (), force: bool = False) -> None:
@@ -154,10 +156,9 @@ def check_loop(command: str, config: Any, force: bool = False) -> None:
         check_folder(out, RUNS[command] | JOB, force)
     else:
         check_folder(out)
-        if command in STUDIES:
-            check_file(out / STUDIES[command], RESULTS, force=force)
-        if command == "load":
-            check_file(out / "load.json", LOAD, force=force)
+        if command in IN_FOLDERS:
+            name, kind = IN_FOLDERS[command]
+            check_file(out / name, kind, force=force)
 
 
 def _above(path: Path) -> Path:

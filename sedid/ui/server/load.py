@@ -164,8 +164,6 @@ class Visitor:
         self.config, self.at = config, at
         self.session = f"load-{config.seed}-{number}"
         self.http = httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False)
-        endpoints = self.http.get("config").json()["dependencies"]
-        self.inputs = {one["api_name"]: len(one["inputs"]) for one in endpoints}
         self.picture = self.a_picture()
 
     def a_picture(self) -> bytes:
@@ -200,8 +198,7 @@ class Visitor:
 
     def call(self, endpoint: str, data: list[Any]) -> str:
         """Why an endpoint refused; "" where it answered."""
-        rest = [""] * (self.inputs[endpoint] - len(data))  # left at what an empty field means
-        body = {"data": data + rest, "session_hash": self.session}
+        body = {"data": data, "session_hash": self.session}
         joined = self.http.post(f"gradio_api/call/{endpoint}", json=body)
         if joined.status_code != 200:
             return str(joined.json().get("detail", joined.status_code))
