@@ -173,7 +173,8 @@ def _mend_key(image: Image.Image, rawmode: str) -> None:
 
 def _orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        value = image.getexif().get(ORIENTATION, 1)
+        return int.from_bytes(value) if isinstance(value, bytes) else int(value)  # some write it as a byte
     except Exception:  # a damaged EXIF block does not make the pixels unreadable
         return 1
 
@@ -232,9 +233,8 @@ def _range(image: Image.Image) -> tuple[int, int]:
 
 def _varies(image: Image.Image) -> bool:
     """Whether there is more than one level in the file, though they may all have become one of 8 bits."""
-    ends = image.getextrema()
-    channels = ends if isinstance(ends[0], tuple) else (ends,)
-    return any(low != high for low, high in channels)
+    levels = np.asarray(image)  # Pillow's own getextrema takes no big-endian gray
+    return bool((levels != levels[:1, :1]).any())
 
 
 def _untold(image: Image.Image, data: bytes) -> list[str]:

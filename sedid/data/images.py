@@ -31,6 +31,9 @@ PREPROCESSING = {
     "scale": "[-1, 1]",
 }
 
+# What Pillow's decoders raise to say something; their other exceptions are their faults, in Python's words.
+TOLD = (OSError, SyntaxError, ValueError, EOFError, RuntimeError)
+
 ImageLike = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | Image.Image | np.ndarray
 LIKE = "a path, the bytes of a file, an open binary file, a PIL image, or a uint8 array (height, width, 3)"
 
@@ -294,7 +297,8 @@ def _why_not(data: bytes, opened: bool, error: Exception) -> str:
         return f"is {kind}, which cannot be read here; please save it as PNG or JPEG."
     if isinstance(error, UnidentifiedImageError):
         return f"is not an image that can be read, or it is cut off; accepted are {ACCEPTED}."
-    return f"is damaged or cut off and cannot be decoded ({reason})."
+    told = isinstance(error, TOLD)
+    return "is damaged or cut off and cannot be decoded" + (f" ({reason})." if told else ".")
 
 
 def _too_heavy(name: str) -> str:

@@ -98,6 +98,8 @@ class TiffKind:
         text = f"{self.samples} x " * (self.samples > 1) + f"{self.bits}-bit {FORMATS.get(self.format, '')}{colour}"
         if self.in_planes:
             text += " in separate planes"
+        if self.numbers(tiff.TILEWIDTH):
+            text += " in tiles"
         name = COMPRESSIONS.get(self.compression, f"number {self.compression}")
         return text if self.compression == RAW else f"{text}, {name} compression"
 

@@ -213,6 +213,23 @@ def test_the_notes_on_a_tiff_say_what_was_done(kind: Kind, notes: tuple[str, ...
     assert read_image(tiff(kind, "<", False, None)).notes == notes
 
 
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_a_dark_picture_of_16_bits_is_read_and_noted_in_either_byte_order(order: str, compression: str | None) -> None:
+    stream, dark = BytesIO(), samples("u16", 1)[..., 0] >> 5  # 11 bits of 16: the highest level is 8 of 255
+    tifffile.imwrite(stream, dark, photometric="minisblack", byteorder=order, compression=compression, metadata=None)
+    picture = read_image(stream.getvalue())
+    assert (np.asarray(picture.image)[..., 0] == np.rint(dark / 257)).all()
+    assert picture.notes[1].startswith("nearly black, highest level 8 of 255")
+
+
+def test_a_refused_tiff_says_that_it_is_in_tiles() -> None:
+    stream = BytesIO()
+    tifffile.imwrite(stream, samples("f32", 3), photometric="rgb", tile=(16, 16), metadata=None)
+    with pytest.raises(ImageError, match=r"is a TIFF of 3 x 32-bit floating point RGB in tiles, which cannot be read"):
+        read_image(stream.getvalue())
+
+
 @pytest.mark.parametrize("kind", [Kind("f32", "rgb", 3), Kind("u10", "minisblack"), Kind("s16", "rgb", 3)], ids=str)
 def test_half_a_tiff_of_a_kind_that_cannot_be_read_is_still_cut_off(kind: Kind) -> None:
     whole = tiff(kind, "<", False, None)

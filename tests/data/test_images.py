@@ -1,6 +1,7 @@
 """Every mode and every kind of bad input, and the promises of the one preprocessing function."""
 
 import os
+import struct
 import warnings
 import zlib
 from io import BytesIO
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.image_files import bare_png
+from helpers.image_files import bare_png, png_chunk
 from PIL import Image
 
 import sedid.data.images as images
@@ -141,6 +142,12 @@ def test_exif_orientation(kind: str, orientation: int) -> None:
     assert picture.notes == (("turned upright, as its orientation says",) if orientation > 1 else ())
 
 
+def test_an_orientation_written_as_a_byte_counts() -> None:
+    block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<HHHI4B", 1, 0x0112, 1, 1, 6, 0, 0, 0) + bytes(4)
+    picture = read_image(encoded(Image.fromarray(noise(20, 30)), "JPEG", exif=block))
+    assert picture.image.size == (20, 30)
+
+
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_damaged_exif_block_does_not_matter() -> None:
     picture = read_image(encoded(Image.fromarray(noise()), "JPEG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff"))
@@ -174,6 +181,7 @@ BAD = {
     "over the limit": (bare_png(10_000, 5_001, 8, 2, b"\0"), "50 megapixels"),
     "in the range Pillow warns of": (bare_png(10_000, 10_000, 8, 2, b"\0"), "50 megapixels"),
     "broken stream": (bare_png(8, 8, 8, 2, b"").replace(zlib.compress(b""), b"nonsense"), "damaged or cut off"),
+    "no data": (bare_png(8, 8, 8, 2, b"").partition(b"\0\0\0\x08IDAT")[0] + png_chunk(b"IEND", b""), r"be decoded\.$"),
     "no pixels": (bare_png(0, 5, 8, 2, b""), "cut off"),
 }
 
