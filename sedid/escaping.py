@@ -12,6 +12,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any, NewType, TypeVar
 
+from jinja2 import UndefinedError
 from markupsafe import escape
 
 from sedid.storage import read_json
@@ -68,6 +69,12 @@ def _every_text(value: Any, made: Callable[[str], str]) -> Any:
     return type(value)(_every_text(one, made) for one in value) if isinstance(value, list | tuple) else value
 
 
+UNLIKE = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, UndefinedError, ValueError),
+)
+"""What is raised where something of a file is missing or of another kind."""
+
+
 class OtherFile(ValueError):
     """A file that is not what it is read as."""
 
@@ -83,5 +90,5 @@ def written_by(command: str, file: Path) -> Iterator[None]:
         yield
     except OtherFile:  # of a file that was read meanwhile
         raise
-    except (ArithmeticError, AttributeError, LookupError, RuntimeError, StopIteration, TypeError, ValueError) as error:
+    except UNLIKE as error:
         raise OtherFile(f"{file} is not a results file of `python -m sedid {command}`") from error

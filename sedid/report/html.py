@@ -35,7 +35,8 @@ def renderer(*folders: Path) -> Callable[..., Markup]:
 
 
 def _rendered(environment: Environment, name: str, /, **values: Any) -> Markup:
-    return Markup(environment.get_template(name).render(values))
+    made = environment.get_template(name).render(values)
+    return Markup(made.encode("utf-8", "replace").decode())  # JSON may hold halves of characters
 
 
 render = renderer(TEMPLATES)
