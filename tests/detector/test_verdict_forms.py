@@ -47,6 +47,7 @@ from sedid.ui.gallery import reference as gallery_reference
 from sedid.ui.gallery import view as gallery_view
 from sedid.ui.gallery.many import Batch
 from sedid.ui.gallery.many_view import batch_html
+from sedid.ui.html import render
 from sedid.ui.inspect import resave_panel
 from sedid.ui.inspect.view import sections
 from sedid.ui.learn import quiz, verdicts
@@ -284,7 +285,7 @@ def of_stability(case: Case) -> list[Calls]:
 
 
 def of_resaving(case: Case) -> list[Calls]:
-    drawn = "".join(resave_panel.table(one, one) for one in case.judgements)
+    drawn = "".join(render("resaved_table.html", **resave_panel.table(one, one)) for one in case.judgements)
     words = re.findall(r'<td class="sed-ink-[\w-]+"><b>(.*?)</b>', drawn)
     return pairs([SAID[word] for word in words[::2]])  # as it is, and changed
 

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from sedid.data.perturb import FAMILIES, NONE, Perturbation, perturb, perturbation
 from sedid.detector.detector import Call, Detector, Judgement, Trace, Verdict
 from sedid.detector.words import where
-from sedid.report.filmstrip import picture
-from sedid.report.pictures import data_uri, difference, enlarge, number
+from sedid.report.pictures import difference, enlarge
 from sedid.report.verdict import headline
+from sedid.ui.html import render
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
 from sedid.ui.kit import LIGHT, NETWORK
 from sedid.ui.scripts import on_load
@@ -213,27 +214,28 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> gr.events.Depen
     return panel.take.click(visited(on.take), [*asked, *view], everything, preprocess=False, **quiet)
 
 
-def compare(detector: Detector, before: Trace, after: Trace, t_sec: int, one: Perturbation) -> str:
+def compare(detector: Detector, before: Trace, after: Trace, t_sec: int, one: Perturbation) -> Markup:
     """Two versions of one image: the pictures, their difference, and what the detector says of each."""
     gap, gain = difference(after.points[0].x, before.points[0].x)
     amplified = f", amplified {gain:,} times" if gain > 1 else ""
     then, now = detector.judge(before, t_sec), detector.judge(after, t_sec)
-    size = detector.size
-    pictures = (
-        picture(data_uri(before.image), "the image as it is", "The image as it is", "as it is"),
-        picture(data_uri(after.image), one.label, f"The image, {one.label}", one.label),
-        picture(
-            data_uri(gap),
-            f"difference{amplified}; gray is none",
-            f"Difference of the two{amplified}",
-            f"difference &times;{gain:,}" if gain > 1 else "difference",
-        ),
-    )
-    return (
-        f'<p class="sed-outcome" role="status">{outcome(then, now)}</p><div class="sed-resave"><div class="sed-pair">'
-        f"{pictures[0]}<i>vs</i>{pictures[1]}<i>→</i>{pictures[2]}</div>{table(then, now)}</div>"
-        f'<p class="sed-fine">At {where(now)}. {FAMILIES[one.name].about} This happens to the {size} by {size} pixels the detector '
-        "sees. A large photograph that is re-saved at its own size changes less: it is made small afterwards.</p>"
+    return render(
+        "resaved.html",
+        outcome=outcome(then, now),
+        pictures=[
+            (before.image, "the image as it is", "The image as it is", "as it is"),
+            (after.image, one.label, f"The image, {one.label}", one.label),
+            (
+                gap,
+                f"difference{amplified}; gray is none",
+                f"Difference of the two{amplified}",
+                f"difference \N{MULTIPLICATION SIGN}{gain:,}" if gain > 1 else "difference",
+            ),
+        ],
+        where=where(now),
+        about=FAMILIES[one.name].about,
+        size=detector.size,
+        **table(then, now),
     )
 
 
@@ -242,10 +244,10 @@ def verdicts(judgement: Judgement) -> dict[str, Verdict | None]:
     return {"STAT": judgement.stat, "NN": judgement.nn}
 
 
-def outcome(then: Judgement, now: Judgement) -> str:
+def outcome(then: Judgement, now: Judgement) -> Markup:
     """In a sentence, which verdicts hold."""
     changed: list[tuple[str, str, str]] = []
-    held: list[tuple[str, str, str]] = []
+    held: list[str] = []
     silent: list[str] = []
     for (name, before), after in zip(verdicts(then).items(), verdicts(now).values(), strict=True):
         if before is not None and after is not None:
@@ -253,34 +255,34 @@ def outcome(then: Judgement, now: Judgement) -> str:
             if before.call == after.call == Call.OUTSIDE:
                 silent.append(name)
             else:
-                (held if words[0] == words[1] else changed).append((name, *words))
-    none = f" {' and '.join(silent)}: no verdict to hold, {Call.OUTSIDE} as it is and changed." if silent else ""
-    if not changed and not held:
-        return none.strip() or "Nothing is calibrated at this k and T_SEC: only the t-errors can be compared."
-    if not changed:
-        return ("<b>The verdict holds.</b>" if len(held) == 1 else "<b>Both verdicts hold.</b>") + none
-    said = "; ".join(f"{name} from “{before}” to “{after}”" for name, before, after in changed)
-    stays = f" {held[0][0]} stays." if held else ""
-    return f"<b>{'The verdict changes' if len(changed) == 1 else 'Both verdicts change'}</b>: {said}.{stays}{none}"
+                if words[0] == words[1]:
+                    held.append(name)
+                else:
+                    changed.append((name, *words))
+    return render(
+        "resave_outcome.html",
+        changed=changed,
+        held=held,
+        silent=silent,
+        OUTSIDE=Call.OUTSIDE,
+    )
 
 
-def table(then: Judgement, now: Judgement) -> str:
-    """Verdicts and scores before and after."""
-    rows = []
-    for (name, before), after in zip(verdicts(then).items(), verdicts(now).values(), strict=True):
-        if before is not None and after is not None:
-            cells = "".join(
-                f'<td class="sed-ink-{style}"><b>{words}</b></td>' for words, style in map(headline, (before, after))
-            )
-            rows.append(f"<tr><th>{name}</th>{cells}</tr>")
-            if name == "NN":
-                cells = "".join(f"<td>{verdict.score:.0%}</td>" for verdict in (before, after))
-                rows.append(f"<tr><th>probability of “generated”</th>{cells}</tr>")
+def table(then: Judgement, now: Judgement) -> dict[str, Any]:
+    """Verdicts and scores before and after, as `resaved_table.html` wants them."""
+    rows = [
+        {
+            "name": name,
+            "calls": [headline(before), headline(after)],
+            "scores": [before.score, after.score] if name == "NN" else [],
+        }
+        for (name, before), after in zip(verdicts(then).items(), verdicts(now).values(), strict=True)
+        if before is not None and after is not None
+    ]
     change = now.t_error / then.t_error - 1 if then.t_error else 0.0
     moved = f"{change:+.0%}".replace("-", "\N{MINUS SIGN}")
-    errors = f"<td>{number(then.t_error)}</td><td>{number(now.t_error)} <span>({moved})</span></td>"
-    rows.insert(1 if then.stat and now.stat else 0, f"<tr><th>t-error</th>{errors}</tr>")
-    return (
-        '<table class="sed-before"><thead><tr><td></td><th scope="col">as it is</th><th scope="col">changed</th></tr>'
-        f"</thead><tbody>{''.join(rows)}</tbody></table>"
-    )
+    after_stat = bool(then.stat and now.stat)
+    return {
+        "rows": rows,
+        "errors": {"then": then.t_error, "now": now.t_error, "moved": moved, "after_stat": after_stat},
+    }

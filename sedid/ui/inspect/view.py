@@ -11,7 +11,6 @@ from sedid.detector.detector import Detector, Judgement, Pair, Trace
 from sedid.method.diffusion import Steps, steps_in_words, write_steps
 from sedid.report import filmstrip
 from sedid.report.curve import curve
-from sedid.report.pictures import data_uri, text
 from sedid.report.verdict import factors, headline, verdict_cards
 from sedid.ui.examples import STAND_IN, Example
 from sedid.ui.html import render
@@ -103,16 +102,18 @@ def walks(detector: Detector, k: Steps) -> str:
     if not detector.paths:
         return ""
     offered: list[Pair] = [detector.uniform, *((path, path[-1]) for path in detector.paths)]
-    buttons = "".join(
-        f'<button type="button" class="sed-go" data-k="{write_steps(other)}" data-t="{t_sec}" '
-        f'aria-pressed="{str(other == k).lower()}">{text(steps_in_words(other))}: '
-        f"{detector.evaluations(other, t_sec)} network evaluations</button> "
-        for other, t_sec in offered
-    )
-    return (
-        '<p class="sed-note">The steps need not all be of one size. This detector is calibrated for these walks, too; '
-        "the slider of k leads back to steps of one size.</p>"
-        f'<p class="sed-walks">{buttons}</p>'
+    return render(
+        "walks.html",
+        walks=[
+            {
+                "k": write_steps(other),
+                "t_sec": t_sec,
+                "here": other == k,
+                "words": steps_in_words(other),
+                "evaluations": detector.evaluations(other, t_sec),
+            }
+            for other, t_sec in offered
+        ],
     )
 
 
@@ -125,16 +126,11 @@ HEADINGS = {
 
 
 def example_strip(examples: tuple[Example, ...]) -> str:
-    """The examples as buttons, reals and generated under their own headings."""
-    parts = []
+    """The examples as buttons, reals and generated under their own headings; "" where there are none."""
+    kinds = []
     for label, heading in HEADINGS.items():
         of_kind = [example for example in examples if example.label == label]
         if of_kind:
-            parts.append(f"<h4>{text(heading.format(of_kind[0].data_set))}</h4>")
-        for number, example in enumerate(of_kind, 1):
-            uri = data_uri(np.asarray(read_image(example.path).image))
-            parts.append(
-                f'<button type="button" class="sed-example" data-name="{text(example.name)}" '
-                f'aria-label="Inspect example {number}, {label}" aria-pressed="false"><img src="{uri}" alt=""></button>'
-            )
-    return f'<div class="sed-examples">{"".join(parts)}</div>' if parts else ""
+            pictures = [np.asarray(read_image(example.path).image) for example in of_kind]
+            kinds.append((heading.format(of_kind[0].data_set), label, list(zip(of_kind, pictures, strict=True))))
+    return render("examples.html", kinds=kinds)
