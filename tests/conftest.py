@@ -50,7 +50,7 @@ def make_tiny_unet(seed: int = 0, width: int = 8, sample_size: int = 8) -> Any:
 
 def save_tiny_bundle(folder: Path, **unet: int) -> Path:
     """A diffusers pipeline folder (unet/, scheduler/) around a tiny U-Net for 32x32 images."""
-    from sedid.models.networks import make_scheduler
+    from sedid.models.schedules import make_scheduler
 
     make_tiny_unet(sample_size=32, **unet).save_pretrained(folder / "unet")
     make_scheduler().save_pretrained(folder / "scheduler")

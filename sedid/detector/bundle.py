@@ -34,20 +34,9 @@ from sedid.detector.detector import Calibration, Detector, NNCalibration, Pair
 from sedid.detector.identity import Identity, changed
 from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
 from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, Steps, check_step, steps_in_words, whole_path
-from sedid.models.networks import (
-    WEIGHTS,
-    Runtime,
-    all_finite,
-    check_pipeline,
-    check_shards,
-    eps_model,
-    load_schedule,
-    load_unet,
-    make_resnet18,
-    make_scheduler,
-    pipeline_part,
-    unet_weights,
-)
+from sedid.models.folders import WEIGHTS, check_pipeline, check_shards, pipeline_part, unet_weights
+from sedid.models.networks import Runtime, all_finite, eps_model, load_unet, make_resnet18
+from sedid.models.schedules import load_schedule, make_scheduler
 from sedid.paths import CHECKPOINTS, only_in_a_checkout
 from sedid.stats.ranges import Cloud, Range
 from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedid.models.networks import WEIGHTS, check_pipeline, unet_weights, without_weights
+from sedid.models.folders import WEIGHTS, check_pipeline, unet_weights, without_weights
 from sedid.storage import read_object
 
 HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sedid.data.images import preprocessing
-from sedid.models.networks import check_pipeline, load_scheduler, unet_weights
+from sedid.models.folders import check_pipeline, unet_weights
+from sedid.models.schedules import load_scheduler
 
 ENGINE = 1
 """Version of the arithmetic from a picture to its scores; raised by every change that changes numbers."""

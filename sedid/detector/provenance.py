@@ -6,7 +6,7 @@ from typing import Any
 
 from sedid.data.datasets import SAMPLE
 from sedid.detector.identity import checkpoint_hash
-from sedid.models.networks import load_scheduler
+from sedid.models.schedules import load_scheduler
 from sedid.storage import read_json
 
 

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sedid.models.networks import about_unet, pipeline_part
+from sedid.models.folders import pipeline_part
+from sedid.models.networks import about_unet
 from sedid.storage import read_object, write_json
 
 RUN = {"steps": "steps of this run", "step": "weights of its step", "hours": "hours of this run"}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -18,19 +18,12 @@ from torch import Tensor, nn
 
 from sedid import processes
 from sedid.errors import first_line
-from sedid.method.diffusion import EpsModel, NoiseSchedule
-from sedid.storage import read_json, read_object, stored_tensors
+from sedid.method.diffusion import EpsModel
+from sedid.models.folders import WEIGHTS, check_pipeline, check_shards, pipeline_part, unet_weights
+from sedid.storage import stored_tensors
 
 if TYPE_CHECKING:
-    from diffusers import DDPMScheduler
     from diffusers.models import UNet2DModel
-
-WEIGHTS = "diffusion_pytorch_model"
-"""What diffusers calls a U-Net's weight files."""
-MAX_TIMESTEPS = 100_000
-MAX_SIDE = 1024
-MAX_LAYERS = 64  # of a level, and levels: a network takes memory while it is built
-"""The largest images a detector may be for, pixels of a side: beyond, one trajectory needs more memory than there is."""
 
 _SHARED: dict[str, Any] = {
     "sample_size": 32,
@@ -163,125 +156,6 @@ def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
     return {"unet": same[0] if same else "own", "parameters": count, "dropout": config.get("dropout", 0.0)}
 
 
-def pipeline_part(folder: Path, name: str) -> Path:
-    """Where a pipeline keeps its "unet" or "scheduler": a folder of its own, or, in the oldest ones, the root."""
-    part = Path(folder) / name
-    return part if part.is_dir() else Path(folder)
-
-
-def unet_weights(folder: Path) -> list[Path]:
-    """The U-Net's weight files in name order: one, or its shards; no variants such as fp16 beside them.
-
-    Raises:
-        FileNotFoundError: there are none in safetensors.
-    """
-    part = pipeline_part(folder, "unet")
-    found = sorted([*part.glob(f"{WEIGHTS}.safetensors"), *part.glob(f"{WEIGHTS}-*-of-*.safetensors")])
-    if not found:
-        raise FileNotFoundError(without_weights(folder, [file.name for file in part.iterdir()]))
-    return found
-
-
-def without_weights(place: str | Path, names: Iterable[str]) -> str:
-    """What to say of a pipeline without weights that can be opened: what there is instead, and the way out.
-
-    Args:
-        names: its files.
-    """
-    names = sorted({PurePath(name).name for name in names})
-    said = f"{place} holds no U-Net weights in safetensors ({WEIGHTS}.safetensors)"
-    variants = [name for name in names if name.startswith(f"{WEIGHTS}.") and name.endswith(".safetensors")]
-    pickles = [name for name in names if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
-    if variants:
-        variant = variants[0].split(".")[1].split("-")[0]
-        return (
-            f"{said} but only the variant {variant} ({variants[0]}): open it with diffusers' "
-            f"from_pretrained(..., variant={variant!r}), and save_pretrained writes it without"
-        )
-    if pickles:
-        return (
-            f"{said}; its {PurePath(pickles[0]).suffix} file is a pickle ({pickles[0]}), which can run code when it is read. "
-            "Where it is trusted, diffusers' from_pretrained opens it, and save_pretrained writes safetensors"
-        )
-    return f"{said}: diffusers' save_pretrained writes them"
-
-
-def check_pipeline(folder: Path) -> dict[str, Any]:
-    """Refuse, by its JSON files alone, a folder that is not a pixel-space unconditional diffusion pipeline.
-
-    Returns:
-        The U-Net's configuration as its file has it.
-
-    Raises:
-        FileNotFoundError: it holds no U-Net at all.
-        ValueError: it holds another kind of model; the text says which.
-    """
-    config_file = pipeline_part(folder, "unet") / "config.json"
-    if not config_file.is_file():
-        raise FileNotFoundError(f"{folder} holds no diffusers U-Net (neither unet/config.json nor config.json)")
-    try:
-        index_file = Path(folder) / "model_index.json"
-        index = read_object(index_file) if index_file.is_file() else {}
-        config = read_object(config_file)
-    except ValueError as error:
-        raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
-    kind = config.get("_class_name", "UNet2DModel")
-    if kind != "UNet2DModel":
-        raise ValueError(f"{folder} holds a {kind}; only an unconditional pixel-space UNet2DModel can be a detector")
-    others = sorted(
-        name
-        for name, part in index.items()
-        if not name.startswith("_") and name not in ("unet", "scheduler") and part not in (None, [None, None])
-    )
-    if others:
-        raise ValueError(
-            f"{folder} holds a {index.get('_class_name')} that also needs {', '.join(others)}: its U-Net does not see "
-            "pixels, or not alone, so it cannot be a detector"
-        )
-    if reason := _unfit(config):
-        raise ValueError(f"the U-Net in {folder} {reason}")
-    return config
-
-
-def _unfit(config: dict[str, Any]) -> str:
-    """Why a U-Net of this configuration cannot be a detector, as the end of a sentence; "" where it can."""
-    inputs, outputs = config.get("in_channels", 3), config.get("out_channels", 3)
-    if config.get("class_embed_type") or config.get("num_class_embeds"):
-        told = next(
-            f"{name} {config[name]!r:.60}" for name in ("num_class_embeds", "class_embed_type") if config.get(name)
-        )
-        return (
-            f"is class-conditional ({told}); only an unconditional RGB model can be a detector: choose or train one without "
-            "classes"
-        )
-    if inputs != 3:
-        kind = "grey images, of 1 channel" if inputs == 1 else f"images of {inputs!r:.60} channels"
-        return (
-            f"is for {kind}; only an unconditional RGB model, of 3, can be a detector: train one, for which grey pictures are "
-            "converted"
-        )
-    if outputs == 6:
-        return (
-            "predicts 6 channels (the noise and its variance); only an unconditional RGB model that predicts the 3 of the noise "
-            "can be a detector: save it with out_channels 3 and the first 3 channels of conv_out alone, which are the noise"
-        )
-    if outputs != 3:
-        return f"predicts {outputs!r:.60} channels; only an unconditional RGB model that predicts 3 can be a detector"
-    size, blocks = config.get("sample_size"), config.get("down_block_types")
-    if type(size) is not int or size < 1:
-        return f"is not for square images: its sample_size must be a whole number of pixels, not {size!r:.60}"
-    if size > MAX_SIDE:
-        return f"is for images of {size:,} pixels a side; at most {MAX_SIDE:,} are accepted"
-    layers, levels = config.get("layers_per_block", 2), len(blocks) if isinstance(blocks, list) else 4
-    if (type(layers) is int and layers > MAX_LAYERS) or levels > MAX_LAYERS:
-        return f"has {max(layers, levels):,} layers or levels; at most {MAX_LAYERS} are accepted"
-    # each level but the last halves the picture; on the way up it is doubled again and joined with what was there
-    halvings = max(1, levels) - 1
-    if size % 2**halvings:
-        return f"has a sample_size of {size}, but halves the picture {halvings} times: it must be a multiple of {2**halvings}"
-    return ""
-
-
 def architecture(unet: Any) -> str:
     """The configuration of a `UNet2DModel` as JSON: `UNet2DModel(**json.loads(...))` makes another like it."""
     return json.dumps({name: value for name, value in unet.config.items() if not name.startswith("_")}, sort_keys=True)
@@ -375,84 +249,6 @@ def all_finite(network: nn.Module) -> bool:
     """Whether every weight of a float32 network is a finite number."""
     # a sum is finite only where all its parts are, and takes a third of the time of asking each
     return all(isfinite(values.sum().item()) for values in network.state_dict().values())
-
-
-def check_shards(index: Path) -> None:
-    """Refuse a weight index (if there is one) that names anything but safetensors files beside it.
-
-    Raises:
-        ValueError: it does; nothing was opened.
-    """
-    if not index.is_file():
-        return
-    try:
-        names = set(read_json(index)["weight_map"].values())
-        bad = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{index} cannot be loaded: it is no index of weights") from error
-    if bad:
-        raise ValueError(f"{index} cannot be loaded: {bad[0]!r} is not a safetensors file beside it")
-
-
-def make_scheduler() -> "DDPMScheduler":
-    """The paper's noise schedule as a diffusers scheduler: T = 1000, linear betas 1e-4 to 0.02, eps prediction."""
-    from diffusers import DDPMScheduler
-
-    return DDPMScheduler(num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, variance_type="fixed_large")
-
-
-def load_scheduler(folder: Path) -> Any:
-    """The scheduler of a diffusers pipeline folder, of whatever class, as a `DDPMScheduler`: the betas are the same.
-
-    Raises:
-        ValueError: its file is missing or holds no betas, or the model does not predict eps.
-    """
-    from diffusers import DDPMScheduler
-
-    part = pipeline_part(folder, "scheduler")
-    try:
-        config = read_object(part / "scheduler_config.json")
-        if "beta_schedule" not in config and not config.get("trained_betas"):  # diffusers would fill in its own
-            raise ValueError(f"a {config.get('_class_name')} has no betas, so it is no DDPM noise schedule")
-        steps = config.get("num_train_timesteps", 1000)
-        if type(steps) not in (int, float) or steps % 1 or not 2 <= steps <= MAX_TIMESTEPS:
-            raise ValueError(
-                f"num_train_timesteps must be a whole number between 2 and {MAX_TIMESTEPS:,}, not {steps!r:.60}"
-            )
-        config["num_train_timesteps"] = int(steps)  # 1000.0 in some files
-        predicts = config.get("prediction_type", "epsilon")
-        predicts = "sample" if config.get("predict_epsilon") is False else predicts  # its name in old files
-        scheduler = DDPMScheduler.from_config(config)
-    except ValueError as error:
-        raise ValueError(f"the scheduler in {folder} cannot be loaded: {first_line(error)}") from error
-    except Exception as error:  # diffusers raises nearly anything on bad configurations
-        raise ValueError(
-            f"the scheduler in {folder} cannot be loaded: its configuration holds values that no DDPMScheduler has"
-        ) from error
-    if predicts != "epsilon":
-        raise ValueError(
-            f"the model in {folder} predicts {predicts!r:.60}; SeDID needs 'epsilon', the noise: choose a checkpoint that was "
-            "trained with that prediction_type (writing it into the file would not change what this one learned)"
-        )
-    if config.get("rescale_betas_zero_snr"):
-        raise ValueError(
-            f"the noise schedule in {folder} ends in pure noise (rescale_betas_zero_snr), where nothing of the image is left "
-            "to step back to: choose a checkpoint that was trained without it"
-        )
-    return scheduler
-
-
-def load_schedule(folder: Path) -> NoiseSchedule:
-    """The noise schedule of a diffusers pipeline folder: a checkpoint's own schedule always wins.
-
-    Raises:
-        ValueError: as `load_scheduler`, or the betas do not lie between 0 and 1.
-    """
-    scheduler = load_scheduler(folder)
-    try:
-        return NoiseSchedule.from_betas(scheduler.betas)
-    except ValueError as error:
-        raise ValueError(f"the noise schedule in {folder} cannot be used: {error}") from error
 
 
 FOLD_FROM = 8  # images in a batch; below, building the kernels costs more than they save

@@ -31,7 +31,8 @@ from sedid.data.spec import Spec
 from sedid.detector.bundle import export_run, frame, update_info
 from sedid.detector.provenance import provenance
 from sedid.detector.sample import write_examples, write_sample
-from sedid.models.networks import Runtime, load_schedule, load_unet
+from sedid.models.networks import Runtime, load_unet
+from sedid.models.schedules import load_schedule
 from sedid.progress import Progress
 from sedid.recipes.stages import Stage, check_settings, quick, run_stages
 from sedid.report.card import write_card

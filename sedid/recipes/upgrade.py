@@ -27,7 +27,8 @@ from sedid.detector.bundle import (
 from sedid.detector.identity import Identity
 from sedid.detector.sample import write_photographs
 from sedid.detector.trained import correct_training
-from sedid.models.networks import load_schedule, load_unet
+from sedid.models.networks import load_unet
+from sedid.models.schedules import load_schedule
 from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
 from sedid.studies.evaluate import scores_file
 from sedid.studies.kinds import rewrite

@@ -26,7 +26,9 @@ from sedid.data.datasets import describe_split, load_images, make_splits
 from sedid.detector.bundle import export_run, update_info
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
-from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, make_scheduler
+from sedid.models.folders import check_pipeline
+from sedid.models.networks import Runtime, UNetName, about_unet
+from sedid.models.schedules import make_scheduler
 from sedid.progress import Progress
 from sedid.recipes.stages import Stage, check_settings, quick, run_stages
 from sedid.report.card import write_card

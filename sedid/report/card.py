@@ -10,7 +10,7 @@ from sedid.detector import trained
 from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
-from sedid.models.networks import unet_weights
+from sedid.models.folders import unet_weights
 from sedid.paths import ASSETS
 from sedid.report.markdown import (
     STUDIES,

@@ -31,7 +31,8 @@ from sedid.data.datasets import SAMPLE, as_model_input, load_images
 from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
-from sedid.models.networks import Runtime, UNetName, eps_model, load_schedule, load_unet, make_unet
+from sedid.models.networks import Runtime, UNetName, eps_model, load_unet, make_unet
+from sedid.models.schedules import load_schedule
 from sedid.progress import Meter, Progress
 from sedid.results import Results, Rows
 from sedid.stats.metrics import measure

@@ -28,7 +28,8 @@ from sedid.config import Count, Precision, Seed, Settings, Text
 from sedid.detector.bundle import checkpoint_hash, resolve
 from sedid.detector.provenance import in_full
 from sedid.method.diffusion import EpsModel
-from sedid.models.networks import Runtime, eps_model, load_scheduler, load_unet
+from sedid.models.networks import Runtime, eps_model, load_unet
+from sedid.models.schedules import load_scheduler
 from sedid.progress import Meter, Progress
 from sedid.storage import read_arrays, read_json, replacing, write_json
 from sedid.training.seeds import seed_of

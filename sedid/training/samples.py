@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from sedid.models.networks import Runtime, eps_model, make_scheduler
+from sedid.models.networks import Runtime, eps_model
+from sedid.models.schedules import make_scheduler
 from sedid.progress import finish
 from sedid.storage import replacing
 from sedid.training.generate import make_sampler, sample, to_uint8

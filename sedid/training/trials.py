@@ -23,7 +23,8 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.datasets import fingerprint, load_images
 from sedid.detector.bundle import checkpoint_hash, export_run, frame
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models.networks import Runtime, UNetName, about_unet, check_pipeline, load_unet
+from sedid.models.folders import check_pipeline
+from sedid.models.networks import Runtime, UNetName, about_unet, load_unet
 from sedid.progress import Progress
 from sedid.results import Results, Rows, Setting
 from sedid.training.denoising import heldout_errors, loss_weights

@@ -19,7 +19,7 @@ from sedid.detector.bundle import detector_file, export_run, frame, save_pipelin
 from sedid.detector.detector import Call
 from sedid.detector.sample import write_examples, write_sample
 from sedid.jobs.commands import resolve_loop
-from sedid.models.networks import make_scheduler
+from sedid.models.schedules import make_scheduler
 from sedid.progress import finish
 from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.training.calibrate import CalibrateConfig, calibrate, calibrate_all

@@ -12,18 +12,18 @@ import torch
 from diffusers import DDPMScheduler
 
 from sedid.method.diffusion import NoiseSchedule
+from sedid.models.folders import check_pipeline
 from sedid.models.networks import (
     FOLD_FROM,
     UNETS,
     Runtime,
-    check_pipeline,
     eps_model,
     fold_upsampling,
-    load_schedule,
     load_unet,
     make_resnet18,
     make_unet,
 )
+from sedid.models.schedules import load_schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

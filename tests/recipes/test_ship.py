@@ -10,7 +10,8 @@ import pytest
 from sedid.data.datasets import load_images
 from sedid.data.quality import chance, contrast
 from sedid.detector.bundle import checkpoint_hash, frame, load_detector, update_info
-from sedid.models.networks import Runtime, load_schedule, load_unet
+from sedid.models.networks import Runtime, load_unet
+from sedid.models.schedules import load_schedule
 from sedid.progress import finish
 from sedid.recipes.ship import ShipConfig, samplers, ship, sizes, write_splits
 from sedid.storage import read_json, write_json

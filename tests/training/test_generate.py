@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sedid.data.datasets import load_images
 from sedid.detector.provenance import provenance
-from sedid.models.networks import make_scheduler
+from sedid.models.schedules import make_scheduler
 from sedid.progress import finish
 from sedid.report.markdown import sampler_words
 from sedid.studies.study import MadeBy
