@@ -135,11 +135,21 @@ def start_at_zero(unet: nn.Module) -> None:
         layer.bias.zero_()
 
 
+def set_dropout(unet: Any, share: float) -> None:
+    """Let every residual block of a `UNet2DModel` drop this share of its activations while it is trained."""
+    from diffusers.models.resnet import ResnetBlock2D
+
+    for layer in unet.modules():
+        if isinstance(layer, ResnetBlock2D):
+            layer.dropout.p = share
+    unet.register_to_config(dropout=share)
+
+
 def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a `UNet2DModel` is, by its configuration: what a run and a detector say of their network.
 
     Returns:
-        unet: the preset it is, at whatever image size; "own" if none. parameters: how many. dropout.
+        unet: the preset it is, at whatever image size and dropout; "own" if none. parameters: how many. dropout.
     """
     from diffusers.models import UNet2DModel
 
@@ -147,7 +157,9 @@ def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
     defaults = {one.name: one.default for one in accepted if one.name not in ("self", "sample_size")}
 
     def whole(settings: Mapping[str, Any]) -> str:
-        return json.dumps({name: settings.get(name, default) for name, default in defaults.items()})
+        return json.dumps(
+            {name: settings.get(name, default) for name, default in defaults.items() if name != "dropout"}
+        )
 
     same = [name for name, preset in UNETS.items() if whole(preset) == whole(config)]
     with torch.device("meta"):  # shapes alone

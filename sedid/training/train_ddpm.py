@@ -29,13 +29,23 @@ import torch
 from torch import Tensor, nn
 
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
+from sedid.data.augment import Augmentation, augmented
 from sedid.data.datasets import as_model_input, crop_of, load_images
 from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import TRAINING, VALIDATION, record_splits
 from sedid.detector.bundle import checkpoint_hash, frame
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models.networks import UNETS, Runtime, UNetName, about_unet, architecture, load_unet, make_unet
+from sedid.models.networks import (
+    UNETS,
+    Runtime,
+    UNetName,
+    about_unet,
+    architecture,
+    load_unet,
+    make_unet,
+    set_dropout,
+)
 from sedid.progress import Progress
 from sedid.storage import read_json, replacing, stored_tensors, write_json
 from sedid.training import records
@@ -68,6 +78,9 @@ class TrainDDPMConfig(Settings):
         0.0  # weight min(SNR_t, gamma) / SNR_t on the loss (Hang et al. 2023); 0: the plain loss
     )
     flip: bool = True  # random horizontal flips
+    augment: tuple[Augmentation, ...] = ()  # other random changes, in this order: crop, cutout, colour, randaugment
+    dropout: Decay | None = None  # of the residual blocks; none: what the network's configuration has
+    weight_decay: NotNegative = 0.0  # decoupled from the gradient (AdamW)
     eval_every: Count = 5_000  # steps between held-out losses, checkpoints of the best and sample grids
     save_every: Count = 1_000  # steps between resumable checkpoints
     log_every: Count = 50
@@ -144,7 +157,11 @@ def draw_batch(
     }
     index = np.array([order[int(place // count)][place % count] for place in places])
     generator = torch.Generator().manual_seed(seed_of(config.seed, 2, step))
-    x_0 = as_model_input(images[index])
+    chosen = images[index]
+    if config.augment:
+        changed = augmented(torch.from_numpy(chosen).permute(0, 3, 1, 2), config.augment, seed_of(config.seed, 4, step))
+        chosen = changed.permute(0, 2, 3, 1).numpy()
+    x_0 = as_model_input(chosen)
     if config.flip:
         flipped = torch.rand(size, generator=generator) < 0.5
         x_0 = torch.where(flipped[:, None, None, None], x_0.flip(3), x_0)
@@ -158,7 +175,8 @@ def batches(
 ) -> Iterator[list[Tensor]]:
     """This process's part of the batches of all steps from the first, on its device.
 
-    Each is drawn in the background while the one before is trained on.
+    Each is drawn in the background while the one before is trained on; not so where images are augmented, which takes
+    draws from the generator that dropout draws from.
     """
 
     def draw(step: int) -> list[Tensor]:
@@ -166,6 +184,10 @@ def batches(
         # from pinned memory the copy waits for nothing that the GPU is still doing
         return [part.pin_memory() for part in parts] if device.type == "cuda" else parts
 
+    if config.augment:
+        for step in range(first, config.steps):
+            yield [part.to(device, non_blocking=True) for part in draw(step)]
+        return
     with ThreadPoolExecutor(1, "batches") as background:
         upcoming = background.submit(draw, first)
         for step in range(first, config.steps):
@@ -200,10 +222,12 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
         )
     out = Path(config.out)
     unet: Any = load_unet(Path(config.start)) if config.start else seeded_unet(config)
+    if config.dropout is not None:
+        set_dropout(unet, config.dropout)
     unet = runtime.place(unet).train()
     ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
-    optimizer = torch.optim.Adam(unet.parameters(), lr=config.learning_rate)
-    settings = asdict(config) | about_unet(unet.config)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    settings = asdict(config) | {"augment": list(config.augment)} | about_unet(unet.config)
     settings |= {"start_sha256": checkpoint_hash(Path(config.start))} if config.start else {}
     step, best = resume(settings, out, unet, ema, optimizer)
     spent = seconds_spent(out, step)

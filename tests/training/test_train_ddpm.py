@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from sedid.data.augment import Augmentation
 from sedid.data.datasets import load_images
 from sedid.detector.bundle import export_run
 from sedid.method.diffusion import NoiseSchedule
@@ -405,3 +407,43 @@ def test_a_full_disk_leaves_the_last_checkpoint_whole(config: TrainDDPMConfig, m
     assert (Path(config.out) / "state.safetensors").read_bytes() == before
     assert not list(Path(config.out).glob(".*"))
     assert [record.step for record in train_ddpm(replace(config, steps=4))] == [3, 4]
+
+
+@pytest.mark.parametrize("name", get_args(Augmentation))
+def test_an_augmentation_changes_every_image_by_draws_of_its_own(config: TrainDDPMConfig, name: str) -> None:
+    one = np.random.default_rng(5).integers(0, 256, (32, 32, 3), np.uint8)
+    images, clean = np.stack([one] * 24), NoiseSchedule((1.0,) * 1000)
+    config = replace(config, batch_size=24, flip=False, augment=(name,))
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    x_0, _, _ = draw_batch(images, clean, config, 3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert len({part.numpy().tobytes() for part in x_0}) > 6
+    assert float(x_0.abs().max()) <= 1
+    assert torch.equal(x_0, draw_batch(images, clean, config, 3)[0])
+    assert not torch.equal(x_0, draw_batch(images, clean, config, 4)[0])
+
+
+def test_a_defended_run_is_resumed_exactly(config: TrainDDPMConfig, tmp_path: Path) -> None:
+    defended = replace(config, dropout=0.3, weight_decay=0.1, augment=("crop", "colour"))
+    list(train_ddpm(defended))
+    parts = replace(defended, out=str(tmp_path / "parts"))
+    for steps in (4, 12):
+        list(train_ddpm(replace(parts, steps=steps)))
+    assert_identical(final_state(defended), final_state(parts))
+    with safe_open(Path(parts.out) / "state.safetensors", framework="pt") as stored:
+        assert json.loads(stored.metadata()["unet"])["dropout"] == 0.3
+    for name, other in (("dropout", None), ("weight_decay", 0.0), ("augment", ())):
+        undefended = replace(config, **{name: other}, out=str(tmp_path / name))
+        list(train_ddpm(undefended))
+        assert any(
+            not torch.equal(a, b)
+            for a, b in zip(final_state(defended).values(), final_state(undefended).values(), strict=True)
+        )
+    with pytest.raises(ValueError, match=r"other settings \(weight_decay\)"):
+        list(train_ddpm(replace(parts, steps=14, weight_decay=0.0)))
+
+
+def test_an_unknown_augmentation_is_refused(config: TrainDDPMConfig) -> None:
+    with pytest.raises(ValueError, match="unknown augment 'mixup'; accepted: crop, cutout, colour, randaugment"):
+        replace(config, augment=("mixup",))
