@@ -13,6 +13,8 @@ Folders and zips with a subfolder for each class are read class by class in turn
 holds every class. The cache folder is $SEDID_DATA, or ~/.cache/sedid.
 """
 
+from __future__ import annotations
+
 import hashlib
 import logging
 import os
@@ -24,12 +26,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePath
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
 from filelock import FileLock
-from torch import Tensor
 
 from sedid import processes, settings
 from sedid.data.images import ImageError
@@ -48,8 +48,12 @@ from sedid.data.sources import (
 )
 from sedid.data.spec import Spec, local_path
 from sedid.errors import first_line
+from sedid.later import torch
 from sedid.paths import ASSETS, only_in_a_checkout
 from sedid.storage import replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 log = logging.getLogger(__name__)
 

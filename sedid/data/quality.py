@@ -6,12 +6,17 @@ that of 16 shapes, colours and contrast. One change: both clouds are standardise
 in each colour, not each by its own, so that wrong colours and contrast count.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional
+
+from sedid.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PATCH = 7
 PATCHES = 64  # of each image and level
@@ -49,8 +54,8 @@ def pyramid(x: Tensor) -> list[Tensor]:
     """Laplacian pyramid of (N, C, H, W), finest level first; the last level is what is left at SMALLEST pixels."""
     levels = []
     while x.shape[-1] // 2 >= SMALLEST:
-        small = functional.avg_pool2d(x, 2)
-        levels.append(x - functional.interpolate(small, scale_factor=2, mode="bilinear"))
+        small = torch.nn.functional.avg_pool2d(x, 2)
+        levels.append(x - torch.nn.functional.interpolate(small, scale_factor=2, mode="bilinear"))
         x = small
     return [*levels, x]
 

@@ -10,6 +10,8 @@ and count only while detector.json names a set with the same SHA-256: a calibrat
 version has none. A run of train-ddpm writes the same file for the images its network sees.
 """
 
+from __future__ import annotations
+
 import hashlib
 import shutil
 from collections.abc import Mapping
@@ -18,10 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch.nn import functional as F
 
 from sedid.data.datasets import fingerprint
+from sedid.later import torch
 from sedid.storage import read_arrays, replacing
 
 FILE = "splits.npz"
@@ -96,7 +97,9 @@ def prints_of(images: np.ndarray) -> Prints:
         part = slice(start, start + 2048)
         levels = images[part].astype(np.float32)
         brightness = levels @ np.array([0.299, 0.587, 0.114], np.float32)
-        small = F.interpolate(torch.from_numpy(brightness)[:, None], (SIDE, SIDE), mode="area")[:, 0].numpy()
+        small = torch.nn.functional.interpolate(torch.from_numpy(brightness)[:, None], (SIDE, SIDE), mode="area")[
+            :, 0
+        ].numpy()
         waves = _CODE @ small @ _CODE.T
         # a plain area has no waves but those of rounding, which are no sign of anything
         signs = np.stack([waves[:, i, j] > 1e-2 for _, i, j in _LOWEST], axis=1)

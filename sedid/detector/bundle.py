@@ -11,6 +11,8 @@ diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated 
 (everything at the root of its folder).
 """
 
+from __future__ import annotations
+
 import json
 import platform
 import shutil
@@ -23,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from sedid.data.image_statistics import PLAIN
 from sedid.data.images import check_crop
@@ -33,6 +34,7 @@ from sedid.detector import hub, trained
 from sedid.detector.detector import Calibration, Detector, NNCalibration, Pair
 from sedid.detector.identity import Identity, changed
 from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
+from sedid.later import torch
 from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, Steps, check_step, steps_in_words, whole_path
 from sedid.models.folders import WEIGHTS, check_pipeline, check_shards, pipeline_part, unet_weights
 from sedid.models.networks import Runtime, all_finite, eps_model, load_unet, make_resnet18
@@ -204,7 +206,7 @@ def frame(folder: Path) -> tuple[int, float | None]:
     return size, crop
 
 
-def save_classifier(network: nn.Module, folder: Path) -> None:
+def save_classifier(network: torch.nn.Module, folder: Path) -> None:
     """Write the classifier's weights, half precision, sharded."""
     from huggingface_hub import save_torch_model
 
@@ -213,7 +215,7 @@ def save_classifier(network: nn.Module, folder: Path) -> None:
         save_torch_model(deepcopy(network).half(), written / "classifier", max_shard_size=SHARD)
 
 
-def load_classifier(folder: Path, input: str) -> nn.Module:
+def load_classifier(folder: Path, input: str) -> torch.nn.Module:
     """The classifier of a bundle, float32, eval mode.
 
     Raises:

@@ -5,18 +5,23 @@ of `bound` at most, the classifier's logit by LOGIT_BOUND. An image with a score
 and that walk counts. So a call never depends on the company, and a score only within these bounds.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sedid.data.image_statistics import plain_statistics
 from sedid.detector.detector import MARGIN, Calibration, Detector, Judgement, Pair, Trace
+from sedid.later import torch
 from sedid.method.diffusion import Point, Steps, nn_input, t_error
 from sedid.models.sharing import Shared, Sharing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BOUND = 1e-2  # of a t-error over a step of one timestep; measured: up to 1.4e-3 (fp32, CPU, k from 5 to 330)
 LOGIT_BOUND = 1e-2  # measured: up to 1e-4

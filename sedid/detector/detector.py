@@ -4,20 +4,21 @@ A `Trace` is what the network did with one image at one k. `Detector.judge` read
 evaluating the network again, so moving T_SEC costs nothing.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sedid.data.datasets import as_images, as_model_input
 from sedid.data.image_statistics import plain_statistics
+from sedid.later import torch
 from sedid.method.diffusion import (
     EpsModel,
     NoiseSchedule,
@@ -40,6 +41,9 @@ from sedid.models.networks import Runtime
 from sedid.progress import finish
 from sedid.stats.metrics import percentile
 from sedid.stats.ranges import Range
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 GENERATED, REAL = "generated", "real"
 """What an image is, where that is known. What a detector says of it is a `Call`."""
@@ -458,16 +462,16 @@ class Detector:
             Verdict(score, inside, calibration) for score, inside in zip(scores.tolist(), within.tolist(), strict=True)
         ]
 
-    @torch.inference_mode()
     def probabilities(self, inputs: Tensor) -> np.ndarray:
         """Calibrated probability of "generated" for classifier inputs (B, channels, H, W); float64 (B,)."""
         assert self.network is not None
         assert self.nn is not None
-        inputs = inputs.to(self.runtime.device, memory_format=torch.channels_last)
-        logits = self.network(inputs)[:, 0].double().cpu()
-        return torch.sigmoid(logits / self.nn.temperature).numpy()
+        with torch.inference_mode():
+            inputs = inputs.to(self.runtime.device, memory_format=torch.channels_last)
+            logits = self.network(inputs)[:, 0].double().cpu()
+            return torch.sigmoid(logits / self.nn.temperature).numpy()
 
-    def inspect(self, image: Any, t_sec: int | None = None, k: Steps | None = None) -> "Inspection":
+    def inspect(self, image: Any, t_sec: int | None = None, k: Steps | None = None) -> Inspection:
         """Everything about one image.
 
         Args:

@@ -29,16 +29,21 @@ of one size: along a path, k stands for the size of the step that is measured.
 Pure tensor code: no files, no device choice.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+from sedid.later import torch
 
-EpsModel = Callable[[Tensor, int], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+EpsModel = Callable[["Tensor", int], "Tensor"]
 """eps_theta: images (B, C, H, W) in [-1, 1] at integer timestep t -> predicted noise, same shape and dtype."""
 Path = tuple[int, ...]
 """The timesteps that a walk visits, from the image at index 0 on: (0, 495, 825, 990)."""
@@ -57,7 +62,7 @@ class NoiseSchedule:
     alpha_bar: tuple[float, ...]
 
     @classmethod
-    def from_betas(cls, betas: Sequence[float] | Tensor) -> "NoiseSchedule":
+    def from_betas(cls, betas: Sequence[float] | Tensor) -> NoiseSchedule:
         """Build from beta_0 .. beta_{T-1}, each in (0, 1)."""
         betas = torch.as_tensor(betas, dtype=torch.float64)
         if betas.ndim != 1 or len(betas) < 2 or not bool(((betas > 0) & (betas < 1)).all()):
@@ -65,7 +70,7 @@ class NoiseSchedule:
         return cls(tuple(torch.cumprod(1 - betas, dim=0).tolist()))
 
     @classmethod
-    def linear(cls, timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> "NoiseSchedule":
+    def linear(cls, timesteps: int = 1000, beta_start: float = 1e-4, beta_end: float = 0.02) -> NoiseSchedule:
         """The DDPM schedule (Ho et al. 2020): beta rises linearly."""
         return cls.from_betas(torch.linspace(beta_start, beta_end, timesteps, dtype=torch.float64))
 

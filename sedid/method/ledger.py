@@ -16,14 +16,18 @@ A ledger holds all points of its batch until it is dropped; there is one at a ti
 and with the points of one image, not with the data set. Pure tensor code: no files, no device choice.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
-
+from sedid.later import torch
 from sedid.method.diffusion import EpsModel, NoiseSchedule, Path, Point, Steps, ddim_step, noised, reverse_path
 
-Noise = Callable[[int], Tensor]
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Noise = Callable[[int], "Tensor"]
 """Number of a draw -> standard normal noise for every image of the batch, (B, C, H, W)."""
 
 
@@ -59,7 +63,7 @@ class Ledger:
         """Network evaluations so far, of the whole batch at one timestep each; those of changed copies are among them."""
         return self._asked + sum(other.evaluations for other in self._changed.values())
 
-    def of(self, change: Callable[[Tensor], Tensor]) -> "Ledger":
+    def of(self, change: Callable[[Tensor], Tensor]) -> Ledger:
         """The ledger of a changed copy of the batch, the same one for the same change.
 
         Args:

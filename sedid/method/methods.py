@@ -9,16 +9,16 @@ Images are on the [-1, 1] scale unless a docstring says otherwise. For every sta
 images (or, where it is about membership, members) to have the smaller values; a comparison fits the polarity.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from math import pi, sqrt
-from typing import Any
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from sedid.config import known
+from sedid.later import torch
 from sedid.method.diffusion import (
     NoiseSchedule,
     Path,
@@ -31,6 +31,9 @@ from sedid.method.diffusion import (
     whole_path,
 )
 from sedid.method.ledger import Ledger, reconstruction_path, rehearsal
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SEDID = "Ma et al. 2023, arXiv 2307.06272"
 MATSUMOTO = "Matsumoto et al. 2023, arXiv 2302.03262"
@@ -222,7 +225,7 @@ class Method:
         """
         return costs([self], schedule)[0]
 
-    def defaulting(self, origin: str, **defaults: Any) -> "Method":
+    def defaulting(self, origin: str, **defaults: Any) -> Method:
         """The method with other defaults, which come from `origin`, for its parameters that the name does not set."""
         changed = {name: value for name, value in defaults.items() if name in self.parameters}
         changed = {name: value for name, value in changed.items() if self.origins.get(name) != "name"}

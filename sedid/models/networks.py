@@ -4,6 +4,8 @@ U-Nets are diffusers' `UNet2DModel`, the classifier is torchvision's `resnet18`.
 take seconds to import, so they are imported where they are first needed.
 """
 
+from __future__ import annotations
+
 import inspect
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,17 +15,16 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
-from torch import Tensor, nn
-
 from sedid import processes
 from sedid.errors import first_line
+from sedid.later import torch
 from sedid.method.diffusion import EpsModel
 from sedid.models.folders import WEIGHTS, check_pipeline, check_shards, pipeline_part, unet_weights
 from sedid.storage import stored_tensors
 
 if TYPE_CHECKING:
     from diffusers.models import UNet2DModel
+    from torch import Tensor
 
 _SHARED: dict[str, Any] = {
     "sample_size": 32,
@@ -70,7 +71,7 @@ class Runtime:
     compile: bool = False
 
     @classmethod
-    def choose(cls, device: str = "auto", precision: str = "fp32", compile: bool = False) -> "Runtime":
+    def choose(cls, device: str = "auto", precision: str = "fp32", compile: bool = False) -> Runtime:
         """Pick the best device present, or check the one asked for; of several processes, each takes its own.
 
         Raises:
@@ -94,13 +95,13 @@ class Runtime:
         """The context in which networks (and only networks) are called."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16")
 
-    def place(self, network: nn.Module) -> nn.Module:
+    def place(self, network: torch.nn.Module) -> torch.nn.Module:
         """Move a network to the device, in channels_last (faster convolutions on every backend)."""
-        placed: nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        placed: torch.nn.Module = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return placed
 
 
-def make_unet(name: str) -> "UNet2DModel":
+def make_unet(name: str) -> UNet2DModel:
     """A freshly initialised U-Net by preset name: demo, small or paper.
 
     The paper's starts its last layers at zero (`start_at_zero`); everything else starts as PyTorch has it.
@@ -118,8 +119,7 @@ def make_unet(name: str) -> "UNet2DModel":
     return unet
 
 
-@torch.no_grad()
-def start_at_zero(unet: nn.Module) -> None:
+def start_at_zero(unet: torch.nn.Module) -> None:
     """Let every residual block and every attention begin as the identity, and the whole U-Net as 0, as Ho et al. 2020 do.
 
     The second convolution of each block, the projection that leaves each attention, and the last convolution are zero.
@@ -130,9 +130,10 @@ def start_at_zero(unet: nn.Module) -> None:
     last: list[Any] = [unet.conv_out]
     last += [layer.conv2 for layer in unet.modules() if isinstance(layer, ResnetBlock2D)]
     last += [layer.to_out[0] for layer in unet.modules() if isinstance(layer, Attention)]
-    for layer in last:
-        layer.weight.zero_()
-        layer.bias.zero_()
+    with torch.no_grad():
+        for layer in last:
+            layer.weight.zero_()
+            layer.bias.zero_()
 
 
 def set_dropout(unet: Any, share: float) -> None:
@@ -173,7 +174,7 @@ def architecture(unet: Any) -> str:
     return json.dumps({name: value for name, value in unet.config.items() if not name.startswith("_")}, sort_keys=True)
 
 
-def load_unet(folder: Path) -> "UNet2DModel":
+def load_unet(folder: Path) -> UNet2DModel:
     """The U-Net of a diffusers pipeline folder, in float32.
 
     Raises:
@@ -257,7 +258,7 @@ def _why_not(config: dict[str, Any], files: list[Path]) -> str:
     return ""
 
 
-def all_finite(network: nn.Module) -> bool:
+def all_finite(network: torch.nn.Module) -> bool:
     """Whether every weight of a float32 network is a finite number."""
     # a sum is finite only where all its parts are, and takes a third of the time of asking each
     return all(isfinite(values.sum().item()) for values in network.state_dict().values())
@@ -266,7 +267,7 @@ def all_finite(network: nn.Module) -> bool:
 FOLD_FROM = 8  # images in a batch; below, building the kernels costs more than they save
 
 
-def fold_upsampling(unet: nn.Module) -> None:
+def fold_upsampling(unet: torch.nn.Module) -> None:
     """Let a U-Net's upsampling layers, in inference on batches, run as one transposed convolution each.
 
     Doubling every pixel and then a 3x3 convolution is exactly a 4x4 transposed convolution of stride 2 whose kernel
@@ -286,7 +287,7 @@ def fold_upsampling(unet: nn.Module) -> None:
             if layer.training or len(x) < FOLD_FROM or args or any(kwargs.values()):  # another output size
                 return plain(x, *args, **kwargs)
             kernel = spread(spread(layer.conv.weight, 2), 3).transpose(0, 1)
-            return nn.functional.conv_transpose2d(x, kernel, layer.conv.bias, stride=2, padding=1)
+            return torch.nn.functional.conv_transpose2d(x, kernel, layer.conv.bias, stride=2, padding=1)
 
         return forward
 
@@ -294,13 +295,13 @@ def fold_upsampling(unet: nn.Module) -> None:
         if not isinstance(layer, Upsample2D) or "forward" in vars(layer):
             continue
         convolution = getattr(layer, "conv", None)  # none in some block types: those stay as they are
-        if layer.interpolate and isinstance(convolution, nn.Conv2d) and convolution.kernel_size == (3, 3):
+        if layer.interpolate and isinstance(convolution, torch.nn.Conv2d) and convolution.kernel_size == (3, 3):
             layer.forward = folded(layer)  # type: ignore[method-assign]
 
 
 def eps_model(unet: Callable[..., Any], runtime: Runtime) -> EpsModel:
     """Wrap a U-Net as eps_theta(x, t): inference mode, the runtime's precision inside, float32 outside."""
-    if runtime.device.type == "cpu" and isinstance(unet, nn.Module):
+    if runtime.device.type == "cpu" and isinstance(unet, torch.nn.Module):
         fold_upsampling(unet)
     network = torch.compile(unet) if runtime.compile else unet
 
@@ -315,11 +316,11 @@ def eps_model(unet: Callable[..., Any], runtime: Runtime) -> EpsModel:
     return predict
 
 
-def make_resnet18(in_channels: int) -> nn.Module:
+def make_resnet18(in_channels: int) -> torch.nn.Module:
     """ResNet-18 for 32x32 inputs: 3x3 stride-1 stem, no max-pool, one logit (positive = generated)."""
     from torchvision.models import resnet18
 
-    network: nn.Module = resnet18(num_classes=1)
-    network.conv1 = nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
-    network.maxpool = nn.Identity()
+    network: torch.nn.Module = resnet18(num_classes=1)
+    network.conv1 = torch.nn.Conv2d(in_channels, 64, kernel_size=3, stride=1, padding=1, bias=False)
+    network.maxpool = torch.nn.Identity()
     return network

@@ -13,18 +13,24 @@ each; here the questions that wait become one batch, whatever their timesteps, a
 The company an image is in changes its rows by rounding alone (`sedid.detector.company`).
 """
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+from sedid.later import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
 
 ROWS_ON_CPU = 16  # of a turn: a CPU gains nothing more from larger batches, and turns stay short
 ROWS = 128
 
-Network = Callable[..., Tensor]
+Network = Callable[..., "Tensor"]
 """eps_theta(x, t), t one timestep or one of each row; or a classifier, of x alone."""
 
 
@@ -44,7 +50,7 @@ class Question:
     x: Tensor
     t: int | None = None
     alone: bool = False
-    answer: "Future[Tensor]" = field(default_factory=Future)
+    answer: Future[Tensor] = field(default_factory=Future)
     parts: list[Tensor] = field(default_factory=list)
 
     @property
@@ -57,7 +63,7 @@ class Question:
         """Rows still to answer."""
         return len(self.x) - self.done
 
-    def goes_with(self, other: "Question") -> bool:
+    def goes_with(self, other: Question) -> bool:
         """Whether rows of both may be in one batch."""
         if self is other:
             return True
@@ -147,23 +153,23 @@ def turn(dealt: list[tuple[Question, int]]) -> list[Question]:
     return [question for (question, _), part in zip(dealt, parts, strict=True) if not question.take(part)]
 
 
-@torch.inference_mode()
 def evaluate(dealt: list[tuple[Question, int]]) -> list[Tensor]:
     """The next rows of some questions as one batch; the parts hold nothing of each other's memory."""
-    if len(dealt) == 1:
-        question, count = dealt[0]
-        x = question.x if count == len(question.x) else question.x[question.done : question.done + count]
-        return [question.network(x) if question.t is None else question.network(x, question.t)]
-    x = torch.cat([question.x[question.done : question.done + count] for question, count in dealt])
-    network, counts = dealt[0][0].network, [count for _, count in dealt]
-    times = [question.t for question, _ in dealt if question.t is not None]
-    if not times:
-        found = network(x)
-    elif len(set(times)) == 1:
-        found = network(x, times[0])
-    else:
-        found = network(x, torch.tensor(times).repeat_interleave(torch.tensor(counts)).to(x.device))
-    return [part.clone() for part in found.split(counts)]
+    with torch.inference_mode():
+        if len(dealt) == 1:
+            question, count = dealt[0]
+            x = question.x if count == len(question.x) else question.x[question.done : question.done + count]
+            return [question.network(x) if question.t is None else question.network(x, question.t)]
+        x = torch.cat([question.x[question.done : question.done + count] for question, count in dealt])
+        network, counts = dealt[0][0].network, [count for _, count in dealt]
+        times = [question.t for question, _ in dealt if question.t is not None]
+        if not times:
+            found = network(x)
+        elif len(set(times)) == 1:
+            found = network(x, times[0])
+        else:
+            found = network(x, torch.tensor(times).repeat_interleave(torch.tensor(counts)).to(x.device))
+        return [part.clone() for part in found.split(counts)]
 
 
 @dataclass(frozen=True)

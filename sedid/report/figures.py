@@ -1,10 +1,11 @@
 """Charts as `matplotlib.figure.Figure`, for files: no pyplot, no global state, safe in threads. They read what the page draws."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from torch import Tensor
 
 from sedid.detector.detector import Detector, Inspection
 from sedid.detector.words import verdict_lines
@@ -21,6 +22,7 @@ from sedid.storage import replacing
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from torch import Tensor
 
 PALETTE = palette()
 INKS = {name: f"res-{name}" for name in ("one", "two", "three", "four", "five", "six", "faint")}
@@ -32,7 +34,7 @@ FILMSTRIP = 7  # frames at most
 FORMATS = (".png", ".svg", ".pdf")
 
 
-def save_figure(figure: "Figure", path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure; the suffix names the format.
 
     Raises:
@@ -45,7 +47,7 @@ def save_figure(figure: "Figure", path: Path) -> None:
         figure.savefig(temporary, dpi=150, metadata={"Creator": "SeDID Explorer"})
 
 
-def new_figure(width: float, height: float) -> "Figure":
+def new_figure(width: float, height: float) -> Figure:
     """An empty figure, inches."""
     from matplotlib.figure import Figure
 
@@ -57,7 +59,7 @@ def viewable(x: Tensor) -> np.ndarray:
     return ((x[0].float().clamp(-1, 1) + 1) / 2).permute(1, 2, 0).cpu().numpy()
 
 
-def inspection_figure(inspection: Inspection, detector: Detector) -> "Figure":
+def inspection_figure(inspection: Inspection, detector: Detector) -> Figure:
     """Everything about one image on a page: trajectory, the two compared images, heatmap, curve, verdicts."""
     found, trace = inspection.judgement, inspection.trace
     near, _ = trace.step(found.t_sec)
@@ -90,14 +92,14 @@ def inspection_figure(inspection: Inspection, detector: Detector) -> "Figure":
     return figure
 
 
-def picture(axes: "Axes", pixels: np.ndarray, title: str) -> None:
+def picture(axes: Axes, pixels: np.ndarray, title: str) -> None:
     """One image, unsmoothed, with a title and no ticks."""
     axes.imshow(pixels, interpolation="nearest")
     axes.set_title(title, fontsize=10)
     axes.set_axis_off()
 
 
-def figure_of(chart: Chart | Grid) -> "Figure":
+def figure_of(chart: Chart | Grid) -> Figure:
     """A chart of the page as a figure."""
     if isinstance(chart, Grid):
         return _grid(chart)
@@ -113,7 +115,7 @@ def words(text: str) -> str:
     return plain(text).replace("$", r"\$")
 
 
-def draw(axes: "Axes", chart: Chart) -> None:
+def draw(axes: Axes, chart: Chart) -> None:
     """Draw a chart's series, marks, band and spots, on its scales."""
     named: set[str] = set()
     for one in chart.series:
@@ -165,7 +167,7 @@ def draw(axes: "Axes", chart: Chart) -> None:
     axes.legend(fontsize=8, frameon=False)
 
 
-def _grid(grid: Grid) -> "Figure":
+def _grid(grid: Grid) -> Figure:
     """A grid's cells, each over the step it measures."""
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.patches import Rectangle

@@ -1,12 +1,14 @@
 """The trajectory as pictures: the filmstrip, the compared pair, the heatmap, and what the detector sees."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from markupsafe import Markup
 
 from sedid.detector.detector import Trace
+from sedid.later import torch
 from sedid.method.diffusion import steps_in_words
 from sedid.report.html import render
 from sedid.report.pictures import data_uri, difference, heat, visible

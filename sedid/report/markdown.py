@@ -1,8 +1,10 @@
 """What commands measured, as Markdown tables for model cards and the README: each from a file its command wrote."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sedid.data.audit import VERSION
 from sedid.data.quality import Spread
@@ -22,10 +24,12 @@ from sedid.studies.generalise import GeneraliseResults
 from sedid.studies.polarity import PolarityResults
 from sedid.studies.robustness import MethodChange, RobustnessResults
 from sedid.studies.shipped import QualityResults, TrainingResults
-from sedid.studies.speed import SpeedResults
 from sedid.studies.study import MadeBy
 from sedid.training.checks import LeakCheck, SplitCheck
-from sedid.training.trials import TrialsResults
+
+if TYPE_CHECKING:
+    from sedid.studies.speed import SpeedResults
+    from sedid.training.trials import TrialsResults
 
 OLDER_AUDIT = "an earlier version of the audit, without fine noise, neighbouring parity and orientation"
 REALS = {"heldout": "held-out", "members": "member"}

@@ -1,13 +1,18 @@
 """Arrays to what a browser shows: PNG data URIs, colours, figures on a page. Pure functions."""
 
+from __future__ import annotations
+
 import base64
 import html
 from collections.abc import Sequence
 from io import BytesIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # matplotlib's inferno (public domain) at 17 even steps; linear in between.
 INFERNO = (

@@ -13,23 +13,24 @@ The output folder:
                             does not make them again
 """
 
+from __future__ import annotations
+
 import json
 import shutil
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sedid import processes
 from sedid.config import Count, NotNegative, Seed, Text, Whole
 from sedid.data.datasets import as_model_input, load_images, load_with_files
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
+from sedid.later import torch
 from sedid.method.diffusion import EpsModel
 from sedid.method.ledger import Ledger
 from sedid.method.methods import METHODS, RESNET, SECMI, Method, costs, method_of
@@ -41,6 +42,9 @@ from sedid.studies.study import ImageSet, Study, StudyConfig, described, open_st
 from sedid.training.baseline import noise_of, read_existing
 from sedid.training.checks import SplitCheck, audited, check_unused
 from sedid.training.resnet import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DETECTOR = "the detector's calibration"
 

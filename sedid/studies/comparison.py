@@ -1,17 +1,18 @@
 """What `loops.compare` writes: one row a method, tests between methods, the scores behind them."""
 
+from __future__ import annotations
+
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sedid import processes
 from sedid.detector.detector import Detector
+from sedid.later import torch
 from sedid.method.diffusion import EpsModel
 from sedid.method.methods import THRESHOLD, Method, costs
 from sedid.results import Interval, Results
@@ -22,6 +23,9 @@ from sedid.studies.heads import Details, Head
 from sedid.studies.study import MadeBy, Protocol, migrated_audit, migrated_maker, migrated_protocol
 from sedid.training.checks import LeakCheck
 from sedid.training.resnet import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 EVERY = 3.0  # seconds between two writes of the unfinished results
 CALIBRATION = ("real", "generated")

@@ -11,15 +11,16 @@ The scikit-learn heads are fitted by nested cross-validation: inner folds choose
 chose nothing, give the score that is reported and the threshold.
 """
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from sedid.detector.detector import Detector
+from sedid.later import torch
 from sedid.method.methods import BOOSTING, LOGISTIC, RESNET, SEDID, THRESHOLD, TWO_SIDED, Method
 from sedid.models.networks import Runtime
 from sedid.progress import Meter, Progress
@@ -89,9 +90,9 @@ class Head:
         """-1 where a smaller raw score means generated."""
         return sign_of(self.polarity)
 
-    def on(self, runtime: Runtime) -> "Head":
+    def on(self, runtime: Runtime) -> Head:
         """The head with its network, if it has one, on the runtime's device."""
-        return replace(self, model=runtime.place(self.model)) if isinstance(self.model, nn.Module) else self
+        return replace(self, model=runtime.place(self.model)) if isinstance(self.model, torch.nn.Module) else self
 
     def judge(self, measured: torch.Tensor, runtime: Runtime) -> np.ndarray:
         """`score` of a measurement as the method made it."""

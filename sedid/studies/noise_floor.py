@@ -5,20 +5,24 @@ runs by default (float32), and with the network alone in bfloat16 (`Runtime.auto
 noise predictions that are subtracted are nearly equal, and rounding weighs most.
 """
 
+from __future__ import annotations
+
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sedid.data.datasets import as_model_input
 from sedid.detector.bundle import load_detector
+from sedid.later import torch
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.models.networks import load_unet
 from sedid.progress import Meter, Progress
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PRECISIONS = ("fp32", "bf16")
 
@@ -37,7 +41,7 @@ class Rounding:
     bias: float
 
     @classmethod
-    def of(cls, relative: np.ndarray) -> "Rounding":
+    def of(cls, relative: np.ndarray) -> Rounding:
         """Of signed relative errors (N,)."""
         median, high, largest = np.quantile(np.abs(relative), (0.5, 0.9, 1.0)).tolist()
         return cls(median, high, largest, float(np.median(relative)))

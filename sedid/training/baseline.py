@@ -4,22 +4,26 @@ It gets what STAT gets: the calibration split chooses its timestep among as many
 k = 165, its polarity and its threshold.
 """
 
+from __future__ import annotations
+
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from math import isfinite
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from sedid import processes
 from sedid.data.datasets import as_model_input
 from sedid.detector.detector import Detector
+from sedid.later import torch
 from sedid.method.diffusion import training_loss
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import Metrics, fit_cut, measure, sign_of
 from sedid.training.seeds import seed_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TIMESTEPS = (20, 100, 200, 350, 500, 700)
 """Candidates the calibration split chooses among."""

@@ -1,13 +1,16 @@
 """A classifier training between two epochs: what a run that was killed continues from."""
 
+from __future__ import annotations
+
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
+from sedid.later import torch
 from sedid.storage import replacing, stored_tensors
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 BUFFER = "momentum_buffer"
 
@@ -15,7 +18,7 @@ BUFFER = "momentum_buffer"
 def save_state(
     file: Path,
     key: str,
-    network: nn.Module,
+    network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     best: dict[str, Tensor],
     progress: dict[str, Any],
@@ -43,7 +46,7 @@ def save_state(
 
 
 def load_state(
-    file: Path, key: str, network: nn.Module, optimizer: torch.optim.Optimizer
+    file: Path, key: str, network: torch.nn.Module, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
     """Put the saved weights and momentum back in place.
 

@@ -7,23 +7,26 @@ The inputs of each class are split once, by seed, into a training and a validati
 validation part, and temperature and what else is calibrated come from it too.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, fields
 from math import cos, isfinite, pi
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from sedid.config import Count, Decay, NotNegative, Positive, Seed, Settings, Share
+from sedid.later import torch
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import measure
 from sedid.training.nn_state import load_state, save_state
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Track = Callable[[Mapping[str, float | None], int], None]
 """Takes the measurements of an epoch, and its number."""
@@ -44,7 +47,7 @@ class Recipe(Settings):
     seed: Seed = 0
 
     @classmethod
-    def of(cls, settings: Mapping[str, Any]) -> "Recipe":
+    def of(cls, settings: Mapping[str, Any]) -> Recipe:
         """That of settings which hold more; what they lack has its default."""
         return cls(**{part.name: settings[part.name] for part in fields(cls) if part.name in settings})
 
@@ -62,7 +65,7 @@ class Trained:
         history: one row an epoch.
     """
 
-    network: nn.Module
+    network: torch.nn.Module
     temperature: float
     real: np.ndarray
     generated: np.ndarray
@@ -84,15 +87,15 @@ def split_rows(count: int, validation: float, seed: int) -> tuple[np.ndarray, np
     return order[kept:], order[:kept]
 
 
-@torch.inference_mode()
-def logits_of(network: nn.Module, inputs: np.ndarray, runtime: Runtime, batch_size: int = 256) -> Tensor:
+def logits_of(network: torch.nn.Module, inputs: np.ndarray, runtime: Runtime, batch_size: int = 256) -> Tensor:
     """Logits of float16 inputs (N, channels, H, W); float64 (N,) on the CPU."""
-    network.eval()
-    found = []
-    for start in range(0, len(inputs), batch_size):
-        batch = torch.from_numpy(inputs[start : start + batch_size]).float()
-        found.append(network(batch.to(runtime.device, memory_format=torch.channels_last))[:, 0].double().cpu())
-    return torch.cat(found)
+    with torch.inference_mode():
+        network.eval()
+        found = []
+        for start in range(0, len(inputs), batch_size):
+            batch = torch.from_numpy(inputs[start : start + batch_size]).float()
+            found.append(network(batch.to(runtime.device, memory_format=torch.channels_last))[:, 0].double().cpu())
+        return torch.cat(found)
 
 
 def fit_temperature(logits: Tensor, labels: Tensor) -> float:
@@ -106,14 +109,16 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
     low, high = 0.0, 3.0
     for _ in range(4):
         grid = torch.linspace(low, high, 41, dtype=torch.float64)
-        losses = torch.stack([F.binary_cross_entropy_with_logits(logits / value.exp(), labels) for value in grid])
+        losses = torch.stack(
+            [torch.nn.functional.binary_cross_entropy_with_logits(logits / value.exp(), labels) for value in grid]
+        )
         best, width = float(grid[losses.argmin()]), (high - low) / 20
         low, high = max(best - width, 0.0), best + width
     return float(np.exp(best))
 
 
 def fit(
-    network: nn.Module,
+    network: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
     inputs: np.ndarray,
     labels: np.ndarray,
@@ -148,7 +153,7 @@ def fit(
             x = x.to(runtime.device, memory_format=torch.channels_last)
             with runtime.autocast():
                 logits = network(x)[:, 0]
-            loss = F.binary_cross_entropy_with_logits(logits.float(), y.to(runtime.device))
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), y.to(runtime.device))
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -210,7 +215,7 @@ def train_resnet(
     with tracked(len(history)) as track:
         for epoch, loss, rate in epochs:
             logits = logits_of(network, x_validation, runtime)
-            validation_loss = float(F.binary_cross_entropy_with_logits(logits, labels))
+            validation_loss = float(torch.nn.functional.binary_cross_entropy_with_logits(logits, labels))
             if not isfinite(validation_loss):
                 raise diverged("validation loss", epoch, rate)
             scores = logits.numpy()

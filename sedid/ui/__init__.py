@@ -1,5 +1,6 @@
 """The Gradio app. Cheap to import: Gradio itself is imported by `build_demo` and `launch`."""
 
+import gc
 import os
 import signal
 import sys
@@ -96,6 +97,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
         detector: as `make_context`.
         options: for `gradio.Blocks.launch`, over the ones set here.
     """
+    gc.disable()  # what is imported and built until the page is served stays: looking through it is a fifth of the start
     quiet()
     if settings.read().space:  # only the Space's own proxy reaches the app there, and it names the visitor
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
@@ -110,6 +112,8 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
         context = make_context(detector)
         demo = build_demo(context)
         demo.launch(**launch_options() | {"prevent_thread_lock": True} | options)
+        gc.freeze()
+        gc.enable()
         door.forget_uploads(Path(uploads))
         context.warm_up()  # not before: it would slow down the first page
         demo.block_thread()

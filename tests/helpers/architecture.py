@@ -7,7 +7,7 @@ from sedid.paths import ROOT
 
 LAYERS = ("method", "stats", "models", "data", "detector", "training", "studies", "report", "jobs", "recipes", "ui")
 """From the ground up. What lies flat in sedid/ is a tool that anyone may use, or an entry point on top."""
-TOOLS = ("config", "errors", "escaping", "paths", "processes", "progress", "results", "settings", "storage")
+TOOLS = ("config", "errors", "escaping", "later", "paths", "processes", "progress", "results", "settings", "storage")
 ENTRIES = ("__init__", "__main__", "cli")
 PAGE = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- map -->\n", "<!-- /map -->"

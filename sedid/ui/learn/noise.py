@@ -1,12 +1,13 @@
 """Steps 1 and 2 of the lesson: the noise schedule, and what the network predicts."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from math import sqrt
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from sedid.data.datasets import as_model_input
+from sedid.later import torch
 from sedid.method.diffusion import NoiseSchedule, noised
 from sedid.report.charts.chart import Chart
 from sedid.report.charts.scale import Scale
@@ -15,6 +16,9 @@ from sedid.report.filmstrip import picture
 from sedid.report.pictures import data_uri, number, visible
 from sedid.ui.learn.frames import Frame, moving_line, scrubber
 from sedid.ui.learn.lesson import Lesson
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 NOISE_FRAMES, PREDICTIONS = 25, 9
 
