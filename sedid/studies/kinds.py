@@ -5,6 +5,7 @@ from pathlib import Path
 from sedid.results import Results
 from sedid.studies.choose import ChoiceResults
 from sedid.studies.comparison import ComparisonResults
+from sedid.studies.defence import DefenceResults
 from sedid.studies.evaluate import EvaluationResults
 from sedid.studies.generalise import GeneraliseResults
 from sedid.studies.polarity import PolarityResults
@@ -22,6 +23,7 @@ KINDS: dict[str, type[Results]] = {
     "generalise": GeneraliseResults,
     "training": TrainingResults,
     "quality": QualityResults,
+    "defence": DefenceResults,
 }
 """Name of the file without its ending -> its type."""
 
