@@ -8,6 +8,7 @@ import pytest
 
 from sedid.recipes.defend import DefendConfig, defend, models
 from sedid.recipes.stages import finished_stages
+from sedid.report.defence import load_defence, whole
 from sedid.storage import read_arrays, read_json
 from sedid.studies.defence import PEERS, SETS, DefenceResults, pictures_file
 
@@ -65,6 +66,13 @@ def test_three_models_are_trained_and_measured_alike(config: DefendConfig) -> No
     members = read_arrays(out / "splits" / "members.npz")["images"]
     assert np.array_equal(pictures["members"], members[:8])
     assert pictures["augmented_heldout_whole"].shape == (8, 32, 32, 3)
+    page = whole(*load_defence(out / "defence.json"))
+    for row in found.rows:
+        assert str(row.exposed[1]) in page
+        assert f"{row.loss_heldout:.4f}" in page
+    assert page.count("<img") == 3 + 2 * 2 * 4
+    hostile = replace(found, rows=tuple(replace(row, name="<b>x") for row in found.rows))
+    assert "<b>x" not in whole(hostile, {})
 
 
 def run(config: DefendConfig) -> list:
