@@ -3,6 +3,7 @@
 That is the leak audit, which is never a reason to stop, and whether sets that must be disjoint are.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -27,6 +28,8 @@ from sedid.data.splits import (
     splits_file,
     stated,
 )
+
+log = logging.getLogger(__name__)
 
 SHARED = 0.01
 """Share of a test set that may also be in a set that chose something: data sets hold chance duplicates. They are named."""
@@ -215,5 +218,7 @@ def _checked(
             overlaps.append(one)
             warnings.append(in_words(one))
     warning = f"Sets that should be disjoint share pictures: {'; '.join(warnings)}." if warnings else ""
+    if warning:  # on the console, too: results and report are read later, if at all
+        log.warning("warning: %s", warning)
     counts = {name: len(prints) for name, prints in known.items()}
     return SplitCheck(counts, tuple(map(spoken, by_set)), tuple(overlaps), warning)

@@ -188,8 +188,8 @@ def test_damaged_prints_are_refused_in_a_sentence(tmp_path: Path, content: bytes
     assert len(read_splits(file, {})["training"]) == 4
 
 
-def test_from_calibration_to_results_file(tmp_path: Path) -> None:
-    """The loops write the prints, refuse by them, and state what they found."""
+def test_from_calibration_to_results_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The loops write the prints, refuse by them, and state what they found: in the results and on the console."""
     bundle = tiny_bundle(tmp_path / "tiny")
     sets = {"real": pictures(12, 1), "generated": pictures(12, 2), "heldout": pictures(12, 3), "made": pictures(12, 4)}
     for name, images in sets.items():
@@ -213,6 +213,7 @@ def test_from_calibration_to_results_file(tmp_path: Path) -> None:
     assert stated is not None
     assert stated.against["the detector's calibration (generated)"] == 12
     assert "2 of 10 generated images are also heldout images (at 8, 9)" in stated.warning
+    assert caplog.messages == [f"warning: {stated.warning}"]
     written = read_json(bundle / "sedid" / "results.json")["protocol"]["splits"]
     assert written == json.loads(json.dumps(asdict(stated)))
 
