@@ -53,8 +53,8 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
     """
     if not payload:
         raise ValueError("No image was given.")
-    name = payload.get("orig_name") or "The file"
-    data = _sent(payload, name)
+    name = str(payload.get("orig_name") or "The file")
+    data = received(payload, name)
     picture = read_image(data, name)
     preview = None
     if picture.format not in SHOWN_BY_BROWSERS:
@@ -66,19 +66,27 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
     return Upload(detector.prepare(picture.image), notes, preview, kept, name)
 
 
-def _sent(payload: dict[str, Any], name: str) -> Path | bytes:
-    """The image that a payload brings along, or the file of the upload folder that it names."""
-    url = payload.get("url") or ""
+def received(payload: dict[str, Any], name: str) -> Path | bytes:
+    """The content that a payload brings along, or the file of the upload folder that it names.
+
+    Args:
+        payload: as Gradio hands over a file: "path", or "url" with a data URI.
+        name: what error messages call it.
+
+    Raises:
+        ImageError: it is neither.
+    """
+    url = str(payload.get("url") or "")
     if url.startswith("data:"):
         try:
             return base64.b64decode(url.partition(",")[2])
         except ValueError as error:
             raise ImageError(f"The data URI of {name} does not hold base64 ({error}).") from error
-    path = Path(payload.get("path") or "")
+    path = Path(str(payload.get("path") or ""))
     try:
-        received = path.resolve().is_relative_to(Path(get_upload_folder()).resolve())
+        ours = path.resolve().is_relative_to(Path(get_upload_folder()).resolve())
     except (OSError, RuntimeError, ValueError):  # a circle of links; no path at all
-        received = False
-    if not received:
+        ours = False
+    if not ours:
         raise ImageError("The image is no file that was uploaded to this app: upload it first, or send a data URI.")
     return path

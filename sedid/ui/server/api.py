@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.processing_utils import save_base64_to_cache
+from gradio.utils import get_upload_folder
 
 from sedid.detector.bundle import current_info, frame, resolve, steps_of
 from sedid.detector.detector import Detector, Inspection, Pair
@@ -22,7 +24,8 @@ from sedid.ui.inspect.events import k_range
 from sedid.ui.kit import NETWORK
 from sedid.ui.menu import DEFAULT
 from sedid.ui.server import access
-from sedid.ui.upload import read_upload, refusal
+from sedid.ui.server.door import uploaded
+from sedid.ui.upload import read_upload, received
 
 
 def build(context: Context) -> None:
@@ -31,12 +34,27 @@ def build(context: Context) -> None:
     with gr.Row(visible=False):  # each endpoint needs components to take its types from
         image, files = gr.Image(type="filepath", label="image"), gr.Files(label="files")
         k, t_sec = gr.Number(0, precision=0, label="k"), gr.Number(0, precision=0, label="t_sec")
+        walk = gr.Number(0, label="k")
         detector, rows, button = gr.Textbox(DEFAULT, label="detector"), gr.JSON(label="result"), gr.Button()
+    one = image.api_info()
+    as_sent(image, one)
+    as_sent(files, {"type": "array", "items": one})
+    as_sent(walk, {"anyOf": [{"type": "integer"}, {"type": "string"}]})
     options: dict[str, Any] = {"outputs": rows, "preprocess": False, **NETWORK}
-    button.click(api.inspect, [image, k, t_sec, detector], api_name="inspect", **options)
+    button.click(api.inspect, [image, walk, t_sec, detector], api_name="inspect", **options)
     button.click(api.score_batch, [files, detector], api_name="score_batch", **options)
     button.click(api.sweep, [image, k, detector], api_name="sweep", **options)
     button.click(api.detectors, None, rows, api_name="detectors", preprocess=False)
+
+
+def as_sent(component: gr.components.Component, schema: dict[str, Any]) -> None:
+    """Let what is sent to a component reach its handler, whatever it is, and tell programs to send what a schema says.
+
+    Gradio's own check of files answers a wrong type with a traceback and no sentence, and the schema it writes for several
+    files has references that lead nowhere, so that its own MCP server refuses each call.
+    """
+    component.data_model = None
+    component.api_info = lambda: schema  # type: ignore[method-assign]
 
 
 @dataclass(frozen=True)
@@ -61,7 +79,7 @@ class Api:
         """
         with in_words():
             opened = self._detector(detector)
-            upload = read_upload(opened, image)
+            upload = read_upload(opened, as_payload(image))
             step, at = opened.pair(walk_of(opened, k), whole("t_sec", t_sec) or None)
             trace = self.context.traces.walk(opened, upload.seen, step)
             found = as_dict(upload.name, Inspection(trace, opened.judge(trace, at), upload.notes), opened)
@@ -72,7 +90,7 @@ class Api:
         """Judge up to 500 images at once, at the pair of k and T_SEC the detector was calibrated for.
 
         Args:
-            files: image files and .zip files of images, each of up to 20 MB.
+            files: image files and .zip files of images, each of up to 20 MB, or data URIs of them.
             detector: a name from the endpoint detectors.
 
         Returns:
@@ -80,9 +98,9 @@ class Api:
         """
         with in_words():
             opened = self._detector(detector)
-            paths = [Path(one["path"]) for one in files or [] if isinstance(one, dict) and one.get("path")]
-            if not paths:
-                raise ValueError("No files were given.")
+            if not files or not isinstance(files, list):
+                raise ValueError("No files were given: send a list of them.")
+            paths = [file_of(one) for one in files]
             batch = Batch(opened, paths)
             if batch.left_out:
                 raise ValueError(f"At most {MOST} images are judged at once, not {batch.total + batch.left_out}.")
@@ -113,7 +131,7 @@ class Api:
         """
         with in_words():
             opened = self._detector(detector)
-            upload = read_upload(opened, image)
+            upload = read_upload(opened, as_payload(image))
             step, _ = opened.pair(step_size(opened, k))
             trace = self.context.traces.walk(opened, upload.seen, step)
             judged = [opened.judge(trace, t_sec) for t_sec in trace.t_secs]
@@ -170,6 +188,31 @@ def facts(size: int, chosen: Any, pairs: Iterable[Pair], nn: bool) -> dict[str, 
     return {"size": size, "chosen": list(chosen) if chosen else None, "pairs": listed, "verdicts": verdicts}
 
 
+def as_payload(sent: Any) -> dict[str, Any] | None:
+    """What was sent in the place of a file, as a component hands one over.
+
+    Raises:
+        ValueError: it is no file, data URI or address of a file that was uploaded to this app.
+    """
+    if isinstance(sent, str):
+        file = None if sent.startswith("data:") else uploaded(sent, Path(get_upload_folder()))
+        sent = {"path": str(file)} if file else {"url": sent}
+    if sent is not None and not isinstance(sent, dict):
+        raise ValueError(f"An image is sent as a file or as the text of a data URI, not as {str(sent)[:40]!r}.")
+    return sent
+
+
+def file_of(sent: Any) -> Path:
+    """The file that was sent; the content of a data URI becomes one of the upload folder.
+
+    Raises:
+        ValueError: as `as_payload`, or it is not one of the upload folder.
+    """
+    payload = as_payload(sent) or {}
+    found = received(payload, "a file")
+    return found if isinstance(found, Path) else Path(save_base64_to_cache(payload["url"], get_upload_folder()))
+
+
 def step_size(detector: Detector, k: Any) -> int | None:
     """The step size asked for, within what the page offers; None for the calibrated one.
 
@@ -189,7 +232,7 @@ def walk_of(detector: Detector, k: Any) -> Steps | None:
         ValueError: it is neither, or the walk is too long.
     """
     if not isinstance(k, str) or "," not in k:
-        return step_size(detector, k)
+        return step_size(detector, int(k) if isinstance(k, str) and k.isdecimal() else k)
     found, most = read_steps(k), detector.evaluations(k_range(detector)[0])
     if (cost := detector.evaluations(found)) > most:
         raise ValueError(f"A path has at most {most} timesteps, not {cost}.")
@@ -211,8 +254,8 @@ def whole(name: str, value: Any) -> int:
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """Errors of the engine as errors the client reads."""
+    """Errors of the engine as errors the client reads: plain text, since no page of ours shows them."""
     try:
         yield
     except (OSError, TypeError, ValueError) as error:
-        raise refusal(error) from error
+        raise gr.Error(str(error), print_exception=False) from error
