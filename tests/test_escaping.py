@@ -33,6 +33,7 @@ from sedid.ui.examples import list_examples
 from sedid.ui.gallery import pair
 from sedid.ui.gallery import view as gallery_view
 from sedid.ui.inspect import view as inspect_view
+from sedid.ui.known import Known
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.tab import Teacher
 from sedid.ui.results import evaluate_tab, sweep_tab
@@ -255,13 +256,15 @@ def test_every_part_of_the_page_shows_names_as_texts(detector: Detector, tmp_pat
     found = detector.inspect(folder / f"real-0{NAME}.png")
     parts = [
         verdict_cards(detector, found.judgement),
-        gallery_view.legend(detector),
+        gallery_view.legend(detector, Known({"real": [], "generated": []}, True)),
         gallery_view.unscored(detector, EVIL, None),
         pair.strip(context.examples, [make_image(n) for n in range(4)], "a", None),
         inspect_view.example_strip(context.examples),
     ]
     teacher = Teacher(context)
-    parts += [teacher.open(at, f"real-0{NAME}", "", f"http://a/{NAME}", None)[0] for at in learn_steps.PLACES]
+    parts += [
+        teacher.open("default", at, f"real-0{NAME}", "", f"http://a/{NAME}", None)[0] for at in learn_steps.PLACES
+    ]
     for html in parts:
         assert_harmless(html)
     assert any("a&lt;img src=x" in html for html in parts)

@@ -198,6 +198,6 @@ def test_without_the_sample_gallery_and_quiz_say_so(
     monkeypatch.setattr(datasets, "SAMPLE", tmp_path / "sample.npz")
     context = Context(make_detector, list_examples(examples))
     missing = "The embedded sample does not come with the installed package"
-    assert missing in Page(Library(context)).look("label", False, "", "", "inspect")[0]
+    assert missing in Page(Library(context)).look("default", "label", False, "", "", "inspect")[0]
     with pytest.raises(gr.Error, match=missing):
-        Teacher(context).open("quiz", "", "", "http://127.0.0.1/", None)
+        Teacher(context).open("default", "quiz", "", "", "http://127.0.0.1/", None)

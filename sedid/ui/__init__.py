@@ -27,7 +27,7 @@ MODULES = {
     "sweep": "sedid.ui.results.sweep_tab",
     "guide": "sedid.ui.guide.tab",
 }
-"""Where each tab is built: a module with a TITLE and a `build(context)`."""
+"""Where each tab is built: a module with a TITLE and a `build(context, head)`."""
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
@@ -51,12 +51,12 @@ def make_context(detector: str | Path | None = None) -> "Context":
     """
     from sedid.detector.bundle import SHIPPED
     from sedid.ui.context import Context
-    from sedid.ui.examples import bundle_examples, list_examples
+    from sedid.ui.examples import list_examples
     from sedid.ui.menu import Menu
     from sedid.ui.server import gpu
 
     source = detector or settings.read().detector or SHIPPED
-    return Context(lambda: gpu.load(source), bundle_examples(Path(source)) or list_examples(), Menu(source))
+    return Context(lambda: gpu.load(source), list_examples(), Menu(source))
 
 
 def build_demo(context: "Context | None" = None) -> "gr.Blocks":
@@ -67,7 +67,8 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
     import gradio as gr
 
     from sedid.ui import frame
-    from sedid.ui.links import opener
+    from sedid.ui.kit import LIGHT
+    from sedid.ui.links import Opener
     from sedid.ui.scripts import function
     from sedid.ui.server import door
     from sedid.ui.server.document import NAME
@@ -76,7 +77,7 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
     context = context or make_context()
     # Uploads are looked for every ten minutes and live an hour at most.
     with gr.Blocks(title=NAME, analytics_enabled=False, delete_cache=(600, 3600)) as demo:
-        frame.head()
+        head = frame.head(context)
         with gr.Tabs() as tabs:
             for name in TABS:
                 tab = import_module(MODULES[name])
@@ -84,9 +85,11 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
                     item.select(
                         None, None, None, js=function("tabs", "follow", name, name == TABS[0]), api_visibility="private"
                     )
-                    tab.build(context)
+                    tab.build(context, head)
         frame.foot()
-        demo.load(opener(TABS), None, tabs, show_progress="hidden", api_visibility="private")
+        opener = Opener(TABS, context.menu)
+        demo.load(opener.view, None, [tabs, head.source], **LIGHT)
+        head.title.select(opener.tab, None, tabs, **LIGHT)
     return demo.queue(max_size=64, default_concurrency_limit=4)
 
 

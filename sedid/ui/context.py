@@ -22,7 +22,7 @@ class Context:
         menu: which detectors there are.
         detectors: the opened ones.
         traces: the walks, charged to the visitor for whom they are made.
-        examples: images for a first look with the app's own detector.
+        examples: images for a first look with a detector that brings none.
 
     Args:
         load: opens the app's own detector.
@@ -41,14 +41,21 @@ class Context:
         """The jobs that this app starts and shows."""
         return self.menu.jobs
 
+    def own_examples(self, key: str = DEFAULT) -> tuple[Example, ...]:
+        """The images that the bundle of a detector of the menu brings; empty where it brings none.
+
+        Raises:
+            ValueError: this app may not open it.
+        """
+        return bundle_examples(Path(self.menu.own if key == DEFAULT else self.menu.place(key)[1]))
+
     def examples_of(self, key: str = DEFAULT) -> tuple[Example, ...]:
         """The images to look at with a detector of the menu: those of its bundle, the app's where it has none.
 
         Raises:
             ValueError: this app may not open it.
         """
-        own = key == DEFAULT
-        return (() if own else bundle_examples(Path(self.menu.place(key)[1]))) or self.examples
+        return self.own_examples(key) or self.examples
 
     def warm_up(self) -> None:
         """Load the detector in the background, so that the page is served at once."""
@@ -57,8 +64,8 @@ class Context:
             try:
                 detector = self.detectors.get()
                 k, t_sec = detector.chosen or START
-                if self.examples:
-                    detector.judge(self.traces.walk(detector, as_seen(detector, self.examples[0].path)[0], k), t_sec)
+                if examples := self.examples_of():
+                    detector.judge(self.traces.walk(detector, as_seen(detector, examples[0].path)[0], k), t_sec)
             except (OSError, ValueError):
                 pass  # the page says so when it asks
 

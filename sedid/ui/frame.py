@@ -1,20 +1,64 @@
 """What stands above and below the tabs, and the first lines of the first one."""
 
+from dataclasses import dataclass
+from typing import Any
+
 import gradio as gr
 from markupsafe import Markup
 
 import sedid
 from sedid import settings
+from sedid.ui.context import Context
 from sedid.ui.kit import LIGHT, html
+from sedid.ui.menu import DEFAULT
 from sedid.ui.scripts import function
 from sedid.ui.server.document import DESCRIPTION, NAME, TITLE
 
 PAPER = "https://arxiv.org/abs/2307.06272"
 
 
-def head() -> None:
-    """The project's question, above every tab."""
-    html(Markup("<p>{}</p><h1>{}</h1>").format(NAME, TITLE), "sed-title")
+@dataclass(frozen=True)
+class Head:
+    """What stands above the tabs, for those that follow it.
+
+    Attributes:
+        menu: the detectors on offer; it may name one that is still being opened.
+        source: the key of the detector in use, which its `change` tells to tabs that show something of it.
+        title: its `select` tells that Back or Forward led to another address.
+    """
+
+    menu: gr.Dropdown
+    source: gr.State
+    title: gr.HTML
+
+    def follow(self, tab: str, look: Any, inputs: list[Any], outputs: list[Any], **options: Any) -> None:
+        """Draw an open tab anew when another detector is in use; a closed one does so when it is opened.
+
+        Args:
+            tab: its name.
+            look: of the values of `inputs`.
+        """
+
+        def looked(request: gr.Request, *values: Any) -> Any:
+            return look(*values) if request.query_params.get("tab") == tab else gr.skip()
+
+        self.source.change(looked, inputs, outputs, **{"api_visibility": "private"} | options)
+
+
+def head(context: Context) -> Head:
+    """The project's question and the detector, above every tab. The Inspect tab answers when another one is chosen."""
+    typing = context.menu.typing
+    with gr.Row(elem_id="sed-head"):
+        title = html(Markup("<p>{}</p><h1>{}</h1>").format(NAME, TITLE), "sed-title", "history")
+        menu = gr.Dropdown(
+            context.menu.choices(),
+            value=DEFAULT,
+            label="Detector, on every tab",
+            info="Or type a folder or a Hub id (user/repo) and press Enter." if typing else None,
+            allow_custom_value=typing,
+            elem_id="detector",
+        )
+    return Head(menu, gr.State(DEFAULT), title)
 
 
 def invitation() -> None:
@@ -30,17 +74,6 @@ def invitation() -> None:
             made.click(None, None, None, js=function("begin", "tryOne"), **LIGHT)
             tour = gr.Button("Take the 5-minute tour", size="md", min_width=150, elem_id="sed-tour")
             tour.click(None, None, None, js=function("begin", "tour"), **LIGHT)
-
-
-def judged_by(label: str, tab: str) -> None:
-    """Which detector a tab uses that does not follow the choice in Inspect.
-
-    Args:
-        label: the app's own detector as the menu names it.
-        tab: its name.
-    """
-    words = Markup('<p class="sed-fine">Everything on this tab uses the detector <b>{}</b>, whatever Inspect uses.</p>')
-    html(words.format(label), f"{tab}-judged-by")
 
 
 def foot() -> None:

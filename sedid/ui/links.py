@@ -1,16 +1,34 @@
-"""The address of a view: which tab it opens. What is shown inside, the scripts of the tabs add (`static/tabs.js`)."""
+"""The address of a view: which tab it opens, with which detector.
+
+What is shown inside, the scripts of the tabs add (`static/tabs.js`).
+"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from sedid.ui.menu import Menu
 
-def opener(tabs: Sequence[str]) -> Any:
-    """The handler that opens the tab an address names."""
 
-    def open_tab(request: gr.Request) -> Any:
+@dataclass(frozen=True)
+class Opener:
+    """The handlers that go where an address leads.
+
+    Attributes:
+        tabs: names, the first of which an address need not name.
+    """
+
+    tabs: Sequence[str]
+    menu: Menu
+
+    def tab(self, request: gr.Request) -> Any:
+        """The tab it names."""
         wanted = request.query_params.get("tab")
-        return gr.Tabs(selected=wanted) if wanted in tabs[1:] else gr.skip()
+        return gr.Tabs(selected=wanted if wanted in self.tabs else self.tabs[0])
 
-    return open_tab
+    def view(self, request: gr.Request) -> tuple[Any, Any]:
+        """The tab, and the key of the detector: both at once, so that no tab opens with another detector."""
+        source = request.query_params.get("detector")
+        return self.tab(request), source if self.menu.offers(source) else gr.skip()

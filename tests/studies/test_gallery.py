@@ -30,6 +30,7 @@ from sedid.studies.reference_scores import (
     stated_by,
     write_gallery,
 )
+from sedid.ui import known
 from sedid.ui.context import Context
 from sedid.ui.gallery import reference as gallery_reference
 from sedid.ui.gallery.reference import FILTERS, Library, Reference, disagreement, outcomes
@@ -191,7 +192,7 @@ def small_sample(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, n
         label: np.stack([make_image(seed) for seed in seeds])
         for label, seeds in ((REAL, range(5)), (GENERATED, range(5, 12)))
     }
-    monkeypatch.setattr(gallery_reference, "load_images", lambda spec, *_: sets[spec.partition(":")[2]])
+    monkeypatch.setattr(known, "load_images", lambda spec, *_: sets[spec.partition(":")[2]])
     monkeypatch.setattr(results_files, "SHIPPED", tmp_path / "checkpoints" / "nothing")
     monkeypatch.setenv("SEDID_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("SEDID_DETECTOR", raising=False)
@@ -203,7 +204,7 @@ def context_of(load: Callable[[], Detector]) -> Context:
     return Context(load, menu=Menu("nobody/nothing"))
 
 
-VIEW = ("t_error", False, "", "", INSPECT)
+VIEW = ("default", "t_error", False, "", "", INSPECT)
 
 
 def test_missing_scores_are_made_once_for_all_visitors(
@@ -219,14 +220,15 @@ def test_missing_scores_are_made_once_for_all_visitors(
     state, _, button, timer, _ = one.begin(*VIEW)
     assert 'role="progressbar"' in state
     assert (button.visible, timer.active) == (False, True)
-    assert library.compute() is library.computation  # a second visitor joins
+    shelf = library.shelf("default")
+    assert shelf.compute() is shelf.computation  # a second visitor joins
     monkeypatch.setattr(gallery_reference, "SECONDS", 60.0)
     shown, _, button, timer, _ = other.work(*VIEW)
     assert (shown.count("<img"), button.visible, timer.active) == (12, False, False)
     calls = detector.eps_model.calls
     assert one.look(*VIEW)[0] == shown
     assert detector.eps_model.calls == calls
-    reference = library.reference()
+    reference = shelf.reference()
     assert reference is not None
     for row in reference.rows:
         t_error, stat, nn = judgement(detector, small_sample[row.label][row.place])
@@ -238,15 +240,15 @@ def test_the_file_of_the_bundle_is_read_only_while_it_belongs(
     small_sample: dict[str, np.ndarray], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     detector = make_detector()
-    computing = Library(context_of(lambda: detector)).compute()
+    computing = Library(context_of(lambda: detector)).shelf("default").compute()
     monkeypatch.setattr(gallery_reference, "SECONDS", 60.0)
     computing.advance()
     write_gallery(computing.result(), tmp_path / "runs" / "mine" / "sedid" / FILE)
     before = detector.eps_model.calls
-    assert Library(context_of(lambda: detector)).reference() is not None
+    assert Library(context_of(lambda: detector)).shelf("default").reference() is not None
     assert detector.eps_model.calls == before
     changed = Library(context_of(lambda: replace(detector, info={"stat": {"error_rate": 0.3}})))
-    assert changed.reference() is None
+    assert changed.shelf("default").reference() is None
     assert "another calibration" in Page(changed).look(*VIEW)[0]
 
 
@@ -258,13 +260,13 @@ def test_pictures_are_sent_to_the_comparison(
     page = Page(Library(context_of(lambda: detector)))
     page.begin(*VIEW)
     page.work(*VIEW)
-    _, _, picked, parts = page.sent(*VIEW[:4], LEFT, gr.EventData(None, {"pick": "6"}))
+    _, _, picked, parts = page.sent(*VIEW[:5], LEFT, gr.EventData(None, {"pick": "6"}))
     assert (picked[0], picked[2], parts.selected) == (LEFT, "generated 2", BENCH)
     np.testing.assert_array_equal(picked[1], small_sample[GENERATED][1])
     shown, at, picked, _ = page.sent(*VIEW, gr.EventData(None, {"page": "3"}))
     assert (at, picked, shown.count("<img")) == (3, None, 12)
     for nonsense in ({"pick": "99"}, {"pick": "x"}, "text"):
-        assert page.sent(*VIEW[:4], LEFT, gr.EventData(None, nonsense))[2] is None
+        assert page.sent(*VIEW[:5], LEFT, gr.EventData(None, nonsense))[2] is None
 
 
 def test_without_a_detector_the_page_says_so() -> None:
@@ -282,10 +284,10 @@ def test_without_a_detector_the_page_says_so() -> None:
 
 def test_the_apps_own_bundle_is_asked_first(small_sample: dict[str, np.ndarray], tmp_path: Path) -> None:
     detector, own = make_detector(), tmp_path / "elsewhere"
-    computing = Library(context_of(lambda: detector)).compute()
+    computing = Library(context_of(lambda: detector)).shelf("default").compute()
     while computing.done < computing.total:
         computing.advance()
     write_gallery(computing.result(), own / "sedid" / FILE)
     before = detector.eps_model.calls
-    assert Library(Context(lambda: detector, menu=Menu(own))).reference() is not None
+    assert Library(Context(lambda: detector, menu=Menu(own))).shelf("default").reference() is not None
     assert detector.eps_model.calls == before

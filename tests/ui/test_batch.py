@@ -26,6 +26,7 @@ from sedid.ui.gallery.many import Batch, sort_key
 from sedid.ui.gallery.many_panel import Panel
 from sedid.ui.gallery.many_view import GONE, PAGE, batch_html
 from sedid.ui.gallery.pair import Pair, Side, comparison, heatmaps, sentence, waiting
+from sedid.ui.menu import DEFAULT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -167,17 +168,17 @@ def test_stop_keeps_the_rows_and_offers_them(files: list[Path], monkeypatch: pyt
     monkeypatch.setattr(many, "SECONDS", 3.5)
     detector = make_detector()
     panel = Panel(Context(lambda: detector))
-    made, shown, stop, timer = panel.start([str(file) for file in files])
+    made, shown, stop, timer = panel.start(DEFAULT, [str(file) for file in files])
     assert 'role="progressbar"' in shown
     assert (stop.visible, timer.active) == (True, True)
-    panel.work(made)
+    panel.work(DEFAULT, made)
     before = len(made.lines)
     assert 0 < before < made.total
-    shown, stop, timer = panel.stop(made)
+    shown, stop, timer = panel.stop(DEFAULT, made)
     assert (stop.visible, timer.active) == (False, False)
     assert f"stopped, {made.total - before} not looked at" in shown
     calls = detector.eps_model.calls
-    panel.work(made)
+    panel.work(DEFAULT, made)
     assert (len(made.lines), detector.eps_model.calls) == (before, calls)
 
 
@@ -186,13 +187,13 @@ def test_a_refused_evaluation_ends_the_batch_in_words(files: list[Path], monkeyp
     monkeypatch.setattr(gr, "Warning", said.append)
     detector = make_detector()
     panel = Panel(Context(lambda: detector))
-    made, *_ = panel.start([str(files[0])])
+    made, *_ = panel.start(DEFAULT, [str(files[0])])
 
     def refuse(*_: object) -> None:
         raise gr.Error("You have had your share.")
 
     monkeypatch.setattr(panel.context.traces, "judge", refuse)
-    _, stop, timer = panel.work(made)
+    _, stop, timer = panel.work(DEFAULT, made)
     assert said == ["You have had your share."]
     assert (stop.visible, timer.active, made.done) == (False, False, True)
 
@@ -200,9 +201,9 @@ def test_a_refused_evaluation_ends_the_batch_in_words(files: list[Path], monkeyp
 def test_nothing_or_a_lost_batch_is_a_sentence() -> None:
     panel = Panel(Context(make_detector))
     with pytest.raises(gr.Error, match="Choose or drop some images"):
-        panel.start(None)
-    assert panel.work(None)[0] == GONE
-    assert panel.sent(None, gr.EventData(None, {"page": "1"})) == GONE
+        panel.start(DEFAULT, None)
+    assert panel.work(DEFAULT, None)[0] == GONE
+    assert panel.sent(DEFAULT, None, gr.EventData(None, {"page": "1"})) == GONE
 
 
 def test_the_page_escapes_names_and_downloads_the_whole_table(files: list[Path]) -> None:

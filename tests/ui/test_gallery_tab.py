@@ -10,9 +10,9 @@ from helpers.fakes import make_detector, make_image
 from helpers.image_files import encoded, zipped
 
 from sedid import ui
+from sedid.ui import known
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
-from sedid.ui.gallery import reference as gallery_reference
 from sedid.ui.results import files as results_files
 
 
@@ -25,7 +25,7 @@ def url(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
     detector = make_detector()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ui, "TABS", ("inspect", "gallery"))
-        patch.setattr(gallery_reference, "load_images", lambda spec, *_: images[spec.partition(":")[2]])
+        patch.setattr(known, "load_images", lambda spec, *_: images[spec.partition(":")[2]])
         patch.setattr(results_files, "SHIPPED", folder / "checkpoints" / "nothing")
         patch.setenv("SEDID_RUNS", str(folder / "runs"))
         patch.delenv("SEDID_DETECTOR", raising=False)
@@ -54,6 +54,8 @@ def test_the_reference_set_is_scored_sorted_leafed_through_and_inspected(page) -
     open_grid(page)
     cards = page.locator("#gallery-grid .gal-card")
     expect(cards).to_have_count(60, timeout=WAIT)
+    choose(page, "sort", "label")
+    choose(page, "order", "lowest first")
     choose(page, "label", "generated")
     expect(cards).to_have_count(40, timeout=WAIT)
     assert all("generated image" in one.get_attribute("aria-label") for one in cards.all())

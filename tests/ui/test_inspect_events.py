@@ -84,7 +84,7 @@ def test_of_two_pictures_at_once_the_later_one_is_shown(examples: Path) -> None:
             pass
         model.gate.set()
         assert set(early.result()) == {"photo"}  # the one that stays shown until the later one is there
-        assert late.result()["state"][1].name == "4.png"
+        assert late.result()["state"].name == "4.png"
 
 
 def seen(on: Inspector, seed: int) -> np.ndarray:

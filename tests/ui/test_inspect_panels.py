@@ -122,13 +122,13 @@ def test_the_tiles_are_those_of_the_file_and_a_click_opens_one(tiler: Tiler, sho
     assert tiled.found.grid == grid
     left, top = grid.corners[5]
     updates = tiler.open(visit(shown, tile=5), tiled)
-    _, opened = updates[tiler.inspector.parts.state]
+    opened = updates[tiler.inspector.parts.state]
     assert np.array_equal(opened.image, picture[top : top + 32, left : left + 32])
     assert opened.notes == (f"tile 6 of 9, at column {left}, row {top} of the 80x80 picture; not resized",)
     assert (opened.whole, opened.example) == (shown, "")
     assert tiler.outdate(visit(opened), tiled)[tiler.panel.back].visible
     assert tiler.panel.shown not in tiler.outdate(visit(opened), tiled)  # the map stays beside its tile
-    _, returned = tiler.back(visit(replace(opened, t_sec=495)))[tiler.inspector.parts.state]
+    returned = tiler.back(visit(replace(opened, t_sec=495)))[tiler.inspector.parts.state]
     assert np.array_equal(returned.image, shown.image)
     assert (returned.t_sec, returned.whole) == (495, None)
     again = tiler.run(visit(opened))[tiler.panel.tiled]

@@ -29,6 +29,7 @@ from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson
 from sedid.ui.learn.steps import NUMBERED, PLACES, QUIZ, SHEET, STEPS, WORLD
 from sedid.ui.learn.tab import Teacher
+from sedid.ui.menu import DEFAULT
 
 HOME = "http://classroom.example:7860/"
 
@@ -45,7 +46,7 @@ def teacher(examples: Path) -> Teacher:
 
 def lesson(teacher: Teacher, name: str = "real-01") -> Lesson:
     detector = teacher.detector()
-    examples = teacher.examples(detector)
+    examples = teacher.examples(DEFAULT, detector)
     return teacher.lesson(detector, examples, teacher.subject(detector, examples, name, ""))
 
 
@@ -54,7 +55,7 @@ def lesson(teacher: Teacher, name: str = "real-01") -> Lesson:
 
 @pytest.mark.parametrize("at", NUMBERED)
 def test_a_step_shows_its_equation_its_code_and_frames(teacher: Teacher, at: str) -> None:
-    page, stored = teacher.open(at, "real-02", "", HOME, None)
+    page, stored = teacher.open(DEFAULT, at, "real-02", "", HOME, None)
     assert stored == gr.skip()
     assert f'data-place="{at}" data-example="real-02"' in page
     assert page.count("<math") == page.count("</math>") == len(STEPS[int(at) - 1].equations)
@@ -84,47 +85,49 @@ def test_the_code_shown_is_the_code_that_runs(thing: object) -> None:
 
 def test_a_step_is_drawn_once(examples: Path) -> None:
     teacher = make_teacher(examples)
-    first, _ = teacher.open("5", "real-01", "", HOME, None)
+    first, _ = teacher.open(DEFAULT, "5", "real-01", "", HOME, None)
     calls = teacher.detector().eps_model.network.calls  # type: ignore[attr-defined]
-    assert teacher.open("5", "real-01", "", HOME, None)[0] == first
+    assert teacher.open(DEFAULT, "5", "real-01", "", HOME, None)[0] == first
     assert teacher.detector().eps_model.network.calls == calls  # type: ignore[attr-defined]
 
 
 def test_an_unknown_place_or_image_opens_the_first(teacher: Teacher) -> None:
     for step, name in (("99", "<script>"), ("", ""), ("learn", "../secret")):
-        page, _ = teacher.open(step, name, "javascript:x", HOME, None)
+        page, _ = teacher.open(DEFAULT, step, name, "javascript:x", HOME, None)
         assert f'data-place="{WORLD}" data-example=""' in page
-    assert 'data-place="3" data-example="real-01"' in teacher.open("3", "../secret", "", HOME, None)[0]
+    assert 'data-place="3" data-example="real-01"' in teacher.open(DEFAULT, "3", "../secret", "", HOME, None)[0]
 
 
 def test_the_image_in_inspect_is_walked_too(teacher: Teacher) -> None:
-    page, _ = teacher.open("5", "inspect", data_uri(make_image(9)), HOME, None)
+    page, _ = teacher.open(DEFAULT, "5", "inspect", data_uri(make_image(9)), HOME, None)
     assert "your image" in page
     assert page.count("learn-portrait") == 3 * page.count('class="learn-frame"')  # beside one of both classes
-    known, _ = teacher.open("1", "inspect", data_uri(make_image(0)), HOME, None)
+    known, _ = teacher.open(DEFAULT, "1", "inspect", data_uri(make_image(0)), HOME, None)
     assert 'data-example="real-01"' in known  # an example is called by its name
     with pytest.raises(gr.Error, match="not an image"):
-        teacher.open("1", "inspect", "data:image/png;base64," + base64.b64encode(b"no image").decode(), HOME, None)
+        teacher.open(
+            DEFAULT, "1", "inspect", "data:image/png;base64," + base64.b64encode(b"no image").decode(), HOME, None
+        )
 
 
 def test_without_a_calibration_the_steps_that_need_one_say_so(examples: Path) -> None:
     teacher = make_teacher(examples, calibrated=False)
     for at in NUMBERED:
-        page, _ = teacher.open(at, "", "", HOME, None)
+        page, _ = teacher.open(DEFAULT, at, "", "", HOME, None)
         assert ("has not been calibrated" in page) == (at in ("5", "7", "8"))
-    assert "How far" not in teacher.open(SHEET, "", "", HOME, None)[0]
+    assert "How far" not in teacher.open(DEFAULT, SHEET, "", "", HOME, None)[0]
 
 
 def test_without_a_detector_or_examples_the_lesson_says_so(tmp_path: Path, examples: Path) -> None:
     def missing():
         raise FileNotFoundError("nothing in /a/secret/folder")
 
-    assert "<math" in Teacher(Context(missing)).open(WORLD, "", "", HOME, None)[0]  # the world needs neither
+    assert "<math" in Teacher(Context(missing)).open(DEFAULT, WORLD, "", "", HOME, None)[0]  # the world needs neither
     with pytest.raises(gr.Error, match="No detector could be opened") as refused:
-        Teacher(Context(missing, list_examples(examples))).open("1", "", "", HOME, None)
+        Teacher(Context(missing, list_examples(examples))).open(DEFAULT, "1", "", "", HOME, None)
     assert "secret" not in str(refused.value)
     with pytest.raises(gr.Error, match="needs the example images"):
-        Teacher(Context(make_detector)).open("1", "", "", HOME, None)
+        Teacher(Context(make_detector)).open(DEFAULT, "1", "", "", HOME, None)
 
 
 def test_the_estimate_undoes_the_noise_and_makes_the_ddim_step() -> None:

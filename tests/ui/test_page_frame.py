@@ -1,5 +1,6 @@
 """The question, the two ways to begin, and the foot."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,12 +41,31 @@ def test_the_calls_stand_under_the_image_and_stay_in_view(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-@pytest.mark.parametrize("tab", ["gallery", "learn"])
-def test_a_tab_that_does_not_follow_inspect_names_its_detector(page, tab: str) -> None:
-    page.get_by_role("tab", name=tab.title(), exact=True).click()
-    said = page.get_by_text("Everything on this tab uses the detector").locator("visible=true")
-    said.wait_for()
-    assert "cifar10 (shipped)" in said.inner_text()
+def test_back_and_forward_lead_from_tab_to_tab_and_from_step_to_step(page) -> None:
+    def at(tab: str, step: str = "") -> None:
+        page.wait_for_selector(f"button[role=tab][aria-selected=true][data-tab-id={tab}]")
+        page.wait_for_function("step => (new URL(location).searchParams.get('step') ?? '') === step", arg=step)
+        if step:
+            page.wait_for_selector(f'#learn .learn[data-place="{step}"]')
+
+    page.get_by_role("tab", name="Learn", exact=True).click()
+    page.wait_for_selector('#learn .learn[data-place="0"]')
+    for step in ("3", "1"):
+        page.locator(f'.learn-nav [data-step="{step}"]').click()
+        at("learn", step)
+    page.get_by_role("tab", name="Inspect", exact=True).click()
+    at("inspect")
+    page.locator("#t-sec input[type=range]").press("ArrowRight")
+    page.wait_for_url(re.compile("t_sec=495"))  # no place of its own
+    for move, tab, step in (
+        (page.go_back, "learn", "1"),
+        (page.go_back, "learn", "3"),
+        (page.go_forward, "learn", "1"),
+        (page.go_forward, "inspect", ""),
+    ):
+        move()
+        at(tab, step)
+    page.wait_for_url(re.compile("t_sec=495"))
 
 
 def test_the_foot_says_whose_it_is_and_how_to_cite_it(page) -> None:

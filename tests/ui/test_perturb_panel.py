@@ -185,7 +185,7 @@ def test_taking_a_version_over_costs_no_evaluation_and_says_so(resaver: Resaver)
     before = evaluations(resaver)
     updates = resaver.take(visit(SHOWN), "noise", 5)
     assert evaluations(resaver) == before
-    _, shown = updates[resaver.inspector.parts.state]
+    shown = updates[resaver.inspector.parts.state]
     assert np.array_equal(shown.image, perturb(SHOWN.image, perturbation("noise", 5)))
     assert shown.notes == ("a note", "re-saved here: noise, sigma 5 of 255")
     assert (shown.k, shown.t_sec, shown.example) == (165, 330, "")

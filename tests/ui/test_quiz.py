@@ -3,6 +3,7 @@
 import base64
 import re
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,15 +14,16 @@ from hypothesis import strategies as st
 
 from sedid.detector.detector import GENERATED, REAL, Call
 from sedid.progress import finish
+from sedid.ui.known import Known, known_pictures
 from sedid.ui.learn import quiz
-from sedid.ui.learn.quiz import Record, Sample, Tally
+from sedid.ui.learn.quiz import Record, Records, Sample, Tally
 
 ANSWERS = st.sampled_from([REAL, GENERATED, Call.UNDECIDED, "nonsense"])
 
 
 def small_sample(count: int = 40) -> Sample:
     images = np.stack([make_image(seed, 8) for seed in range(count)])
-    return Sample(images, np.arange(count) % 2 == 1)
+    return Sample(images, np.arange(count) % 2 == 1, Known({}))
 
 
 @given(st.lists(st.tuples(ANSWERS, st.sampled_from([REAL, GENERATED]))))
@@ -82,6 +84,20 @@ def test_a_record_that_makes_no_sense_starts_anew(stored: object) -> None:
     assert record.visitor != "abc"
 
 
+def test_detectors_share_no_score() -> None:
+    """What one detector scored said nothing of the next, and stood in its table."""
+    first, *others = (replace(make_detector(), name=f"detector {number}") for number in range(1 + quiz.KEPT))
+    records = Records.read(None).after(first, Record("me", 3, Tally(2, 1)))
+    assert records.of(others[0]).seen == 0
+    assert Records.read(records.stored()).of(first) == Record("me", 3, Tally(2, 1))
+    for other in others:
+        records = records.after(other, Record.new())
+    assert len(records.stored()) == quiz.KEPT  # a browser does not keep them all
+    assert records.of(first).seen == 0
+    for nonsense in (None, "text", 7, {"x": 1}, Record("me", 3).stored()):
+        assert Records.read(nonsense).of(first).seen == 0
+
+
 def order(sample: Sample, visitor: str) -> list[bytes]:
     shown = [sample.question(Record(visitor, seen)) for seen in range(len(sample.images))]
     return [asked[0].tobytes() for asked in shown if asked is not None]
@@ -94,7 +110,10 @@ def test_every_image_comes_once_with_its_truth_and_in_the_visitors_own_order() -
     assert mine == order(sample, "me")
     assert mine != order(sample, "you")
     assert sample.question(Record("me", len(sample.images))) is None
-    truths = {image.tobytes(): GENERATED if made else REAL for image, made in zip(*vars(sample).values(), strict=True)}
+    truths = {
+        image.tobytes(): GENERATED if made else REAL
+        for image, made in zip(sample.images, sample.generated, strict=True)
+    }
     for seen in range(len(sample.images)):
         image, truth = sample.question(Record("me", seen)) or pytest.fail("no question")
         assert truth == truths[image.tobytes()]
@@ -119,7 +138,7 @@ def png_chunks(uri: str) -> set[bytes]:
 
 def test_a_question_is_the_same_for_real_and_generated_but_for_the_pixels() -> None:
     detector, sample, record = make_detector(), small_sample(), Record("me", 2, Tally(2, 1))
-    pages = [quiz.ask(detector, image, record) for image in sample.images]
+    pages = [quiz.ask(detector, sample, image, record) for image in sample.images]
     bare = {re.sub(r'src="data:[^"]*"', "", page) for page in pages}
     assert len(bare) == 1
     for page in pages:
@@ -128,9 +147,9 @@ def test_a_question_is_the_same_for_real_and_generated_but_for_the_pixels() -> N
 
 
 def test_the_sample_leaves_out_what_the_page_shows_with_its_class() -> None:
-    whole = quiz.load_sample(32, None)
+    whole = quiz.sample_of(known_pictures(make_detector(), ()))
     known = tuple(image.tobytes() for image in whole.images[[0, 3, 700]])
-    rest = quiz.load_sample(32, None, known)
+    rest = quiz.sample_of(whole.known, known)
     assert len(rest.images) == len(whole.images) - 3
     assert not {image.tobytes() for image in rest.images} & set(known)
     np.testing.assert_array_equal(rest.generated, np.delete(whole.generated, [0, 3, 700]))
@@ -142,7 +161,8 @@ def test_the_shipped_examples_are_left_out() -> None:
     from sedid.ui.examples import EXAMPLES
 
     known = tuple(np.asarray(Image.open(path)).tobytes() for path in sorted(Path(EXAMPLES).glob("*.png")))
-    assert len(quiz.load_sample(32, None, known).images) == len(quiz.load_sample(32, None).images) - len(known)
+    whole = known_pictures(make_detector(), ())
+    assert len(quiz.sample_of(whole, known).images) == whole.count - len(known)
 
 
 @pytest.mark.parametrize("truth", [REAL, GENERATED])
@@ -151,11 +171,11 @@ def test_the_answer_names_the_truth_both_verdicts_and_the_score(truth: str) -> N
     trace = finish(detector.trace(make_image(), 165))
     judgement = detector.judge(trace, 330)
     record = Record("me").after(truth, judgement, truth)
-    page = quiz.reveal(detector, trace, judgement, truth, truth, record)
+    page = quiz.reveal(detector, small_sample(), trace, judgement, truth, truth, record)
     assert f'It is <b class="sed-ink-{truth}">{truth}</b>. You were right.' in page
     for words in ("STAT", "NN", "Heatmap of the t-error", "<td>1 of 1</td><td>1</td><td><b>100%</b></td>"):
         assert words in page
     assert "own T_SEC" not in page
     further = detector.judge(trace, 495)
-    page = quiz.reveal(detector, trace, further, truth, truth, record)
+    page = quiz.reveal(detector, small_sample(), trace, further, truth, truth, record)
     assert f"probability of generated {judgement.nn.score:.0%}, at its own T_SEC 330<" in page  # type: ignore[union-attr]

@@ -49,8 +49,12 @@ def row(line: Line) -> tuple[Line, Call | None, Call | None, str]:
     return line, stat, nn, "; ".join(said)
 
 
-def batch_html(batch: Batch) -> Markup:
-    """The batch as it stands. The whole table travels in its link: no file is written for it."""
+def batch_html(batch: Batch, other: str = "") -> Markup:
+    """The batch as it stands. The whole table travels in its link: no file is written for it.
+
+    Args:
+        other: the detector in use, if it is another than the one that judged the batch.
+    """
     ordered, pages = batch.ordered(), max(-(-len(batch.lines) // PAGE), 1)
     page = min(max(batch.page, 0), pages - 1)
     judged = [line.judgement for line in batch.lines if line.judgement]
@@ -63,6 +67,7 @@ def batch_html(batch: Batch) -> Markup:
     return render(
         "batch.html",
         batch=batch,
+        other=other,
         progress=progress,
         left=left(progress),
         rows=[row(line) for line in ordered[page * PAGE : (page + 1) * PAGE]],

@@ -13,6 +13,7 @@ from sedid.report.filmstrip import brightest, colour_bar, error_maps, over_image
 from sedid.report.pictures import data_uri, number, text
 from sedid.report.verdict import headline
 from sedid.ui.examples import Example
+from sedid.ui.menu import DEFAULT
 
 NAMES = ("A", "B")
 
@@ -36,14 +37,19 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """What a visitor compares; kept in the session."""
+    """What a visitor compares; kept in the session.
+
+    Attributes:
+        source: the key of the detector that they were shown with.
+    """
 
     a: Side | None = None
     b: Side | None = None
+    source: str = DEFAULT
 
     def put(self, side: str, image: Side | None) -> "Pair":
         """With another image on side "a" or "b"."""
-        return replace(self, **{side: image})
+        return replace(self, a=image) if side == "a" else replace(self, b=image)
 
 
 def sentence(first: Trace, second: Trace, t_sec: int) -> str:
@@ -120,7 +126,7 @@ def comparison(detector: Detector, sides: Sequence[Side], traces: Sequence[Trace
     first, second = traces
     judgements = [detector.judge(trace, t_sec) for trace in traces]
     return (
-        f'<p class="ben-sentence" role="status">{text(sentence(first, second, t_sec))}</p>'
+        f'<p class="ben-sentence" role="status">{text(sentence(first, second, t_sec))} Judged by {text(detector.name)}.</p>'
         f'<div class="ben"><div>{heatmaps(traces, [side.name for side in sides], t_sec)}</div>'
         f"<div>{verdicts(judgements, sides)}{curves(detector, traces, t_sec)}</div></div>"
     )

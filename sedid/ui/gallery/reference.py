@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from sedid.data.datasets import load_images
 from sedid.detector.detector import GENERATED, REAL, Call, Detector
 from sedid.progress import Progress
 from sedid.studies.reference_scores import (
@@ -28,6 +27,10 @@ from sedid.studies.reference_scores import (
     step_sizes,
 )
 from sedid.ui.context import Context
+from sedid.ui.detectors import KEPT
+from sedid.ui.examples import Example
+from sedid.ui.known import known_pictures
+from sedid.ui.recent import Recent
 from sedid.ui.results.files import find_results
 
 SLICE = 16  # images scored at a time, at most
@@ -195,61 +198,77 @@ class Computation:
         return Gallery(stated, {label: scores for label, (scores, _) in whole.items()}, known)
 
 
-class Library:
-    """What the visitors of one app share of the reference set. The detector is the app's own."""
+class Shelf:
+    """The reference set of one detector, for all visitors together.
 
-    def __init__(self, context: Context) -> None:
-        self.context = context
+    Attributes:
+        known: its pictures.
+        computation: of the scores, while it is under way.
+        why: a file that was found does not count, as the end of a sentence; "" where none was found.
+
+    Args:
+        examples: those of its bundle.
+    """
+
+    def __init__(self, context: Context, detector: Detector, examples: tuple[Example, ...]) -> None:
+        self.context, self.detector = context, detector
+        self.known = known_pictures(detector, examples)
         self.computation: Computation | None = None
-        self.why = ""  # a file that was found does not count, as the end of a sentence
+        self.why = ""
         self._reference: Reference | None = None
-        self._images: dict[str, np.ndarray] = {}
         self._lock = threading.Lock()
 
     def reference(self) -> Reference | None:
-        """The scored set: from memory, or from the first file that belongs to this very detector; None without.
-
-        Raises:
-            OSError, ValueError: as `Detectors.get`.
-        """
-        detector = self.context.detectors.get()
+        """The scored set: from memory, or from the first file that belongs to this very detector; None without."""
         with self._lock:
             if self._reference is None:
-                images = self._opened(detector)
-                found = self._read(detector, images)
+                found = self._read()
                 if found is None and self.computation and self.computation.done == self.computation.total:
                     found = self.computation.result()
                 if found is not None:
-                    self._reference, self.computation = make_reference(detector, images, found), None
+                    self._reference, self.computation = make_reference(self.detector, self.known.images, found), None
             return self._reference
 
-    def _opened(self, detector: Detector) -> dict[str, np.ndarray]:
-        self._images = self._images or {
-            label: load_images(f"sample:{label}", detector.size, detector.center_crop) for label in LABELS
-        }
-        return self._images
-
-    def _read(self, detector: Detector, images: dict[str, np.ndarray]) -> Gallery | None:
+    def _read(self) -> Gallery | None:
         reasons = []
         for file in find_results(self.context.menu.own, FILE).values():
             try:
                 found = read_gallery(file)
             except (OSError, ValueError):
                 continue  # as good as none
-            reasons.append(stale(found, detector, images))
+            reasons.append(stale(found, self.detector, self.known.images))
             if not reasons[-1]:
                 return found
-        self.why = reasons[0] if reasons else ""
+        self.why = reasons[0] if reasons and not self.known.brought else ""
         return None
 
     def compute(self) -> Computation:
-        """The computation under way, or a new one.
-
-        Raises:
-            OSError, ValueError: as `Detectors.get`.
-        """
-        detector = self.context.detectors.get()
+        """The computation under way, or a new one."""
         with self._lock:
             if self.computation is None:
-                self.computation = Computation(self.context, detector, self._opened(detector))
+                self.computation = Computation(self.context, self.detector, self.known.images)
             return self.computation
+
+
+class Library:
+    """The reference sets of an app's detectors, those looked at last."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._shelves: Recent[str, Shelf] = Recent(1 + KEPT)
+
+    def shelf(self, source: str) -> Shelf:
+        """The set of a detector; another one once it was calibrated anew.
+
+        Args:
+            source: its key.
+
+        Raises:
+            OSError, ValueError: as `Detectors.get`, or the pictures cannot be read.
+        """
+        detector = self.context.detectors.get(source)
+        found = self._shelves.get(source)
+        if found is None or found.detector is not detector:
+            found = Shelf(self.context, detector, self.context.own_examples(source))
+            self._shelves.put(source, found)
+        return found

@@ -1,7 +1,4 @@
-"""The Gallery tab: the reference set as a grid, many files at once, two images side by side.
-
-All three use the app's own detector: what a visitor chooses in Inspect is for Inspect.
-"""
+"""The Gallery tab: the reference set as a grid, many files at once, two images side by side. The detector is that of the head."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +8,8 @@ import gradio as gr
 from sedid.data.images import ImageError
 from sedid.detector.detector import GENERATED, REAL
 from sedid.report.pictures import text
-from sedid.ui import frame
 from sedid.ui.context import Context
+from sedid.ui.frame import Head
 from sedid.ui.gallery import many_panel, pair_panel
 from sedid.ui.gallery.reference import FILTERS, SORTS, Library
 from sedid.ui.gallery.view import INSPECT, LEFT, RIGHT, grid, legend, unscored
@@ -23,18 +20,18 @@ from sedid.ui.upload import refusal
 TITLE = "Gallery"
 OPENING = '<div class="sed-state">Opening the reference set …</div>'
 BENCH = "gallery-bench"
+AT_ONCE = 24  # pictures of a bundle that are scored without being asked to
 LABELS = {"both": "", "real": REAL, "generated": GENERATED}
 
 
-def build(context: Context) -> None:
+def build(context: Context, head: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab, page = this_tab(), Page(Library(context))
-    frame.judged_by(context.menu.label, "gallery")
     with gr.Tabs(elem_id="gallery") as parts:
         with gr.Tab("Reference set", id="gallery-reference"):
             with gr.Row():
-                sort = choice("Sort by", SORTS, "label", "sort", 190)
-                largest = choice("Order", {"lowest first": False, "highest first": True}, False, "order", 140)
+                sort = choice("Sort by", SORTS, "apart", "sort", 190)
+                largest = choice("Order", {"lowest first": False, "highest first": True}, True, "order", 140)
                 label = choice("Label", LABELS, "", "label", 160)
                 verdict = choice("Verdict", FILTERS, "", "verdict", 190)
                 where = {"Inspect": INSPECT, "Compare: A": LEFT, "B": RIGHT}
@@ -53,15 +50,16 @@ def build(context: Context) -> None:
                     "Score the reference set now", variant="primary", visible=False, elem_id="gallery-compute"
                 )
         with gr.Tab("Many files", id="gallery-batch"):
-            many_panel.build(context)
+            many_panel.build(context, head)
         with gr.Tab("Two images", id=BENCH) as third:
-            compare = pair_panel.build(context, third)
+            compare = pair_panel.build(context, head, tab, third)
     timer = gr.Timer(0.5, active=False)
 
-    view, at = [sort, largest, label, verdict, click], gr.State(0)
+    view, at = [head.source, sort, largest, label, verdict, click], gr.State(0)
     outputs = [shown, about, compute, timer, at]
     tab.select(page.look, [*view, at], outputs, **LIGHT)
     gr.on([sort.input, largest.input, label.input, verdict.input, click.input], page.look, view, outputs, **LIGHT)
+    head.follow("gallery", page.look, view, outputs, show_progress="hidden")
     compute.click(page.begin, view, outputs, **LIGHT)
     timer.tick(page.work, view, outputs, **LIGHT, **NETWORK)
     chosen = gr.State()
@@ -83,11 +81,13 @@ def choice(label: str, choices: dict[str, Any], value: Any, name: str, width: in
 
 @dataclass(frozen=True)
 class Page:
-    """What the events of the reference set do."""
+    """What the events of the reference set do; `source` is always the key of the detector in use."""
 
     library: Library
 
-    def look(self, sort: str, largest: bool, label: str, verdict: str, click: str, at: int = 0) -> list[Any]:
+    def look(
+        self, source: str, sort: str, largest: bool, label: str, verdict: str, click: str, at: int = 0
+    ) -> list[Any]:
         """The grid as the controls want it, or what stands in for it.
 
         Args:
@@ -98,48 +98,52 @@ class Page:
         """
         hidden, still = gr.Button(visible=False), gr.Timer(active=False)
         try:
-            detector = self.library.context.detectors.get()
-            reference = self.library.reference()
+            shelf = self.library.shelf(source)
         except (OSError, ValueError) as error:
             # only what is said of the sample names no folder of this machine
             why = str(error) if isinstance(error, ImageError) else NO_DETECTOR
             return [f'<div class="sed-state"><b>{text(why)}</b></div>', "", hidden, still, 0]
+        reference = shelf.reference()
         if reference is not None:
             places = reference.chosen(sort, largest, label, verdict)
-            return [grid(reference, places, at, click), legend(detector), hidden, still, at]
-        computing = self.library.computation
-        state = unscored(detector, self.library.why, computing.progress() if computing else None)
+            return [grid(reference, places, at, click), legend(shelf.detector, shelf.known), hidden, still, at]
+        if shelf.known.brought and shelf.known.count <= AT_ONCE:
+            shelf.compute()
+        computing = shelf.computation
+        state = unscored(shelf.detector, shelf.why, computing.progress() if computing else None)
         return [state, "", gr.Button(visible=computing is None), gr.Timer(active=computing is not None), 0]
 
-    def begin(self, *view: Any) -> list[Any]:
+    def begin(self, source: str, *view: Any) -> list[Any]:
         """Start to score the set, or join those who wait for it."""
         try:
-            self.library.compute()
+            self.library.shelf(source).compute()
         except (OSError, ValueError) as error:
             raise refusal(ValueError(NO_DETECTOR)) from error
-        return self.look(*view)
+        return self.look(source, *view)
 
-    def work(self, *view: Any) -> list[Any]:
+    def work(self, source: str, *view: Any) -> list[Any]:
         """A second's work on the scores."""
-        computing = self.library.computation
+        computing = self.library.shelf(source).computation
         if computing is not None:
             try:
                 computing.advance()
             except gr.Error as error:  # this visitor has had their share; another may go on
                 gr.Warning(error.message)
                 return [gr.skip(), gr.skip(), gr.Button(visible=True), gr.Timer(active=False), 0]
-        return self.look(*view)
+        return self.look(source, *view)
 
-    def sent(self, sort: str, largest: bool, label: str, verdict: str, click: str, event: gr.EventData) -> list[Any]:
+    def sent(
+        self, source: str, sort: str, largest: bool, label: str, verdict: str, click: str, event: gr.EventData
+    ) -> list[Any]:
         """A page was turned, or a picture chosen for the comparison.
 
         Returns:
             Grid, page, (side, pixels, name) for the comparison, and the open part of the tab.
         """
-        reference, place = self.library.reference(), whole(asked(event, "pick"), -1)
+        reference, place = self.library.shelf(source).reference(), whole(asked(event, "pick"), -1)
         if reference is not None and click in (LEFT, RIGHT) and 0 <= place < len(reference.rows):
             row = reference.rows[place]
             picked = (click, reference.image(row), f"{row.label} {row.place + 1}")
             return [gr.skip(), gr.skip(), picked, gr.Tabs(selected=BENCH)]
         at = whole(asked(event, "page"), 0)
-        return [self.look(sort, largest, label, verdict, click, at)[0], at, None, gr.skip()]
+        return [self.look(source, sort, largest, label, verdict, click, at)[0], at, None, gr.skip()]

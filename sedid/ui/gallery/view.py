@@ -15,7 +15,7 @@ from sedid.report.verdict import CALLS
 from sedid.studies.reference_scores import Judged
 from sedid.ui.gallery.reference import Reference, opposite, outcome
 from sedid.ui.html import render
-from sedid.ui.learn.quiz import same_checkpoint
+from sedid.ui.known import Known, same_checkpoint
 
 PAGE = 60  # pictures
 MARKS = {"right": "✓", "wrong": "✗", Call.UNDECIDED: "?", Call.OUTSIDE: "∉", "": "-"}
@@ -97,8 +97,8 @@ def grid(reference: Reference, places: Sequence[int], page: int, click: str) -> 
     )
 
 
-def legend(detector: Detector) -> Markup:
-    """What the numbers and marks on the pictures mean."""
+def legend(detector: Detector, known: Known) -> Markup:
+    """Whose pictures these are, who judged them, and what the numbers and marks on them mean."""
     k, t_sec = detector.pair()
     nn = detector.nn
     return render(
@@ -112,7 +112,8 @@ def legend(detector: Detector) -> Markup:
         marks=[(kind, mark) for kind, mark in MARKS.items() if kind],
         real=ink(Call.REAL),
         generated=ink(Call.GENERATED),
-        unused=same_checkpoint(detector),
+        known=known,
+        same=same_checkpoint(detector),
     )
 
 

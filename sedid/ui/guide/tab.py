@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.ui.context import Context
+from sedid.ui.frame import Head
 from sedid.ui.guide.pages import Page, contents, in_app, list_pages, page_of
 from sedid.ui.kit import this_tab
 from sedid.ui.scripts import function, on_load
@@ -22,7 +23,7 @@ MATH: list[dict[str, str | bool]] = [
 ]
 
 
-def build(_: Context) -> None:
+def build(_: Context, __: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     pages = list_pages()
     if not pages:

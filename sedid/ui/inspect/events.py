@@ -1,6 +1,7 @@
 """What the Inspect tab does: each method answers one event with the parts of the page that change.
 
-The session keeps which detector the visitor chose and, in a `Shown`, what they look at. Only `analyse` may evaluate
+The session keeps the key of the detector in use and, in a `Shown`, what the visitor looks at with it: every event that
+draws sets both, so that no figures stand under another detector's name. Only `analyse` may evaluate
 the network, and only `choose` and `load` should be the first to ask for a detector; everything else reads the cached
 trace.
 """
@@ -37,8 +38,6 @@ EMPTY = '<div class="sed-state">Upload, paste or photograph an image, or pick an
 
 PROGRESS = gr.Progress()
 Updates = dict[Any, Any]  # component: its new value
-State = tuple[str, Shown | None]  # of a session: key of the detector, what is shown
-START_STATE: State = (DEFAULT, None)
 
 
 @dataclass(frozen=True)
@@ -71,10 +70,10 @@ class Visit:
 
 
 def visited(handle: Callable[..., Any]) -> Callable[..., Any]:
-    """A handler as Gradio calls it: the last three inputs, state and both switches, become a `Visit`."""
+    """A handler as Gradio calls it: the last four inputs, detector, state and both switches, become a `Visit`."""
 
     def run(event: gr.EventData, request: gr.Request, progress: gr.Progress = PROGRESS, *inputs: Any) -> Any:
-        *values, (source, shown), free, lock = inputs
+        *values, source, shown, free, lock = inputs
         return handle(Visit(source, shown, free, lock, event, request, progress), *values)
 
     return run
@@ -84,6 +83,7 @@ def visited(handle: Callable[..., Any]) -> Callable[..., Any]:
 class Parts:
     """The components of the tab that events read or change."""
 
+    source: gr.State
     state: gr.State
     menu: gr.Dropdown
     photo: gr.Image
@@ -142,7 +142,11 @@ class Inspector:
         """The parts that follow T_SEC, for what becomes the shown one; without `wanted`, nobody may stop a walk."""
         trace = self.context.traces.walk(detector, shown.image, shown.k, wanted, report)
         strings = astuple(sections(detector, trace, detector.judge(trace, shown.t_sec), visit.free, visit.lock))
-        return {self.parts.state: (visit.source, shown)} | dict(zip(self.parts.sections(), strings, strict=True))
+        return self.looking(visit.source, shown) | dict(zip(self.parts.sections(), strings, strict=True))
+
+    def looking(self, source: str, shown: Shown | None) -> Updates:
+        """What the session keeps: the detector in use and what is looked at with it."""
+        return {self.parts.source: source, self.parts.state: shown}
 
     def analyse(self, visit: Visit, detector: Detector, shown: Shown) -> Updates:
         """The whole page for a new image, a new k or a new detector.
@@ -210,7 +214,7 @@ class Inspector:
         frame = self.frame(source, detector, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
         examples = self.context.examples_of(source)
         if not examples:
-            return frame | {self.parts.verdicts: EMPTY, self.parts.state: (source, None)}
+            return frame | {self.parts.verdicts: EMPTY} | self.looking(source, None)
         example = self.named(query.get("example"), source) or examples[0]
         return self.open(visit, detector, example, pair, frame)
 
@@ -261,7 +265,10 @@ class Inspector:
         detector = self.detector(source)
         pair, there = self.fit(detector, None, None, detector.chosen or START), replace(visit, source=source)
         if visit.shown is None:
-            return self.frame(source, detector, pair) | {self.parts.state: (source, None)}
+            return self.frame(source, detector, pair) | self.looking(source, None)
+        if visit.shown.example and (example := self.counterpart(visit, source)):
+            drawn = self.open(there, detector, example, pair, self.frame(source, detector, pair))
+            return drawn if self.parts.state in drawn else {self.parts.menu: visit.source}
         try:
             shown = replace(self.seen_by(detector, visit.shown, photo), k=pair[0], t_sec=pair[1])
             return self.analyse(there, detector, shown) | self.frame(source, detector, pair)
@@ -269,6 +276,16 @@ class Inspector:
             raise refusal(error) from error
         except Stopped:
             return {self.parts.menu: visit.source}
+
+    def counterpart(self, visit: Visit, source: str) -> Example | None:
+        """The example of another detector that stands where the one at hand does: the same, or as many-eth of its origin."""
+        here = self.named(visit.shown.example if visit.shown else "", visit.source)
+        before, examples = self.context.examples_of(visit.source), self.context.examples_of(source)
+        if here is None or here in examples:
+            return here
+        alike, siblings = ([one for one in some if one.origin == here.origin] for some in (examples, before))
+        place = siblings.index(here) if here in siblings else 0
+        return alike[min(place, len(alike) - 1)] if alike else None
 
     def seen_by(self, detector: Detector, shown: Shown, photo: dict[str, Any] | None) -> Shown:
         """The image at hand as another detector sees it.
@@ -285,16 +302,16 @@ class Inspector:
             image, notes = upload.seen, upload.notes
         return replace(shown, image=image, notes=notes, center_crop=detector.center_crop, whole=None)
 
-    def keep(self, state: State) -> str:
+    def keep(self, source: str) -> str:
         """The menu after a refusal: the detector in use."""
-        return state[0]
+        return source
 
     def pick(self, visit: Visit) -> Updates:
         """An example was clicked, or a picture of another tab (a data URI)."""
         picture = visit.sent("image")
         if isinstance(picture, str) and picture.startswith("data:"):
             updates = self.take(visit, {"url": picture, "orig_name": "The image"})
-            _, taken = updates.get(self.parts.state, START_STATE)
+            taken = updates.get(self.parts.state)
             return updates | {self.parts.photo: enlarge(taken.image)} if taken else updates
         example = self.named(visit.sent("example"), visit.source)
         if example is None:
@@ -324,12 +341,12 @@ class Inspector:
 
     def clear(self, visit: Visit) -> Updates:
         """The image was taken away."""
-        empty = {self.parts.verdicts: EMPTY, self.parts.seen: "", self.parts.state: (visit.source, None)}
-        return dict.fromkeys(self.parts.sections(), "") | empty
+        empty = {self.parts.verdicts: EMPTY, self.parts.seen: ""}
+        return dict.fromkeys(self.parts.sections(), "") | empty | self.looking(visit.source, None)
 
-    def restore(self, state: State) -> Any:
+    def restore(self, shown: Shown | None) -> Any:
         """What the image input shows after a refusal: the image whose result is still on the page."""
-        return enlarge(state[1].image) if state[1] else None
+        return enlarge(shown.image) if shown else None
 
     def go(self, visit: Visit, detector: Detector, k: Any, t_sec: Any = None) -> Updates:
         """Go to another (k, T_SEC), as nearly as they exist; T_SEC None keeps the present one."""
@@ -375,10 +392,10 @@ class Inspector:
         """Another k is wanted: a walk under way ends at its next step."""
         self.context.traces.turns.want(request.session_hash or "", whole(asked(event, "k"), START[0]))
 
-    def stop(self, state: State, request: gr.Request) -> Updates:
+    def stop(self, shown: Shown | None, request: gr.Request) -> Updates:
         """Give up the walk under way; the previous result stays."""
         self.context.traces.turns.want(request.session_hash or "", None)
-        return {self.parts.k: state[1].k} if state[1] and isinstance(state[1].k, int) else gr.skip()
+        return {self.parts.k: shown.k} if shown and isinstance(shown.k, int) else gr.skip()
 
 
 def k_range(detector: Detector) -> tuple[int, int]:

@@ -6,11 +6,11 @@ import gradio as gr
 
 from sedid.ui import frame
 from sedid.ui.context import START, Context
+from sedid.ui.frame import Head
 from sedid.ui.inspect import case_panel, facts_panel, resave_panel, stability_panel, tiles_panel
-from sedid.ui.inspect.events import K_RANGE, START_STATE, WAITING, Inspector, Parts, visited
+from sedid.ui.inspect.events import K_RANGE, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip, verdict_strip
-from sedid.ui.kit import LIGHT, NETWORK, html, this_tab
-from sedid.ui.menu import DEFAULT
+from sedid.ui.kit import LIGHT, NETWORK, html
 from sedid.ui.scripts import function, on_load
 from sedid.ui.server import api
 
@@ -21,21 +21,12 @@ LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-s
 <button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>"""
 
 
-def build(context: Context) -> None:
+def build(context: Context, head: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
-    state = gr.State(START_STATE)
+    state = gr.State()
     frame.invitation()
     with gr.Row(elem_id="inspect"):
         with gr.Column(scale=4, min_width=300):
-            typing = context.menu.typing
-            menu = gr.Dropdown(
-                context.menu.choices(),
-                value=DEFAULT,
-                label="Detector",
-                info="Or type a folder or a Hub id (user/repo) and press Enter." if typing else None,
-                allow_custom_value=typing,
-                elem_id="detector",
-            )
             photo = gr.Image(
                 type="filepath",
                 format="png",
@@ -47,7 +38,7 @@ def build(context: Context) -> None:
                 buttons=[],
             )
             strip = html(verdict_strip(None), "strip")
-            examples = html(example_strip(context.examples), "examples")
+            examples = html(example_strip(context.examples_of()), "examples")
             with gr.Column(elem_id="controls"):
                 k = slider("k", "Step size in timesteps.", *K_RANGE, 5, START[0])
                 t_sec = slider("T_SEC", "Timestep where the error is measured.", START[0], 990, *START)
@@ -77,11 +68,13 @@ def build(context: Context) -> None:
             case = case_panel.layout()
     bridge = gr.HTML(LIGHTBOX, js_on_load=on_load("bridge"), apply_default_css=False, elem_id="bridge")
 
+    menu = head.menu
     parts = Parts(
-        state, menu, photo, examples, seen, k, t_sec, calibrated, strip, verdicts, heat, curve, factors, compared, film
+        head.source, state, menu, photo, examples, seen, k, t_sec, calibrated,
+        strip, verdicts, heat, curve, factors, compared, film,
     )  # fmt: skip
     on = Inspector(context, parts)
-    view = [state, weight_free, locked]
+    view = [head.source, state, weight_free, locked]
     heavy: dict[str, Any] = {
         "outputs": parts.all(),
         "show_progress_on": verdicts,
@@ -113,7 +106,7 @@ def build(context: Context) -> None:
         choice = chosen(**choosing, preprocess=False, trigger_mode="always_last", api_visibility="private")
         following.append(choice.success(visited(on.follow), [menu, photo, *view], preprocess=False, **heavy))
         for step in (choice, following[-1]):
-            step.failure(on.keep, state, menu, **LIGHT)
+            step.failure(on.keep, head.source, menu, **LIGHT)
     resaving = resave_panel.wire(panel, on, view)
     tiling = tiles_panel.wire(tiles, on, view)
     stability_panel.wire(stable, on, view)
@@ -124,7 +117,7 @@ def build(context: Context) -> None:
     gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **LIGHT)
     stop.click(on.stop, state, [k], queue=False, **LIGHT)
     blend.input(None, blend, js=function("view", "blend"), **LIGHT)
-    this_tab().select(on.offer, None, menu, **LIGHT)
+    menu.focus(on.offer, None, menu, **LIGHT)
     api.build(context)
 
 

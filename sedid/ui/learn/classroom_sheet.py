@@ -20,6 +20,7 @@ from sedid.ui.html import render
 from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.learn.noise import predictions
 from sedid.ui.learn.verdicts import variants
+from sedid.ui.menu import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -194,13 +195,15 @@ def failing(lesson: Lesson) -> Exercise:
     )
 
 
-def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> Markup:
+def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool, source: str | None = DEFAULT) -> Markup:
     """One of the two files.
 
     Args:
         home: the app's address; anything but http(s) is left out.
         key: the teacher's.
+        source: as `offer`.
     """
+    named = {} if source in (None, DEFAULT) else {"detector": source}
     home = home if home.startswith(("http://", "https://")) else ""
     return render(
         "sheet.html",
@@ -210,19 +213,27 @@ def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool) -> Ma
         checkpoint=str(lesson.detector.info.get("checkpoint_sha256", ""))[:12],
         at=where(lesson.judge(lesson.walk(lesson.subject.image, lesson.k))),
         key=key,
-        exercises=[(replace(one, answer=Markup(one.answer)), f"{home}?{urlencode(one.link)}") for one in listed],
+        exercises=[
+            (replace(one, answer=Markup(one.answer)), f"{home}?{urlencode(one.link | named)}") for one in listed
+        ],
     )
 
 
-def offer(lesson: Lesson, home: str) -> Markup:
-    """The page from which both files are saved."""
+def offer(lesson: Lesson, home: str, source: str | None = DEFAULT) -> Markup:
+    """The page from which both files are saved.
+
+    Args:
+        source: the detector's key, which the links name; None where a link cannot.
+    """
     listed = exercises(lesson)
     files = (
         ("sedid-exercises.html", "Save the exercises", False),
         ("sedid-key.html", "Save the teacher's key", True),
     )
     packed = [
-        (name, label, base64.b64encode(document(lesson, listed, home, key).encode()).decode())
+        (name, label, base64.b64encode(document(lesson, listed, home, key, source).encode()).decode())
         for name, label, key in files
     ]
-    return render("sheet_offer.html", exercises=listed, files=packed)
+    return render(
+        "sheet_offer.html", exercises=listed, files=packed, detector=lesson.detector, linked=source is not None
+    )

@@ -1,6 +1,6 @@
-"""The quiz "real or generated?": the visitor against STAT and NN on the embedded sample.
+"""The quiz "real or generated?": the visitor against STAT and NN, on pictures of known origin (`sedid.ui.known`).
 
-What a visitor has answered is kept in the browser (a `Record`). Which image comes when is drawn from the visitor's
+What a visitor has answered is kept in the browser (`Records`), for each detector by itself. Which image comes when is drawn from the visitor's
 token AND a secret of this process, so that nothing in the page tells a real image from a generated one before the guess.
 """
 
@@ -8,22 +8,22 @@ import hashlib
 import hmac
 import secrets
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from sedid.data.datasets import load_images
 from sedid.detector.detector import GENERATED, REAL, Call, Detector, Judgement, Trace, Verdict
 from sedid.method.diffusion import pair_in_words
 from sedid.report.filmstrip import error_maps
 from sedid.report.pictures import heat
 from sedid.ui.html import render
+from sedid.ui.known import Known, same_checkpoint
 from sedid.ui.learn.verdicts import call
 
 SECRET = secrets.token_bytes(16)
 GUESSES = (REAL, GENERATED, Call.UNDECIDED)
+KEPT = 5  # detectors whose records a browser keeps
 PLAYERS = {"you": "You", "stat": "STAT", "nn": "NN"}
 
 
@@ -42,7 +42,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class Record:
-    """What a visitor's browser keeps.
+    """What a visitor's browser keeps of the quiz with one detector.
 
     Attributes:
         visitor: a random token; seeds the order of the images.
@@ -90,6 +90,41 @@ class Record:
         )
 
 
+@dataclass(frozen=True)
+class Records:
+    """All that a visitor's browser keeps: a `Record` of each of the last few detectors.
+
+    Attributes:
+        kept: as `Record.stored`, by the detector (`name_of`); the last one played comes last.
+    """
+
+    kept: dict[str, Any]
+
+    @classmethod
+    def read(cls, stored: Any) -> "Records":
+        """What a browser sent; none if it makes no sense."""
+        known = stored if isinstance(stored, dict) else {}
+        return cls({name: one for name, one in known.items() if isinstance(one, dict)})
+
+    def of(self, detector: Detector) -> Record:
+        """The record of a detector; a new one where there is none."""
+        return Record.read(self.kept.get(name_of(detector)))
+
+    def after(self, detector: Detector, record: Record) -> "Records":
+        """With another record of a detector."""
+        others = {name: one for name, one in self.kept.items() if name != name_of(detector)}
+        return Records(dict(list(others.items())[1 - KEPT :]) | {name_of(detector): record.stored()})
+
+    def stored(self) -> dict[str, Any]:
+        """Plain values, for the browser."""
+        return self.kept
+
+
+def name_of(detector: Detector) -> str:
+    """What tells detectors apart in a browser's storage."""
+    return str(detector.info.get("checkpoint_sha256", detector.name))[:16]
+
+
 def answer(verdict: Verdict | None) -> str:
     """What a method answers: its verdict; without a calibration, it cannot tell."""
     return Call.UNDECIDED if verdict is None else verdict.call
@@ -102,10 +137,12 @@ class Sample:
     Attributes:
         images: uint8 (N, H, W, 3).
         generated: bool (N,).
+        known: the pictures they are taken from.
     """
 
     images: np.ndarray
     generated: np.ndarray
+    known: Known
 
     def question(self, record: Record) -> tuple[np.ndarray, str] | None:
         """(image, truth) of a visitor's next image; None when all were seen."""
@@ -117,40 +154,41 @@ class Sample:
         return self.images[index], GENERATED if self.generated[index] else REAL
 
 
-@cache
-def load_sample(size: int, center_crop: float | None, known: tuple[bytes, ...] = ()) -> Sample:
-    """The embedded sample as a detector sees it, without images that the page shows with their class elsewhere.
+def sample_of(known: Known, shown: tuple[bytes, ...] = ()) -> Sample:
+    """Pictures of known origin as the images of a quiz.
 
     Args:
-        size, center_crop: the detector's.
-        known: the pixels of those images, as bytes.
+        shown: the pixels, as bytes, of images that the page shows with their class elsewhere; they are left out.
     """
-    parts = [load_images(f"sample:{kind}", size, center_crop) for kind in (REAL, GENERATED)]
-    images = np.concatenate(parts)
-    new = np.array([image.tobytes() not in known for image in images])
-    return Sample(images[new], np.repeat([False, True], [len(part) for part in parts])[new])
+    images = np.concatenate(list(known.images.values()))
+    new = np.array([image.tobytes() not in shown for image in images])
+    counts = [len(images) for images in known.images.values()]
+    generated = np.repeat([label == GENERATED for label in known.images], counts)
+    return Sample(images[new], generated[new], known)
 
 
-def drawn(stage: str, detector: Detector, record: Record, **values: Any) -> Markup:
+def drawn(stage: str, detector: Detector, sample: Sample, record: Record, **values: Any) -> Markup:
     """What the quiz shows at a stage: "ask", "reveal" or "finished" (`quiz.html`)."""
     return render(
         "quiz.html",
         stage=stage,
         record=record,
+        detector=detector,
+        known=sample.known,
         scores=[(name, getattr(record, key)) for key, name in PLAYERS.items()],
-        other="" if same_checkpoint(detector) else detector.name,
+        same=same_checkpoint(detector),
         **values,
     )
 
 
-def ask(detector: Detector, image: np.ndarray, record: Record) -> Markup:
+def ask(detector: Detector, sample: Sample, image: np.ndarray, record: Record) -> Markup:
     """A question: nothing in it depends on the truth but the pixels."""
     guesses = (
         (REAL, "Real", "R", "real"),
         (GENERATED, "Generated", "G", "generated"),
         (Call.UNDECIDED, "Skip", "S", "skip"),
     )
-    return drawn("ask", detector, record, image=image, guesses=guesses)
+    return drawn("ask", detector, sample, record, image=image, guesses=guesses)
 
 
 def opinion(guess: str, truth: str) -> str:
@@ -160,7 +198,9 @@ def opinion(guess: str, truth: str) -> str:
     return "You were right." if guess == truth else "You were wrong."
 
 
-def reveal(detector: Detector, trace: Trace, judgement: Judgement, guess: str, truth: str, record: Record) -> Markup:
+def reveal(
+    detector: Detector, sample: Sample, trace: Trace, judgement: Judgement, guess: str, truth: str, record: Record
+) -> Markup:
     """The answer: the truth, both verdicts, the heatmap.
 
     Args:
@@ -171,6 +211,7 @@ def reveal(detector: Detector, trace: Trace, judgement: Judgement, guess: str, t
     return drawn(
         "reveal",
         detector,
+        sample,
         record,
         image=trace.image,
         heat=heat(maps, float(np.quantile(maps, 0.995))),
@@ -181,14 +222,6 @@ def reveal(detector: Detector, trace: Trace, judgement: Judgement, guess: str, t
     )
 
 
-def finished(detector: Detector, record: Record) -> Markup:
+def finished(detector: Detector, sample: Sample, record: Record) -> Markup:
     """All images were seen."""
-    return drawn("finished", detector, record)
-
-
-def same_checkpoint(detector: Detector) -> bool:
-    """Whether the generated images of the sample come from this detector's own model."""
-    from sedid.paths import ASSETS
-    from sedid.storage import read_json
-
-    return read_json(ASSETS / "sample.json").get("checkpoint_sha256") == detector.info.get("checkpoint_sha256")
+    return drawn("finished", detector, sample, record)

@@ -173,11 +173,12 @@ def source(thing: Any) -> tuple[str, str]:
     return f"{function.__module__}.{function.__qualname__}", kept
 
 
-def page(at: str, inside: str, example: str = "") -> Markup:
+def page(at: str, inside: str, detector: str = "", example: str = "") -> Markup:
     """A place of the lesson with its navigation.
 
     Args:
         inside: HTML.
+        detector: the name of the one that drew it; "" where none did.
     """
     position, names, short = PLACES.index(at), titles(), titles(short=True)
     marks = (WORLD, *NUMBERED, "?", "✎")
@@ -186,6 +187,7 @@ def page(at: str, inside: str, example: str = "") -> Markup:
         "lesson.html",
         at=at,
         example=example,
+        detector=detector,
         steps=[(place, mark, short[place]) for place, mark in zip(PLACES, marks, strict=True)],
         inside=Markup(inside),
         back=[(place, names[place]) for place in back],
@@ -211,7 +213,7 @@ def draw(at: str, lesson: Lesson) -> Markup:
         equations=[Markup(equation.mathml) for equation in step.equations],
         code=[source(thing) for thing in step.code],
     )
-    return page(at, inside, lesson.subject.name)
+    return page(at, inside, lesson.detector.name, lesson.subject.name)
 
 
 def world() -> Markup:

@@ -15,6 +15,7 @@ from sedid.report.figures import figure_of, save_figure
 from sedid.report.page import page as html_page
 from sedid.studies.comparison import ComparisonResults
 from sedid.ui.context import Context
+from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
 from sedid.ui.results.frame import choices, export_row, job_part, nothing, opened, taken
@@ -28,7 +29,7 @@ USUAL = ("sedid-stat", "sedid-multi-lr ks=165+330", "loss", "secmi-stat", "pia",
 """Methods ticked at first: those without a classifier to train."""
 
 
-def build(context: Context) -> None:
+def build(context: Context, _: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     own = context.menu.own
     tab = this_tab()

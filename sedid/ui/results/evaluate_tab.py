@@ -13,6 +13,7 @@ from sedid.report.page import report
 from sedid.stats.metrics import Metrics
 from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation, shown
 from sedid.ui.context import Context
+from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
 from sedid.ui.results.frame import choices, export_row, nothing, opened, taken
@@ -27,7 +28,7 @@ EMPTY = (
 REALS_OFFERED = [(words.capitalize(), kind) for kind, words in REALS.items()]
 
 
-def build(context: Context) -> None:
+def build(context: Context, _: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     own = context.menu.own
     with gr.Row():

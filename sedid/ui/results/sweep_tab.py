@@ -14,6 +14,7 @@ from sedid.report import sweep as sweep_report
 from sedid.report.figures import figure_of, save_figure
 from sedid.studies.sweep import SweepConfig, SweepResults
 from sedid.ui.context import Context
+from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
 from sedid.ui.results.frame import choices, export_row, job_part, nothing, of_job, opened, taken
@@ -31,7 +32,7 @@ the shape of the landscape, not its height: with 50 of each class measured, an A
 trajectory answers every T_SEC of a k, so a small k costs more than a large one."""
 
 
-def build(context: Context) -> None:
+def build(context: Context, _: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     own = context.menu.own
     tab = this_tab()

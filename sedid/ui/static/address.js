@@ -13,3 +13,8 @@ export function changed(address, changes) {
 export function put(url) {
   history.replaceState(history.state, '', url);
 }
+
+/* The same, as a place of its own: Back leads to where one was. */
+export function visit(url) {
+  if (url.href !== location.href) history.pushState(null, '', url);
+}

@@ -1,5 +1,5 @@
 /* The Guide: its pages lie in the address (?tab=guide&doc=limits#base-rates) and are fetched when they are opened. */
-import { changed, put } from './address.js';
+import { changed, visit } from './address.js';
 import { listening } from './listening.js';
 
 /* What the server is asked: the page of the address. */
@@ -67,14 +67,25 @@ export function start({ element, trigger }) {
     const before = open();
     const url = changed(location, { doc: to.searchParams.get('doc') });
     url.hash = to.hash;
-    put(url);
+    visit(url);
+    follow(before);
+  }
+
+  // The address names another page, or another place of this one.
+  function follow(before) {
     moved = true;
     mark();
     if (open() === before) arrive();
     else trigger('select');
   }
 
+  function back() {
+    if (new URL(location).searchParams.get('tab') === 'guide')
+      follow(links.find(link => link.getAttribute('aria-current')));
+  }
+
   document.addEventListener('click', go, { signal });
+  addEventListener('popstate', back, { signal });
   const watcher = new MutationObserver(arrive);
   watcher.observe(home, { childList: true, subtree: true });
   signal.addEventListener('abort', () => watcher.disconnect());

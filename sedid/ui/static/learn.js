@@ -2,7 +2,7 @@
 
    `trigger` sends Gradio events: `select` when another place or image is wanted (the handler reads both from the
    address, by wish.js), `submit` {guess, seen} for a guess of the quiz. */
-import { changed, put } from './address.js';
+import { changed, put, visit } from './address.js';
 import { download } from './download.js';
 import { listening } from './listening.js';
 import { openWorld } from './world_view.js';
@@ -62,14 +62,25 @@ export function start({ element, trigger, watch }) {
   }
 
   function go(step) {
+    visit(changed(location, { step, t: null, part: null }));
+    arrive(step);
+  }
+
+  // Ask for the step that the address names.
+  function arrive(step) {
     stop();
     moved = true;
-    put(changed(location, { step, t: null, part: null }));
     for (const button of element.querySelectorAll('.learn-nav .learn-go')) {
       button.removeAttribute('aria-current');
       if (button.dataset.step === step) button.setAttribute('aria-current', 'step');
     }
     trigger('select');
+  }
+
+  function back() {
+    const query = new URL(location).searchParams;
+    const step = query.get('step') ?? element.querySelector('.learn-nav .learn-go')?.dataset.step;
+    if (query.get('tab') === 'learn' && step !== element.querySelector('.learn')?.dataset.place) arrive(step);
   }
 
   // A place was drawn: Gradio keeps what the visitor did to the controls before.
@@ -110,6 +121,7 @@ export function start({ element, trigger, watch }) {
   }
 
   watch('value', settle);
+  addEventListener('popstate', back, { signal });
 
   listen('click', event => {
     if (!element.contains(event.target)) return;

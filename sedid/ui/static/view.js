@@ -21,6 +21,7 @@ export function mark(_k, _t_sec, seen) {
 
 export function remember(k, t_sec, seen, detector) {
   mark(k, t_sec, seen);
+  window.sedidView = [k, t_sec, seen, detector];
   put(viewAddress(location, k, t_sec, seen, detector));
 }
 

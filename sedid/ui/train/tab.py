@@ -9,6 +9,7 @@ from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.ui.context import Context
+from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, html
 from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
@@ -18,7 +19,7 @@ TITLE = "Train"
 SHOWN = 30  # jobs in the list
 
 
-def build(context: Context) -> None:
+def build(context: Context, _: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab = gr.context.Context.block
     assert isinstance(tab, gr.Tab)
