@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -51,15 +52,29 @@ class Turns:
 
     def __init__(self, sessions: int = SESSIONS) -> None:
         self._wanted: Recent[str, tuple[Steps | None, str]] = Recent(sessions)
+        self._coming: Recent[str, Any] = Recent(sessions)
 
-    def want(self, session: str, k: Steps | None, image: np.ndarray | None = None) -> Wanted:
+    def want(self, session: str, k: Steps | None, image: np.ndarray | None = None, coming: Any = None) -> Wanted:
         """From now on this session waits for an image, or any, at k; None: for nothing.
+
+        Args:
+            coming: what the page is to show of the image, for events that come before it does; forgotten with the image.
 
         Returns:
             What says whether it still does.
         """
         self._wanted.put(session, (k, "" if image is None else print_of(image)))
+        if image is not None or k is None:
+            self._coming.put(session, coming)
         return lambda: self.wants(session, k, image)
+
+    def coming(self, session: str) -> Any:
+        """What the page of a session is to show, until it has `come`; None: nothing new."""
+        return self._coming.get(session)
+
+    def come(self, session: str) -> None:
+        """The page shows it, or was told why not."""
+        self._coming.put(session, None)
 
     def wants(self, session: str, k: Steps | None, image: np.ndarray | None = None) -> bool:
         """Whether an image, or any, at k is still waited for."""

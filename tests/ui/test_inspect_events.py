@@ -87,6 +87,43 @@ def test_of_two_pictures_at_once_the_later_one_is_shown(examples: Path) -> None:
         assert late.result()["state"].name == "4.png"
 
 
+def wished(on: Inspector, event: Visit) -> Any:
+    """The slider of k is let go: two events, of which the first says nothing of the image."""
+    on.wish(gr.EventData(None, {"k": 165}), event.request)  # type: ignore[arg-type]
+    return on.set_k(event, 165)
+
+
+GOING: dict[str, Callable[[Inspector, Visit], Any]] = {
+    "calibrated": lambda on, event: on.go_calibrated(event),
+    "card": lambda on, event: on.go_there(replace(event, event=gr.EventData(None, {"k": 165, "t_sec": 495}))),  # type: ignore[arg-type]
+    "slider": wished,
+}
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first picture", "another one"])
+@pytest.mark.parametrize("going", GOING)
+def test_a_picture_on_its_way_goes_to_the_pair_that_was_asked_for_meanwhile(
+    going: str, first: bool, examples: Path
+) -> None:
+    """It was dropped, and the one before it went there."""
+    on, model = an_inspector(examples)
+    before = None if first else replace(SHOWN, k=110, t_sec=220)
+    on.context.traces.turns.want("me", 110)
+    model.gate.clear()
+    with ThreadPoolExecutor(2) as events:
+        sent = Shown(*(make_image(5), (), 110, 220), name="5.png")
+        early = events.submit(on.take, visit(before or sent), payload(3))
+        while on.context.traces.turns.coming("me") is None:
+            pass
+        late = events.submit(GOING[going], on, visit(before))
+        while on.context.traces.turns.wants("me", 110):
+            pass
+        model.gate.set()
+        assert "photo" not in early.result()  # the picture that was sent stays in its place
+        assert (late.result()["state"].name, late.result()["state"].k) == ("3.png", 165)
+    assert on.context.traces.turns.coming("me") is None
+
+
 def seen(on: Inspector, seed: int) -> np.ndarray:
     """A picture as the detector sees it."""
     return on.detector().prepare(Image.fromarray(make_image(seed, 64)))

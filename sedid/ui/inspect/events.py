@@ -154,18 +154,24 @@ class Inspector:
         Raises:
             Stopped: the visitor did not wait for it.
         """
-        wanted = self.context.traces.turns.want(visit.session, shown.k, shown.image)
+        turns = self.context.traces.turns
+        wanted = turns.want(visit.session, shown.k, shown.image, (visit.source, shown))
 
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{steps_in_words(shown.k)}: step {done} of {total}", unit="steps")
 
         path = "" if isinstance(shown.k, int) else write_steps(shown.k)
-        drawn = (
-            self.render(visit, detector, shown, wanted, report)
-            | self.controls(detector, shown.k, shown.t_sec)
-            | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp, path)}
-        )
-        if not wanted():  # another event of this page wants something else, which is not to be covered by this
+        try:
+            drawn = (
+                self.render(visit, detector, shown, wanted, report)
+                | self.controls(detector, shown.k, shown.t_sec)
+                | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp, path)}
+            )
+        finally:
+            here = wanted()
+            if here:
+                turns.come(visit.session)
+        if not here:  # another event of this page wants something else, which is not to be covered by this
             raise Stopped
         return drawn
 
@@ -330,6 +336,9 @@ class Inspector:
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
+            coming = self.coming(visit)
+            if coming and coming.image is upload.seen:  # at another k: that event shows it
+                return gr.skip()
             return {self.parts.photo: enlarge(visit.shown.image) if visit.shown else None}
         return updates if upload.preview is None else updates | {self.parts.photo: upload.preview}
 
@@ -349,14 +358,28 @@ class Inspector:
         return enlarge(shown.image) if shown else None
 
     def go(self, visit: Visit, detector: Detector, k: Any, t_sec: Any = None) -> Updates:
-        """Go to another (k, T_SEC), as nearly as they exist; T_SEC None keeps the present one."""
+        """Go to another (k, T_SEC), as nearly as they exist; T_SEC None keeps the present one.
+
+        An image that is on its way goes there in the place of the one that is still shown.
+        """
+        coming = self.coming(visit)
+        visit = replace(visit, shown=coming or visit.shown)
         k, t_sec = self.fit(detector, k, t_sec, self.pair(visit, detector))
         if visit.shown is None:
             return self.controls(detector, k, t_sec)
         try:
-            return self.analyse(visit, detector, replace(visit.shown, k=k, t_sec=t_sec))
+            updates = self.analyse(visit, detector, replace(visit.shown, k=k, t_sec=t_sec))
         except Stopped:
             return gr.skip()
+        sent = coming is None or (
+            isinstance(coming.file, Path) and not coming.example
+        )  # it stands in its place already
+        return updates if sent else updates | {self.parts.photo: enlarge(coming.image)}
+
+    def coming(self, visit: Visit) -> Shown | None:
+        """The image that the page waits for, if it is one for the detector in use."""
+        source, shown = self.context.traces.turns.coming(visit.session) or ("", None)
+        return shown if source == visit.source else None
 
     def set_k(self, visit: Visit, k: Any) -> Updates:
         """The slider of k was let go."""
