@@ -16,11 +16,14 @@ from sedid.studies.study import short_name
 from sedid.training.trials import TrialsResults
 
 CHECKPOINTS = ROOT / "checkpoints"
+OWN = ("defence",)
+"""What is measured of models of its own, so that not every bundle has it."""
 SHIPPED: dict[str, tuple[type[Results], Path]] = {
     **{
         f"{bundle}/{name}": (kind, CHECKPOINTS / bundle / "sedid" / f"{name}.json")
         for bundle in ("cifar10", "celeba", "tiny-imagenet")
         for name, kind in KINDS.items()
+        if name not in OWN
     },
     "trials": (TrialsResults, CHECKPOINTS / "trials.json"),
     "bench": (SpeedResults, ASSETS / "bench.json"),

@@ -480,6 +480,7 @@ def load_detector(
         network=network and runtime.place(network),
         nn=calibrated.nn,
         info=info | asdict(found),
+        folder=folder,
     )
 
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from itertools import pairwise
 from math import isfinite
+from pathlib import Path as FilePath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -255,6 +256,7 @@ class Detector:
             (`Calibration.in_range`).
         network, nn: the classifier and its calibration; None without one.
         info: detector.json as it stands.
+        folder: of its bundle or pipeline; None of one that was never on a disk.
     """
 
     eps_model: EpsModel
@@ -269,6 +271,7 @@ class Detector:
     network: Callable[[Tensor], Tensor] | None = None
     nn: NNCalibration | None = None
     info: dict[str, Any] = field(default_factory=dict, repr=False)
+    folder: FilePath | None = field(default=None, repr=False)
 
     def prepare(self, picture: Any) -> np.ndarray:
         """A PIL image -> what the detector sees, uint8 (size, size, 3)."""

@@ -92,7 +92,7 @@ class Page(Watch):
         study = study_of(title)
         try:
             asked = Asked(real or "", tuple(generated or ()), int(count or 0), tuple(methods or ()))
-            self.store.start(study.command, [f"detector={detector}", *study.settings(asked)])
+            self.store.start(study.command, [f"{study.detector}={detector}", *study.settings(asked)])
         except (ValueError, OSError) as error:
             raise problem(error) from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from sedid.data.spec import Spec
 from sedid.escaping import written_by
 from sedid.jobs.commands import COMMANDS
-from sedid.report import choice, compare, generalise, polarity, robustness
+from sedid.report import choice, compare, defence, generalise, polarity, robustness
 from sedid.studies.choose import ChoiceResults
 from sedid.studies.evaluate import REALS
 from sedid.studies.generalise import GeneraliseResults
@@ -49,6 +49,7 @@ class Study:
         about: what it answers, a sentence or two.
         draw: a results file -> HTML.
         settings: a filled form as "key=value" texts of the loop; raises ValueError where it does not fit.
+        detector: the setting of the loop that names the detector.
     """
 
     title: str
@@ -56,6 +57,7 @@ class Study:
     about: str
     draw: Callable[[Path, View], str]
     settings: Callable[[Asked], list[str]]
+    detector: str = "detector"
 
     @property
     def file(self) -> str:
@@ -136,6 +138,20 @@ def generalise_settings(asked: Asked) -> list[str]:
     return [f"heldout={cut(asked.real, asked.count)}", f"generated={sets}"]
 
 
+VIEWS = 100
+"""How often a trial of defences that is started on the page shows each member to a model."""
+
+
+def defence_settings(asked: Asked) -> list[str]:
+    """Settings of `defend`: half of the real images are members, the other half are held out."""
+    members, heldout = halves(asked.real, asked.count)
+    batch = min(32, asked.count // 2)
+    steps = VIEWS * (asked.count // 2) // batch
+    sizes = [f"{name}={asked.count // 2}" for name in ("members", "test", "generated")]
+    lengths = [f"steps={steps}", f"batch_size={batch}", f"warmup_steps={steps // 20}", f"cooldown_steps={steps // 5}"]
+    return [f"data={members}", f"heldout={heldout}", *sizes, *lengths, "save_every=50", "log_every=5"]
+
+
 STUDIES = (
     Study(
         "Methods",
@@ -175,6 +191,16 @@ STUDIES = (
         "generator's own training images.",
         lambda file, _: generalise.whole(GeneraliseResults.read(file)),
         generalise_settings,
+    ),
+    Study(
+        "Defences",
+        "defend",
+        "Does a model that is trained with regularisation or augmentation hide its training images, and what does that cost? "
+        "Three models start from the detector's weights. Half of the real images become their training images (members), "
+        "the other half are held out. The generated images chosen below are not used.",
+        lambda file, _: defence.whole(*defence.load_defence(file)),
+        defence_settings,
+        detector="start",
     ),
 )
 REALS_OFFERED = [(words.capitalize(), kind) for kind, words in REALS.items()]
