@@ -3,17 +3,14 @@
 from typing import Any
 
 from gradio.themes import Base, colors, sizes
-from gradio.themes.utils.fonts import LocalFont
 
 from sedid.report.style import palette
 
-WEIGHTS = (400, 700)  # Gradio's semi-bold files lack digits and some letters
-
 
 class SedidTheme(Base):
-    """Calm slate grays, one violet for what can be pressed, IBM Plex from Gradio's own files.
+    """Calm slate grays, one violet for what can be pressed, the fonts of the visitor's system: none is fetched.
 
-    Nothing is requested from elsewhere. Text colours are chosen for WCAG AA contrast in light and dark.
+    Text colours are chosen for WCAG AA contrast in light and dark.
     """
 
     def __init__(self) -> None:
@@ -21,8 +18,8 @@ class SedidTheme(Base):
             primary_hue=colors.violet,
             secondary_hue=colors.slate,
             neutral_hue=colors.slate,
-            font=[LocalFont("IBM Plex Sans", WEIGHTS), "system-ui", "sans-serif"],
-            font_mono=[LocalFont("IBM Plex Mono", WEIGHTS), "ui-monospace", "monospace"],
+            font=["system-ui", "sans-serif"],
+            font_mono=["ui-monospace", "monospace"],
             radius_size=sizes.radius_md,
         )
         self.name = "sedid"

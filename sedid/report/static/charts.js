@@ -336,7 +336,7 @@ const sedidCharts = (() => {
         width: total,
         height,
         viewBox: `0 0 ${total} ${height}`,
-        'font-family': "'IBM Plex Sans', system-ui, sans-serif",
+        'font-family': 'system-ui, sans-serif',
       },
       put('title', {}, plot.getAttribute('aria-label') ?? title),
       put('rect', { width: '100%', height: '100%', fill: colours.paper }),

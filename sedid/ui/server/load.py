@@ -429,7 +429,7 @@ def answers(url: str, started: "subprocess.Popen[bytes] | None" = None) -> None:
             if httpx.get(url, timeout=10, trust_env=False).status_code == 200:
                 return
         except httpx.HTTPError:
-            time.sleep(0.3)
+            time.sleep(0.05)
     raise RuntimeError(f"no app answers at {url}")
 
 
