@@ -35,9 +35,10 @@ from sedid.detector.detector import Calibration, Detector, NNCalibration, Pair
 from sedid.detector.identity import Identity, changed
 from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
 from sedid.later import torch
-from sedid.method.diffusion import INPUT_CHANNELS, NoiseSchedule, Steps, check_step, steps_in_words, whole_path
+from sedid.method.diffusion import INPUT_IMAGES, NoiseSchedule, Steps, check_step, steps_in_words, whole_path
 from sedid.models.folders import WEIGHTS, check_pipeline, check_shards, pipeline_part, unet_weights
-from sedid.models.networks import Runtime, all_finite, eps_model, load_unet, make_resnet18
+from sedid.models.networks import Runtime, all_finite, make_resnet18
+from sedid.models.opening import Condition, open_model, picture_size
 from sedid.models.schedules import load_schedule, make_scheduler
 from sedid.paths import CHECKPOINTS, only_in_a_checkout
 from sedid.stats.ranges import Cloud, Range
@@ -174,7 +175,7 @@ def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
     """
     before = current_info(folder)
     info = before | sections
-    found = Identity.of(folder, info.get("center_crop"), "nn" in info)
+    found = Identity.of(folder, info.get("center_crop"), "nn" in info, condition_of(info))
     differing = set(Identity.recorded(before).differing(found)) if before else set()
     stale = () if not differing else ("nn",) if differing == {"classifier_sha256"} else CALIBRATED
     for name in stale:
@@ -185,6 +186,16 @@ def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
     info |= {"format": FORMAT} | asdict(found) | {"versions": versions()}
     write_json(detector_file(folder), info)
     return info
+
+
+def condition_of(info: dict[str, Any], prompt: str | None = None, guidance: float | None = None) -> Condition:
+    """What a detector's model is told: as detector.json records it, or what is given in place of that.
+
+    Raises:
+        ValueError: the record is damaged.
+    """
+    prompt = _check(info.get("prompt", ""), str, "prompt") if prompt is None else prompt
+    return Condition(prompt, _number("guidance", info.get("guidance", 1.0)) if guidance is None else guidance)
 
 
 def frame(folder: Path) -> tuple[int, float | None]:
@@ -201,7 +212,7 @@ def frame(folder: Path) -> tuple[int, float | None]:
         size = trained_architecture(best)["sample_size"]
         crop = read_object(best.with_name("config.json")).get("center_crop") or None
     else:
-        size, crop = check_pipeline(folder)["sample_size"], read_info(folder).get("center_crop")
+        size, crop = picture_size(folder), read_info(folder).get("center_crop")
     check_crop(crop)
     return size, crop
 
@@ -215,8 +226,11 @@ def save_classifier(network: torch.nn.Module, folder: Path) -> None:
         save_torch_model(deepcopy(network).half(), written / "classifier", max_shard_size=SHARD)
 
 
-def load_classifier(folder: Path, input: str) -> torch.nn.Module:
+def load_classifier(folder: Path, input: str, channels: int = 3) -> torch.nn.Module:
     """The classifier of a bundle, float32, eval mode.
+
+    Args:
+        channels: of what the model walks on.
 
     Raises:
         ValueError: its weights do not fit a ResNet-18 with this input, or are not finite numbers.
@@ -224,7 +238,7 @@ def load_classifier(folder: Path, input: str) -> torch.nn.Module:
     from huggingface_hub import load_torch_model
     from safetensors import SafetensorError
 
-    network, place = make_resnet18(INPUT_CHANNELS[input]), Path(folder) / "sedid" / "classifier"
+    network, place = make_resnet18(channels * INPUT_IMAGES[input]), Path(folder) / "sedid" / "classifier"
     check_shards(place / "model.safetensors.index.json")
     try:
         load_torch_model(network, place, strict=True, safe=True)
@@ -269,8 +283,8 @@ def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) 
     if len(made.band) != 2 or not made.band[0] <= made.threshold <= made.band[1]:
         raise ValueError("band must be two numbers with the threshold between them")
     if isinstance(made, NNCalibration):
-        if not isinstance(made.input, str) or made.input not in INPUT_CHANNELS:
-            raise ValueError(f"unknown classifier input {made.input!r:.60}; accepted: {', '.join(INPUT_CHANNELS)}")
+        if not isinstance(made.input, str) or made.input not in INPUT_IMAGES:
+            raise ValueError(f"unknown classifier input {made.input!r:.60}; accepted: {', '.join(INPUT_IMAGES)}")
         if _number("temperature", made.temperature) <= 0:
             raise ValueError("temperature must be above 0")
     return made
@@ -429,6 +443,8 @@ def load_detector(
     precision: str = "fp32",
     compile: bool = False,
     parts: Collection[str] = ("stat", "nn"),
+    prompt: str | None = None,
+    guidance: float | None = None,
 ) -> Detector:
     """Open a detector bundle, or any diffusers DDPM pipeline as an uncalibrated detector.
 
@@ -439,6 +455,9 @@ def load_detector(
         precision: fp32 or bf16 (the network alone).
         parts: the calibrations to open it with: of STAT ("stat") and of the classifier ("nn"). What is about to be made
             anew is left out, so that nothing of it is read or compared.
+        prompt: what a conditional model is told of every picture, of a class-conditional one the number of a class;
+            default: what the detector was calibrated with, or nothing.
+        guidance: w of classifier-free guidance (`networks.Told`), likewise; 1 is none.
 
     Raises:
         FileNotFoundError: there is nothing there, or nothing in safetensors.
@@ -454,13 +473,15 @@ def load_detector(
     runtime = Runtime.choose(device, precision, compile)
     size, crop = frame(folder)
     info = current_info(folder)
-    unet, schedule = load_unet(folder), load_schedule(folder)
+    model = open_model(folder, runtime)
     try:
-        calibrated = read_calibrations(info, schedule, parts)
+        condition = condition_of(info, prompt, guidance)
+        calibrated = read_calibrations(info, model.schedule, parts)
     except ValueError as error:
         raise ValueError(f"{detector_file(folder)} holds a calibration that cannot be read: {error}") from error
-    network = load_classifier(folder, calibrated.nn.input) if calibrated.nn else None
-    found = Identity.of(folder, crop, classifier=network is not None)
+    eps = model.eps(condition)
+    network = load_classifier(folder, calibrated.nn.input, model.space.channels) if calibrated.nn else None
+    found = Identity.of(folder, crop, network is not None, condition)
     if info and parts:
         recorded = Identity.recorded(info)
         if network is None:
@@ -468,18 +489,21 @@ def load_detector(
         if said := changed(recorded, found):
             raise ValueError(f"{detector_file(folder)}: {said}")
     return Detector(
-        eps_model=eps_model(runtime.place(unet).requires_grad_(False), runtime),
-        schedule=schedule,
+        eps_model=eps,
+        schedule=model.schedule,
         runtime=runtime,
         name=Path(source).resolve().name,
         size=size,
         center_crop=crop,
+        space=model.space,
         stat=calibrated.stat,
         chosen=calibrated.chosen,
         ranges=calibrated.ranges,
         network=network and runtime.place(network),
         nn=calibrated.nn,
-        info=info | asdict(found),
+        info=info
+        | asdict(found)
+        | ({"prompt": condition.prompt, "guidance": condition.guidance} if model.prompted else {}),
         folder=folder,
     )
 

@@ -165,11 +165,12 @@ def judge(detector: Detector, images: np.ndarray, k: Steps, t_sec: int, watch: W
             before = point
             yield point
 
-    found = detector.judge_walk(k, watch(noted(detector.walk(images, k, end))), t_sec)
+    found = detector.judge_walk(images, k, watch(noted(detector.walk(images, k, end))), t_sec)
     by_itself = alone(detector)
     if by_itself is detector and len(images) == 1:
         return found
     probabilities = [judgement.nn.score for judgement in found if judgement.nn is not None]
     for place in near_an_edge(detector, errors, np.array(probabilities) if probabilities else None, images):
-        (found[place],) = by_itself.judge_walk(k, by_itself.walk(images[place : place + 1], k, end), t_sec)
+        one = images[place : place + 1]
+        (found[place],) = by_itself.judge_walk(one, k, by_itself.walk(one, k, end), t_sec)
     return found

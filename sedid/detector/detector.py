@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sedid.data.datasets import as_images, as_model_input
+from sedid.data.datasets import as_model_input
 from sedid.data.image_statistics import plain_statistics
 from sedid.later import torch
 from sedid.method.diffusion import (
@@ -39,12 +39,15 @@ from sedid.method.diffusion import (
     whole_path,
 )
 from sedid.models.networks import Runtime
+from sedid.models.spaces import PIXELS, Space
 from sedid.progress import finish
 from sedid.stats.metrics import percentile
 from sedid.stats.ranges import Range
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from sedid.data.images import Picture
 
 GENERATED, REAL = "generated", "real"
 """What an image is, where that is known. What a detector says of it is a `Call`."""
@@ -167,13 +170,15 @@ class Trace:
     Attributes:
         image: what the detector saw, uint8 (H, W, 3).
         k: step size, or the path.
-        points: t = 0, k, 2k, ..., or at the timesteps of the path; tensors (1, 3, H, W) on the CPU.
+        points: t = 0, k, 2k, ..., or at the timesteps of the path; tensors (1, C, h, w) on the CPU.
+        space: what the model walks on: pixels (C = 3, of the image's size), grey ones, or latents.
     """
 
     image: np.ndarray
     k: Steps
     schedule: NoiseSchedule = field(repr=False)
     points: tuple[Point, ...] = field(repr=False)
+    space: Space = field(default=PIXELS, repr=False)
 
     @property
     def t_secs(self) -> tuple[int, ...]:
@@ -202,9 +207,13 @@ class Trace:
         return t_error(self.schedule, *self.step(t_sec))
 
     def denoised(self, t_sec: int) -> Tensor:
-        """psi(x~_{T_SEC}), the image compared with the trajectory's point before it; (1, 3, H, W)."""
+        """psi(x~_{T_SEC}), which is compared with the trajectory's point before it; (1, C, h, w)."""
         near, far = self.step(t_sec)
         return ddim_step(self.schedule, far.x, far.eps, far.t, near.t)
+
+    def picture(self, x: Tensor) -> Tensor:
+        """A point of the trajectory, or what is compared with one, as a picture (1, 3, H, W); nothing is clipped."""
+        return self.space.decode(x)
 
     @property
     def weight_free(self) -> tuple[float, ...]:
@@ -250,6 +259,7 @@ class Detector:
         eps_model: eps_theta, on the runtime's device.
         schedule: the checkpoint's own noise schedule.
         size: side of the images it knows, pixels.
+        space: what its model walks on.
         stat: calibrations by (k, T_SEC); empty for an uncalibrated model.
         chosen: the (k, T_SEC) picked on the calibration split; None if uncalibrated.
         ranges: where the calibration images lie, by k; without one the smallest and the largest t-errors say
@@ -265,6 +275,7 @@ class Detector:
     name: str
     size: int = 32
     center_crop: float | None = None
+    space: Space = PIXELS
     stat: dict[Pair, Calibration] = field(default_factory=dict)
     chosen: Pair | None = None
     ranges: dict[Steps, Range] = field(default_factory=dict, repr=False)
@@ -278,6 +289,20 @@ class Detector:
         from sedid.data.images import prepare
 
         return prepare(picture, self.size, self.center_crop)
+
+    def notes(self, picture: Picture) -> tuple[str, ...]:
+        """What was done to a picture on its way to the model, in words."""
+        from sedid.data.images import describe
+
+        return (*describe(picture, self.size, self.center_crop), *filter(None, [self.space.note]))
+
+    def encode(self, images: np.ndarray) -> Tensor:
+        """What the model walks on: uint8 (N, H, W, 3) -> x_0 (N, C, h, w) on the runtime's device.
+
+        Raises:
+            ValueError: the images are of another kind.
+        """
+        return self.space.encode(as_model_input(images).to(self.runtime.device))
 
     def t_secs(self, k: Steps) -> Path:
         """Every T_SEC of a whole walk.
@@ -302,8 +327,7 @@ class Detector:
 
     def walk(self, images: np.ndarray, k: Steps, t_sec: int | None = None) -> Iterator[Point]:
         """The trajectory of a batch of uint8 images (N, H, W, 3), points on the runtime's device."""
-        x_0 = as_model_input(images).to(self.runtime.device)
-        return trajectory(self.eps_model, x_0, self.schedule, k, t_sec or self.max_t_sec(k))
+        return trajectory(self.eps_model, self.encode(images), self.schedule, k, t_sec or self.max_t_sec(k))
 
     def trace(self, image: np.ndarray, k: Steps, t_sec: int | None = None) -> Generator[Point, None, Trace]:
         """Walk one image, uint8 (H, W, 3): yields each point as it is reached and returns the whole Trace."""
@@ -311,7 +335,7 @@ class Detector:
         for point in self.walk(image[None], k, t_sec):
             points.append(Point(point.t, point.x.cpu(), point.eps.cpu()))
             yield points[-1]
-        return Trace(image, k, self.schedule, tuple(points))
+        return Trace(image, k, self.schedule, tuple(points), self.space)
 
     @property
     def nn_pair(self) -> Pair | None:
@@ -381,12 +405,13 @@ class Detector:
             ValueError: T_SEC does not lie on the trace.
         """
         trace.step(t_sec)
-        return self.judge_walk(trace.k, trace.points, t_sec)[0]
+        return self.judge_walk(trace.image[None], trace.k, trace.points, t_sec)[0]
 
-    def judge_walk(self, k: Steps, points: Iterable[Point], t_sec: int) -> list[Judgement]:
+    def judge_walk(self, images: np.ndarray, k: Steps, points: Iterable[Point], t_sec: int) -> list[Judgement]:
         """Both verdicts on every image of a batch, STAT's at T_SEC and NN's at its own pair.
 
         Args:
+            images: as the detector sees them, uint8 (N, H, W, 3).
             points: of the walk, from t = 0 on; none is asked for beyond `reach`.
 
         Raises:
@@ -395,10 +420,7 @@ class Detector:
         reach, weight, wanted, before = self.reach(k, t_sec), 0.0, (k, t_sec), 0
         errors: dict[Pair, np.ndarray] = {}
         probabilities: np.ndarray | None = None
-        images: np.ndarray | None = None
         for near, far in pairwise(points):
-            if near.t == 0 and k in self.ranges:
-                images = as_images(near.x)
             pair = (k, far.t)
             if pair in self.stat or pair == wanted:
                 error = t_error(self.schedule, near, far)
@@ -502,7 +524,7 @@ class Inspection:
 
 def as_seen(detector: Detector, image: Any) -> tuple[np.ndarray, tuple[str, ...]]:
     """Whatever `read_image` takes -> (uint8 (size, size, 3) as the detector sees it, notes on what was done to it)."""
-    from sedid.data.images import describe, read_image
+    from sedid.data.images import read_image
 
     picture = read_image(image)
-    return detector.prepare(picture.image), describe(picture, detector.size, detector.center_crop)
+    return detector.prepare(picture.image), detector.notes(picture)

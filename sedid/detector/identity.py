@@ -13,6 +13,7 @@ from typing import Any
 
 from sedid.data.images import preprocessing
 from sedid.models.folders import check_pipeline, unet_weights
+from sedid.models.opening import NOTHING, Condition, on_record, picture_size
 from sedid.models.schedules import load_scheduler
 
 ENGINE = 1
@@ -33,7 +34,7 @@ class Identity:
         checkpoint_sha256: of the U-Net's weight files, in name order.
         architecture_sha256: of the U-Net's configuration.
         schedule_sha256: of the settings in SCHEDULE.
-        preprocessing: what `images.preprocessing` says of the detector's size and crop.
+        preprocessing: what `images.preprocessing` says of the detector's size and crop, and `opening.on_record` of its model.
         classifier_sha256: of the classifier's weight files; None without one.
         engine: the ENGINE behind the numbers.
     """
@@ -46,12 +47,15 @@ class Identity:
     engine: int
 
     @classmethod
-    def of(cls, folder: Path, center_crop: float | None, classifier: bool) -> "Identity":
+    def of(
+        cls, folder: Path, center_crop: float | None, classifier: bool, condition: Condition = NOTHING
+    ) -> "Identity":
         """That of a bundle folder as it stands.
 
         Args:
             center_crop: the detector's, as `images.crop_side`.
             classifier: whether the folder's classifier is part of the detector.
+            condition: what the model is told.
 
         Raises:
             FileNotFoundError, ValueError: as `models.check_pipeline`, `models.load_scheduler` and `models.unet_weights`.
@@ -61,7 +65,7 @@ class Identity:
             checkpoint_sha256=checkpoint_hash(folder),
             architecture_sha256=_hash_of({name: value for name, value in config.items() if name[0] != "_"}),
             schedule_sha256=_hash_of({name: scheduler[name] for name in SCHEDULE}),
-            preprocessing=preprocessing(config["sample_size"], center_crop),
+            preprocessing=preprocessing(picture_size(folder), center_crop) | on_record(folder, condition),
             classifier_sha256=classifier_hash(folder) if classifier else None,
             engine=ENGINE,
         )
@@ -122,7 +126,9 @@ def classifier_hash(folder: Path) -> str:
 def _hash_files(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
-        digest.update(file.read_bytes())
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 22):  # they may be larger than memory
+                digest.update(block)
     return digest.hexdigest()
 
 

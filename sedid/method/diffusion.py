@@ -51,8 +51,8 @@ Steps = int | Path
 """How a trajectory walks, which is what `k` means wherever this is its type: a step size, the paper's k, for the path
 0, k, 2k, ... as far as the schedule goes; or a path of steps that are not all equal (`as_steps`)."""
 NNInput = Literal["pair", "error", "both"]
-INPUT_CHANNELS: dict[str, int] = {"pair": 6, "error": 3, "both": 9}
-"""What the classifier looks at (`nn_input`), and how many channels that has."""
+INPUT_IMAGES: dict[str, int] = {"pair": 2, "error": 1, "both": 3}
+"""What the classifier looks at (`nn_input`), and how many images that is, each of the channels that the model walks on."""
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def nn_input(schedule: NoiseSchedule, near: Point, far: Point, mode: str) -> Ten
     """The classifier's input at T_SEC = far.t: both intermediates at the SAME timestep, T_SEC - k.
 
     Args:
-        mode: "pair" (x~ and its round trip, 6 channels: the paper), "error" (squared difference on the [-1, 1]
+        mode: "pair" (x~ and its round trip, 6 channels of RGB: the paper), "error" (squared difference on the [-1, 1]
             scale, 3 channels: the reference code), "both" (9 channels).
 
     Returns:
@@ -291,8 +291,8 @@ def nn_input(schedule: NoiseSchedule, near: Point, far: Point, mode: str) -> Ten
     Raises:
         ValueError: unknown mode.
     """
-    if mode not in INPUT_CHANNELS:
-        raise ValueError(f"unknown classifier input {mode!r}; accepted: {', '.join(INPUT_CHANNELS)}")
+    if mode not in INPUT_IMAGES:
+        raise ValueError(f"unknown classifier input {mode!r}; accepted: {', '.join(INPUT_IMAGES)}")
     denoised = ddim_step(schedule, far.x, far.eps, far.t, near.t)
     pair, error = (near.x, denoised), (denoised - near.x).square()
     return {"pair": torch.cat(pair, 1), "error": error, "both": torch.cat((*pair, error), 1)}[mode]

@@ -57,7 +57,7 @@ def without_weights(place: str | Path, names: Iterable[str]) -> str:
 
 
 def check_pipeline(folder: Path) -> dict[str, Any]:
-    """Refuse, by its JSON files alone, a folder that is not a pixel-space unconditional diffusion pipeline.
+    """Refuse, by its JSON files alone, a folder that holds no diffusion model that can be a detector.
 
     Returns:
         The U-Net's configuration as its file has it.
@@ -77,7 +77,7 @@ def check_pipeline(folder: Path) -> dict[str, Any]:
         raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
     kind = config.get("_class_name", "UNet2DModel")
     if kind != "UNet2DModel":
-        raise ValueError(f"{folder} holds a {kind}; only an unconditional pixel-space UNet2DModel can be a detector")
+        raise ValueError(f"{folder} holds a {kind}; only a pixel-space UNet2DModel can be a detector")
     others = sorted(
         name
         for name, part in index.items()
@@ -93,30 +93,44 @@ def check_pipeline(folder: Path) -> dict[str, Any]:
     return config
 
 
+def check_plain(folder: Path) -> dict[str, Any]:
+    """`check_pipeline` for whoever trains a network further, or measures one as it is trained here.
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_pipeline`, or it is not an unconditional RGB model.
+    """
+    config = check_pipeline(folder)
+    if classes := config.get("num_class_embeds"):
+        said = f"is class-conditional ({classes!r:.60} classes)"
+    elif config.get("in_channels", 3) != 3:
+        said = f"is for images of {config['in_channels']} channel"
+    elif config.get("out_channels", 3) != 3:
+        said = f"predicts {config['out_channels']} channels, the noise and its variance"
+    else:
+        return config
+    raise ValueError(
+        f"the U-Net in {folder} {said}: it can be a detector, but only an unconditional RGB model that predicts the noise "
+        "alone can be trained further here"
+    )
+
+
 def _unfit(config: dict[str, Any]) -> str:
     """Why a U-Net of this configuration cannot be a detector, as the end of a sentence; "" where it can."""
-    inputs, outputs = config.get("in_channels", 3), config.get("out_channels", 3)
-    if config.get("class_embed_type") or config.get("num_class_embeds"):
-        told = next(
-            f"{name} {config[name]!r:.60}" for name in ("num_class_embeds", "class_embed_type") if config.get(name)
-        )
+    inputs, outputs, classes = (config.get(name, 3) for name in ("in_channels", "out_channels", "num_class_embeds"))
+    if kind := config.get("class_embed_type"):
         return (
-            f"is class-conditional ({told}); only an unconditional RGB model can be a detector: choose or train one without "
-            "classes"
+            f"is told more than a class by its number (class_embed_type {kind!r:.60}); only models without classes, or with "
+            "num_class_embeds of them, can be detectors"
         )
-    if inputs != 3:
-        kind = "grey images, of 1 channel" if inputs == 1 else f"images of {inputs!r:.60} channels"
+    if config.get("num_class_embeds") and (type(classes) is not int or classes < 1):
+        return f"has no whole number of classes: num_class_embeds is {classes!r:.60}"
+    if inputs not in (1, 3):
+        return f"is for images of {inputs!r:.60} channels; only RGB models, of 3, and grey ones, of 1, can be detectors"
+    if outputs not in (inputs, 2 * inputs):
         return (
-            f"is for {kind}; only an unconditional RGB model, of 3, can be a detector: train one, for which grey pictures are "
-            "converted"
+            f"predicts {outputs!r:.60} channels; only models that predict the {inputs} of the noise, or those and as many of "
+            "its variance, can be detectors"
         )
-    if outputs == 6:
-        return (
-            "predicts 6 channels (the noise and its variance); only an unconditional RGB model that predicts the 3 of the noise "
-            "can be a detector: save it with out_channels 3 and the first 3 channels of conv_out alone, which are the noise"
-        )
-    if outputs != 3:
-        return f"predicts {outputs!r:.60} channels; only an unconditional RGB model that predicts 3 can be a detector"
     size, blocks = config.get("sample_size"), config.get("down_block_types")
     if type(size) is not int or size < 1:
         return f"is not for square images: its sample_size must be a whole number of pixels, not {size!r:.60}"

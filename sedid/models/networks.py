@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,8 +20,8 @@ from sedid import processes
 from sedid.errors import first_line
 from sedid.later import torch
 from sedid.method.diffusion import EpsModel
-from sedid.models.folders import WEIGHTS, check_pipeline, check_shards, pipeline_part, unet_weights
-from sedid.storage import stored_tensors
+from sedid.models.folders import check_pipeline, check_plain, check_shards, pipeline_part, unet_weights
+from sedid.storage import read_object, stored_tensors
 
 if TYPE_CHECKING:
     from diffusers.models import UNet2DModel
@@ -175,52 +176,85 @@ def architecture(unet: Any) -> str:
 
 
 def load_unet(folder: Path) -> UNet2DModel:
-    """The U-Net of a diffusers pipeline folder, in float32.
+    """The U-Net of a diffusers pipeline folder, in float32, of the kind that is trained here.
 
     Raises:
         FileNotFoundError: the folder holds no U-Net, or none in safetensors.
-        ValueError: it is not an unconditional RGB U-Net for square images.
+        ValueError: it is not an unconditional RGB U-Net for square images, or cannot be loaded.
     """
-    from diffusers.models import UNet2DModel
+    check_plain(folder)
+    loaded: UNet2DModel = load_any_unet(folder)
+    return loaded
+
+
+def load_any_unet(folder: Path) -> Any:
+    """The U-Net of a pipeline folder that may be a detector (`check_pipeline`), in float32.
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_pipeline` and `load_part`.
+    """
+    import diffusers
 
     config = check_pipeline(folder)
-    part = pipeline_part(folder, "unet")
-    files = unet_weights(folder)
-    check_shards(part / f"{WEIGHTS}.safetensors.index.json")
-    if reason := _why_not(config, files):  # before memory is taken for whatever the configuration asks for
-        raise ValueError(f"the U-Net in {folder} {reason}")
+    kind = getattr(diffusers, config.get("_class_name", "UNet2DModel"))
+    return load_part(kind, folder, pipeline_part(folder, "unet"), unet_weights(folder), "U-Net")
+
+
+def load_part(kind: Any, folder: Path, part: Path, files: list[Path], called: str) -> Any:
+    """A network of a pipeline folder, in float32 and evaluation mode.
+
+    Args:
+        kind: its class, of diffusers or transformers.
+        part: the folder with its config.json.
+        files: its weights.
+        called: in messages.
+
+    Raises:
+        ValueError: it cannot be loaded, or not with exactly these weights; the text says why.
+    """
+    check_shards(part / f"{files[0].name.partition('-')[0].partition('.')[0]}.safetensors.index.json")
+    if reason := _why_not(kind, part, files):  # before memory is taken for whatever the configuration asks for
+        raise ValueError(f"the {called} in {folder} {reason}")
     try:
         with silent():
-            unet, found = UNet2DModel.from_pretrained(
+            network, found = kind.from_pretrained(
                 part, use_safetensors=True, local_files_only=True, output_loading_info=True
             )
     except Exception as error:  # diffusers raises nearly anything
-        raise ValueError(f"the U-Net in {folder} cannot be loaded: {first_line(error)}") from error
+        raise ValueError(f"the {called} in {folder} cannot be loaded: {first_line(error)}") from error
     if found["missing_keys"]:  # diffusers fills them with random numbers and only warns
         raise ValueError(
-            f"the U-Net in {folder} lacks weights that its config.json asks for: {_some(found['missing_keys'])}"
+            f"the {called} in {folder} lacks weights that its config.json asks for: {_some(found['missing_keys'])}"
         )
-    if found["unexpected_keys"]:  # another network than the one that was trained
-        raise ValueError(
-            f"the U-Net in {folder} holds weights that its config.json has no place for: {_some(found['unexpected_keys'])}"
+    # older text encoders keep the numbers of the positions among their weights
+    if unexpected := [name for name in found["unexpected_keys"] if not name.endswith(".position_ids")]:
+        raise ValueError(  # another network than the one that was trained
+            f"the {called} in {folder} holds weights that its config.json has no place for: {_some(unexpected)}"
         )
-    if not all_finite(unet.float()):
-        raise ValueError(f"the U-Net in {folder} has weights that are not finite numbers (NaN or infinity)")
-    loaded: UNet2DModel = unet.eval()
-    return loaded
+    if not all_finite(network.float()):
+        raise ValueError(f"the {called} in {folder} has weights that are not finite numbers (NaN or infinity)")
+    return network.eval()
 
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Keep diffusers from printing its own advice before our sentence."""
+    """Keep diffusers and transformers from printing their own advice before our sentence."""
     from diffusers.utils import logging
 
-    before = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    loggers = [logging]
+    if "transformers" in sys.modules:
+        from transformers.utils import logging as of_transformers
+
+        of_transformers.disable_progress_bar()
+        loggers.append(of_transformers)
+    before = [one.get_verbosity() for one in loggers]
+    for one in loggers:
+        one.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(before)
+        for one, level in zip(loggers, before, strict=True):
+            one.set_verbosity(level)
 
 
 def _some(names: Iterable[str]) -> str:
@@ -228,20 +262,19 @@ def _some(names: Iterable[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _why_not(config: dict[str, Any], files: list[Path]) -> str:
+def _why_not(kind: Any, part: Path, files: list[Path]) -> str:
     """Why weights cannot be loaded into the network that a configuration describes, as the end of a sentence.
 
     It is "" if that cannot be told.
     """
-    from diffusers.models import UNet2DModel
-
     try:
+        config = read_object(part / "config.json")
         with silent(), torch.device("meta"):
-            made: Any = UNet2DModel.from_config(config)
+            made: Any = kind.from_config(config) if hasattr(kind, "from_config") else kind(kind.config_class(**config))
     except ValueError as error:
         return f"cannot be loaded: {first_line(error)}"
     except Exception:  # diffusers raises nearly anything on bad configurations
-        return "cannot be loaded: its config.json holds values that no UNet2DModel has"
+        return f"cannot be loaded: its config.json holds values that no {kind.__name__} has"
     expected = {name: list(values.shape) for name, values in made.state_dict().items()}
     for file in files:
         try:
@@ -299,21 +332,78 @@ def fold_upsampling(unet: torch.nn.Module) -> None:
             layer.forward = folded(layer)  # type: ignore[method-assign]
 
 
-def eps_model(unet: Callable[..., Any], runtime: Runtime) -> EpsModel:
-    """Wrap a U-Net as eps_theta(x, t): inference mode, the runtime's precision inside, float32 outside."""
+PIXELS_AT_ONCE = 2**20  # of all rows together: 1,024 pictures of 32 pixels a side, or 4 of 512
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a conditional network is told besides x_t and t.
+
+    Attributes:
+        arguments: of its forward, by name: tensors of one row, or of as many as x has; or such tensors by name.
+        empty: the same for the empty condition, which guidance asks for.
+        guidance: w of classifier-free guidance, said(empty) + w (said(C) - said(empty)), which takes two evaluations;
+            1 is the condition alone, for one.
+    """
+
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    empty: Mapping[str, Any] = field(default_factory=dict)
+    guidance: float = 1.0
+
+
+def eps_model(
+    unet: Callable[..., Any], runtime: Runtime, told: Told | None = None, pixels: int = PIXELS_AT_ONCE
+) -> EpsModel:
+    """Wrap a U-Net as eps_theta(x, t): inference mode, the runtime's precision inside, float32 outside.
+
+    Of a network that predicts something else it gives that (`opening.Model.eps` has the noise). It has as many channels
+    as x: where the variance is learned too, it follows them.
+
+    Args:
+        pixels: that it is asked at once, rows times height times width: so its memory is bounded.
+    """
     if runtime.device.type == "cpu" and isinstance(unet, torch.nn.Module):
         fold_upsampling(unet)
     network = torch.compile(unet) if runtime.compile else unet
+    told = told or Told()
 
     @torch.inference_mode()
     def predict(x: Tensor, t: int | Tensor) -> Tensor:
+        rows, height_by_width = len(x), x.shape[-1] * x.shape[-2]
         x = x.contiguous(memory_format=torch.channels_last)
-        with runtime.autocast():
-            # a tensor, so that torch.compile does not build one graph a timestep; (B,) for rows at timesteps of their own
-            eps: Tensor = network(x, torch.as_tensor(t, device=x.device)).sample
-        return eps.float()
+        # a tensor, so that torch.compile does not build one graph a timestep; (B,) for rows at timesteps of their own
+        t = torch.as_tensor(t, device=x.device)
+
+        def ask(part: slice, arguments: Mapping[str, Any]) -> Tensor:
+            at = t if t.ndim == 0 else t[part]
+            own = _rows(arguments, x.device, part, rows)
+            with runtime.autocast():
+                said: Tensor = network(x[part], at, **own).sample
+            return said[:, : x.shape[1]].float()
+
+        found = []
+        most = max(1, pixels // height_by_width)
+        for start in range(0, rows, most):
+            part = slice(start, start + most)
+            said = ask(part, told.arguments)
+            if told.guidance != 1:
+                empty = ask(part, told.empty)
+                said = empty + told.guidance * (said - empty)
+            found.append(said)
+        return found[0] if len(found) == 1 else torch.cat(found)
 
     return predict
+
+
+def _rows(arguments: Mapping[str, Any], device: torch.device, part: slice, rows: int) -> dict[str, Any]:
+    """Arguments of a network for some rows of a batch: those of one row are repeated."""
+
+    def cut(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: cut(one) for name, one in value.items()}
+        return value.to(device).expand(rows, *value.shape[1:])[part]
+
+    return {name: cut(value) for name, value in arguments.items()}
 
 
 def make_resnet18(in_channels: int) -> torch.nn.Module:

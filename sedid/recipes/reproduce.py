@@ -22,7 +22,7 @@ from sedid import processes
 from sedid.data.datasets import CELEBA_CROP, as_model_input
 from sedid.jobs.commands import resolve_loop
 from sedid.jobs.console import duration
-from sedid.method.diffusion import INPUT_CHANNELS
+from sedid.method.diffusion import INPUT_IMAGES
 from sedid.models.networks import Runtime, eps_model, make_resnet18, make_unet
 from sedid.recipes.stages import finished_stages
 from sedid.recipes.whole_loop import LoopConfig, check
@@ -142,7 +142,7 @@ def measure_speed(config: LoopConfig) -> Speed:
     """
     runtime = Runtime.choose(config.device, config.precision)
     unet: Any = runtime.place(make_unet(config.unet))
-    network = runtime.place(make_resnet18(INPUT_CHANNELS[config.input]))
+    network = runtime.place(make_resnet18(3 * INPUT_IMAGES[config.input]))
     size = unet.config.sample_size
     predict = eps_model(unet, runtime)
 
@@ -171,7 +171,7 @@ def measure_speed(config: LoopConfig) -> Speed:
         return eps
 
     def logits(batch: int) -> torch.Tensor:
-        logit: torch.Tensor = network(pictures(batch, INPUT_CHANNELS[config.input]))
+        logit: torch.Tensor = network(pictures(batch, 3 * INPUT_IMAGES[config.input]))
         return logit
 
     unet.eval()

@@ -26,7 +26,7 @@ from sedid.data.datasets import describe_split, load_images, make_splits
 from sedid.detector.bundle import export_run, update_info
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
-from sedid.models.folders import check_pipeline
+from sedid.models.folders import check_plain
 from sedid.models.networks import Runtime, UNetName, about_unet
 from sedid.models.schedules import make_scheduler
 from sedid.progress import Progress
@@ -217,6 +217,6 @@ def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
     out = Path(config.out)
     settings = check_settings(config, out, (*FREE_ON_RESUME, *(["unet"] if config.start else [])))
     if config.start:  # the network that is trained, whatever preset there would be without
-        settings |= about_unet(check_pipeline(Path(config.start)))
+        settings |= about_unet(check_plain(Path(config.start)))
     yield from run_stages(stages(config, out), out, settings)
     return out / "report.html"

@@ -166,7 +166,7 @@ def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, st
     origin = (
         f"the detector's own pair: {stated.get('chosen_by', 'calibrated')}" if own else "set by hand for this report"
     )
-    seen = preprocessing(detector.size, detector.center_crop)
+    seen = detector.info.get("preprocessing") or preprocessing(detector.size, detector.center_crop)
     rows = [
         ("Detector", detector.name),
         ("Checkpoint, SHA-256", detector.info.get("checkpoint_sha256", "not stated by this detector")),

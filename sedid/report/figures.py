@@ -72,16 +72,18 @@ def inspection_figure(inspection: Inspection, detector: Detector) -> Figure:
     ]
     strip.suptitle("Reverse trajectory: the image walked towards noise, without randomness")
     for axes, point in zip(np.atleast_1d(strip.subplots(1, len(shown))), shown, strict=True):
-        picture(axes, viewable(point.x), f"$\\tilde x_{{{point.t}}}$")
+        picture(axes, viewable(trace.picture(point.x)), f"$\\tilde x_{{{point.t}}}$")
 
     axes = middle.subplots(1, 4)
     picture(axes[0], trace.image, "the image the detector sees")
-    picture(axes[1], viewable(near.x), f"$\\tilde x_{{{near.t}}}$")
-    picture(axes[2], viewable(trace.denoised(found.t_sec)), f"denoised from {found.t_sec} back to {near.t}")
+    picture(axes[1], viewable(trace.picture(near.x)), f"$\\tilde x_{{{near.t}}}$")
+    picture(
+        axes[2], viewable(trace.picture(trace.denoised(found.t_sec))), f"denoised from {found.t_sec} back to {near.t}"
+    )
     heat = axes[3].imshow(trace.t_error(found.t_sec).map[0].sum(0).numpy(), cmap="inferno")
     axes[3].set_title(f"t-error, sum {found.t_error:.4g}", fontsize=10)
     axes[3].set_axis_off()
-    middle.colorbar(heat, ax=axes[3], label="squared difference, 3 channels")
+    middle.colorbar(heat, ax=axes[3], label=f"squared difference, {near.x.shape[1]} channels")
 
     axes = bottom.subplots(1, 2, width_ratios=(1.2, 1))
     draw(axes[0], along(detector, [trace], found.t_sec))

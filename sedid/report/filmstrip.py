@@ -40,7 +40,7 @@ def filmstrip(trace: Trace, t_sec: int, live: bool = True) -> Markup:
     chosen = [points[i] for i in shown_frames(len(points))]
     return render(
         "filmstrip.html",
-        frames=[{"t": point.t, "image": visible(point.x)} for point in chosen],
+        frames=[{"t": point.t, "image": visible(trace.picture(point.x))} for point in chosen],
         measured=[point.t for point in trace.step(t_sec)],
         steps=len(points),
         of_steps=f"of k = {trace.k} timesteps" if isinstance(trace.k, int) else f"along the {steps_in_words(trace.k)}",
@@ -51,13 +51,13 @@ def filmstrip(trace: Trace, t_sec: int, live: bool = True) -> Markup:
 def compared(trace: Trace, t_sec: int, live: bool = True) -> Markup:
     """The denoised image beside the one it is compared with, and their difference."""
     near, _ = trace.step(t_sec)
-    denoised = trace.denoised(t_sec)
-    gap, gain = difference(denoised, near.x)
+    on_path, denoised = trace.picture(near.x), trace.picture(trace.denoised(t_sec))
+    gap, gain = difference(denoised, on_path)
     return render(
         "compared.html",
         near=near.t,
         t_sec=t_sec,
-        on_path=visible(near.x),
+        on_path=visible(on_path),
         denoised=visible(denoised),
         gap=gap,
         gain=gain,

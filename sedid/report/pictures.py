@@ -52,7 +52,11 @@ def percent(fraction: float) -> str:
 
 
 def visible(x: Tensor) -> np.ndarray:
-    """One image (1, 3, H, W) on the [-1, 1] scale as uint8 (H, W, 3); values beyond the scale are clipped."""
+    """One image (1, C, H, W) on the [-1, 1] scale as uint8 (H, W, 3); values beyond the scale are clipped.
+
+    One channel is shown grey; of more than three, the first three are shown as if they were colours.
+    """
+    x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else x[:, :3]
     return ((x[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 

@@ -27,7 +27,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Count, NotNegative, Seed, Text, Whole
-from sedid.data.datasets import as_model_input, load_images, load_with_files
+from sedid.data.datasets import load_images, load_with_files
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.later import torch
@@ -127,7 +127,7 @@ def check_images(
 
 def ledger_of(detector: Detector, eps_model: EpsModel, images: np.ndarray, start: int, size: int, seed: int) -> Ledger:
     """The ledger of one batch of a set, uint8 (N, H, W, 3); noise by (seed, place in the set, draw)."""
-    x_0 = as_model_input(images[start : start + size]).to(detector.runtime.device)
+    x_0 = detector.encode(images[start : start + size])
 
     def noise(draw: int) -> Tensor:
         return torch.stack([noise_of(seed, start + i, draw, x_0.shape[1:]) for i in range(len(x_0))])

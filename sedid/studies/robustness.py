@@ -209,7 +209,7 @@ def score_batch(detector: Detector, batch: np.ndarray, meter: Meter) -> Generato
         for point in counted(detector.walk(batch, k, detector.reach(k, t_sec)), meter):
             points.append(point)
             yield meter.at(meter.done)
-        judgements = detector.judge_walk(k, points, t_sec)
+        judgements = detector.judge_walk(batch, k, points, t_sec)
         if (k, t_sec) == detector.chosen:
             found[0] = [judgement.t_error for judgement in judgements]
             found[2] = [judgement.stat.in_range for judgement in judgements if judgement.stat]

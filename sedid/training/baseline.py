@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sedid import processes
-from sedid.data.datasets import as_model_input
 from sedid.detector.detector import Detector
 from sedid.later import torch
 from sedid.method.diffusion import training_loss
@@ -57,7 +56,7 @@ def training_losses(
     meter = Meter(stage, len(images) * noises, "evaluations")
     found = []
     for start in processes.share(range(0, len(images), batch_size)):
-        x_0 = as_model_input(images[start : start + batch_size]).to(detector.runtime.device)
+        x_0 = detector.encode(images[start : start + batch_size])
         mean = np.zeros(len(x_0))
         for draw in range(noises):
             eps = torch.stack([noise_of(seed, start + i, draw, x_0.shape[1:]) for i in range(len(x_0))]).to(x_0)

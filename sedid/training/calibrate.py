@@ -41,6 +41,12 @@ class CalibrateConfig(Settings):
     generated: Text  # images this model generated
     out: str = ""  # bundle folder to copy the detector into first; a Hub id needs one
     center_crop: NotNegative = 0.0  # of photographs, as `images.crop_side`; 0: the detector's own
+    prompt: str = (
+        ""  # what a conditional model is told of every picture; of classes the number of one; "": the detector's own
+    )
+    guidance: NotNegative = (
+        0.0  # w of classifier-free guidance; 1: none; 0: the detector's own, none where nobody set one
+    )
     ks: StepSizes = (165,)
     paths: tuple[str, ...] = ()  # walks whose steps are not all of one size, each as 0+495+825+990
     error_rate: ErrorRate = 0.1  # of either class, outside the undecided band
@@ -112,7 +118,8 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict[str, An
     """
     Runtime.choose(config.device, config.precision)  # before the others are waited for
     folder = processes.on_main(own_folder, config.detector, config.out)
-    detector = load_detector(folder, config.device, config.precision, config.compile, parts=())
+    asked = (config.prompt or None, config.guidance or None)
+    detector = load_detector(folder, config.device, config.precision, config.compile, (), *asked)
     walks = walks_of(config.ks, config.paths)
     for k in walks:
         detector.t_secs(k)  # refuses one that does not fit the schedule before anything is read
@@ -145,7 +152,8 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict[str, An
         "calibrations": [asdict(calibration) for calibration in calibrations],
         "ranges": ranges_of(detector, walks, (real, of_real), (generated, of_generated)),
     }
-    processes.on_main(update_info, folder, stat=section, existing=existing, center_crop=crop)
+    told = {name: detector.info[name] for name in ("prompt", "guidance") if name in detector.info}
+    processes.on_main(update_info, folder, stat=section, existing=existing, center_crop=crop, **told)
     sets = {"calibration_real": real, "calibration_generated": generated}
     processes.on_main(record_splits, splits_file(folder), sets)
     return section

@@ -24,11 +24,12 @@ import torch
 from torch import Tensor
 
 from sedid import processes
-from sedid.config import Count, Precision, Seed, Settings, Text
+from sedid.config import Count, NotNegative, Precision, Seed, Settings, Text
 from sedid.detector.bundle import checkpoint_hash, resolve
 from sedid.detector.provenance import in_full
 from sedid.method.diffusion import EpsModel
-from sedid.models.networks import Runtime, eps_model, load_unet
+from sedid.models.networks import Runtime
+from sedid.models.opening import open_model, picture_size
 from sedid.models.schedules import load_scheduler
 from sedid.progress import Meter, Progress
 from sedid.storage import read_arrays, read_json, replacing, write_json
@@ -55,6 +56,10 @@ class GenerateConfig(Settings):
     precision: Precision = "fp32"
     compile: bool = False
     variance: Literal["", "fixed_large", "fixed_small"] = ""  # of ddpm: beta or beta-tilde; "" is the scheduler's own
+    prompts: str = (
+        ""  # of a conditional model: a text file, a prompt (or the number of a class) a line, which take turns
+    )
+    guidance: NotNegative = 1.0  # w of classifier-free guidance, where there are prompts; 1: none
 
 
 @dataclass(frozen=True)
@@ -110,12 +115,18 @@ def make_sampler(name: str, trained_on: Any, steps: int, variance: str = "") -> 
             )
     timesteps = (np.round(np.arange(1, steps + 1) * whole / steps) - 1).astype(int)
     alpha_bar = trained_on.alphas_cumprod[timesteps]
+    if alpha_bar[-1] == 0 and trained_on.config.prediction_type == "epsilon":
+        raise ValueError(
+            "this model predicts the noise, which says nothing of the image where its schedule ends in pure noise "
+            "(rescale_betas_zero_snr): no sampler can begin there"
+        )
     betas = 1 - alpha_bar.double() / torch.cat([torch.ones(1), alpha_bar[:-1]]).double()
     own: dict[str, Any] = {"variance_type": variance} if name == "ddpm" else {}
     own |= {"set_alpha_to_one": True} if name == "ddim" else {}
     respaced = {"trained_betas": betas.tolist(), "num_train_timesteps": steps, "rescale_betas_zero_snr": False}
     scheduler = kinds[name].from_config(trained_on.config, **respaced, **own, timestep_spacing="trailing")
-    scheduler.alphas_cumprod = alpha_bar  # as they were, not multiplied anew in another rounding
+    # as they were, not multiplied anew in another rounding; the logarithm of dpm-solver++ needs more than pure noise
+    scheduler.alphas_cumprod = alpha_bar.clamp(min=2**-24) if name == "dpm-solver++" else alpha_bar
     scheduler.set_timesteps(steps)
     return Sampler(scheduler, timesteps[::-1].tolist(), variance)
 
@@ -127,21 +138,47 @@ def to_uint8(x: Tensor) -> np.ndarray:
 
 @torch.inference_mode()
 def sample(
-    eps: EpsModel, sampler: Sampler, size: int, indices: range, seed: int, device: torch.device
+    answers: EpsModel,
+    sampler: Sampler,
+    size: int,
+    indices: range,
+    seed: int,
+    device: torch.device,
+    channels: int = 3,
 ) -> Generator[int, None, Tensor]:
-    """Generate the images of these indices, RGB of size x size; yields the number of steps done.
+    """Generate what a model walks on for the images of these indices, size x size; yields the number of steps done.
+
+    Args:
+        answers: what the network predicts, of the type that the sampler's scheduler is configured for.
 
     Returns:
-        x_0 (B, 3, size, size) float32 on the device, not yet clamped.
+        x_0 (B, channels, size, size) float32 on the device, not yet clamped.
     """
     generators = [torch.Generator().manual_seed(seed_of(seed, i)) for i in indices]
-    x = torch.stack([torch.randn((3, size, size), generator=generator) for generator in generators]).to(device)
+    x = torch.stack([torch.randn((channels, size, size), generator=generator) for generator in generators]).to(device)
     scheduler = sampler.scheduler
     noise = {} if "generator" not in scheduler.step.__code__.co_varnames else {"generator": generators}
     for number, (t, place) in enumerate(zip(sampler.timesteps, scheduler.timesteps, strict=True)):
-        x = scheduler.step(eps(x, t), place, x, **noise).prev_sample
+        x = scheduler.step(answers(x, t), place, x, **noise).prev_sample
         yield number + 1
     return x
+
+
+def read_prompts(file: str) -> list[str]:
+    """The lines of a text file that say something; none of "".
+
+    Raises:
+        FileNotFoundError, ValueError: there is no such file, it is no text, or it holds nothing.
+    """
+    if not file:
+        return []
+    try:
+        lines = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines()]
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file} is no text in UTF-8: give a text file with a prompt a line") from error
+    if not any(lines):
+        raise ValueError(f"{file} holds no prompt: give a text file with one a line")
+    return [line for line in lines if line]
 
 
 def claim(out: Path, manifest: dict[str, Any], config: GenerateConfig, folder: Path) -> list[range]:
@@ -232,23 +269,28 @@ def generate(config: GenerateConfig) -> Generator[Progress, None, Path]:
         "variance": make_sampler(config.sampler, trained_on, config.steps, config.variance).variance,
         "timestep_spacing": "trailing",
     }
+    prompts = read_prompts(config.prompts)
+    if prompts:
+        manifest |= {"prompts": prompts, "guidance": config.guidance}
+    size = picture_size(folder)
+    model = open_model(folder, runtime)
+    model.answers(prompts or [""], config.guidance)  # refuses before anything is written
     missing = processes.on_main(claim, out, manifest, config, folder)
-
-    unet: Any = runtime.place(load_unet(folder))
-    eps = eps_model(unet, runtime)
     meter = Meter("generating", len(missing) * config.steps, "steps")
     for done, part in enumerate(processes.share(missing)):
         # some schedulers remember what they did
         sampler = make_sampler(config.sampler, trained_on, config.steps, config.variance)
-        loop = sample(eps, sampler, unet.config.sample_size, part, config.seed, runtime.device)
+        told = [prompts[i % len(prompts)] for i in part] if prompts else [""]
+        answers, shape = model.answers(told, config.guidance), model.space.channels
+        loop = sample(answers, sampler, model.side, part, config.seed, runtime.device, shape)
         while True:
             try:
                 step = next(loop)
             except StopIteration as stop:
-                images = to_uint8(stop.value)
+                images = to_uint8(model.space.decode(stop.value))
                 break
             alike = (done * config.steps + step) * processes.count()  # every process is about as far
             yield meter.at(min(alike, meter.total), images=float(part.start))
         with replacing(out / "parts" / f"{part.start:07d}-{part.stop:07d}.npz") as temporary:
             np.savez_compressed(temporary, images=images)
-    return processes.on_main(collect, out, config.count, unet.config.sample_size)
+    return processes.on_main(collect, out, config.count, size)

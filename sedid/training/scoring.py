@@ -9,7 +9,6 @@ from itertools import pairwise
 import numpy as np
 
 from sedid import processes
-from sedid.data.datasets import as_model_input
 from sedid.detector.detector import Detector, Pair
 from sedid.method.diffusion import Path, Point, Steps, check_path, nn_input, t_error
 from sedid.method.ledger import Ledger
@@ -84,7 +83,7 @@ def score_paths(
     meter = Meter(stage, len(images) * len(points), "evaluations")
     found = []  # (path, image) a batch
     for batch in processes.share(batches(images, batch_size)):
-        ledger = Ledger(detector.eps_model, detector.schedule, as_model_input(batch).to(detector.runtime.device))
+        ledger = Ledger(detector.eps_model, detector.schedule, detector.encode(batch))
         errors = []
         for path in paths:
             before = ledger.evaluations

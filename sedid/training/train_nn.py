@@ -21,7 +21,7 @@ from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.detector.detector import Detector, NNCalibration, Pair
 from sedid.detector.identity import Identity
-from sedid.method.diffusion import INPUT_CHANNELS, NNInput
+from sedid.method.diffusion import INPUT_IMAGES, NNInput
 from sedid.progress import Progress
 from sedid.stats.metrics import best_threshold, measure, quantiles, undecided_band
 from sedid.training.checks import audited, check_calibration
@@ -59,8 +59,8 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict[str, Any]]
     check_trackers(config.trackers)
     folder = own_folder(config.detector)
     detector = load_detector(folder, config.device, config.precision, config.compile, parts=("stat",))
-    if config.input not in INPUT_CHANNELS:
-        raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_CHANNELS)}")
+    if config.input not in INPUT_IMAGES:
+        raise ValueError(f"unknown classifier input {config.input!r}; accepted: {', '.join(INPUT_IMAGES)}")
     if (config.k and not config.t_sec) or not (config.k or detector.chosen):
         raise ValueError("give both k and t_sec, or calibrate the detector first and give t_sec alone or neither")
     own = detector.chosen or (config.k, config.t_sec)

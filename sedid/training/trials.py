@@ -23,7 +23,7 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.datasets import fingerprint, load_images
 from sedid.detector.bundle import checkpoint_hash, export_run, frame
 from sedid.method.diffusion import NoiseSchedule
-from sedid.models.folders import check_pipeline
+from sedid.models.folders import check_plain
 from sedid.models.networks import Runtime, UNetName, about_unet, load_unet
 from sedid.progress import Progress
 from sedid.results import Results, Rows, Setting
@@ -130,7 +130,7 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
     runs = [training_of(config, number) for number in range(len(config.variants))]
     out, where = Path(config.out) / "trials.json", ("data", "heldout", "out", "start")
     settings: dict[str, Any] = asdict(config) | {name: Path(getattr(config, name)).name for name in where}
-    settings |= about_unet(check_pipeline(Path(config.start))) if config.start else {}
+    settings |= about_unet(check_plain(Path(config.start))) if config.start else {}
     begun = TrialsResults(
         settings=settings,
         start_sha256=checkpoint_hash(Path(config.start)) if config.start else "",

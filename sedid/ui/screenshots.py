@@ -148,7 +148,7 @@ def draw_card(browser: Any, file: Path) -> None:
         ("the picture", image),
         ("pushed into noise", visible(half.x)),
         (f"at timestep {trace.points[-1].t}", visible(trace.points[-1].x)),
-        ("one step back", visible(trace.denoised(t_sec))),
+        ("one step back", visible(trace.picture(trace.denoised(t_sec)))),
         ("how far it misses", heat(measured, brightest(measured[None]))),
     ]
     figures = "".join(

@@ -15,7 +15,7 @@ import gradio as gr
 import numpy as np
 from gradio.utils import get_upload_folder
 
-from sedid.data.images import ImageError, describe, read_image
+from sedid.data.images import ImageError, read_image
 from sedid.detector.detector import Detector
 
 KEPT_BYTES = 1_000_000  # of a picture that came without a file; a session keeps them
@@ -61,7 +61,7 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
         small = picture.image.copy()
         small.thumbnail((512, 512))
         preview = np.asarray(small)
-    notes = describe(picture, detector.size, detector.center_crop)
+    notes = detector.notes(picture)
     kept = data if isinstance(data, Path) or len(data) <= KEPT_BYTES else None
     return Upload(detector.prepare(picture.image), notes, preview, kept, name)
 

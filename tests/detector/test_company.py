@@ -47,7 +47,7 @@ def alone(plain: Detector) -> list[float]:
 @pytest.fixture(scope="module")
 def together(plain: Detector) -> list[float]:
     """The t-error of each image in one batch with the others."""
-    return [judgement.t_error for judgement in plain.judge_walk(K, plain.walk(IMAGES, K, T_SEC), T_SEC)]
+    return [judgement.t_error for judgement in plain.judge_walk(IMAGES, K, plain.walk(IMAGES, K, T_SEC), T_SEC)]
 
 
 def edged(plain: Detector, edge: float, polarity: str, of_range: bool = False) -> Detector:

@@ -167,11 +167,11 @@ def test_a_walk_is_asked_for_no_point_too_many_and_no_step_twice(monkeypatch: py
 
     monkeypatch.setattr(detectors, "t_error", counted)
     watched = replace(detector(), eps_model=counting)
-    watched.judge_walk(K, watched.walk(pictures(2), K), 330)  # a walk that would go on to 990
+    watched.judge_walk(pictures(2), K, watched.walk(pictures(2), K), 330)  # a walk that would go on to 990
     assert counting.asked == [0, 165, 330, 495]
     assert steps == [165, 330, 495]
     with pytest.raises(ValueError, match="ends before T_SEC = 660"):
-        watched.judge_walk(K, watched.walk(pictures(2), K, 495), 660)
+        watched.judge_walk(pictures(2), K, watched.walk(pictures(2), K, 495), 660)
 
 
 def test_an_image_means_the_same_in_every_form(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ class Prediction:
 
 def predictions(lesson: Lesson) -> list[Prediction]:
     """The network's answers at a few timesteps, one evaluation each."""
-    schedule, x_0 = lesson.detector.schedule, as_model_input(lesson.subject.image[None])
+    schedule, x_0 = lesson.detector.schedule, lesson.detector.encode(lesson.subject.image[None]).cpu()
     noise, device, found = noise_for(x_0), lesson.detector.runtime.device, []
     for done, t in enumerate(timesteps(schedule, PREDICTIONS)):
         lesson.report(done, PREDICTIONS)

@@ -1,0 +1,156 @@
+"""A diffusion model of any kind that is accepted, opened from its folder: what the engine asks, and what it walks on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sedid.later import torch
+from sedid.method.diffusion import EpsModel, NoiseSchedule
+from sedid.method.predictions import to_eps
+from sedid.models.folders import check_pipeline
+from sedid.models.networks import PIXELS_AT_ONCE, Runtime, Told, eps_model, load_any_unet
+from sedid.models.schedules import load_schedule, load_scheduler
+from sedid.models.spaces import PIXELS, Grey, Space
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What a conditional model is told of every picture alike; an unconditional one is told nothing.
+
+    Attributes:
+        prompt: of a class-conditional model the number of a class.
+        guidance: w of classifier-free guidance (`networks.Told`); 1 is none.
+    """
+
+    prompt: str = ""
+    guidance: float = 1.0
+
+
+NOTHING = Condition()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A diffusion model as the engine uses it.
+
+    Attributes:
+        network: its U-Net, on the runtime's device.
+        tell: prompts and guidance -> what the network is told, a row a prompt; it raises ValueError where it cannot be.
+        scheduler: the folder's, as a `DDPMScheduler`; `prediction_type` is what the network predicts.
+        space: what it walks on.
+        size: of its pictures, pixels a side.
+        side: of what it walks on.
+        prompted: whether it is told something besides the picture.
+        pixels: that the network is asked at once (`networks.eps_model`).
+    """
+
+    network: nn.Module = field(repr=False)
+    runtime: Runtime
+    tell: Callable[[Sequence[str], float], Told] = field(repr=False)
+    schedule: NoiseSchedule = field(repr=False)
+    scheduler: Any = field(repr=False)
+    space: Space
+    size: int
+    side: int
+    prompted: bool = False
+    pixels: int = PIXELS_AT_ONCE
+
+    def answers(self, prompts: Sequence[str], guidance: float = 1.0) -> EpsModel:
+        """What the network predicts at (x, t), be it noise or something else.
+
+        Args:
+            prompts: one for all rows, or one of each.
+
+        Raises:
+            ValueError: the model cannot be told this.
+        """
+        return eps_model(self.network, self.runtime, self.tell(prompts, guidance), self.pixels)
+
+    def eps(self, condition: Condition = NOTHING) -> EpsModel:
+        """eps_theta(x, t): what the network predicts, as noise.
+
+        Raises:
+            ValueError: the model cannot be told this.
+        """
+        said, prediction = self.answers([condition.prompt], condition.guidance), self.scheduler.config.prediction_type
+
+        def predict(x: Tensor, t: Any) -> Tensor:
+            return to_eps(prediction, self.schedule, said(x, t), x, t)
+
+        return said if prediction == "epsilon" else predict
+
+
+def open_model(folder: Path, runtime: Runtime) -> Model:
+    """Open the model of a pipeline folder on a device.
+
+    Raises:
+        FileNotFoundError: the folder holds no U-Net, or none in safetensors.
+        ValueError: it cannot be a detector, or cannot be loaded; the text says why.
+    """
+    config = check_pipeline(folder)
+    scheduler, schedule = load_scheduler(folder), load_schedule(folder)
+    network = runtime.place(load_any_unet(folder)).requires_grad_(False)
+    classes, side = config.get("num_class_embeds"), config["sample_size"]
+
+    def tell(prompts: Sequence[str], guidance: float) -> Told:
+        return tell_classes(folder, classes, prompts, guidance)
+
+    space: Space = Grey() if config.get("in_channels", 3) == 1 else PIXELS
+    return Model(network, runtime, tell, schedule, scheduler, space, side, side, prompted=bool(classes))
+
+
+def picture_size(folder: Path) -> int:
+    """The side of a model's pictures, pixels.
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_pipeline`.
+    """
+    size: int = check_pipeline(folder)["sample_size"]
+    return size
+
+
+def takes_prompts(folder: Path) -> bool:
+    """Whether a model is told something besides the picture.
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_pipeline`.
+    """
+    return bool(check_pipeline(folder).get("num_class_embeds"))
+
+
+def on_record(folder: Path, condition: Condition = NOTHING) -> dict[str, Any]:
+    """What detector.json records of how pictures become x_0, and of what the model is told; {} for RGB and nothing.
+
+    Raises:
+        FileNotFoundError, ValueError: as `check_pipeline`.
+    """
+    found: dict[str, Any] = {"levels": "8-bit grey"} if check_pipeline(folder).get("in_channels", 3) == 1 else {}
+    return found | ({"prompt": condition.prompt} if takes_prompts(folder) else {})
+
+
+def tell_classes(folder: Path, classes: int | None, prompts: Sequence[str], guidance: float) -> Told:
+    """What a U-Net of pixels is told: the numbers of classes, where it has classes.
+
+    Raises:
+        ValueError: it has, and a prompt names none; or it has none, and there is something to tell.
+    """
+    if not classes:
+        if any(prompts) or guidance != 1:
+            raise ValueError(f"the model in {folder} is unconditional: it takes no prompt and no guidance")
+        return Told()
+    if guidance != 1:
+        raise ValueError(f"the model in {folder} is told a class by its number, for which there is no guidance here")
+    for prompt in prompts:
+        if not prompt.strip().isdecimal() or len(prompt) > 9 or int(prompt) >= classes:
+            said = f", not {prompt!r:.60}" if prompt else ""
+            raise ValueError(
+                f"the model in {folder} draws one of {classes} classes: give the number of one as its prompt, 0 to "
+                f"{classes - 1}{said} (where it has a null class, for no class at all, that is usually the last one)"
+            )
+    return Told({"class_labels": torch.tensor([int(prompt) for prompt in prompts])})
