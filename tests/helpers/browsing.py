@@ -32,6 +32,28 @@ def served(context: Context) -> Iterator[str]:
         demo.close()
 
 
+def events_of(config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every event of an app that a request can reach, as its own configuration lists them.
+
+    Each has beside what Gradio says `on`, the (id of an element or None, name of the event) that begin it, and `takes`, the kinds
+    of its inputs.
+    """
+    components = {one["id"]: one for one in config["components"]}
+
+    def element(id: int | None) -> str | None:
+        return components[id]["props"].get("elem_id") if id in components else None
+
+    return [
+        one
+        | {
+            "on": [(element(target), event) for target, event in one["targets"]],
+            "takes": [components[id]["type"] for id in one["inputs"]],
+        }
+        for one in config["dependencies"]
+        if one["backend_fn"]
+    ]
+
+
 def ask(url: str, endpoint: str, data: list[Any], **headers: str) -> str:
     """What an endpoint answers, through the queue, past any client."""
     with httpx.Client(base_url=url, timeout=20, headers=headers) as raw:
