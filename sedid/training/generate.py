@@ -26,13 +26,13 @@ from torch import Tensor
 from sedid import processes
 from sedid.config import Count, NotNegative, Precision, Seed, Settings, Text
 from sedid.detector.bundle import checkpoint_hash, resolve
-from sedid.detector.provenance import in_full
+from sedid.detector.provenance import in_full, read_manifest
 from sedid.method.diffusion import EpsModel
 from sedid.models.networks import Runtime
 from sedid.models.opening import open_model, picture_size
 from sedid.models.schedules import load_scheduler
 from sedid.progress import Meter, Progress
-from sedid.storage import read_arrays, read_json, replacing, write_json
+from sedid.storage import read_arrays, replacing, write_json
 from sedid.training.seeds import seed_of
 
 SamplerName = Literal["ddpm", "ddim", "dpm-solver++"]
@@ -191,7 +191,7 @@ def claim(out: Path, manifest: dict[str, Any], config: GenerateConfig, folder: P
         ValueError: the folder holds a set made with other settings, or images of unknown origin.
     """
     file = out / "manifest.json"
-    kept = in_full(read_json(file), folder) if file.is_file() else {}
+    kept = in_full(read_manifest(file), folder) if file.is_file() else {}
     if not kept and (parts_of(out) or (out / "images.npz").is_file()):
         raise ValueError(f"{out} holds images, but no manifest.json says how they were made; choose another folder")
     changed = sorted(name for name, value in manifest.items() if kept and kept.get(name) != value)

@@ -16,7 +16,7 @@ from sedid.models.schedules import make_scheduler
 from sedid.progress import finish
 from sedid.report.markdown import sampler_words
 from sedid.studies.study import MadeBy
-from sedid.training.generate import GenerateConfig, generate, make_sampler, missing_of, sample, to_uint8
+from sedid.training.generate import GenerateConfig, claim, generate, make_sampler, missing_of, sample, to_uint8
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -181,6 +181,33 @@ def test_a_manifest_of_an_earlier_version_is_of_the_schedulers_variance(config: 
         finish(generate(replace(config, variance="fixed_small")))
     finish(generate(config))
     assert manifest_of(config) == now | {"count": 10, "precisions": ["bf16", "fp32"], "batch_sizes": [5, 50]}
+
+
+MANIFEST_VALUES = [None, True, -1, 1.5, 10**30, float("nan"), "x", [], [[1]], [{}], ["x", 1], {"a": {}}]
+
+
+@pytest.mark.parametrize("value", MANIFEST_VALUES, ids=lambda value: repr(value)[:12])
+def test_an_edited_manifest_is_taken_or_named_in_a_sentence(config: GenerateConfig, value: object) -> None:
+    """By what goes on with the set, and by what measures it."""
+    bundle, out = Path(config.detector), Path(config.out)
+    stated = {"checkpoint_sha256": "a", "sampler": "ddpm", "steps": 2, "seed": 0, "variance": "fixed_large"}
+    claim(out, stated, config, bundle)
+    good, uses = manifest_of(config), (claim, lambda *_: provenance(f"{out}/images.npz", bundle))
+    refused = set()
+    for name in good:
+        for edited in (good | {name: value}, {kept: good[kept] for kept in good if kept != name}):
+            for use in uses:
+                (out / "manifest.json").write_text(json.dumps(edited))
+                try:
+                    use(out, stated, config, bundle)
+                except ValueError as error:
+                    refused.add(name)
+                    assert name in str(error), edited  # noqa: PT017
+                    assert "\n" not in str(error), edited  # noqa: PT017
+    assert {"sampler", "steps", "seed"} <= refused
+    (out / "manifest.json").write_text(json.dumps(value))
+    assert provenance(f"{out}/images.npz", bundle) == {}
+    assert claim(out, stated, config, bundle) == [range(5), range(5, 10)]
 
 
 def test_images_of_unknown_origin_and_damaged_parts_are_named(config: GenerateConfig) -> None:

@@ -371,10 +371,9 @@ class Inspector:
             updates = self.analyse(visit, detector, replace(visit.shown, k=k, t_sec=t_sec))
         except Stopped:
             return gr.skip()
-        sent = coming is None or (
-            isinstance(coming.file, Path) and not coming.example
-        )  # it stands in its place already
-        return updates if sent else updates | {self.parts.photo: enlarge(coming.image)}
+        if coming is None or (isinstance(coming.file, Path) and not coming.example):  # it stands in its place already
+            return updates
+        return updates | {self.parts.photo: enlarge(coming.image)}
 
     def coming(self, visit: Visit) -> Shown | None:
         """The image that the page waits for, if it is one for the detector in use."""
