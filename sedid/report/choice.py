@@ -10,8 +10,9 @@ from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.grid import Cell, Grid, legend
 from sedid.report.charts.scale import SHARES, Scale
 from sedid.report.charts.series import Series
-from sedid.report.evaluation import detector_words, facts, leaks, made_by, splits, table
+from sedid.report.evaluation import table
 from sedid.report.numbers import between, cell, counted, percent
+from sedid.report.protocol import detector_words, facts, leaks, made_by, splits
 from sedid.results import Interval
 from sedid.stats.choice import Choice
 from sedid.stats.reliability import Conformal, Reliability

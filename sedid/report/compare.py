@@ -12,19 +12,10 @@ from sedid.method.methods import differences
 from sedid.report.charts.chart import Chart, Spot, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series, stressed
-from sedid.report.evaluation import (
-    RESOLUTION,
-    crossed,
-    detector_words,
-    facts,
-    leaks,
-    made_by,
-    roc_charts,
-    splits,
-    table,
-)
+from sedid.report.evaluation import RESOLUTION, roc_charts, table
 from sedid.report.markdown import classifiers, named
 from sedid.report.numbers import between, cell, p_value
+from sedid.report.protocol import crossed, detector_words, facts, leaks, made_by, splits
 from sedid.stats.metrics import roc
 from sedid.storage import read_arrays
 from sedid.studies.comparison import ComparisonResults, MethodRow

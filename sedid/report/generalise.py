@@ -7,8 +7,9 @@ from sedid.method.diffusion import pair_in_words, steps_in_words
 from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series
-from sedid.report.evaluation import detector_words, facts, made_by, set_words, splits, table
+from sedid.report.evaluation import table
 from sedid.report.numbers import cell
+from sedid.report.protocol import detector_words, facts, made_by, set_words, splits
 from sedid.results import Shares
 from sedid.studies.generalise import HELDOUT, SAME, GeneraliseResults, SetMetrics
 

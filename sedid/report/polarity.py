@@ -9,9 +9,10 @@ from sedid.method.diffusion import pair_in_words
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series
-from sedid.report.evaluation import detector_words, facts, leaks, made_by, picture, splits, table
+from sedid.report.evaluation import picture, table
 from sedid.report.markdown import leak_line
 from sedid.report.numbers import counted
+from sedid.report.protocol import detector_words, facts, leaks, made_by, splits
 from sedid.studies.black_frame import FramedRow
 from sedid.studies.polarity import PolarityResults
 

@@ -10,8 +10,9 @@ from sedid.method.diffusion import pair_in_words
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import Series
-from sedid.report.evaluation import detector_words, facts, leaks, made_by, set_words, splits, table, version_words
+from sedid.report.evaluation import table
 from sedid.report.numbers import between, cell, p_value
+from sedid.report.protocol import detector_words, facts, leaks, made_by, set_words, splits, version_words
 from sedid.studies.robustness import CLASSES, RobustnessResults
 
 METHODS = {"stat": "STAT", "nn": "NN"}

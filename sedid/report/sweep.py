@@ -11,8 +11,8 @@ from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.grid import Cell, Grid, legend
 from sedid.report.charts.scale import SHARES, Scale
 from sedid.report.charts.series import Series
-from sedid.report.evaluation import detector_words, facts, leaks, made_by, splits
 from sedid.report.numbers import cell, counted
+from sedid.report.protocol import detector_words, facts, leaks, made_by, splits
 from sedid.studies.sweep import SweepResults, SweepRow
 
 METRICS = {"auc": "AUC", "acc": "ACC", "tpr_at_1": "TPR at FPR 1 %", "tpr_at_01": "TPR at FPR 0.1 %"}
