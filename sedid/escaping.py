@@ -1,7 +1,8 @@
 """Texts of files that anyone may have written, made fit to stand in a page or a document.
 
-A results file comes with a bundle, and a bundle from anywhere. What turns one into HTML or Markdown first makes every
-text in it one that may be put between tags and into attributes (`for_html`), or into a cell of a table (`for_markdown`).
+A results file comes with a bundle, and a bundle from anywhere. HTML is made by templates, which escape every value
+(`sedid.report.html`). What turns a file into Markdown first makes every text in it one that may be put into a cell of a
+table (`for_markdown`).
 """
 
 import re
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any, NewType, TypeVar
 
 from jinja2 import UndefinedError
-from markupsafe import escape
 
 from sedid.storage import read_json
 
@@ -24,15 +24,6 @@ Markdown = NewType("Markdown", dict[str, Any])
 MEANT = re.compile(r"[<|`\\]|&(?=#?\w+;)|\](?=[(\[:])|\s+")
 """What Markdown would take for more than text: tags, entities, cells, code, links, new lines. Asterisks and underscores
 may slant a word and no more."""
-
-
-def for_html(found: Value) -> Value:
-    """A dataclass or a JSON value, every text in it, names too, escaped for HTML (`markupsafe.Markup`).
-
-    What is escaped already stays as it is.
-    """
-    escaped: Value = _every_text(found, escape)
-    return escaped
 
 
 def for_markdown(found: Value) -> Value:
@@ -57,8 +48,7 @@ def markdown(text: str) -> str:
 
 def _every_text(value: Any, made: Callable[[str], str]) -> Any:
     if isinstance(value, str):
-        # JSON may hold halves of characters
-        return made(value if hasattr(value, "__html__") else value.encode("utf-8", "replace").decode())
+        return made(whole(value))
     if is_dataclass(value) and not isinstance(value, type):
         changed = copy(value)
         for field in fields(value):
@@ -67,6 +57,11 @@ def _every_text(value: Any, made: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {_every_text(name, made): _every_text(of_name, made) for name, of_name in value.items()}
     return type(value)(_every_text(one, made) for one in value) if isinstance(value, list | tuple) else value
+
+
+def whole(text: str) -> str:
+    """A text that can be encoded: halves of characters, which JSON may hold, are question marks."""
+    return text.encode("utf-8", "replace").decode()
 
 
 UNLIKE = (

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from sedid import __version__
 from sedid.data.file_facts import NOTE, FileFacts, file_facts
@@ -130,7 +129,7 @@ def case_report(
         facts=extras.facts and evidence.facts_table(extras.facts),
         factors=factors(found, live=False),
         heat=filmstrip.heatmap(trace, found.t_sec, weight_free=False, locked=True, live=False),
-        along=Markup(along(detector, [trace], found.t_sec).html()),
+        along=along(detector, [trace], found.t_sec),
         compared=filmstrip.compared(trace, found.t_sec, live=False),
         filmstrip=filmstrip.filmstrip(trace, found.t_sec, live=False),
         tiles=extras.patches and evidence.patch_part(extras.patches, extras.picture, live=False),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
+from markupsafe import Markup
 
 from sedid.detector.detector import Calibration, Detector, Trace
 from sedid.method.diffusion import pair_in_words, steps_in_words, whole_path
@@ -108,7 +109,11 @@ def along(detector: Detector, traces: Sequence[Trace], t_sec: int, weight_free: 
     )
 
 
-def curve(detector: Detector, trace: Trace, t_sec: int, weight_free: bool) -> str:
+def curve(detector: Detector, trace: Trace, t_sec: int, weight_free: bool) -> Markup:
     """The chart with its heading."""
-    drawn = f"<h2>Along T_SEC</h2>{along(detector, [trace], t_sec, weight_free).html()}"
-    return of_source(drawn, detector.name, pair_in_words(trace.k, t_sec))
+    return under_heading(along(detector, [trace], t_sec, weight_free), detector, pair_in_words(trace.k, t_sec))
+
+
+def under_heading(chart: Chart, detector: Detector, what: str) -> Markup:
+    """A chart along T_SEC with its heading; `what` of the detector it shows."""
+    return of_source(Markup("<h2>Along T_SEC</h2>{}").format(chart), detector.name, what)

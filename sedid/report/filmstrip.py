@@ -104,11 +104,6 @@ def over_image(trace: Trace, values: np.ndarray, limit: float, what: str, live: 
     return render("over_image.html", image=trace.image, colours=colours, what=what, row=row, column=column, live=live)
 
 
-def colour_bar(limit: float) -> Markup:
-    """The colours of a map from 0 to `limit`."""
-    return render("colour_bar.html", limit=limit)
-
-
 def seen(image: np.ndarray, notes: Sequence[str], example: str = "", stamp: str = "", path: str = "") -> Markup:
     """The image as the detector sees it, and what was done to get there.
 

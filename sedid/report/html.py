@@ -8,6 +8,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from sedid.escaping import whole
+from sedid.method.diffusion import pair_in_words, write_steps
+from sedid.report import numbers
 from sedid.report.pictures import GRADIENT, data_uri, number
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -16,7 +19,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 def renderer(*folders: Path) -> Callable[..., Markup]:
     """What renders the templates of some folders; a name that none of them has, or no value, is an error.
 
-    Templates know the filters `number` and `data_uri` of `sedid.report.pictures`, and its GRADIENT.
+    Templates know the filters `number` and `data_uri` of `sedid.report.pictures`, and its GRADIENT; the functions of
+    `sedid.report.numbers` as filters; and `pair_in_words` and `write_steps`.
 
     Returns:
         A function of a template's name and its values by name; it gives HTML.
@@ -29,14 +33,14 @@ def renderer(*folders: Path) -> Callable[..., Markup]:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    environment.filters |= {"number": number, "data_uri": data_uri, "percent": "{:.0%}".format}
-    environment.globals |= {"GRADIENT": GRADIENT}
+    filters = (number, data_uri, numbers.cell, numbers.between, numbers.percent, numbers.p_value)
+    environment.filters |= {function.__name__: function for function in filters}
+    environment.globals |= {"GRADIENT": GRADIENT, "pair_in_words": pair_in_words, "write_steps": write_steps}
     return partial(_rendered, environment)
 
 
 def _rendered(environment: Environment, name: str, /, **values: Any) -> Markup:
-    made = environment.get_template(name).render(values)
-    return Markup(made.encode("utf-8", "replace").decode())  # JSON may hold halves of characters
+    return Markup(whole(environment.get_template(name).render(values)))
 
 
 render = renderer(TEMPLATES)

@@ -18,9 +18,9 @@ def with_interval(value: float | None, interval: Sequence[float] | None) -> str:
     return cell(value) + (f" ({between(interval)})" if interval and value is not None else "")
 
 
-def percent(value: float) -> str:
+def percent(value: float, digits: int = 0) -> str:
     """A share as percent."""
-    return f"{100 * value:.1f}\u00a0%"
+    return f"{value:.{digits}%}"
 
 
 def p_value(value: float) -> str:

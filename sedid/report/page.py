@@ -10,7 +10,7 @@ from sedid.report import evaluation as evaluation_report
 from sedid.report.html import render
 from sedid.report.style import SHARED, css
 from sedid.storage import replacing
-from sedid.studies.results import REALS, Evaluation, load_evaluation, shown
+from sedid.studies.results import REALS, Evaluation, load_evaluation
 
 
 def report(evaluation: Evaluation, data_set: str = "") -> str:
@@ -19,22 +19,22 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
     Args:
         data_set: whose column of the paper stands beside the figures; "" takes the closest (`paper.DATA_SETS`).
     """
-    data_set, drawn = data_set or evaluation.data_set, shown(evaluation)
+    data_set = data_set or evaluation.data_set
     parts = [
         {
             "reals": REALS[reals],
             "members": reals == "members",
-            "tables": Markup(evaluation_report.tables(drawn, reals, data_set)),
-            "charts": Markup(evaluation_report.charts(drawn, reals, drawn.chosen, oracle=False)),
-            "confusion": Markup(evaluation_report.confusion(drawn, reals, None, oracle=False))
+            "tables": evaluation_report.tables(evaluation, reals, data_set),
+            "charts": evaluation_report.charts(evaluation, reals, evaluation.chosen, oracle=False),
+            "confusion": evaluation_report.confusion(evaluation, reals, None, oracle=False)
             if evaluation.row(reals, None) and evaluation.scores(reals, None)
             else "",
-            "mistakes": Markup(evaluation_report.mistakes(drawn, reals, clickable=False)),
+            "mistakes": evaluation_report.mistakes(evaluation, reals, clickable=False),
         }
         for reals in evaluation.reals
     ]
-    body = render("evaluation.html", protocol=Markup(evaluation_report.protocol(drawn)), parts=parts)
-    return page(Markup(f"SeDID: {drawn.name} measured"), body)
+    body = render("evaluation.html", protocol=evaluation_report.protocol(evaluation), parts=parts)
+    return page(f"SeDID: {evaluation.name} measured", body)
 
 
 def page(title: str, body: str, style: str = css(*SHARED, "document")) -> Markup:

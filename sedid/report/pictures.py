@@ -46,11 +46,6 @@ def data_uri(pixels: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def percent(fraction: float) -> str:
-    """A CSS length."""
-    return f"{100 * fraction:.2f}%"
-
-
 def visible(x: Tensor) -> np.ndarray:
     """One image (1, C, H, W) on the [-1, 1] scale as uint8 (H, W, 3); values beyond the scale are clipped.
 

@@ -1,18 +1,16 @@
 """A robustness measurement as HTML: curves of AUC against strength, the verdicts that changed, the table behind them."""
 
-from markupsafe import escape
+from markupsafe import Markup
 
 from sedid.data.perturb import FAMILIES
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
-from sedid.escaping import for_html
 from sedid.method.diffusion import pair_in_words
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import Series
-from sedid.report.evaluation import table
-from sedid.report.numbers import between, cell, p_value
-from sedid.report.protocol import detector_words, facts, leaks, made_by, set_words, splits, version_words
+from sedid.report.html import render
+from sedid.report.protocol import detector_words, made_by, set_words, stated, version_words
 from sedid.studies.robustness import CLASSES, RobustnessResults
 
 METHODS = {"stat": "STAT", "nn": "NN"}
@@ -23,43 +21,23 @@ def methods_of(found: RobustnessResults) -> dict[str, str]:
     return {key: METHODS[key] for key in found.rows[0].methods}
 
 
-def protocol(found: RobustnessResults) -> str:
+def protocol(found: RobustnessResults) -> Markup:
     """What was measured on what."""
-    stated = found.protocol
-    shown = [("Detector", detector_words(stated))]
+    about = found.protocol
+    facts = [("Detector", detector_words(about))]
     for key, pair in (("stat", found.stat), ("nn", found.nn)):
         if pair is not None:
             where = f"{pair_in_words(pair.k, pair.t_sec)}, threshold {pair.threshold:.4g}"
-            shown.append((f"{METHODS[key]} judges at", where))
-    shown += [
+            facts.append((f"{METHODS[key]} judges at", where))
+    facts += [
         ("Thresholds and polarity from", found.threshold_from),
-        ("How the images were generated", made_by(stated.generated_by)),
-        ("Network evaluations an image and perturbation", str(stated.evaluations_per_image)),
+        ("How the images were generated", made_by(about.generated_by)),
+        ("Network evaluations an image and perturbation", str(about.evaluations_per_image)),
         ("Seed of the noise", str(found.seed)),
     ]
-    shown += [(f"{name.capitalize()} images", set_words(stated.images[name])) for name in CLASSES]
-    shown.append(("Versions", version_words(stated)))
-    done = "".join(
-        f"<li><b>{FAMILIES[name].title if name in FAMILIES else name}</b>: {about}</li>"
-        for name, about in found.perturbations.items()
-    )
-    return f"<h2>How it was measured</h2>{facts(shown)}{leaks(found.audit)}{splits(stated.splits)}<ul>{done}</ul>"
-
-
-def warning(found: RobustnessResults) -> str:
-    """What curves mean where one class alone was perturbed; a plain line where both were."""
-    applied = found.applied_to
-    if applied == "both":
-        return (
-            '<p class="res-note">Real and generated images pass through the same perturbation. Thresholds stay as '
-            "they were calibrated, on images as they are.</p>"
-        )
-    return (
-        f'<p class="res-warning" role="alert"><b>A lesson about leaks, not a measure of robustness.</b> Only the '
-        f"{applied} images were changed; the others stayed as they are. Where an AUC moves away from that of the "
-        "images as they are, the detector tells changed files from unchanged ones. A data set that stores its "
-        "classes in two file formats does the same by accident, and its figures look as good.</p>"
-    )
+    facts += [(f"{name.capitalize()} images", set_words(about.images[name])) for name in CLASSES]
+    facts.append(("Versions", version_words(about)))
+    return stated(facts, about.splits, [found.audit])
 
 
 def axis(name: str, strengths: list[float]) -> Scale:
@@ -73,7 +51,7 @@ def axis(name: str, strengths: list[float]) -> Scale:
     return Scale(family.unit, *((high, low) if turned else (low, high)), ticks)
 
 
-def chart(found: RobustnessResults, name: str) -> str:
+def chart(found: RobustnessResults, name: str) -> Chart:
     """AUC against strength for one kind of perturbation, and faintly that of the images as they are."""
     clean, family = found.rows[0], FAMILIES[name]
     measured = {row.strength: row for row in found.rows if row.name == name and row.strength is not None}
@@ -88,47 +66,13 @@ def chart(found: RobustnessResults, name: str) -> str:
         ends = sorted((along.low, along.high))
         lines.append(Series("as they are", ends, [unchanged] * 2, "faint thin"))
         lines.append(Series(words, x, [points[at] for at in x], style, True))
-    return Chart(family.title, lines, along, note="AUC").html()
+    return Chart(family.title, lines, along, note="AUC")
 
 
-def curves(found: RobustnessResults) -> str:
+def curves(found: RobustnessResults) -> list[Chart]:
     """A chart for every kind of perturbation measured at two strengths or more."""
     names = [row.name for row in found.rows if row.name in FAMILIES]
-    several = [name for name in dict.fromkeys(names) if names.count(name) > 1]
-    if not several:
-        return ""
-    return (
-        '<h2>AUC against strength</h2><p class="res-note">Stronger to the right; for brightness and contrast the '
-        "images as they are lie at 1. 0.5 is guessing. AUC is in the calibrated polarity.</p>"
-        f'<div class="ch-row">{"".join(chart(found, name) for name in several)}</div>'
-    )
-
-
-def bar(share: float, style: str) -> str:
-    """A share as a bar with its figure."""
-    return f'<td><div class="res-bar ch-{style}" style="--share:{share:.1%}"><i></i><span>{share:.0%}</span></div></td>'
-
-
-def flips(found: RobustnessResults) -> str:
-    """How many verdicts changed against the images as they are, by class: a table of bars."""
-    methods = methods_of(found)
-    groups = "".join(f'<th class="res-group" colspan="2">{name}</th>' for name in methods.values())
-    kinds = "".join(f"<th>{kind} images</th>" for _ in methods for kind in CLASSES)
-    rows, last = [], ""
-    for row in found.rows[1:]:
-        bars = [
-            bar(changed[kind], kind) if known(found, key) and (changed := part.flipped) else "<td>n/a</td>"
-            for key, part in row.methods.items()
-            for kind in CLASSES
-        ]
-        rows.append(("res-first" if row.name != last else "", [f"<th>{row.label}</th>", *bars]))
-        last = row.name
-    return (
-        "<h2>Verdicts that changed</h2>"
-        + table(f'<tr><th rowspan="2">images</th>{groups}</tr><tr>{kinds}</tr>', rows, "res-flips")
-        + f'<p class="res-note">Share of images whose verdict ({", ".join(Call)}) is another one than that of the same '
-        f"image as it is.{missing(found)}</p>"
-    )
+    return [chart(found, name) for name in dict.fromkeys(names) if names.count(name) > 1]
 
 
 def known(found: RobustnessResults, key: str) -> bool:
@@ -136,51 +80,19 @@ def known(found: RobustnessResults, key: str) -> bool:
     return all(known_shares(row.methods[key].verdicts.get("real")) is not None for row in found.rows)
 
 
-def missing(found: RobustnessResults) -> str:
-    """Whose verdicts are not known, and why, to follow a sentence; "" where all are."""
-    t_secs = {"stat": found.stat.t_sec} | ({"nn": found.nn.t_sec} if found.nn else {})
-    return "".join(
-        f" {name} is n/a: of its way to T_SEC = {t_secs[key]} these results do not keep which images "
-        f"are {Call.OUTSIDE}; measured again, they are known."
-        for key, name in methods_of(found).items()
-        if not known(found, key)
-    )
-
-
-def rates(found: RobustnessResults) -> str:
-    """The figures behind the curves."""
-    methods = methods_of(found)
-    parts = ("AUC", "95 % interval", "change (p)", "ACC")
-    groups = "".join(f'<th class="res-group" colspan="{len(parts)}">{name}</th>' for name in methods.values())
-    names = "".join(f"<th>{part}</th>" for _ in methods for part in parts)
-    rows = []
-    for row in found.rows:
-        cells = [f"<th>{row.label}</th>"]
-        for of_method in row.methods.values():
-            change = of_method.auc_change
-            moved = "" if change is None else f"{change.difference:+.3f} ({escape(p_value(change.p_value))})"
-            values = (cell(of_method.auc), between(of_method.auc_interval), moved, cell(of_method.acc))
-            cells += [f"<td>{value}</td>" for value in values]
-        cells += [f"<td>{cell(row.stat.auc_paper_polarity)}</td>"]
-        cells += [
-            f"<td>{row.stat.verdicts[kind][Call.OUTSIDE]:.0%}</td>" if known(found, "stat") else "<td>n/a</td>"
-            for kind in CLASSES
-        ]
-        rows.append(("res-own" if row.key == "none" else "", cells))
-    head = (
-        f'<tr><th rowspan="2">images</th>{groups}<th rowspan="2">STAT, AUC in the<br>paper\'s polarity</th>'
-        f'<th class="res-group" colspan="2">outside the references</th></tr><tr>{names}<th>real</th><th>generated</th></tr>'
-    )
-    return (
-        f"<h2>The figures</h2>{table(head, rows, 'res-rates')}"
-        '<p class="res-note">Intervals are of 95 % over images; changes are against the same images as they are, '
-        "p after DeLong. ACC is at the threshold of the calibration split. Outside the references: a t-error on the way "
-        "to STAT's T_SEC was beyond those of every calibration image, so that no verdict is given.</p>"
-    )
-
-
-def whole(found: RobustnessResults) -> str:
+def whole(found: RobustnessResults) -> Markup:
     """All parts."""
-    found = for_html(found)
-    drawn = warning(found) + curves(found) + flips(found) + rates(found) + protocol(found)
+    methods = methods_of(found)
+    done = found.perturbations.items()
+    drawn = render(
+        "robustness.html",
+        found=found,
+        methods=methods,
+        CLASSES=CLASSES,
+        Call=Call,
+        curves=curves(found),
+        known=[key for key in methods if known(found, key)],
+        protocol=protocol(found),
+        done=[(FAMILIES[name].title if name in FAMILIES else name, about) for name, about in done],
+    )
     return of_source(drawn, found.protocol.detector, "robustness")

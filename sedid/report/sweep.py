@@ -3,16 +3,17 @@
 from collections.abc import Sequence
 
 import numpy as np
+from markupsafe import Markup
 
-from sedid.escaping import for_html
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
 from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.grid import Cell, Grid, legend
 from sedid.report.charts.scale import SHARES, Scale
 from sedid.report.charts.series import Series
+from sedid.report.html import render
 from sedid.report.numbers import cell, counted
-from sedid.report.protocol import detector_words, facts, leaks, made_by, splits
+from sedid.report.protocol import detector_words, made_by, stated
 from sedid.studies.sweep import SweepResults, SweepRow
 
 METRICS = {"auc": "AUC", "acc": "ACC", "tpr_at_1": "TPR at FPR 1 %", "tpr_at_01": "TPR at FPR 0.1 %"}
@@ -26,18 +27,18 @@ def accuracy(sweep: SweepResults) -> tuple[str, str]:
     return ("acc", "ACC") if fixed else ("best_acc", "best ACC of the same images")
 
 
-def protocol(sweep: SweepResults) -> str:
+def protocol(sweep: SweepResults) -> Markup:
     """What was measured on what."""
-    stated = sweep.protocol
+    about = sweep.protocol
     source = "the calibration images" + ("" if sweep.measured_on == "test images" else ", the very ones measured")
-    shown = [
-        ("Detector", detector_words(stated)),
-        ("Images", counted({name: found.count for name, found in stated.images.items()})),
+    facts = [
+        ("Detector", detector_words(about)),
+        ("Images", counted({name: found.count for name, found in about.images.items()})),
         ("Measured on", sweep.measured_on),
         ("Polarity and threshold of each pair from", source),
-        ("How the images were generated", made_by(stated.generated_by)),
+        ("How the images were generated", made_by(about.generated_by)),
     ]
-    return facts(shown) + leaks(sweep.audit) + splits(stated.splits)
+    return stated(facts, about.splits, [sweep.audit])
 
 
 def heatmap(sweep: SweepResults, key: str, name: str) -> Grid:
@@ -51,20 +52,10 @@ def heatmap(sweep: SweepResults, key: str, name: str) -> Grid:
     return Grid(name, cells, T_SECS)
 
 
-def heatmaps(sweep: SweepResults) -> str:
-    """The four of them, with their legend."""
-    shown = METRICS | dict([accuracy(sweep)])
-    if accuracy(sweep)[0] != "acc":
-        shown.pop("acc")
-    order = ["auc", accuracy(sweep)[0], "tpr_at_1", "tpr_at_01"]
-    keys = {"chosen": f"the detector's pair: {pair_in_words(*sweep.calibrated)}"} if sweep.calibrated else {}
-    keys["best"] = "highest AUC on the calibration images"
-    return (
-        '<h2>Every pair of k and T_SEC</h2><p class="res-note">Rows are step sizes k, across runs the timestep. A cell covers '
-        "the step it measures, from T_SEC &minus; k to T_SEC; on the page a click takes that pair into Inspect. Each pair has the "
-        f"polarity of its calibration images. The colours run from the lowest to the highest value of each table.</p>{legend(keys)}"
-        f'<div class="ch-row ch-wide">{"".join(heatmap(sweep, key, shown[key]).html() for key in order)}</div>'
-    )
+def heatmaps(sweep: SweepResults) -> list[Grid]:
+    """The four of them."""
+    shown = {**METRICS, **dict([accuracy(sweep)])}
+    return [heatmap(sweep, key, shown[key]) for key in ("auc", accuracy(sweep)[0], "tpr_at_1", "tpr_at_01")]
 
 
 def first_k(sweep: SweepResults) -> int:
@@ -83,14 +74,20 @@ def numbers(rows: Sequence[SweepRow], key: str) -> np.ndarray:
     return np.array([metric(row, key) for row in rows], dtype=np.float64)
 
 
-def whole(sweep: SweepResults, k: int, data_set: str) -> str:
+def whole(sweep: SweepResults, k: int, data_set: str) -> Markup:
     """All parts; `k` is that of Figures 3 and 4, `data_set` whose AUC in the paper stands beside."""
-    sweep = for_html(sweep)
-    drawn = heatmaps(sweep) + figures(sweep, k, data_set) + protocol(sweep)
+    keys = {"chosen": f"the detector's pair: {pair_in_words(*sweep.calibrated)}"} if sweep.calibrated else {}
+    drawn = render(
+        "sweep.html",
+        legend=legend(keys | {"best": "highest AUC on the calibration images"}),
+        heatmaps=heatmaps(sweep),
+        figures=figures(sweep, k, data_set),
+        protocol=protocol(sweep),
+    )
     return of_source(drawn, sweep.protocol.detector, "sweep")
 
 
-def figures(sweep: SweepResults, k: int, data_set: str) -> str:
+def figures(sweep: SweepResults, k: int, data_set: str) -> tuple[Chart, Chart, Chart]:
     """Figures 2 (against k), 3 and 4 (against T_SEC at one k) of the paper, for these data."""
     key, name = accuracy(sweep)
     ks = sweep.measured_ks
@@ -114,12 +111,8 @@ def figures(sweep: SweepResults, k: int, data_set: str) -> str:
     ]
     marks = [Mark(sweep.calibrated[1], "the detector's")] if sweep.calibrated and sweep.calibrated[0] == k else []
     low = max(0.05, *(1.2 * float(y) for line in four for y in line.y if np.isfinite(y)))  # they lie far below 1
-    drawn = (
+    return (
         Chart("Figure 2: step size", two, along_k, RATES),
         Chart("Figure 3: where the error is measured", three, along_t, RATES, marks=marks),
         Chart("Figure 4: at low false positive rates", four, along_t, Scale("TPR", 0, low), marks=marks),
-    )
-    return (
-        f'<h2>The paper\'s figures, for these data</h2><div class="ch-row">{"".join(chart.html() for chart in drawn)}'
-        "</div><p class='res-note'>A rate that these images cannot resolve is not drawn: 1 % needs 100 real images, 0.1 % needs 1,000.</p>"
     )

@@ -53,7 +53,7 @@ def explained(detector: Detector, verdict: Verdict, show: Callable[[float], str]
         "low": low,
         "high": high,
         "rate": error_rate(detector, "nn" if neural else "stat"),
-        "chart": Markup(among_references(calibration, score, quantity, neural).html()) if finite else "",
+        "chart": among_references(calibration, score, quantity, neural) if finite else "",
     }
 
 

@@ -7,14 +7,13 @@ import numpy as np
 
 from sedid.data.licences import closed
 from sedid.detector.detector import Pair
-from sedid.escaping import for_html
 from sedid.method import paper
 from sedid.stats.metrics import best_threshold, sign_of
 from sedid.storage import read_arrays
 from sedid.studies.evaluate import REALS, EvaluationResults, NNRow, StatRow, scores_file
 from sedid.training.baseline import LossRow
 
-__all__ = ["REALS", "Evaluation", "Mistake", "Pair", "Shown", "load_evaluation", "shown"]
+__all__ = ["REALS", "Evaluation", "Mistake", "Pair", "load_evaluation"]
 
 
 @dataclass(frozen=True)
@@ -161,16 +160,6 @@ class Evaluation:
         ]
         kept = [i for i, beyond in enumerate(wrong) if beyond]
         return [Mistake(int(places[i]), float(values[i]), None if images is None else images[i]) for i in kept]
-
-
-@dataclass(frozen=True)
-class Shown(Evaluation):
-    """An evaluation whose texts may stand in HTML: what the page and the report draw. `shown` makes it."""
-
-
-def shown(evaluation: Evaluation) -> Shown:
-    """An evaluation, every text of its results escaped for HTML."""
-    return Shown(evaluation.file, for_html(evaluation.results), evaluation.arrays)
 
 
 def load_evaluation(source: Path) -> Evaluation:

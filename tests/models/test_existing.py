@@ -119,7 +119,7 @@ def test_the_evaluation_measures_it_where_it_was_calibrated(measured: Path) -> N
         assert row.auc == pytest.approx(expected.auc)
         assert row.auc_paper_polarity == pytest.approx(measure(-real, -generated).auc)
         assert row.acc == pytest.approx(expected.acc)
-    table = evaluation_report.table_2(evaluation, "heldout", "CIFAR-10")
+    table = evaluation_report.tables(evaluation, "heldout", "CIFAR-10")
     assert f"Training loss (Matsumoto et al. 2023), t = {section['t']}" in table
     assert "1 noise an image" in table
     assert f"Training loss at t = {section['t']}" in evaluation_report.charts(
@@ -163,4 +163,4 @@ def test_results_that_are_older_than_it_still_load(tmp_path: Path) -> None:
     evaluation = load_evaluation(file)
     assert evaluation.existing("heldout") is None
     assert "training loss (baseline)" not in results_table(evaluation.results)
-    assert ">n/a<" in evaluation_report.table_2(evaluation, "heldout", "CIFAR-10")
+    assert ">n/a<" in evaluation_report.tables(evaluation, "heldout", "CIFAR-10")

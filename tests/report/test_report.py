@@ -11,7 +11,7 @@ from sedid.method import paper
 from sedid.report import evaluation as evaluation_report
 from sedid.report.page import report, write_report
 from sedid.storage import read_json, write_json
-from sedid.studies.results import load_evaluation, shown
+from sedid.studies.results import load_evaluation
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +21,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
-def cells(html: str) -> list[list[str]]:
+def cells(html: str, table: int) -> list[list[str]]:
     """Texts of the cells of a table's body."""
-    body = re.search(r"<tbody>(.*?)</tbody>", html, re.DOTALL)
-    assert body
-    rows = re.findall(r"<tr.*?</tr>", body[1], re.DOTALL)
+    body = re.findall(r"<tbody>(.*?)</tbody>", html, re.DOTALL)[table]
+    rows = re.findall(r"<tr.*?</tr>", body, re.DOTALL)
     return [re.findall(r"<t[hd].*?>(.*?)</t[hd]>", row) for row in rows]
 
 
@@ -38,18 +37,18 @@ def test_the_page_asks_for_nothing(folder: Path) -> None:
 
 def test_table_1_stands_beside_the_papers(folder: Path) -> None:
     evaluation = load_evaluation(folder)
-    rows = cells(evaluation_report.table_1(evaluation, "heldout", "CIFAR-10"))
+    rows = cells(evaluation_report.tables(evaluation, "heldout", "CIFAR-10"), 0)
     assert [row[0] for row in rows] == ["165", "330", "495", "660", "825", "990"]
     measured = evaluation.row("heldout", (165, 825))
     assert measured
     assert rows[4][1:6] == ["0.865", f"{measured.auc:.3f}", "0.799", f"{measured.best_acc:.3f}", f"{measured.acc:.3f}"]  # fmt: skip
     assert rows[4][6:] == ["n/a", "n/a"]  # 60 reals resolve neither rate
-    celeba = cells(evaluation_report.table_1(evaluation, "heldout", "CelebA"))
+    celeba = cells(evaluation_report.tables(evaluation, "heldout", "CelebA"), 0)
     assert celeba[4][1] == "0.000"
 
 
 def test_table_2_says_what_was_not_measured(folder: Path) -> None:
-    rows = cells(evaluation_report.table_2(load_evaluation(folder), "members", "Tiny-ImageNet"))
+    rows = cells(evaluation_report.tables(load_evaluation(folder), "members", "Tiny-ImageNet"), 1)
     assert rows[0][1:] == ["0.530", "n/a", "0.525", "n/a", "n/a"]
     assert rows[2][1] == "1.000"
     assert "n/a" not in rows[2]
@@ -109,9 +108,9 @@ def test_another_checkpoints_images_are_told_in_page_and_report(tmp_path: Path, 
     results["protocol"]["generated_by"] |= {"cross_checkpoint": True, "checkpoint_sha256": "feedc0de<b>" * 6}
     write_json(file, results)
     evaluation = load_evaluation(file)
-    for page in (evaluation_report.protocol(shown(evaluation)), report(evaluation)):  # the Evaluate tab shows the first
+    for page in (evaluation_report.protocol(evaluation), report(evaluation)):  # the Evaluate tab shows the first
         assert '<p class="res-warning" role="alert"><b>Cross-checkpoint.</b>' in page
-        assert "made by checkpoint feedc0de&lt;," in page
+        assert "made by checkpoint feedc0de&lt;b&gt;f, not by the one" in " ".join(page.split())
         assert "by ANOTHER checkpoint (cross-checkpoint)" in page
     assert "Cross-checkpoint." not in report(load_evaluation(folder))
 

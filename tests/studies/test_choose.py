@@ -108,7 +108,7 @@ def test_paths_are_chosen_on_calibration_images_and_measured_on_others(
     assert found.paper is not None
     assert (found.paper.k, found.paper.t_sec, found.paper.evaluations) == (165, 990, 7)
     assert ChoiceResults.read(tmp_path / "choice.json") == result
-    shown = choice.paths(result)
+    shown = " ".join(choice.whole(result).split())
     assert "6 paths were tried" in shown
     assert "k = 165, T_SEC = 990 (the paper)" in shown
     calls = model.calls
@@ -203,22 +203,22 @@ def test_the_classifiers_own_training_images_calibrate_no_verdict(scored: Scored
         (),
         "the classifier was trained on these calibration images",
     )
-    assert "trained on these calibration images" in choice.abstention(found)
+    assert "trained on these calibration images" in choice.whole(found)
     alone = make_choice(Scored(scored.errors, {}), resamples=2)
     assert alone.reliability.keys() == {"stat_platt", "stat_isotonic"}
     assert alone.conformal.keys() == {"stat"}
 
 
 def test_the_interval_shown_is_that_of_a_choice_made_anew(made: ChoiceResults) -> None:
-    words = choice.stability(made)
+    words = choice.whole(made)
     assert made.choice.nested_interval is not None
     low, high = made.choice.nested_interval
     assert f"nested AUC is {low:.3f} to {high:.3f}" in words
     older = replace(made, choice=replace(made.choice, nested_interval=None, polarity_share=None))
-    words = choice.stability(older)
-    assert "95 %" not in words
+    words = " ".join(choice.whole(older).split())
+    assert "nested AUC is" not in words
     assert "of the same polarity" not in words
-    assert "costs AUC" in choice.stopping(made)
+    assert "costs AUC" in words
 
 
 def test_the_test_images_have_no_say(scored: Scored, made: ChoiceResults) -> None:

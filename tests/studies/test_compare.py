@@ -18,7 +18,6 @@ from torch import nn
 from sedid.data.datasets import fingerprint
 from sedid.detector.bundle import load_detector, update_info
 from sedid.detector.detector import Detector
-from sedid.escaping import for_html
 from sedid.method.ledger import Ledger
 from sedid.method.methods import BOOSTING, HEADS, LOGISTIC, METHODS, RESNET, THRESHOLD
 from sedid.models.networks import Runtime, make_resnet18
@@ -203,7 +202,7 @@ def test_every_difference_from_published_dire_is_named(watched: Any) -> None:
     found = replace(watched[0], rows={"heldout": rows}, tests={})
     for text in (
         methods_table(found).replace("\\", ""),
-        compare_report.rows_table(for_html(found), "heldout"),
+        compare_report.whole(found, {}, "heldout", "pia"),
     ):
         assert text.count("DIRE is not as published") == 1
         for part in ("6 at k = 165), not 20", "alpha_bar 1 to 0", "nothing is clipped", "8 bits", "ResNet-50 at 256"):

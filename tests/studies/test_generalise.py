@@ -18,6 +18,7 @@ from sedid.jobs.commands import resolve_loop
 from sedid.progress import finish
 from sedid.report import generalise as generalise_report
 from sedid.report import polarity
+from sedid.report.pictures import data_uri
 from sedid.stats.confounds import auc_of_smaller, finding
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
@@ -253,13 +254,11 @@ def test_the_table_as_html(measured: Path, tmp_path: Path) -> None:
     result = replace(result, rows=(replace(first, set="<b>evil"), leaky, *others))
     whole = generalise_report.whole(result)
     assert "<b>evil" not in whole
-    table = generalise_report.results(result)
-    assert "Format traces." in table
+    assert "Format traces." in whole
     for row in result.rows:
-        assert f"{row.stat.auc:.3f} [" in table
-        assert row.finding in table
+        assert f"{row.stat.auc:.3f} [" in whole
         assert row.finding in whole
-    assert generalise_report.along_t_sec(result).count('"ch-series ') == len(result.rows)
+    assert whole.count('"ch-series ') == len(result.rows)
     assert "k = 165, T_SEC = 495" in generalise_report.protocol(result)
     write_json(tmp_path / "x.json", {"rows": []})
     with pytest.raises(ValueError, match="not a results file"):
@@ -314,22 +313,25 @@ def test_the_polarity_as_html(tmp_path: Path) -> None:
         assert row.finding == finding(*parts, labels, alone)
         assert f"<b>T_SEC {row.t_sec}:</b>" in page
         assert row.finding.partition(": ")[2] in unescape(page)
-        assert f"{row.auc.value:.3f} [" in polarity.separation(result)
-    table = polarity.correlations(result)
-    assert all(label[1:] in table for label in labels.values())
-    assert polarity.scatter(arrays, 825, "contrast").count("h0") == 120  # every image once
+        assert f"{row.auc.value:.3f} [" in page
+    assert all(label[1:] in page for label in labels.values())
+    scatter = polarity.scatter(arrays, 825, "contrast")
+    assert scatter is not None
+    assert scatter.html().count("h0") == 120  # every image once
     assert "0.9985" in page  # the paper's own figure at T_SEC 165
     assert "border &lt;b&gt;" in page
-    assert polarity.picture(framed(arrays["example_plain"][None])[0]) in polarity.lesson(result, arrays)
-    assert "-0.10%" in polarity.noise(result)
-    assert "60 real, 60 generated" in polarity.protocol(result)
+    assert data_uri(framed(arrays["example_plain"][None])[0]) in page
+    assert "-0.10%" in page
+    assert "60 real, 60 generated" in page
     t_sec, statistic = result.closest
     both = next(row for row in result.rows if row.t_sec == t_sec).correlations[statistic]
     weaker = min(abs(found.value) for found in both.values() if found)
     for row in result.rows:
         for pair in row.correlations.values():
             assert None in pair.values() or min(abs(found.value) for found in pair.values() if found) <= weaker
-    assert polarity.scatter(arrays, t_sec, statistic) in page
+    closest = polarity.scatter(arrays, t_sec, statistic)
+    assert closest is not None
+    assert closest.html() in page
 
 
 def test_parts_that_were_not_kept_say_so(tmp_path: Path) -> None:
@@ -337,9 +339,10 @@ def test_parts_that_were_not_kept_say_so(tmp_path: Path) -> None:
     (tmp_path / "polarity-scores.npz").unlink()
     result, arrays = load_polarity(file)
     assert arrays == {}
-    assert "not kept" in polarity.scatter(arrays, 825, "contrast")
-    assert "<img" not in polarity.lesson(result, arrays)
-    assert "Not measured" in polarity.noise(replace(result, noise=()))
+    page = polarity.whole(replace(result, noise=()), arrays)
+    assert "not kept" in page
+    assert "<img" not in page
+    assert "Not measured" in page
     write_json(tmp_path / "x.json", {"rows": [{"auc": 1}]})
     with pytest.raises(ValueError, match="not a results file"):
         load_polarity(tmp_path / "x.json")

@@ -150,7 +150,7 @@ def test_the_verdicts_are_counted_anew_or_said_to_be_unknown(measured: Measured)
     assert old["results.json"]["verdicts"]["heldout"] != fresh
     place = measured.folder / "sedid"
     older = GeneraliseResults.read(place / "generalise.json")
-    assert "<td>n/a</td>" in generalise_report.verdicts(older)  # not taken for verdicts as they are
+    assert "<td>n/a</td>" in generalise_report.whole(older)  # not taken for verdicts as they are
     assert "n/a" in verdict_table(EvaluationResults.read(place / "results.json"))
     assert "itself says" not in evaluation.confusion(
         load_evaluation(measured.folder), "heldout", detector.chosen, False

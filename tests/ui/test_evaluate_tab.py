@@ -5,12 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
-import numpy as np
 import pytest
 from helpers.results import write_evaluation, write_sweep
 
 from sedid import ui
-from sedid.report import evaluation as evaluation_report
 from sedid.report import sweep as sweep_report
 from sedid.storage import read_json, write_json
 from sedid.studies.results import load_evaluation
@@ -152,10 +150,6 @@ def test_files_to_take_away(runs: Path) -> None:
     assert files["roc.png"].read_bytes()[:4] == b"\x89PNG"
 
 
-def test_pictures_are_whole(runs: Path) -> None:
-    assert evaluation_report.picture(np.zeros((32, 32, 3), np.uint8)).startswith("data:image/png;base64,")
-
-
 # --- Sweep -----------------------------------------------------------------------------------------------------
 
 
@@ -178,15 +172,14 @@ def test_rates_that_cannot_be_resolved_are_not_coloured(runs: Path) -> None:
 def test_without_test_images_the_accuracy_says_what_it_is(runs: Path) -> None:
     found = SweepResults.read(runs / "my-sweep" / "sweep.json")
     sweep = replace(found, rows=tuple(replace(row, acc=None) for row in found.rows))
-    page = sweep_report.heatmaps(sweep) + sweep_report.figures(sweep, 165, "CIFAR-10")
-    assert "best ACC of the same images" in page
-    assert "best ACC" not in sweep_report.heatmaps(SweepResults.read(runs / "my-sweep" / "sweep.json"))
+    assert "best ACC of the same images" in sweep_report.whole(sweep, 165, "CIFAR-10")
+    assert "best ACC" not in sweep_report.whole(found, 165, "CIFAR-10")
 
 
 def test_the_papers_curve_is_drawn_at_its_own_k_only(runs: Path) -> None:
     sweep = SweepResults.read(runs / "my-sweep" / "sweep.json")
-    assert "AUC in the paper, CelebA" in sweep_report.figures(sweep, 165, "CelebA")
-    assert "in the paper" not in sweep_report.figures(sweep, 330, "CelebA")
+    assert "AUC in the paper, CelebA" in sweep_report.whole(sweep, 165, "CelebA")
+    assert "in the paper" not in sweep_report.whole(sweep, 330, "CelebA")
 
 
 def test_a_sweep_opens_at_the_papers_step_where_a_line_has_points(runs: Path) -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from markupsafe import escape
+from markupsafe import Markup, escape
 
+from sedid.escaping import whole
 from sedid.report.charts.scale import SHARES, Scale
 from sedid.report.charts.series import Bins, Numbers, Series, line_path, needed
 from sedid.report.charts.table import Table, column, plain
@@ -160,7 +161,7 @@ class Chart:
             names = (first, self.measured, *(("low", "high") if any(len(one.low) for one in lines) else ()))
         return Table(names, tuple((name, tuple(map(column, parts))) for name, parts in rows))
 
-    def html(self) -> str:
+    def html(self) -> Markup:
         """The figure, for a page or a report."""
         names = list(dict.fromkeys(map(str, (one.name for one in self.series))))
         groups = "".join(
@@ -189,7 +190,7 @@ class Chart:
                 f'<div class="ch-foot ch-ends"><span class="ch-{left}">◂ {left}</span><span>{escape(self.x.name)}</span>'
                 f'<span class="ch-{right}">{right} ▸</span></div>'
             )
-        return (
+        return Markup(
             f'<figure class="{" ".join(filter(None, ("chart", labelled, self.style)))}"{attributes(data)}>{caption(self.title, self.note)}'
             f'{self._keys(names)}<div class="ch-plot"{attributes(self.data)}><svg class="ch-svg" role="img" aria-label="{escape(label)}">'
             f"{self._axes()}{self._band()}{groups}{''.join(map(self._mark, self.marks))}{''.join(map(self._spot, self.spots))}</svg>"
@@ -279,9 +280,9 @@ class Chart:
         )
 
 
-def of_source(html: str, *source: str) -> str:
+def of_source(html: str, *source: str) -> Markup:
     """HTML whose charts show one thing: a detector and a study, say. The files the page makes of them are named after it."""
-    return f'<div data-charts="{escape(" ".join(map(plain, source)))}">{html}</div>'
+    return Markup('<div data-charts="{}">{}</div>').format(whole(" ".join(map(plain, source))), Markup(html))
 
 
 def ends(scale: Scale) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from markupsafe import escape
+from markupsafe import Markup, escape
 
 from sedid.report.charts.chart import across, attributes, caption, frame
 from sedid.report.charts.scale import Scale
@@ -75,7 +75,7 @@ class Grid:
         columns = (column(rows), column(ends), column(values))
         return Table((plain(self.rows), plain(self.x.column), "value"), ((plain(self.title), columns),))
 
-    def html(self) -> str:
+    def html(self) -> Markup:
         """The figure."""
         rows = sorted({cell.row for cell in self.cells})
         names = "".join(
@@ -88,7 +88,7 @@ class Grid:
         scale = "n/a" if self.range is None else "{:.3f}<i> to </i>{:.3f}".format(*self.range)
         label = f"{plain(self.title)} by {plain(self.rows)} and {plain(self.x.column)}, a cell each"
         data = {"data-kind": "grid", "data-chart": self.table().json()}
-        return (
+        return Markup(
             f'<figure class="chart ch-grid"{attributes(data)}>{caption(self.title).replace("</figcaption>", "")} <small class="ch-ramp">{scale}</small></figcaption>'
             f'<div class="ch-plot" style="height:{HEIGHT * len(rows)}px"><svg class="ch-svg" role="img" aria-label="{escape(label)}">'
             f'{across(self.x)}{names}{drawn}{frame(True)}</svg></div><div class="ch-foot">{escape(self.x.name)}</div></figure>'
@@ -114,7 +114,7 @@ class Grid:
         )
 
 
-def legend(stressed: dict[str, str]) -> str:
+def legend(stressed: dict[str, str]) -> Markup:
     """What stressed cells mean: the `frame` of a cell and the words."""
     keys = "".join(f'<span><i class="ch-{frame}-key"></i>{escape(words)}</span>' for frame, words in stressed.items())
-    return f'<div class="ch-keys">{keys}</div>'
+    return Markup(f'<div class="ch-keys">{keys}</div>')

@@ -11,7 +11,7 @@ from sedid.report import evaluation as evaluation_report
 from sedid.report.figures import figure_of, save_figure
 from sedid.report.page import report
 from sedid.stats.metrics import Metrics
-from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation, shown
+from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
@@ -103,10 +103,9 @@ def show(own: Own, label: str | None, reals: str, data_set: str | None, score: s
     with readable("evaluate", evaluation.file):
         reals = reals if reals in evaluation.reals else evaluation.reals[0]
         data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
-        pair, drawn = pair_of(evaluation, score), shown(evaluation)
-        tables = evaluation_report.protocol(drawn) + evaluation_report.tables(drawn, reals, data_set)
-        charts = evaluation_report.charts(drawn, reals, pair, cut == ORACLE)
-        return tables, f"{charts}{evaluation_report.mistakes(drawn, reals, clickable=True)}"
+        tables = evaluation_report.protocol(evaluation) + evaluation_report.tables(evaluation, reals, data_set)
+        charts = evaluation_report.charts(evaluation, reals, pair_of(evaluation, score), cut == ORACLE)
+        return tables, charts + evaluation_report.mistakes(evaluation, reals, clickable=True)
 
 
 def take_away(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:
@@ -139,10 +138,9 @@ def write_files(evaluation: Evaluation, reals: str, data_set: str, pair: Pair | 
         "report.html": report(evaluation, data_set),
     }
     paths = write_texts(texts)
-    drawn = shown(evaluation)
-    scores = evaluation_report.scores_chart(drawn, reals, pair, oracle)
+    scores = evaluation_report.scores_chart(evaluation, reals, pair, oracle)
     if scores is not None:
-        curves, _ = evaluation_report.roc_charts(evaluation_report.curves(drawn, reals, pair))
+        curves, _ = evaluation_report.roc_charts(evaluation_report.curves(evaluation, reals, pair))
         for stem, chart in {"roc": curves, "histogram": scores}.items():
             for suffix in (".png", ".svg"):
                 paths.append(paths[0].with_name(stem + suffix))

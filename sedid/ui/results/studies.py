@@ -79,10 +79,8 @@ def draw_methods(file: Path, view: View) -> str:
     """The comparison of methods."""
     found, scores = compare.load_comparison(file)
     offered = compare.reals_of(found)
-    if not offered:
-        return compare.state(found)
-    reals = view.reals if view.reals in offered else offered[0]
-    names = [name for _, name in compare.methods_of(found, reals)]
+    reals = view.reals if view.reals in offered else offered[0] if offered else ""
+    names = [name for _, name in compare.methods_of(found, reals)] if reals else []
     method = view.method if view.method in names else names[0] if names else ""
     return compare.whole(found, scores, reals, method)
 
