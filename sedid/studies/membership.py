@@ -17,7 +17,7 @@ from sedid.detector.detector import Detector, Judgement
 from sedid.method.diffusion import Steps
 from sedid.stats.confounds import Estimate, auc_of_smaller
 from sedid.storage import read_json
-from sedid.studies.results import load_evaluation
+from sedid.studies.results import Evaluation, load_evaluation
 
 
 @dataclass(frozen=True)
@@ -86,13 +86,18 @@ def training_prints(folder: Path) -> Prints | None:
     return _training_prints(folder, tuple(file.stat().st_mtime_ns for file in files))
 
 
-def among(folder: Path, judgement: Judgement) -> Among | None:
-    """The picture's t-error among those of members and held-out reals that the bundle's evaluation kept."""
+def measured_on(folder: Path) -> Evaluation | None:
+    """The evaluation of a bundle that kept scores of both members and held-out reals; None without."""
     if not (folder / "sedid" / "results.json").is_file():
         return None
     evaluation = load_evaluation(folder)
+    return evaluation if {"members", "heldout"} <= set(evaluation.reals) else None
+
+
+def among(evaluation: Evaluation | None, judgement: Judgement) -> Among | None:
+    """A t-error among those that an evaluation kept; None where it kept none at this k and T_SEC."""
     pair = (judgement.k, judgement.t_sec)
-    if not {"members", "heldout"} <= set(evaluation.reals) or pair not in evaluation.pairs:
+    if evaluation is None or pair not in evaluation.pairs:
         return None
     members, heldout = (evaluation.scores(reals, pair) for reals in ("members", "heldout"))
     if members is None or heldout is None:
@@ -112,8 +117,8 @@ def membership(detector: Detector, image: np.ndarray, judgement: Judgement) -> M
     """
     if detector.folder is None:
         return Membership(0, False, False, None)
-    prints = training_prints(detector.folder)
+    prints, beside = training_prints(detector.folder), among(measured_on(detector.folder), judgement)
     if prints is None:
-        return Membership(0, False, False, among(detector.folder, judgement))
+        return Membership(0, False, False, beside)
     found = overlap(prints_of(image[None]), prints)
-    return Membership(len(prints), found.same > 0, found.near > 0, among(detector.folder, judgement))
+    return Membership(len(prints), found.same > 0, found.near > 0, beside)

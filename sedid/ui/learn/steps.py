@@ -12,10 +12,12 @@ from markupsafe import Markup
 
 from sedid.detector import detector
 from sedid.method import diffusion
+from sedid.studies import membership
 from sedid.training import calibrate
 from sedid.ui.html import render
 from sedid.ui.learn import equations, verdicts
 from sedid.ui.learn import error as learn_error
+from sedid.ui.learn import memory as learn_memory
 from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import walk as learn_walk
 from sedid.ui.learn import world as learn_world
@@ -129,6 +131,17 @@ STEPS = (
         (equations.IN_RANGE,),
         (detector.Calibration.in_range, detector.Detector.verdicts),
         "Which change flips a verdict although the origin of the image is the same?",
+    ),
+    Step(
+        "Does the model remember?",
+        "Memory",
+        "<p>A model may fit its training images (<b>members</b>) better than others. Then their t-error is smaller, whoever made "
+        "them, and the same number answers another question: was this picture in the training data? The two questions must not be "
+        "mixed. A model that saw 50,000 images a few times each remembers little; one that saw a hundred images a thousand times does.</p>",
+        learn_memory.memory_step,
+        (equations.ERROR,),
+        (membership.among, membership.membership),
+        "At which T_SEC are members told best? Would you call anybody's picture a training image by that?",
     ),
 )
 WORLD, QUIZ, SHEET = "0", "quiz", "sheet"
