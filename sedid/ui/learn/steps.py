@@ -137,7 +137,7 @@ STEPS = (
         "Memory",
         "<p>A model may fit its training images (<b>members</b>) better than others. Then their t-error is smaller, whoever made "
         "them, and the same number answers another question: was this picture in the training data? The two questions must not be "
-        "mixed. A model that saw 50,000 images a few times each remembers little; one that saw a hundred images a thousand times does.</p>",
+        "mixed. The fewer images a model is trained on, and the more often it sees them, the more it can remember.</p>",
         learn_memory.memory_step,
         (equations.ERROR,),
         (membership.among, membership.membership),
