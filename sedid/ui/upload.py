@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 import numpy as np
+from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_upload_folder
 
 from sedid.data.images import ImageError, read_image
@@ -90,3 +91,16 @@ def received(payload: dict[str, Any], name: str) -> Path | bytes:
     if not ours:
         raise ImageError("The image is no file that was uploaded to this app: upload it first, or send a data URI.")
     return path
+
+
+def file_of(payload: dict[str, Any]) -> tuple[Path, str]:
+    """The file of a payload and what its owner calls it: Gradio's own name for it lacks what file systems dislike.
+
+    The content of a data URI becomes a file of the upload folder.
+
+    Raises:
+        ImageError, ValueError: as `received`.
+    """
+    found = received(payload, "a file")
+    path = found if isinstance(found, Path) else Path(save_base64_to_cache(payload["url"], get_upload_folder()))
+    return path, str(payload.get("orig_name") or path.name)

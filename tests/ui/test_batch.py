@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import gradio as gr
 import numpy as np
@@ -32,8 +33,9 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> list[Path]:
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """A photograph, a text file, a zip with a nested, a broken and a hostile name, a broken zip, an empty one."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
     (tmp_path / "photo.jpg").write_bytes(encoded(make_image(1, 80), "JPEG"))
     (tmp_path / "notes.txt").write_text("not an image")
     members = {"deep/er/a.png": encoded(make_image(2)), "../../=b.png": b"nonsense", "readme.md": b"no image by name"}
@@ -41,6 +43,11 @@ def files(tmp_path: Path) -> list[Path]:
     (tmp_path / "broken.zip").write_bytes(b"PK nonsense")
     zipped(tmp_path / "empty.zip", {"readme.md": b""})
     return [tmp_path / name for name in ("photo.jpg", "notes.txt", "set.zip", "broken.zip", "empty.zip")]
+
+
+def sent(files: list[Path], names: dict[str, str] = {}) -> list[dict[str, Any]]:  # noqa: B006
+    """As Gradio hands them over; names are what their owner calls some."""
+    return [{"path": str(file), "orig_name": names.get(file.name, file.name)} for file in files]
 
 
 def run(files: list[Path], make: Callable[[], Detector] = make_detector) -> Batch:
@@ -161,6 +168,27 @@ def test_sorting_keeps_refusals_last(files: list[Path]) -> None:
     assert made.order == "stat call"
 
 
+def test_rows_are_called_what_their_owner_calls_the_files(files: list[Path]) -> None:
+    """Gradio takes letters out of the names under which it keeps them."""
+    names = {
+        "photo.jpg": "50% & <more>.jpg",
+        "notes.txt": "what?.txt",
+        "set.zip": "my: set.zip",
+        "broken.zip": "b*.zip",
+    }
+    panel = Panel(Context(make_detector))
+    made, *_ = panel.start(DEFAULT, sent(files, names))
+    while not made.done:
+        panel.work(DEFAULT, made)
+    assert [line.name for line in made.lines] == [
+        *("50% & <more>.jpg", "what?.txt", "my: set.zip/../../=b.png", "my: set.zip/c <b>.png"),
+        *("my: set.zip/deep/er/a.png", "b*.zip", "empty.zip"),
+    ]
+    assert made.lines[1].refused.startswith("what?.txt is not an image")
+    assert made.lines[2].refused.startswith("my: set.zip/../../=b.png is")
+    assert made.lines[5].refused.startswith("b*.zip ")
+
+
 def test_stop_keeps_the_rows_and_offers_them(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(many, "SLICE", 1)
     ticks = iter(range(10_000))  # every look at the clock is a second later
@@ -168,7 +196,7 @@ def test_stop_keeps_the_rows_and_offers_them(files: list[Path], monkeypatch: pyt
     monkeypatch.setattr(many, "SECONDS", 3.5)
     detector = make_detector()
     panel = Panel(Context(lambda: detector))
-    made, shown, stop, timer = panel.start(DEFAULT, [str(file) for file in files])
+    made, shown, stop, timer = panel.start(DEFAULT, sent(files))
     assert 'role="progressbar"' in shown
     assert (stop.visible, timer.active) == (True, True)
     panel.work(DEFAULT, made)
@@ -187,7 +215,7 @@ def test_a_refused_evaluation_ends_the_batch_in_words(files: list[Path], monkeyp
     monkeypatch.setattr(gr, "Warning", said.append)
     detector = make_detector()
     panel = Panel(Context(lambda: detector))
-    made, *_ = panel.start(DEFAULT, [str(files[0])])
+    made, *_ = panel.start(DEFAULT, sent(files[:1]))
 
     def refuse(*_: object) -> None:
         raise gr.Error("You have had your share.")

@@ -72,16 +72,18 @@ class Batch:
 
     Args:
         files: images of any format and zips of images.
+        names: what their owner calls them, where that is not the name of the file.
     """
 
-    def __init__(self, detector: Detector, files: Sequence[Path]) -> None:
+    def __init__(self, detector: Detector, files: Sequence[Path], names: Sequence[str] = ()) -> None:
         self.detector, (self.k, self.t_sec) = detector, detector.pair()
         self.size, self.crop = detector.size, detector.center_crop
         self.lines: list[Line] = []
         self.stopped = False
         self.order, self.descending, self.page = "place", False, 0  # how the visitor wants to see it
-        sources = [(file, self._open(file)) for file in files]
-        found = sum(source.count if isinstance(source, Source) else 1 for _, source in sources)
+        called = names or [file.name for file in files]
+        sources = [(file, name, self._open(file)) for file, name in zip(files, called, strict=True)]
+        found = sum(source.count if isinstance(source, Source) else 1 for *_, source in sources)
         self.total, self.left_out = min(found, MOST), max(found - MOST, 0)
         self._rows = islice(self._read(sources), self.total)
         self._worked = 0.0
@@ -99,18 +101,23 @@ class Batch:
         except ImageError as error:
             return error
 
-    def _read(self, sources: Sequence[tuple[Path, Source | ImageError]]) -> Iterator[Row]:
-        for file, source in sources:
-            folder = f"{file.parent}/"  # of this machine: no name in the table begins with it
+    def _read(self, sources: Sequence[tuple[Path, str, Source | ImageError]]) -> Iterator[Row]:
+        for file, called, source in sources:
+
+            def told(text: object, file: Path = file, called: str = called) -> str:
+                """A text that begins with the file: by its owner's name for it, without the folder of this machine."""
+                short = str(text).replace(f"{file.parent}/", "")
+                return called + short.removeprefix(file.name) if short.startswith(file.name) else short
+
             if isinstance(source, ImageError):
-                yield file.name, 0, ImageError(str(source).replace(folder, "")), None
+                yield called, 0, ImageError(told(source)), None
                 continue
             try:
                 for name, index, image, facts in source.read(0, source.count):
-                    short = ImageError(str(image).replace(folder, "")) if isinstance(image, ImageError) else image
-                    yield name.replace(folder, "", 1), index, short, facts
+                    short = ImageError(told(image)) if isinstance(image, ImageError) else image
+                    yield told(name), index, short, facts
             except ImageError as error:  # the zip is gone, or was exchanged
-                yield file.name, 0, ImageError(str(error).replace(folder, "")), None
+                yield called, 0, ImageError(told(error)), None
 
     @property
     def done(self) -> bool:

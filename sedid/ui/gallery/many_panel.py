@@ -1,7 +1,6 @@
 """Many files at once: the second part of the Gallery tab. Layout, wiring and what the events do."""
 
 import html
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +12,7 @@ from sedid.ui.gallery.many import Batch
 from sedid.ui.gallery.many_view import EMPTY, GONE, batch_html
 from sedid.ui.inspect.events import NO_DETECTOR, asked, whole
 from sedid.ui.kit import LIGHT, NETWORK, this_tab
-from sedid.ui.upload import refusal
+from sedid.ui.upload import file_of, refusal
 
 KEPT = 3600  # seconds a batch lives after its page was closed
 
@@ -31,7 +30,7 @@ def build(context: Context, head: Head) -> None:
 
     outputs = [shown, stop, timer]
     view = [head.source, batch]
-    judge.click(panel.start, [head.source, files], [batch, *outputs], **LIGHT)
+    judge.click(panel.start, [head.source, files], [batch, *outputs], preprocess=False, **LIGHT)
     timer.tick(panel.work, view, outputs, **LIGHT, **NETWORK)
     stop.click(panel.stop, view, outputs, queue=False, **LIGHT)
     shown.select(panel.sent, view, shown, **LIGHT)
@@ -48,8 +47,8 @@ class Panel:
     def __init__(self, context: Context) -> None:
         self.context = context
 
-    def start(self, source: str, files: list[str] | None) -> list[Any]:
-        """Open the files; they are read and judged by `work`.
+    def start(self, source: str, files: list[dict[str, Any]] | None) -> list[Any]:
+        """Open the files, as Gradio hands over unprocessed ones; they are read and judged by `work`.
 
         Returns:
             The batch, then as `view`.
@@ -57,7 +56,11 @@ class Panel:
         if not files:
             raise refusal(ValueError("Choose or drop some images or .zip files first."))
         try:
-            batch = Batch(self.context.detectors.get(source), [Path(file) for file in files])
+            paths, names = zip(*map(file_of, files), strict=True)
+        except ValueError as error:
+            raise refusal(error) from error
+        try:
+            batch = Batch(self.context.detectors.get(source), paths, names)
         except (OSError, ValueError) as error:
             raise refusal(ValueError(NO_DETECTOR)) from error
         return [batch, *self.view(source, batch)]

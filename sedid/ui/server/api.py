@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.processing_utils import save_base64_to_cache
 from gradio.utils import get_upload_folder
 
 from sedid.detector.bundle import current_info, frame, resolve, steps_of
@@ -25,7 +24,7 @@ from sedid.ui.kit import NETWORK
 from sedid.ui.menu import DEFAULT
 from sedid.ui.server import access
 from sedid.ui.server.door import uploaded
-from sedid.ui.upload import read_upload, received
+from sedid.ui.upload import file_of, read_upload
 
 
 def build(context: Context) -> None:
@@ -100,8 +99,8 @@ class Api:
             opened = self._detector(detector)
             if not files or not isinstance(files, list):
                 raise ValueError("No files were given: send a list of them.")
-            paths = [file_of(one) for one in files]
-            batch = Batch(opened, paths)
+            paths, names = zip(*(file_of(as_payload(one) or {}) for one in files), strict=True)
+            batch = Batch(opened, paths, names)
             if batch.left_out:
                 raise ValueError(f"At most {MOST} images are judged at once, not {batch.total + batch.left_out}.")
             access.afford(batch.total * opened.evaluations(batch.k, opened.reach(batch.k, batch.t_sec)))
@@ -200,17 +199,6 @@ def as_payload(sent: Any) -> dict[str, Any] | None:
     if sent is not None and not isinstance(sent, dict):
         raise ValueError(f"An image is sent as a file or as the text of a data URI, not as {str(sent)[:40]!r}.")
     return sent
-
-
-def file_of(sent: Any) -> Path:
-    """The file that was sent; the content of a data URI becomes one of the upload folder.
-
-    Raises:
-        ValueError: as `as_payload`, or it is not one of the upload folder.
-    """
-    payload = as_payload(sent) or {}
-    found = received(payload, "a file")
-    return found if isinstance(found, Path) else Path(save_base64_to_cache(payload["url"], get_upload_folder()))
 
 
 def step_size(detector: Detector, k: Any) -> int | None:
