@@ -26,7 +26,7 @@ from sedid.ui.gallery import many
 from sedid.ui.gallery.many import Batch, sort_key
 from sedid.ui.gallery.many_panel import Panel
 from sedid.ui.gallery.many_view import GONE, PAGE, batch_html
-from sedid.ui.gallery.pair import Pair, Side, comparison, heatmaps, sentence, waiting
+from sedid.ui.gallery.pair import Pair, Side, comparison, sentence, waiting
 from sedid.ui.menu import DEFAULT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -289,7 +289,7 @@ def test_the_colours_end_at_the_same_value_in_both_maps() -> None:
     place = traces[0].t_secs.index(330)
     maps = [error_maps(one, False)[place] for one in traces]
     limit = max(float(np.quantile(values, 0.995)) for values in maps)
-    shown = heatmaps(traces, ["a", "b"], 330)
+    shown = comparison(make_detector(), [Side(make_image(0), "a"), Side(make_image(1), "b")], traces, 330)
     for values in maps:
         assert data_uri(heat(values, limit)) in shown
 
