@@ -61,7 +61,7 @@ RUNS: dict[str, dict[str, re.Pattern[bytes]]] = {
 FILES = {"evaluate": RESULTS, "gallery": SCORES}
 """Commands whose `out` is a file."""
 STUDIES = {"choose": "choice.json"} | {
-    name: f"{name}.json" for name in ("sweep", "compare", "robustness", "polarity", "generalise")
+    name: f"{name}.json" for name in ("sweep", "compare", "robustness", "polarity", "generalise", "sign")
 }
 """Commands whose `out` is a folder for results, which may hold those of others, too -> the file that they write there."""
 IN_FOLDERS = {name: (file, RESULTS) for name, file in STUDIES.items()} | {"load": ("load.json", LOAD)}

@@ -118,6 +118,10 @@ def _contrast(image: np.ndarray, factor: float, _: tuple[int, int]) -> np.ndarra
     return levels(GRAY + factor * (image - GRAY))
 
 
+def _quantise(image: np.ndarray, count: float, _: tuple[int, int]) -> np.ndarray:
+    return levels(np.rint(image * ((count - 1) / 255)) * (255 / (count - 1)))
+
+
 def _flip(image: np.ndarray, _: float, __: tuple[int, int]) -> np.ndarray:
     return image[:, ::-1].copy()
 
@@ -158,6 +162,11 @@ FAMILIES = {
         "Contrast",
         "Every level's distance from middle gray is multiplied by this factor.",
         "factor", "contrast times {:g}", FACTORS, 0.1, 3, 0.05, 1.0, _contrast,
+    ),
+    "quantise": Family(
+        "Fewer levels",
+        "Every level is replaced by the nearest of so many, evenly spread from black to white.",
+        "levels", "{:g} levels", (128.0, 64.0, 32.0), 2, 256, 1, 256.0, _quantise,
     ),
     "flip": Family(
         "Mirror", "Left and right change places.", "", "mirrored left to right", (1.0,), 1, 1, 1, None, _flip
@@ -203,6 +212,27 @@ def named(setting: str) -> list[Perturbation]:
         raise ValueError(
             f"perturbations takes a name or name:strength, jpeg:75 for instance, not {setting!r}"
         ) from None
+
+
+MILD = {"jpeg": (75.0, 100.0), "resize": (0.8, 1.0), "noise": (0.0, 2.0), "blur": (0.0, 0.7)}
+"""Re-encodings that no eye sees, and between which strengths."""
+
+
+def mildly(images: np.ndarray, seed: int) -> np.ndarray:
+    """Images, uint8 (N, H, W, 3), each re-encoded by one of MILD at a random strength, every second one mirrored.
+
+    What happens to an image depends on the seed and its place in the set alone, not on what it shows.
+    """
+    made = []
+    for place, image in enumerate(images):
+        rng = np.random.default_rng([seed, place])
+        name = str(rng.choice(list(MILD)))
+        strength = rng.uniform(*MILD[name])
+        if FAMILIES[name].step == 1:
+            strength = round(strength)
+        changed = FAMILIES[name].apply(image, strength, (seed, place))
+        made.append(changed[:, ::-1] if rng.random() < 0.5 else changed)
+    return np.stack(made)
 
 
 def perturb(image: np.ndarray, one: Perturbation, seed: int = 0, place: int = 0) -> np.ndarray:

@@ -26,9 +26,11 @@ TENSORS = (
 )
 BUNDLE = (
     *("README.md", "model_index.json", "unet/*.json", "unet/*.safetensors", "scheduler/scheduler_config.json"),
+    *("images/*/*.zip", "images/*/manifest.json"),
     *(
         "sedid/*.json",
         "sedid/gallery.npz",
+        "sedid/parity.npz",
         "sedid/splits.npz",
         "sedid/samples.png",
         "sedid/classifier/*.json",

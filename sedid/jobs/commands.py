@@ -227,6 +227,16 @@ _ALL = (
         results="defence.json",
     ),
     Command(
+        "sign",
+        "sedid.studies.sign",
+        "Show why the sign turns: t-errors under every sampler and variance, and after small changes of real pictures.",
+        presets={
+            "demo": {"real": "sample:real[0:100]", "generated": ("sample:generated[0:100]",), "changed": 24},
+            "paper": {},
+        },
+        results="sign.json",
+    ),
+    Command(
         "gallery",
         "sedid.studies.reference_scores",
         "Score the embedded sample for the Gallery tab, so that the page need not.",

@@ -63,6 +63,11 @@ def absolute_step_error(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
     return (ddim_step(ledger.schedule, far.x, far.eps, far.t, near.t) - near.x).abs()
 
 
+def pixels(ledger: Ledger) -> Tensor:
+    """The plain image, (B, 3, H, W): a classifier on it shows what the step error adds, for no network evaluation."""
+    return ledger.x_0
+
+
 def training_loss(ledger: Ledger, t: int, noises: int) -> Tensor:
     """The mean over `noises` draws of `diffusion.training_loss`, || eps - eps_theta(q(x_0, t, eps), t) ||^2, (B,).
 
@@ -276,6 +281,7 @@ METHODS: dict[str, Method] = {
         _sedid_nn("pair"),
         _sedid_nn("error"),
         _sedid_nn("both"),
+        Method("pixels-nn", "ResNet on the pixels", "own baseline", RESNET, pixels, {}),
         Method("sedid-multi-lr", "SeDID-Multi, logistic regression", "own extension", LOGISTIC, log_errors, KS),
         Method("sedid-multi-gb", "SeDID-Multi, gradient boosting", "own extension", BOOSTING, log_errors, KS),
         Method("loss", "Training loss", MATSUMOTO, THRESHOLD, training_loss, {"t": 100, "noises": 1}),

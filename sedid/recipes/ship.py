@@ -10,10 +10,12 @@ test images alone. Nothing of the test split chooses anything.
     DETECTOR/                        the bundle: weights, calibration, classifier, model card
     DETECTOR/sedid/*.json            the results files; training.json and quality.json are written here, the others by
                                      the loop of their name
+    DETECTOR/images/                 the generated calibration and test images (`detector.published`)
     DETECTOR/sedid/samples.png       the first test images of the main sampler, unselected
     DETECTOR/sedid/examples/*.png    what Inspect opens with, where there is no sample (then: assets/)
 """
 
+import shutil
 from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import isclose
@@ -30,6 +32,7 @@ from sedid.data.quality import chance, contrast, sliced_wasserstein
 from sedid.data.spec import Spec
 from sedid.detector.bundle import export_run, frame, update_info
 from sedid.detector.provenance import provenance
+from sedid.detector.published import FOLDER, write_images
 from sedid.detector.sample import write_examples, write_sample
 from sedid.models.networks import Runtime, load_unet
 from sedid.models.schedules import load_schedule
@@ -41,6 +44,7 @@ from sedid.studies.choose import ChooseConfig, choose
 from sedid.studies.compare import CompareConfig, compare
 from sedid.studies.evaluate import EvaluateConfig, evaluate
 from sedid.studies.generalise import GeneraliseConfig, generalise
+from sedid.studies.parity import parity
 from sedid.studies.polarity import PolarityConfig, polarity
 from sedid.studies.reference_scores import GalleryConfig, gallery
 from sedid.studies.robustness import RobustnessConfig, robustness
@@ -55,6 +59,8 @@ from sedid.training.samples import grid_of
 from sedid.training.train_nn import TrainNNConfig, train_nn
 
 SPLITS = ("calibration", "classifier", "test", "sample")
+PUBLISHED = ("calibration", "test")
+"""Splits whose generated images are kept with the bundle."""
 GRID = 64
 
 
@@ -82,6 +88,7 @@ class ShipConfig(Settings):
     test: Count = 2_000
     sample: Whole = 0  # images of each class embedded in assets/; 0 leaves the sample as it is and takes test images
     ks: StepSizes = (165, 330)  # calibrated; every T_SEC of each
+    paths: tuple[str, ...] = ()  # and of walks whose steps are not all of one size, each as 0+495+825+990
     classifier_t_sec: Count = 990  # at the calibrated k: the paper's best one on two of its three data sets
     sweep_ks: StepSizes = (55, 110, 165, 245, 330, 495)
     compare_test: Count = 1_000  # test images of each class the comparison of methods takes,
@@ -91,8 +98,13 @@ class ShipConfig(Settings):
     members: Count = 1_000  # training images set against as many held-out ones
     epochs: Count = 10
     classifier_rate: Positive = 0.01
+    classifier_copies: Whole = 0  # of every classifier image, mildly re-encoded, beside the image itself
+    classifier_others: tuple[
+        str, ...
+    ] = ()  # generated sets of other samplers for the classifier, none of them tested on
+    reencoded: Whole = 200  # test images of each class that are mildly re-encoded for the reliability of NN
     methods: tuple[str, ...] = (
-        *("sedid-stat", "sedid-nn-pair", "sedid-multi-lr ks=165+330", "sedid-multi-gb ks=165+330", "loss"),
+        *("sedid-stat", "sedid-nn-pair", "pixels-nn", "sedid-multi-lr ks=165+330", "sedid-multi-gb ks=165+330", "loss"),
         *("secmi-stat", "secmi-nn", "pia", "pian", "dire-stat", "dire-nn", "did-step"),
     )
     photographs: bool = True  # real ones may be passed on with the bundle; CelebA's and ImageNet's never are
@@ -156,8 +168,8 @@ def frame_of(config: ShipConfig) -> tuple[int, float | None]:
     return size, crop
 
 
-def write_splits(config: ShipConfig, out: Path) -> None:
-    """Cut the held-out images, draw the members from the training images, and write splits.json last.
+def cut_splits(config: ShipConfig) -> dict[str, np.ndarray]:
+    """The real images of each split, uint8 (N, H, W, 3): the held-out ones cut, the members drawn from the training images.
 
     Raises:
         ValueError: there are too few.
@@ -167,6 +179,16 @@ def write_splits(config: ShipConfig, out: Path) -> None:
     rows = make_splits(len(heldout), sizes(config), config.seed)
     splits = {name: heldout[chosen] for name, chosen in rows.items()}
     splits["members"] = members[make_splits(len(members), {"members": config.members}, config.seed)["members"]]
+    return splits
+
+
+def write_splits(config: ShipConfig, out: Path) -> None:
+    """Write `cut_splits`, and splits.json last.
+
+    Raises:
+        ValueError: as `cut_splits`.
+    """
+    splits = cut_splits(config)
     sources = {name: Path(config.data if name == "members" else config.heldout).name for name in splits}
     manifest = {name: asdict(describe_split(name, sources[name], x, config.seed)) for name, x in splits.items()}
     for name, values in splits.items():
@@ -210,6 +232,19 @@ def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: 
 
     with replacing(bundle / "sedid" / "samples.png") as temporary:
         Image.fromarray(grid_of(load_images(next(iter(made.values())), *seen)[:GRID])).save(temporary)
+
+
+def publish_images(config: ShipConfig, bundle: Path, work: Path) -> None:
+    """Keep the generated calibration and test images with the bundle (`detector.published`), in place of those of before."""
+    shutil.rmtree(bundle / FOLDER, ignore_errors=True)
+    main, *others = samplers(config)
+    ends = np.cumsum([0, *sizes(config).values()])
+    parts = {name: slice(ends[i], ends[i + 1]) for i, name in enumerate(sizes(config)) if name in PUBLISHED}
+    for one in (main, *others):
+        images = load_images(work / one.folder / "images.npz", *frame(bundle))
+        for name, rows in (parts if one is main else {"test": slice(None)}).items():
+            write_images(images[rows], bundle / FOLDER / one.folder / f"{name}.zip")
+        shutil.copyfile(work / one.folder / "manifest.json", bundle / FOLDER / one.folder / "manifest.json")
 
 
 def write_chance(config: ShipConfig, bundle: Path, real: dict[str, str]) -> None:
@@ -292,16 +327,20 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         yield one.folder, generate(making)
     made = {f"{main.sampler}, {main.steps} steps": generated["test"]}
     made |= {f"{one.sampler}, {one.steps} steps": images(one) for one in others}
+    yield "images", quick(publish_images, config, bundle, out)
     yield "quality", quick(write_quality, config, bundle, real, made)
     yield "chance", quick(write_chance, config, bundle, real)
     if config.chosen_on and not config.run:  # whose records have it
         yield "losses", quick(write_losses, config, bundle)
+    walks: dict[str, Any] = {"ks": config.ks, "paths": config.paths}
     calibration: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
-    yield "calibrate", calibrate(CalibrateConfig(**calibration, ks=config.ks, **scoring))
+    yield "calibrate", calibrate(CalibrateConfig(**calibration, **walks, **scoring))
     training = TrainNNConfig(
         detector=config.detector,
         real=real["classifier"],
         generated=generated["classifier"],
+        others=config.classifier_others,
+        reencoded=config.classifier_copies,
         t_sec=config.classifier_t_sec,
         epochs=config.epochs,
         learning_rate=config.classifier_rate,
@@ -314,14 +353,20 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     yield "train-nn", train_nn(training)
     tested: dict[str, Any] = {"heldout": real["test"], "members": real["members"]}
     kept = config.photographs and not closed(config.name, config.data, config.heldout, config.detector)
-    measuring: dict[str, Any] = {"generated": generated["test"], "ks": config.ks, "photographs": kept}
+    measuring: dict[str, Any] = {
+        "generated": generated["test"],
+        "photographs": kept,
+        "reencoded": config.reencoded,
+        **walks,
+    }
     yield "evaluate", evaluate(EvaluateConfig(**tested, **measuring, **scoring))
     test: dict[str, Any] = {"test_real": real["test"], "test_generated": generated["test"]}
     some: dict[str, Any] = {name: cut(spec, config.compare_test) for name, spec in test.items()}
+    yield "parity", parity(bundle, generated["test"])
     yield "compare", compare(CompareConfig(**calibration, **some, methods=config.methods, **studying))
-    yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), ks=config.ks, **scoring))
+    yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), **walks, **scoring))
     few: dict[str, Any] = {name: cut(spec, config.sweep_test) for name, spec in test.items()}
-    yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, **studying))
+    yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, paths=config.paths, **studying))
     yield "choose", choose(ChooseConfig(**calibration, **few, ks=config.ks, **studying))
     pair: dict[str, Any] = {"real": real["test"], "generated": generated["test"]}
     yield "robustness", robustness(RobustnessConfig(**pair, count=config.robustness, **studying))

@@ -137,7 +137,16 @@ def sampler_words(made: MadeBy | None) -> str:
     """The sampler of a generated set by its manifest: "ddpm, 1000 steps, variance fixed_large"."""
     if made is None:
         return "unknown"
-    return f"{made.sampler}, {made.steps} steps{f', variance {made.variance}' if made.variance else ''}"
+    return made.sampled
+
+
+def unlike_words(made: MadeBy | None) -> str:
+    """What sets the images of a generated set apart from those of the calibration, to follow its sampler; "" if nothing."""
+    if made is None:
+        return ""
+    crossed = ", made by ANOTHER checkpoint (cross-checkpoint)" if made.cross_checkpoint else ""
+    other = f", ANOTHER sampler than the calibration's ({made.calibrated_on})" if made.calibrated_on else ""
+    return crossed + other
 
 
 def counts_line(results: EvaluationResults) -> str:
@@ -145,9 +154,8 @@ def counts_line(results: EvaluationResults) -> str:
     images, made = results.protocol.images, results.protocol.generated_by
     reals = " and ".join(f"{images[kind].count:,} {REALS[kind]} reals" for kind in REALS if kind in images)
     sampler = f" ({sampler_words(made)}, seed {made.seed})" if made else ""
-    crossed = ", made by ANOTHER checkpoint (cross-checkpoint)" if made and made.cross_checkpoint else ""
     checkpoint = results.protocol.checkpoint_sha256[:12]
-    return f"{images['generated'].count:,} generated images{sampler}{crossed} against {reals}; checkpoint {checkpoint}."
+    return f"{images['generated'].count:,} generated images{sampler}{unlike_words(made)} against {reals}; checkpoint {checkpoint}."
 
 
 def leak_line(found: LeakCheck | None, name: str = "Leak audit") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from sedid.report.html import render
-from sedid.report.markdown import leak_line, sampler_words, splits_line
+from sedid.report.markdown import leak_line, sampler_words, splits_line, unlike_words
 from sedid.studies.study import ImageSet, MadeBy, Protocol
 from sedid.training.checks import LeakCheck, SplitCheck
 
@@ -39,8 +39,7 @@ def made_by(made: MadeBy | None) -> str:
     """How a generated set was made, in words."""
     if made is None:
         return "no manifest: sampler and checkpoint unknown"
-    crossed = ", by ANOTHER checkpoint (cross-checkpoint)" if made.cross_checkpoint else ""
-    return f"{sampler_words(made)}, seed {made.seed}{crossed}"
+    return f"{sampler_words(made)}, seed {made.seed}{unlike_words(made)}"
 
 
 def detector_words(stated: Protocol) -> str:

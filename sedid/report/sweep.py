@@ -14,6 +14,7 @@ from sedid.report.charts.series import Series
 from sedid.report.html import render
 from sedid.report.numbers import cell, counted
 from sedid.report.protocol import detector_words, made_by, stated
+from sedid.stats.choice import evaluations
 from sedid.studies.sweep import SweepResults, SweepRow
 
 METRICS = {"auc": "AUC", "acc": "ACC", "tpr_at_1": "TPR at FPR 1 %", "tpr_at_01": "TPR at FPR 0.1 %"}
@@ -48,7 +49,8 @@ def heatmap(sweep: SweepResults, key: str, name: str) -> Grid:
         pair, value = (row.k, row.t_sec), metric(row, key)
         stressed = "chosen" if pair == sweep.calibrated else "best" if pair == sweep.best else ""
         words = f"{pair_in_words(*pair)}: {name} {cell(value)}; {row.polarity} means generated"
-        cells.append(Cell(row.k, row.t_sec - row.k, row.t_sec, value, words, stressed))
+        if isinstance(row.k, int):
+            cells.append(Cell(row.k, row.t_sec - row.k, row.t_sec, value, words, stressed))
     return Grid(name, cells, T_SECS)
 
 
@@ -76,10 +78,16 @@ def numbers(rows: Sequence[SweepRow], key: str) -> np.ndarray:
 
 def whole(sweep: SweepResults, k: int, data_set: str) -> Markup:
     """All parts; `k` is that of Figures 3 and 4, `data_set` whose AUC in the paper stands beside."""
-    keys = {"chosen": f"the detector's pair: {pair_in_words(*sweep.calibrated)}"} if sweep.calibrated else {}
+    known = [pair for pair in (sweep.calibrated, sweep.best) if pair and isinstance(pair[0], int)]  # paths have a table
+    keys = {"chosen": f"the detector's pair: {pair_in_words(*sweep.calibrated)}"} if sweep.calibrated in known else {}
+    keys |= {"best": "highest AUC on the calibration images"} if sweep.best in known else {}
+    key, name = accuracy(sweep)
     drawn = render(
         "sweep.html",
-        legend=legend(keys | {"best": "highest AUC on the calibration images"}),
+        legend=legend(keys),
+        paths=[(row, metric(row, key), evaluations((row.k, row.t_sec))) for row in sweep.along_paths],
+        calibrated=sweep.calibrated,
+        accuracy=name,
         heatmaps=heatmaps(sweep),
         figures=figures(sweep, k, data_set),
         protocol=protocol(sweep),
@@ -110,7 +118,7 @@ def figures(sweep: SweepResults, k: int, data_set: str) -> tuple[Chart, Chart, C
         Series("TPR at FPR 0.1 %", t_secs, numbers(rows, "tpr_at_01"), "two dash", True),
     ]
     marks = [Mark(sweep.calibrated[1], "the detector's")] if sweep.calibrated and sweep.calibrated[0] == k else []
-    low = max(0.05, *(1.2 * float(y) for line in four for y in line.y if np.isfinite(y)))  # they lie far below 1
+    low = max([0.05, *(1.2 * float(y) for line in four for y in line.y if np.isfinite(y))])  # they lie far below 1
     return (
         Chart("Figure 2: step size", two, along_k, RATES),
         Chart("Figure 3: where the error is measured", three, along_t, RATES, marks=marks),

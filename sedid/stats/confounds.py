@@ -61,6 +61,36 @@ def auc_of_smaller(real: np.ndarray, generated: np.ndarray) -> Estimate:
     return Estimate(measure(-real, -generated).auc, *auc_interval(-real, -generated))
 
 
+def mean_ratio(logs: np.ndarray) -> Estimate:
+    """The geometric mean of ratios, by their logarithms (N,), with its 95 % interval by Student's t."""
+    from scipy.stats import t
+
+    middle = float(logs.mean())
+    margin = float(t.ppf(0.975, len(logs) - 1) * logs.std(ddof=1) / np.sqrt(len(logs))) if len(logs) > 1 else np.inf
+    return Estimate(float(np.exp(middle)), float(np.exp(middle - margin)), float(np.exp(middle + margin)))
+
+
+def matched(real: np.ndarray, generated: np.ndarray, apart: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Places of images paired one to one by a statistic, as many pairs as there can be, the closest ones of these.
+
+    Args:
+        real, generated: the statistic, (N,), above 0.
+        apart: by which share the two of a pair may differ.
+
+    Returns:
+        Places of the reals and of the generated images; both empty where fewer than LEAST / 2 pairs are found.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    differ = np.abs(np.log(np.maximum(real, 1e-9))[:, None] - np.log(np.maximum(generated, 1e-9)))
+    within = differ <= np.log1p(apart)
+    rows, columns = linear_sum_assignment(np.where(within, differ, 1e3))
+    kept = within[rows, columns]
+    if kept.sum() < LEAST // 2:
+        return np.zeros(0, int), np.zeros(0, int)
+    return rows[kept], columns[kept]
+
+
 def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Two disjoint random halves of `count` places, ascending; the second one is larger if they cannot be equal."""
     order = np.random.default_rng(seed).permutation(count)

@@ -385,9 +385,9 @@ def score_all(
     """Every k of every set; a k whose file in `folder` was written under this key is not scored again."""
     scored = Scored({name: {} for name in images}, {})
     for k in ks:
-        found = yield from score_k(detector, images, k, batch_size, folder / f"k{k:04d}.npz", key)
+        found = yield from score_k(detector, images, k, batch_size, folder, key)
         for name in images:
-            scored.errors[name].update(by_pair(k, found[name]).items())
+            scored.errors[name].update(by_pair(detector, k, found[name]))
             if f"nn_{name}" in found:
                 scored.probabilities[name] = found[f"nn_{name}"]
     return scored

@@ -8,16 +8,17 @@ tells members from non-members (SecMI, Duan et al. 2023).
 """
 
 from collections.abc import Collection, Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from sedid import processes
-from sedid.config import Count, Text
+from sedid.config import Count, Text, Whole
 from sedid.data.datasets import load_with_files
 from sedid.data.licences import closed
+from sedid.data.perturb import mildly
 from sedid.detector.batches import shares
 from sedid.detector.bundle import update_info
 from sedid.detector.detector import Detector
@@ -25,16 +26,20 @@ from sedid.method.diffusion import Steps
 from sedid.progress import Progress
 from sedid.results import Interval, Results, Shares
 from sedid.stats.metrics import Metrics, measure, sign_of
+from sedid.stats.reliability import Reliability, reliability
 from sedid.storage import read_arrays, replacing
 from sedid.studies.study import Protocol, StudyConfig, described, migrated_audit, migrated_protocol, open_study
 from sedid.training.baseline import LossRow, existing_row, read_existing, training_losses
+from sedid.training.calibrate import walks_of
 from sedid.training.checks import LeakCheck, audited, check_unused
-from sedid.training.scoring import Scores, score
+from sedid.training.scoring import Scores, kept_pairs, pairs_to_keep, score
 
 MISTAKES = 12
 """Images of either class kept beside the scores: those the detector was most wrong about."""
 REALS = {"heldout": "held-out reals", "members": "member reals"}
 """Sets of real images -> what they are called."""
+CLEAN, REENCODED = "as they are", "mildly re-encoded"
+"""What was done to the images before NN's probabilities were held to their word."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +55,10 @@ class EvaluateConfig(StudyConfig):
     heldout: Text  # test reals the generator never saw
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
+    paths: tuple[str, ...] = ()  # and more walks whose steps are not all of one size, each as 0+495+825+990
+    reencoded: Whole = (
+        0  # images of each class that are mildly re-encoded, to see whether NN's probabilities still hold
+    )
     photographs: bool = True  # keep the reals it was most wrong about, to show them; never CelebA's and ImageNet's
 
 
@@ -96,6 +105,8 @@ class EvaluationResults(Results):
         verdicts: of every set.
         sides: of sets whose verdicts an older version counted by the side of the band alone.
         audit: of the generated images against held-out reals; None in older results.
+        reliability: of NN's probabilities on held-out reals and generated images, CLEAN and mildly REENCODED; without those
+            that were not measured.
     """
 
     VERSION: ClassVar[int] = 2
@@ -111,6 +122,7 @@ class EvaluationResults(Results):
     verdicts: dict[str, Shares]
     sides: dict[str, Shares]
     audit: LeakCheck | None
+    reliability: dict[str, Reliability] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not any(self.stat.get(kind) for kind in REALS):
@@ -137,6 +149,30 @@ class EvaluationResults(Results):
             "sides": {},
         }
         return since | made | {"audit": migrated_audit(found.get("audit"))}
+
+
+def nn_reliability(
+    detector: Detector, images: dict[str, np.ndarray], probabilities: dict[str, np.ndarray], config: EvaluateConfig
+) -> Generator[Progress, None, dict[str, Reliability]]:
+    """How far NN's probabilities hold, of the images as they are and of the first of them mildly re-encoded.
+
+    Args:
+        images, probabilities: of each set; without probabilities where there is no classifier.
+    """
+    classes = ("heldout", "generated")
+    if detector.nn is None or not {*classes} <= probabilities.keys():
+        return {}
+    found = {CLEAN: reliability(*(probabilities[name] for name in classes))}
+    if config.reencoded:
+        after = []
+        for seed, name in enumerate(classes):
+            changed = mildly(images[name][: config.reencoded], seed)
+            stage = f"scoring {name} images, re-encoded"
+            _, judged = yield from score(detector, changed, [detector.nn.k], config.batch_size, stage)
+            assert judged is not None
+            after.append(judged)
+        found[REENCODED] = reliability(after[0], after[1])
+    return found
 
 
 def stat_rows(detector: Detector, real: Scores, generated: Scores) -> list[StatRow]:
@@ -184,7 +220,7 @@ def save_scores(
 ) -> None:
     """Write what curves, histograms and galleries need, so that nothing is scored again for them.
 
-    pairs               int32 (P, 2): k and T_SEC of the rows
+    pairs               text (P, 2): k or path, and T_SEC, of the rows (`pairs_to_keep`)
     stat_<set>          float32 (P, N): t-errors
     nn_<set>            float32 (N,): the classifier's probabilities
     existing_<set>      float32 (N,): training losses
@@ -195,7 +231,7 @@ def save_scores(
         photographs: whether the pictures of reals are among them; their places always are.
     """
     assert detector.chosen is not None
-    arrays: dict[str, np.ndarray] = {"pairs": np.array(list(scores["generated"]), np.int32)}
+    arrays: dict[str, np.ndarray] = {"pairs": pairs_to_keep(scores["generated"])}
     sign = sign_of(detector.stat[detector.chosen].polarity)
     for name, values in scores.items():
         arrays[f"stat_{name}"] = np.stack(list(values.values())).astype(np.float32)
@@ -238,7 +274,7 @@ def evaluated(
     if not same or results.protocol.precision != precision:
         return {}
     arrays = read_arrays(scores_file(file))
-    places = [(row, (int(k), int(t_sec))) for row, (k, t_sec) in enumerate(arrays["pairs"]) if k in ks]
+    places = [(row, pair) for row, pair in enumerate(kept_pairs(arrays["pairs"])) if pair[0] in ks]
     if {k for _, (k, _) in places} != set(ks):
         return {}
     return {
@@ -266,7 +302,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResu
     """
     study = open_study(config, calibrated=True)
     folder, detector = study.folder, study.detector
-    ks = study.ks(study.chosen[0], *config.ks)
+    ks = study.ks(study.chosen[0], *walks_of(config.ks, config.paths))
     specs = {name: getattr(config, name) for name in config.SETS if getattr(config, name)}
     read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     images = {name: found for name, (found, _) in read.items()}
@@ -286,6 +322,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResu
 
     reals = [name for name in REALS if name in images]
     asked = {name: found for name, found in probabilities.items() if found is not None}  # of a classifier, if any
+    reliable = yield from nn_reliability(detector, images, asked, config)
     spent = study.evaluations(ks) + existing.get("noises", 0)
     results = EvaluationResults(
         protocol=study.protocol(described(specs, images), splits, config.generated, spent),
@@ -298,6 +335,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResu
         verdicts={name: verdict_shares(detector, values, images[name]) for name, values in scores.items()},
         sides={},
         audit=leaks,
+        reliability=reliable,
     )
     file = Path(config.out) if config.out else study.out / "results.json"
     shown = config.photographs and not closed(

@@ -16,7 +16,6 @@ from sedid import processes
 from sedid.config import Count, Text
 from sedid.data.datasets import load_with_files
 from sedid.detector.detector import Detector
-from sedid.detector.provenance import in_full
 from sedid.method.diffusion import Steps
 from sedid.progress import Progress
 from sedid.results import Interval, Results, Rows, Shares
@@ -36,6 +35,7 @@ from sedid.studies.study import (
     open_study,
     short_name,
 )
+from sedid.training.calibrate import walks_of
 from sedid.training.checks import LeakCheck, audited, check_unused
 from sedid.training.scoring import Scores, score
 
@@ -54,6 +54,7 @@ class GeneraliseConfig(StudyConfig):
     generated: tuple[str, ...]  # test sets, each "label=data set" or a data set; sampler and steps from its manifest
     members: str = ""  # reals of the generator's training set; "" leaves them out
     ks: tuple[Count, ...] = ()  # more step sizes to report beside those of the calibrated and the classifier's pair
+    paths: tuple[str, ...] = ()  # and more walks whose steps are not all of one size, each as 0+495+825+990
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -321,7 +322,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, Generalise
     """
     study = open_study(config, calibrated=True)
     folder, detector = study.folder, study.detector
-    calibrated_on = MadeBy.of(in_full(detector.info["stat"].get("generated_by", {}), folder))
+    calibrated_on = study.calibrated_on
     sets = sets_of(study, calibrated_on)
     read = {one.name: load_with_files(one.spec, detector.size, detector.center_crop) for one in sets}
     images = {name: found for name, (found, _) in read.items()}
@@ -330,7 +331,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, Generalise
     if len({one.sha256 for one in stated.values()}) < len(stated):
         raise ValueError("two of these sets hold the same images; give each set once")
 
-    ks = study.ks(study.chosen[0], *config.ks)
+    ks = study.ks(study.chosen[0], *walks_of(config.ks, config.paths))
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray | None] = {}
     known = evaluated(detector, folder, config.precision, ks)

@@ -17,7 +17,7 @@ import numpy as np
 from sedid.data.datasets import as_model_input
 from sedid.detector.bundle import load_detector
 from sedid.later import torch
-from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
+from sedid.method.diffusion import EpsModel, NoiseSchedule, Steps, t_errors
 from sedid.models.networks import load_unet
 from sedid.progress import Meter, Progress
 
@@ -81,7 +81,7 @@ def exact_input(images: np.ndarray) -> Tensor:
 
 
 def walked(
-    eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_sec: int, meter: Meter
+    eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Steps, t_sec: int, meter: Meter
 ) -> Generator[Progress, None, np.ndarray]:
     """E at every T_SEC, float64 (T_SEC values, N)."""
     rows = []

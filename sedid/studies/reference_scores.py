@@ -3,7 +3,7 @@
 The output, sedid/gallery.npz in the bundle:
 
     stated              JSON text: the checkpoint, the calibration, the images and the versions behind the scores
-    pairs               int32 (P, 2): k and T_SEC of the rows of `stat_<label>`
+    pairs               text (P, 2): k or path, and T_SEC, of the rows of `stat_<label>` (`pairs_to_keep`)
     stat_<label>        float64 (P, N): t-errors; labels are real and generated
     nn_<label>          float64 (N,): the classifier's probabilities, where there is a classifier
 
@@ -23,12 +23,12 @@ from sedid import processes
 from sedid.config import Text
 from sedid.data.datasets import fingerprint, load_images
 from sedid.detector.bundle import versions
-from sedid.detector.detector import GENERATED, REAL, Call, Detector, Pair, Verdict
+from sedid.detector.detector import GENERATED, REAL, Call, Detector, Verdict
 from sedid.method.diffusion import Steps, order
 from sedid.progress import Progress
 from sedid.storage import read_arrays, replacing
 from sedid.studies.study import StudyConfig, open_study
-from sedid.training.scoring import Scores, score
+from sedid.training.scoring import Scores, kept_pairs, pairs_to_keep, score
 
 FILE = "gallery.npz"
 LABELS = (REAL, GENERATED)
@@ -145,7 +145,7 @@ def write_gallery(made: Gallery, file: Path) -> None:
     """Write scores as described at the top of this module."""
     arrays: dict[str, Any] = {f"nn_{label}": values for label, values in made.probabilities.items()}
     arrays |= {f"stat_{label}": np.stack(list(values.values())) for label, values in made.scores.items()}
-    pairs = np.array(list(made.scores[REAL]), np.int32)
+    pairs = pairs_to_keep(made.scores[REAL])
     with replacing(file) as temporary:
         np.savez_compressed(temporary, stated=json.dumps(made.stated), pairs=pairs, **arrays)
 
@@ -161,7 +161,7 @@ def read_gallery(file: Path) -> Gallery:
         raise FileNotFoundError(f"there is no {file}")
     try:
         stored = read_arrays(file)
-        pairs: list[Pair] = [(int(k), int(t_sec)) for k, t_sec in stored["pairs"]]
+        pairs = kept_pairs(stored["pairs"])
         scores = {label: dict(zip(pairs, stored[f"stat_{label}"], strict=True)) for label in LABELS}
         probabilities = {label: stored[f"nn_{label}"] for label in LABELS if f"nn_{label}" in stored}
         stated = dict(json.loads(str(stored["stated"])))

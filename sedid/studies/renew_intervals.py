@@ -22,6 +22,7 @@ from sedid.stats.metrics import measure, sign_of
 from sedid.storage import read_arrays, read_json, read_object, replacing, write_json
 from sedid.studies.comparison import MEANING, delong_tests
 from sedid.studies.evaluate import scores_file
+from sedid.training.scoring import kept_pairs
 
 ENOUGH = 100  # images a class from which on the bootstrap was right about AUC and accuracy
 CLASSES = ("real", "generated")
@@ -131,11 +132,11 @@ def _same_images(
     """Whether STAT's t-errors of the table are, image by image, the first of those that `evaluate` kept."""
     for row in rows:
         pair = (row["parameters"].get("k"), row["parameters"].get("t_sec"))
-        places = np.flatnonzero((kept["pairs"] == pair).all(axis=1))
-        if row["method"].startswith("sedid-stat") and len(places):
+        pairs = kept_pairs(kept["pairs"])
+        if row["method"].startswith("sedid-stat") and pair in pairs:
             ours, theirs = (
                 np.abs(scores[names.index(row["method"])]),
-                kept[f"stat_{name}"][places[0]][: scores.shape[1]],
+                kept[f"stat_{name}"][pairs.index(pair)][: scores.shape[1]],
             )
             apart = np.abs(ours - theirs) / theirs if len(ours) == len(theirs) else np.ones(1)
             return bool(np.median(apart) < 0.01 and apart.max() < 0.1)
@@ -151,7 +152,8 @@ def _generalisation(found: dict[str, Any], place: Path) -> dict[str, Any]:
     if results.is_file() and scores_file(results).is_file():
         kept = read_arrays(scores_file(results))
         prints = {about["sha256"]: name for name, about in read_json(results)["protocol"]["images"].items()}
-    chosen = np.flatnonzero((kept["pairs"] == protocol["chosen"]).all(axis=1)).tolist() if kept else []
+    own = tuple(protocol["chosen"])  # files this old know no paths
+    chosen = [row for row, pair in enumerate(kept_pairs(kept["pairs"])) if pair == own] if kept else []
 
     def scores(of: str, method: str) -> np.ndarray | None:
         """Oriented scores of a set; None where they were not kept."""

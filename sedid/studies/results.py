@@ -12,6 +12,7 @@ from sedid.stats.metrics import best_threshold, sign_of
 from sedid.storage import read_arrays
 from sedid.studies.evaluate import REALS, EvaluationResults, NNRow, StatRow, scores_file
 from sedid.training.baseline import LossRow
+from sedid.training.scoring import kept_pairs
 
 __all__ = ["REALS", "Evaluation", "Mistake", "Pair", "load_evaluation"]
 
@@ -103,8 +104,11 @@ class Evaluation:
         real, generated = (self.arrays[name].astype(np.float64) for name in names)
         if pair is None:
             return real, generated
-        places = np.flatnonzero((self.arrays["pairs"] == pair).all(axis=1))
-        return (real[places[0]], generated[places[0]]) if len(places) else None
+        kept = kept_pairs(self.arrays["pairs"])
+        if pair not in kept:
+            return None
+        row = kept.index(pair)
+        return real[row], generated[row]
 
     def oriented(self, reals: str, pair: Pair | None) -> tuple[np.ndarray, np.ndarray] | None:
         """`scores`, turned so that higher means more generated."""

@@ -1,7 +1,7 @@
 """What all studies share: their common settings, the detector they open, and what they state beside their figures."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -13,7 +13,7 @@ from sedid.data.datasets import fingerprint
 from sedid.data.spec import Spec
 from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
 from sedid.detector.detector import Detector, Pair
-from sedid.detector.provenance import provenance
+from sedid.detector.provenance import in_full, provenance
 from sedid.method.diffusion import Steps, order
 from sedid.results import Setting
 from sedid.stats.intervals import ABOUT
@@ -70,6 +70,7 @@ class MadeBy:
         count: images of the whole set.
         precisions, batch_sizes: that were used on the way.
         cross_checkpoint: other weights made the images than those of the detector that scores them.
+        calibrated_on: the sampler of the detector's calibration images, in words, where it is another one; else "".
     """
 
     checkpoint_sha256: str
@@ -82,6 +83,12 @@ class MadeBy:
     precisions: tuple[str, ...] = ()
     batch_sizes: tuple[int, ...] = ()
     cross_checkpoint: bool = False
+    calibrated_on: str = ""
+
+    @property
+    def sampled(self) -> str:
+        """The sampler in words: "ddpm, 1000 steps, variance fixed_large"."""
+        return f"{self.sampler}, {self.steps} steps{f', variance {self.variance}' if self.variance else ''}"
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "MadeBy | None":
@@ -193,8 +200,16 @@ class Study(Generic[Config]):
         return sum(map(self.detector.evaluations, ks))
 
     def made_by(self, spec: str) -> MadeBy | None:
-        """How a generated set was made."""
-        return MadeBy.of(provenance(spec, self.folder))
+        """How a generated set was made, and whether by another sampler than the calibration images."""
+        made, own = MadeBy.of(provenance(spec, self.folder)), self.calibrated_on
+        if made is None or own is None or own.cross_checkpoint or made.sampled == own.sampled:
+            return made
+        return replace(made, calibrated_on=own.sampled)
+
+    @property
+    def calibrated_on(self) -> MadeBy | None:
+        """How the calibration images were made; None where no manifest says."""
+        return MadeBy.of(in_full(self.detector.info.get("stat", {}).get("generated_by", {}), self.folder))
 
     def protocol(
         self, images: dict[str, ImageSet], splits: SplitCheck | None, generated: str | None, evaluations: int | None

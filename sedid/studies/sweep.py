@@ -1,9 +1,10 @@
 """Measure every (k, T_SEC) of a grid: which pair separates best, and how much the choice matters.
 
-One trajectory an image and k answers all T_SEC of that k. The output folder:
+One trajectory an image and k, or path, answers all T_SEC of that k. The output folder:
 
     sweep.json          the measurements, rewritten after each k
     sweep/k0165.npz     the t-errors behind them; a k that has its file is not scored again
+    sweep/path-0-495-990.npz    and those along a path
 """
 
 from collections.abc import Generator, Mapping
@@ -18,17 +19,17 @@ from sedid.config import StepSizes, Text
 from sedid.data.datasets import load_images
 from sedid.detector.detector import Detector, Pair
 from sedid.detector.identity import Identity
-from sedid.method.diffusion import check_step
+from sedid.method.diffusion import Steps, steps_in_words
 from sedid.progress import Progress
 from sedid.results import Results, Rows
 from sedid.stats.metrics import Metrics, measure, sign_of
 from sedid.storage import read_kept, write_kept
 from sedid.studies.study import Protocol, Study, StudyConfig, described, migrated_audit, migrated_protocol, open_study
-from sedid.training.calibrate import calibrate_pair
+from sedid.training.calibrate import calibrate_pair, walks_of
 from sedid.training.checks import LeakCheck, SplitCheck, audited, check_unused
 from sedid.training.scoring import score
 
-Grid = dict[tuple[int, int], np.ndarray]
+Grid = dict[Pair, np.ndarray]
 """t-errors (N,) by k and T_SEC."""
 SETS = ("real", "generated", "test_real", "test_generated")
 
@@ -44,6 +45,7 @@ class SweepConfig(StudyConfig):
     test_real: str = ""  # test images give the figures; "" leaves both out, and the calibration images give them
     test_generated: str = ""
     ks: StepSizes = (30, 45, 55, 70, 90, 110, 165, 200, 245, 330, 495)
+    paths: tuple[str, ...] = ()  # walks whose steps are not all of one size, each as 0+495+825+990
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,7 @@ class SweepRow(Metrics):
         auc_calibration: of the calibration images, in this polarity.
     """
 
-    k: int
+    k: Steps
     t_sec: int
     polarity: str
     threshold: float
@@ -70,7 +72,7 @@ class SweepResults(Results):
 
     Attributes:
         measured_on: test images, or calibration images.
-        ks: that were asked for; a sweep that was stopped has rows of fewer.
+        ks: step sizes and paths that were asked for; a sweep that was stopped has rows of fewer.
         calibrated: the detector's own pair, if it has one.
         audit: of the calibration images; None in older results.
         best: the pair of the highest AUC on the calibration images.
@@ -81,11 +83,11 @@ class SweepResults(Results):
 
     protocol: Protocol
     measured_on: str
-    ks: tuple[int, ...]
+    ks: tuple[Steps, ...]
     calibrated: Pair | None
     audit: LeakCheck | None
     rows: Rows[SweepRow]
-    best: tuple[int, int]
+    best: Pair
 
     def __post_init__(self) -> None:
         if self.best not in [(row.k, row.t_sec) for row in self.rows]:
@@ -93,8 +95,13 @@ class SweepResults(Results):
 
     @property
     def measured_ks(self) -> list[int]:
-        """Every k with measurements, ascending."""
-        return sorted({row.k for row in self.rows})
+        """Every step size with measurements, ascending; paths are none."""
+        return sorted({row.k for row in self.rows if isinstance(row.k, int)})
+
+    @property
+    def along_paths(self) -> list[SweepRow]:
+        """The rows of walks whose steps are not all of one size."""
+        return [row for row in self.rows if not isinstance(row.k, int)]
 
     def of_k(self, k: int) -> list[SweepRow]:
         """The rows of one k, by T_SEC."""
@@ -107,7 +114,7 @@ class SweepResults(Results):
         return made | {"audit": migrated_audit(found.get("audit"))}
 
 
-def measure_pair(k: int, t_sec: int, calibration: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> SweepRow:
+def measure_pair(k: Steps, t_sec: int, calibration: dict[str, np.ndarray], test: dict[str, np.ndarray]) -> SweepRow:
     """One cell of the grid.
 
     Args:
@@ -140,18 +147,19 @@ def rows_of(scores: Mapping[str, Grid]) -> list[SweepRow]:
 
 
 def score_k(
-    detector: Detector, images: dict[str, np.ndarray], k: int, batch_size: int, file: Path, key: str
+    detector: Detector, images: dict[str, np.ndarray], k: Steps, batch_size: int, folder: Path, key: str
 ) -> Generator[Progress, None, dict[str, np.ndarray]]:
     """t-errors (steps, images) by set and the classifier's probabilities (images,) by "nn_" + set, at one k.
 
-    Read from `file` if it was written under this key, else scored and kept.
+    Read from its file in `folder` if that was written under this key, else scored and kept.
     """
+    file = folder / (f"k{k:04d}.npz" if isinstance(k, int) else f"path-{'-'.join(map(str, k))}.npz")
     kept = processes.on_main(read_kept, file, key)
     if kept is not None:
         return kept
     found = {}
     for name, values in images.items():
-        stage = f"k = {k}: {name.replace('_', ' ')} images"
+        stage = f"{steps_in_words(k)}: {name.replace('_', ' ')} images"
         errors, probabilities = yield from score(detector, values, [k], batch_size, stage)
         found[name] = np.stack(list(errors.values()))
         if probabilities is not None:
@@ -160,9 +168,9 @@ def score_k(
     return found
 
 
-def by_pair(k: int, errors: np.ndarray) -> Grid:
+def by_pair(detector: Detector, k: Steps, errors: np.ndarray) -> Grid:
     """t-errors of one k, (steps, images), by (k, T_SEC)."""
-    return {(k, k * (row + 1)): values for row, values in enumerate(errors)}
+    return {(k, t_sec): values for t_sec, values in zip(detector.t_secs(k), errors, strict=True)}
 
 
 def sweep_images(
@@ -175,16 +183,15 @@ def sweep_images(
         splits: what they share.
     """
     config, detector = study.config, study.detector
-    ks = tuple(sorted(set(config.ks)))
+    ks = tuple(walks_of(config.ks, config.paths))
     sets = described({name: getattr(config, name) for name in images}, images)
     key = " ".join([Identity.recorded(detector.info).model, *(one.sha256 for one in sets.values())])
     protocol = study.protocol(sets, splits, config.generated, study.evaluations(ks))
     audit = audited(images["real"], images["generated"])
     rows: list[SweepRow] = []
     for k in ks:
-        kept = study.out / "sweep" / f"k{k:04d}.npz"
-        found = yield from score_k(detector, images, k, config.batch_size, kept, key)
-        rows += rows_of({name: by_pair(k, found[name]) for name in images})
+        found = yield from score_k(detector, images, k, config.batch_size, study.out / "sweep", key)
+        rows += rows_of({name: by_pair(detector, k, found[name]) for name in images})
         best = max(rows, key=lambda row: row.auc_calibration)
         results = SweepResults(
             protocol=protocol,
@@ -203,15 +210,15 @@ def sweep(config: SweepConfig) -> Generator[Progress, None, SweepResults]:
     """Score the grid and write sweep.json; returns what is in it. A sweep that was stopped goes on at the next k.
 
     Raises:
-        ValueError: a k outside the schedule, test images of one class only, or test images that are calibration
+        ValueError: a k or path outside the schedule, test images of one class only, or test images that are calibration
             images.
     """
     if bool(config.test_real) != bool(config.test_generated):
         raise ValueError("give both test_real and test_generated, or neither")
     study = open_study(config)
     detector = study.detector
-    for k in config.ks:
-        check_step(detector.schedule, k, k)
+    for k in walks_of(config.ks, config.paths):
+        detector.t_secs(k)  # refuses one that does not fit the schedule
     specs = {name: spec for name in SETS if (spec := getattr(config, name))}
     images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
     calibration = {name: images[name] for name in ("real", "generated")}

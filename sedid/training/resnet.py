@@ -74,8 +74,12 @@ class Trained:
     history: list[dict[str, Any]]
 
 
-def split_rows(count: int, validation: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(count: int, validation: float, seed: int, copies: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Disjoint training and validation rows of one class.
+
+    Args:
+        count: images of it.
+        copies: how often they stand after each other; all copies of an image are on one side.
 
     Raises:
         ValueError: fewer than 10 images, or a part would be empty.
@@ -84,7 +88,8 @@ def split_rows(count: int, validation: float, seed: int) -> tuple[np.ndarray, np
     if count < 10 or kept < 1 or kept >= count:
         raise ValueError(f"{count} images are too few to keep {validation:.0%} for validation; at least 10 are needed")
     order = np.random.default_rng(seed).permutation(count)
-    return order[kept:], order[:kept]
+    places = count * np.arange(copies)[:, None]
+    return (places + order[kept:]).ravel(), (places + order[:kept]).ravel()
 
 
 def logits_of(network: torch.nn.Module, inputs: np.ndarray, runtime: Runtime, batch_size: int = 256) -> Tensor:
@@ -179,6 +184,7 @@ def train_resnet(
     stage: str,
     state: tuple[Path, str] | None = None,
     tracked: Callable[[int], AbstractContextManager[Track]] = lambda done: nullcontext(lambda values, epoch: None),
+    copies: int = 1,
 ) -> Generator[Progress, None, Trained]:
     """Train a ResNet-18 on the inputs of both classes, float16 (N, channels, H, W), yielding a record an epoch.
 
@@ -186,13 +192,16 @@ def train_resnet(
         stage: what it is called.
         state: a file that an interrupted training is continued from, which the caller removes when it needs it no more,
             and what the training depends on beside the recipe (`nn_state`); None keeps nothing.
+        copies: how often each image stands in the inputs of its class, all of them after each other that many times: its
+            copies go to the same side of the validation split.
         tracked: opens what takes the measurements, given how many epochs are done.
 
     Raises:
         ValueError: too few images for the validation part, or inputs or a loss that are not finite.
     """
+    both = (real, generated)
     parts = list(
-        zip(*(split_rows(len(inputs), recipe.validation, recipe.seed) for inputs in (real, generated)), strict=True)
+        zip(*(split_rows(len(x) // copies, recipe.validation, recipe.seed, copies) for x in both), strict=True)
     )
     (x_train, y_train), (x_validation, y_validation) = (
         (np.concatenate([real[rows[0]], generated[rows[1]]]), np.repeat([0, 1], [len(part) for part in rows]))

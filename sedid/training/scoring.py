@@ -10,12 +10,27 @@ import numpy as np
 
 from sedid import processes
 from sedid.detector.detector import Detector, Pair
-from sedid.method.diffusion import Path, Point, Steps, check_path, nn_input, t_error
+from sedid.method.diffusion import Path, Point, Steps, check_path, nn_input, read_steps, t_error, write_steps
 from sedid.method.ledger import Ledger
 from sedid.progress import Meter, Progress
 
 Scores = dict[Pair, np.ndarray]
 """(k, T_SEC) -> E of every image, float64 (N,)."""
+
+
+def pairs_to_keep(pairs: Iterable[Pair]) -> np.ndarray:
+    """Pairs as a .npz holds them, text (P, 2): k or the timesteps of a path (`write_steps`), and T_SEC."""
+    return np.array([(write_steps(k), str(t_sec)) for k, t_sec in pairs])
+
+
+def kept_pairs(array: np.ndarray) -> list[Pair]:
+    """The pairs of `pairs_to_keep`, or of the versions before, which knew no paths: int32 (P, 2).
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    walks = [(str(k), int(t_sec)) for k, t_sec in array]
+    return [(read_steps(k) if "," in k else int(k), t_sec) for k, t_sec in walks]
 
 
 def counted(points: Iterable[Point], meter: Meter) -> Iterator[Point]:

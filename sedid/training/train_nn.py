@@ -17,6 +17,8 @@ import numpy as np
 from sedid import processes
 from sedid.config import ErrorRate, Precision, Text, Whole
 from sedid.data.datasets import fingerprint, load_images
+from sedid.data.perturb import mildly
+from sedid.data.spec import Spec
 from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import load_detector, own_folder, save_classifier, update_info
 from sedid.detector.detector import Detector, NNCalibration, Pair
@@ -27,6 +29,7 @@ from sedid.stats.metrics import best_threshold, measure, quantiles, undecided_ba
 from sedid.training.checks import audited, check_calibration
 from sedid.training.resnet import Recipe, split_rows, train_resnet
 from sedid.training.scoring import features
+from sedid.training.seeds import seed_of
 from sedid.training.tracking import check_trackers, tracking
 
 
@@ -37,6 +40,8 @@ class TrainNNConfig(Recipe):
     detector: Text  # calibrated bundle folder; it receives the classifier
     real: Text  # reals for training and validation
     generated: Text
+    others: tuple[str, ...] = ()  # more generated sets, of other samplers; leave out the one it is to be tested on
+    reencoded: Whole = 0  # further copies of every image, mildly re-encoded (`perturb.mildly`), both classes alike
     k: Whole = 0  # 0: that of the detector's calibrated pair
     t_sec: Whole = 0  # 0: that of the calibrated pair
     input: NNInput = "pair"  # pair, error or both
@@ -67,12 +72,16 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict[str, Any]]
     k, t_sec = config.k or own[0], config.t_sec or own[1]
     specs = {"real": config.real, "generated": config.generated}
     images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    more = [load_images(spec, detector.size, detector.center_crop) for spec in config.others]
+    images["generated"] = np.concatenate([images["generated"], *more])
     leaks = audited(images["real"], images["generated"]).warning
     inputs = {}
     for name, label_images in images.items():
         split_rows(len(label_images), config.validation, config.seed)  # refuses too few before they are walked
+        seeds = [seed_of(config.seed, 2 * copy + (name == "generated")) for copy in range(config.reencoded)]
+        walked = np.concatenate([label_images, *(mildly(label_images, seed) for seed in seeds)])
         inputs[name] = yield from features(
-            detector, label_images, k, t_sec, config.input, stage=f"intermediates of {name} images"
+            detector, walked, k, t_sec, config.input, stage=f"intermediates of {name} images"
         )
     section: dict[str, Any] = {}
     if processes.is_main():
@@ -92,6 +101,7 @@ def train(
     k, t_sec = pair
     prints = {name: fingerprint(values) for name, values in images.items()}
     same = {name: value for name, value in asdict(config).items() if name not in ("detector", "trackers", *images)}
+    same["others"] = [Spec.parse(spec).short for spec in config.others]  # without the folders of this machine
     key = json.dumps([Identity.recorded(detector.info).model, prints, same | {"k": k, "t_sec": t_sec}])
     state = Path(config.detector) / "sedid" / "nn-state.safetensors"
     logs = Path(config.detector).resolve().parent / "logs"
@@ -103,6 +113,7 @@ def train(
         "training the classifier",
         (state, key),
         lambda done: tracking(config.trackers, "train-nn", logs, detector.runtime, done),
+        copies=1 + config.reencoded,
     )
     real, generated = trained.real, trained.generated
     threshold = best_threshold(real, generated)
@@ -121,7 +132,8 @@ def train(
     section = {
         "calibration": asdict(calibration),
         "error_rate": config.error_rate,
-        "calibrated_on": f"{len(real) + len(generated)} validation images, not trained on",
+        "calibrated_on": f"{len(real) + len(generated)} validation images, not trained on"
+        + (", re-encoded copies among them" if config.reencoded else ""),
         "data": {name: {"count": len(values), "sha256": prints[name]} for name, values in images.items()},
         "leak_warning": leaks,
         "splits": asdict(check_calibration(Path(config.detector), detector.info, "classifier", images)),

@@ -15,11 +15,18 @@ from typer.testing import CliRunner
 
 from sedid import load_detector
 from sedid.cli import app
+from sedid.data.datasets import fingerprint
 from sedid.detector.bundle import detector_file
 from sedid.detector.detector import Detector
 from sedid.progress import finish
+from sedid.report import sweep as sweep_report
 from sedid.stats import ranges
+from sedid.studies.evaluate import EvaluateConfig, evaluate, evaluated
+from sedid.studies.reference_scores import GalleryConfig, gallery, read_gallery
+from sedid.studies.results import load_evaluation
+from sedid.studies.sweep import SweepConfig, SweepResults, sweep
 from sedid.training.calibrate import CalibrateConfig, calibrate
+from sedid.training.scoring import kept_pairs, pairs_to_keep, score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -82,6 +89,48 @@ def test_what_is_left_out_is_filled_in(detector: Detector) -> None:
     assert detector.nearest(330, 990) == (495, 990)
     with pytest.raises(ValueError, match="which 660 is not"):
         detector.pair(PATH, 660)
+
+
+def test_every_study_keeps_a_path_as_the_detectors_own_pair(bundle: Path, tmp_path: Path) -> None:
+    """evaluate, gallery and sweep write and read it; what evaluate kept is taken up by the next study."""
+    for name, seed in (("test_real", 3), ("test_generated", 4)):
+        np.savez(tmp_path / f"{name}.npz", images=pictures(5, seed))
+    files = {name: str(tmp_path / f"test_{name}.npz") for name in ("real", "generated")}
+    about: dict[str, Any] = {"detector": str(bundle), "device": "cpu"}
+    finish(evaluate(EvaluateConfig(generated=files["generated"], heldout=files["real"], ks=(495,), **about)))
+    found = load_evaluation(bundle)
+    assert found.chosen == (PATH, 990)
+    assert found.pairs == [(495, 495), (495, 990), (PATH, 495), (PATH, 825), (PATH, 990)]
+    detector = load_detector(bundle, device="cpu")
+    direct, _ = finish(score(detector, pictures(5, 3), [PATH]))
+    kept = found.scores("heldout", (PATH, 990))
+    assert kept is not None
+    np.testing.assert_allclose(kept[0], direct[PATH, 990], rtol=1e-6)
+    wrong = np.sign(kept[1] - detector.stat[PATH, 990].threshold) == (
+        1 if found.sign("heldout", found.chosen) < 0 else -1
+    )
+    assert len(found.mistakes("generated") or []) == wrong.sum()
+    known = evaluated(detector, bundle, "fp32", [PATH])
+    np.testing.assert_allclose(
+        known[fingerprint(pictures(5, 4))][0][PATH, 825], found.scores("heldout", (PATH, 825))[1]
+    )  # type: ignore[index]
+
+    shown = finish(gallery(GalleryConfig(out=str(tmp_path / "gallery.npz"), **files, **about)))
+    assert read_gallery(tmp_path / "gallery.npz").scores["real"].keys() == shown.scores["real"].keys()
+    np.testing.assert_allclose(shown.scores["real"][PATH, 990], kept[0], rtol=1e-6)
+
+    swept = finish(sweep(SweepConfig(out=str(tmp_path), **files, ks=(495,), paths=("0+495+825+990",), **about)))
+    assert [(row.k, row.t_sec) for row in swept.along_paths] == [(PATH, 495), (PATH, 825), (PATH, 990)]
+    assert SweepResults.read(tmp_path / "sweep.json") == swept
+    page = sweep_report.whole(swept, 495, "CIFAR-10")
+    assert '<tr class="res-own"><th>0,495,825,990</th><td>990</td>\n<td>4</td>' in page
+    assert "the detector's pair:" not in page  # the map of step sizes has no place for it
+
+
+def test_files_that_knew_no_paths_are_read() -> None:
+    old = np.array([(165, 165), (330, 990)], np.int32)
+    assert kept_pairs(old) == [(165, 165), (330, 990)]
+    assert kept_pairs(pairs_to_keep([(165, 330), (PATH, 825)])) == [(165, 330), (PATH, 825)]
 
 
 def test_the_command_line_takes_a_path(bundle: Path, tmp_path: Path) -> None:

@@ -155,6 +155,7 @@ LITERAL: dict[str, Callable[..., Tensor]] = {
     "sedid-nn-pair": literal_nn("pair"),
     "sedid-nn-error": literal_nn("error"),
     "sedid-nn-both": literal_nn("both"),
+    "pixels-nn": lambda eps, x_0: x_0,
     "sedid-multi-lr": literal_multi,
     "sedid-multi-gb": literal_multi,
     "loss": literal_loss,
@@ -278,7 +279,9 @@ def test_a_batch_of_one_gives_what_a_batch_of_many_gives(eps_theta: Eps, name: s
         torch.testing.assert_close(one, whole[i], rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", [name for name in METHODS if not name.startswith(("loss", "sedid-multi", "pian"))])
+@pytest.mark.parametrize(
+    "name", [name for name in METHODS if not name.startswith(("loss", "sedid-multi", "pian", "pixels"))]
+)
 def test_a_network_that_never_changes_its_mind_makes_no_error(name: str) -> None:
     said = torch.randn((1, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     found = METHODS[name].measure(ledger(lambda x, t: said.expand_as(x), pictures(2)))

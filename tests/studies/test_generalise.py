@@ -19,6 +19,7 @@ from sedid.progress import finish
 from sedid.report import generalise as generalise_report
 from sedid.report import polarity
 from sedid.report.pictures import data_uri
+from sedid.report.protocol import made_by
 from sedid.stats.confounds import auc_of_smaller, finding
 from sedid.stats.metrics import measure
 from sedid.storage import read_json, write_json
@@ -41,7 +42,7 @@ from sedid.studies.generalise import (
 from sedid.studies.generalise import finding as in_words
 from sedid.studies.noise_floor import NoiseRow, Rounding
 from sedid.studies.polarity import PolarityResults, Statistic, load_polarity, polarity_row, save_scores
-from sedid.studies.study import MadeBy
+from sedid.studies.study import MadeBy, open_study
 from sedid.training.checks import LeakCheck
 from sedid.training.scoring import score
 
@@ -161,6 +162,16 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_order(value: float, ends: tuple[float, float] | None) -> bool:
     """Whether a figure lies in its interval."""
     return ends is not None and ends[0] <= value <= ends[1]
+
+
+def test_a_set_of_another_sampler_than_the_calibrations_is_named(measured: Path) -> None:
+    """In every result that states how its images were made."""
+    study = open_study(GeneraliseConfig(detector=str(measured / "tiny"), heldout="any", generated=(), device="cpu"))
+    made = {name: study.made_by(str(measured / name / "images.npz")) for name in ("same", "other", "cross")}
+    named = {name: one and one.calibrated_on for name, one in made.items()}
+    assert named == {"same": "", "other": "ddim, 50 steps", "cross": ""}  # of the last the checkpoint is another
+    assert made_by(made["other"]).endswith("seed 0, ANOTHER sampler than the calibration's (ddim, 50 steps)")
+    assert made_by(made["cross"]).endswith("made by ANOTHER checkpoint (cross-checkpoint)")
 
 
 def test_the_table_is_what_scoring_gives(measured: Path) -> None:

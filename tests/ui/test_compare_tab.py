@@ -86,6 +86,7 @@ ASKED = Asked("test[100:200]", ("made[0:100]",), 40, ("pia", "sedid-multi-lr ks=
         ("T_SEC, k and certainty", {"generated=made[0:20]", "test_real=test[120:140]"}),
         ("Robustness", {"real=test[100:140]", "generated=made[0:40]"}),
         ("Polarity", {"real=test[100:140]", "generated=made[0:40]"}),
+        ("Why the sign turns", {"real=test[100:140]", "generated=made[0:40]"}),
         ("Other samplers", {"heldout=test[100:140]", "generated=made[0:40]"}),
     ],
 )  # fmt: skip

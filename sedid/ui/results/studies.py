@@ -7,12 +7,13 @@ from pathlib import Path
 from sedid.data.spec import Spec
 from sedid.escaping import written_by
 from sedid.jobs.commands import COMMANDS
-from sedid.report import choice, compare, defence, generalise, polarity, robustness
+from sedid.report import choice, compare, defence, generalise, polarity, robustness, sign
 from sedid.studies.choose import ChoiceResults
 from sedid.studies.evaluate import REALS
 from sedid.studies.generalise import GeneraliseResults
 from sedid.studies.polarity import load_polarity
 from sedid.studies.robustness import RobustnessResults
+from sedid.studies.sign import SignResults
 from sedid.ui.train.job_card import halves
 
 
@@ -128,12 +129,25 @@ def methods_settings(asked: Asked) -> list[str]:
     return [*halved(asked), f"methods={','.join(asked.methods)}"]
 
 
-def generalise_settings(asked: Asked) -> list[str]:
-    """Settings of `generalise`: every generated set is a row."""
+def generated_sets(asked: Asked) -> str:
+    """The first images of every generated set, as a setting.
+
+    Raises:
+        ValueError: there is none.
+    """
     if not asked.generated:
         raise ValueError("choose at least one set of generated images")
-    sets = ",".join(cut(spec, asked.count) for spec in asked.generated)
-    return [f"heldout={cut(asked.real, asked.count)}", f"generated={sets}"]
+    return f"generated={','.join(cut(spec, asked.count) for spec in asked.generated)}"
+
+
+def generalise_settings(asked: Asked) -> list[str]:
+    """Settings of `generalise`: every generated set is a row."""
+    return [generated_sets(asked), f"heldout={cut(asked.real, asked.count)}"]
+
+
+def sign_settings(asked: Asked) -> list[str]:
+    """Settings of `sign`: every generated set is a row."""
+    return [generated_sets(asked), f"real={cut(asked.real, asked.count)}"]
 
 
 VIEWS = 100
@@ -170,7 +184,7 @@ STUDIES = (
     Study(
         "Robustness",
         "robustness",
-        "Both verdicts after JPEG, resizing, blur, noise, cropping, brightness and flips.",
+        "Both verdicts after JPEG, resizing, blur, noise, fewer levels, cropping, brightness and flips.",
         lambda file, _: robustness.whole(RobustnessResults.read(file)),
         lambda asked: [*first(asked), f"count={asked.count}"],
     ),
@@ -181,6 +195,14 @@ STUDIES = (
         "where number precision matters.",
         lambda file, _: polarity.whole(*load_polarity(file)),
         first,
+    ),
+    Study(
+        "Why the sign turns",
+        "sign",
+        "The same network under every sampler: where a smaller t-error means generated, and where a larger one. And the same "
+        "real pictures with a little noise, blur or compression: which way each moves the t-error.",
+        lambda file, _: sign.whole(SignResults.read(file)),
+        sign_settings,
     ),
     Study(
         "Other samplers",
