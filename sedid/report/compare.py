@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from sedid.method.methods import differences
+from sedid.report import lead
 from sedid.report.charts.chart import Chart, Spot, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series, stressed
@@ -71,10 +72,17 @@ def protocol(found: ComparisonResults) -> Markup:
     return stated(facts, about.splits, [found.audit], about.generated_by)
 
 
+def short(row: MethodRow, rows: Sequence[MethodRow]) -> str:
+    """What a legend calls a method: with its parameters only where another has the same title."""
+    return row.title if sum(one.title == row.title for one in rows) == 1 else named(row)
+
+
 def curves(found: ComparisonResults, scores: Scores, reals: str, method: str) -> list[Series]:
     """ROC curves of all methods, the chosen one bold."""
     return [
-        Series(named(row), *roc(scores[reals][i], scores["generated"][i])[:2], style_of(i, row, method))
+        Series(
+            short(row, found.rows[reals]), *roc(scores[reals][i], scores["generated"][i])[:2], style_of(i, row, method)
+        )
         for i, row in enumerate(found.rows[reals])
     ]
 
@@ -92,7 +100,7 @@ def cost_chart(rows: Sequence[MethodRow], method: str) -> Chart:
     measured = [(i, row, row.auc) for i, row in enumerate(rows) if row.auc is not None]
     y = Scale("AUC", float(np.floor(10 * min(0.5, *(auc for _, _, auc in measured))) / 10), 1)
     series = [
-        Series(named(row), [row.evaluations_alone], [auc], style_of(i, row, method), marked=True, line=False)
+        Series(short(row, rows), [row.evaluations_alone], [auc], style_of(i, row, method), marked=True, line=False)
         for i, row, auc in measured
     ]
     spots = [Spot(row.evaluations_alone, auc, f"{auc:.3f}") for _, row, auc in measured if row.method == method]
@@ -122,7 +130,7 @@ def tests(found: ComparisonResults, reals: str) -> list[tuple[str, list[tuple[st
 
 def whole(found: ComparisonResults, scores: Scores, reals: str, method: str) -> Markup:
     """All parts, in order; `reals` is "" where there are no rows yet."""
-    parts: dict[str, Any] = {"found": found, "protocol": protocol(found), "KINDS": KINDS}
+    parts: dict[str, Any] = {"found": found, "protocol": protocol(found), "KINDS": KINDS, "lead": ""}
     parts["fitted"] = len(next(iter(found.rows.values()), ()))
     if reals:
         rows = found.rows[reals]
@@ -130,6 +138,7 @@ def whole(found: ComparisonResults, scores: Scores, reals: str, method: str) -> 
         notes = (classifiers(rows), differences(row.method for row in rows))
         parts |= {
             "rows": rows,
+            "lead": lead.comparison(found, reals),
             "reals": reals,
             "best": max(measured, key=measured.__getitem__, default=None),
             "notes": [said for said in notes if said],

@@ -9,6 +9,7 @@ from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words, steps_in_words
+from sedid.report import lead
 from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series, histogram, stressed
@@ -19,7 +20,8 @@ from sedid.studies.results import REALS, Evaluation, Pair
 
 RESOLUTION = "n/a: fewer than 100 real images cannot resolve a false positive rate of 1 %, fewer than 1,000 not 0.1 %."
 POLARITY = (
-    "AUC in the paper's polarity (a smaller t-error means generated), so below 0.5 where the data turns it round."
+    "AUC in the calibrated polarity, which says whether a smaller or a larger t-error means generated; beside it, where a "
+    "smaller one always does, as in the paper: below 0.5 the data turns it round."
 )
 ACCURACIES = (
     "Best ACC is at the threshold that fits these very images best, as in the paper; ACC at the threshold of the "
@@ -41,6 +43,11 @@ def protocol(evaluation: Evaluation) -> Markup:
     facts += [(words, set_words(about.images[kind])) for kind, words in sets.items() if kind in about.images]
     facts += [("t-error", results.reduction), ("Versions", version_words(about))]
     return stated(facts, about.splits, [results.audit], about.generated_by)
+
+
+def first(evaluation: Evaluation, reals: str, data_set: str) -> Markup:
+    """What an evaluation says in one sentence, and what it was measured on."""
+    return render("lead.html", words=lead.evaluation(evaluation, reals, data_set)) + protocol(evaluation)
 
 
 def tables(evaluation: Evaluation, reals: str, data_set: str) -> Markup:
@@ -88,6 +95,14 @@ def score_name(evaluation: Evaluation, pair: Pair | None) -> str:
     return f"STAT at {pair_in_words(*pair)}{own}"
 
 
+def line_name(evaluation: Evaluation, pair: Pair | None) -> str:
+    """What the legend of many lines calls a score."""
+    if pair is None:
+        return "NN"
+    steps = f"{steps_in_words(pair[0])}, " if len({k for k, _ in evaluation.pairs}) > 1 else ""
+    return f"STAT {steps}{pair[1]}{', the calibrated pair' if pair == evaluation.chosen else ''}"
+
+
 def curves(evaluation: Evaluation, reals: str, pair: Pair | None) -> list[Series]:
     """ROC curves of every score, the chosen one bold: STAT at each pair, NN, and the baseline."""
     found = []
@@ -95,7 +110,7 @@ def curves(evaluation: Evaluation, reals: str, pair: Pair | None) -> list[Series
         values = evaluation.oriented(reals, one)
         if values is not None:
             drawn = stressed(style) if one == pair else style
-            found.append(Series(score_name(evaluation, one), *roc(*values)[:2], drawn))
+            found.append(Series(line_name(evaluation, one), *roc(*values)[:2], drawn))
     losses, row = evaluation.losses(reals), evaluation.existing(reals)
     if losses is not None and row is not None:
         found.append(Series(f"Training loss at t = {row.t}", *roc(*losses)[:2], "faint dash"))

@@ -5,6 +5,7 @@ from markupsafe import Markup
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.method.diffusion import pair_in_words, steps_in_words
+from sedid.report import lead
 from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import STYLES, Series
@@ -57,6 +58,7 @@ def whole(result: GeneraliseResults) -> Markup:
         verdicts=verdicts,
         missing=[name for name, shares, stat in verdicts if stat and shares is None],
         along=along_t_sec(result),
+        lead=lead.generalise(result),
         protocol=protocol(result),
     )
     return of_source(drawn, result.protocol.detector, "generalise")

@@ -7,6 +7,7 @@ from markupsafe import Markup
 from sedid.detector.words import LIMITS
 from sedid.escaping import written_by
 from sedid.report import evaluation as evaluation_report
+from sedid.report import lead
 from sedid.report.html import render
 from sedid.report.style import SHARED, css
 from sedid.storage import replacing
@@ -24,6 +25,7 @@ def report(evaluation: Evaluation, data_set: str = "") -> str:
         {
             "reals": REALS[reals],
             "members": reals == "members",
+            "lead": lead.evaluation(evaluation, reals, data_set),
             "tables": evaluation_report.tables(evaluation, reals, data_set),
             "charts": evaluation_report.charts(evaluation, reals, evaluation.chosen, oracle=False),
             "confusion": evaluation_report.confusion(evaluation, reals, None, oracle=False)

@@ -6,6 +6,7 @@ from markupsafe import Markup
 from sedid.data.image_statistics import STATISTICS
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
+from sedid.report import lead
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series
@@ -124,6 +125,7 @@ def whole(result: PolarityResults, arrays: dict[str, np.ndarray]) -> Markup:
         leak_line=leak_line,
         noise=result.noise and noise(result),
         apart=differences(result),
+        lead=lead.polarity(result),
         protocol=protocol(result),
     )
     return of_source(drawn, result.protocol.detector, "polarity")

@@ -6,6 +6,7 @@ from sedid.data.perturb import FAMILIES
 from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.method.diffusion import pair_in_words
+from sedid.report import lead
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import Series
@@ -92,6 +93,7 @@ def whole(found: RobustnessResults) -> Markup:
         Call=Call,
         curves=curves(found),
         known=[key for key in methods if known(found, key)],
+        lead=lead.robustness(found),
         protocol=protocol(found),
         done=[(FAMILIES[name].title if name in FAMILIES else name, about) for name, about in done],
     )

@@ -7,6 +7,7 @@ from markupsafe import Markup
 
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
+from sedid.report import lead
 from sedid.report.charts.chart import Chart, Mark, of_source
 from sedid.report.charts.grid import Cell, Grid, legend
 from sedid.report.charts.scale import SHARES, Scale
@@ -55,9 +56,10 @@ def heatmap(sweep: SweepResults, key: str, name: str) -> Grid:
 
 
 def heatmaps(sweep: SweepResults) -> list[Grid]:
-    """The four of them."""
+    """AUC, accuracy, and the rates that these images can resolve."""
     shown = {**METRICS, **dict([accuracy(sweep)])}
-    return [heatmap(sweep, key, shown[key]) for key in ("auc", accuracy(sweep)[0], "tpr_at_1", "tpr_at_01")]
+    keys = ("auc", accuracy(sweep)[0], "tpr_at_1", "tpr_at_01")
+    return [heatmap(sweep, key, shown[key]) for key in keys if any(metric(row, key) is not None for row in sweep.rows)]
 
 
 def first_k(sweep: SweepResults) -> int:
@@ -90,6 +92,7 @@ def whole(sweep: SweepResults, k: int, data_set: str) -> Markup:
         accuracy=name,
         heatmaps=heatmaps(sweep),
         figures=figures(sweep, k, data_set),
+        lead=lead.sweep(sweep),
         protocol=protocol(sweep),
     )
     return of_source(drawn, sweep.protocol.detector, "sweep")

@@ -151,7 +151,10 @@ def launch_options() -> dict[str, Any]:
         "mcp_server": True,
         "footer_links": ["api"],
         "theme": SedidTheme(),
-        "head": f"<script>{(style.STATIC / 'charts.js').read_text(encoding='utf-8')}</script>",
+        "head": "".join(
+            f"<script>{(style.STATIC / f'{name}.js').read_text(encoding='utf-8')}</script>"
+            for name in ("charts", "tables")
+        ),
         "css_paths": [
             *(style.STATIC / f"{name}.css" for name in style.SHARED),
             *(own / f"{name}.css" for name in ("page", "gallery", "learn", "world", "train", "guide")),

@@ -40,8 +40,8 @@ READY = {
     "inspect": "#verdicts .sed-card",
     "gallery": ".gal-grid",
     "learn": "#learn .learn-picture",
-    "evaluate": "#evaluation-tables table",
-    "compare": "#compare-drawn table",
+    "evaluate": "#evaluation-drawn .chart",
+    "compare": "#compare-drawn .chart",
     "guide": "#guide-text h2",
 }
 """Tab -> what must be on the page, where that is more than the open tab itself."""

@@ -96,13 +96,20 @@ def test_a_broken_results_file_is_a_sentence(runs: Path) -> None:
 
 
 def test_the_page_shows_tables_curves_and_mistakes(runs: Path) -> None:
-    tables, drawn = evaluate_tab.show(OWN, "my-run", "heldout", "CIFAR-10", "165,825", evaluate_tab.CALIBRATED)
-    assert "Table 1" in tables
-    assert "Table 2" in tables
-    assert "held-out reals" in tables
+    first, drawn = evaluate_tab.show(OWN, "my-run", "heldout", "CIFAR-10", "165,825", evaluate_tab.CALIBRATED)
+    assert first.index("times in 100") < first.index("<details") < first.index("Versions")
+    assert drawn.index("ROC curves") < drawn.index("Table 2") < drawn.index("<details") < drawn.index("Table 1")
+    assert "held-out reals" in drawn
     assert "from the calibration split" in drawn
     assert drawn.count('<figure class="chart') == 3
     assert drawn.count('class="res-open"') > 0
+
+
+def test_nothing_is_said_of_results_before_one_is_selected(runs: Path) -> None:
+    """The page showed for a second that nothing had been evaluated."""
+    assert all(one == gr.skip() for one in evaluate_tab.show(OWN, None, "heldout", None, None, evaluate_tab.CALIBRATED))
+    assert sweep_tab.unsettled(OWN, "evaluate", None)
+    assert not sweep_tab.unsettled(OWN, "evaluate", "my-run")
 
 
 def test_the_threshold_of_the_drawing_is_the_one_asked_for(runs: Path) -> None:

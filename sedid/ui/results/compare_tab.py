@@ -18,7 +18,7 @@ from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
-from sedid.ui.results.frame import choices, export_row, job_part, nothing, opened, taken
+from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, opened, taken, unsettled
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.server import access, gate
 from sedid.ui.train import form
@@ -41,7 +41,7 @@ def build(context: Context, _: Head) -> None:
         source = gr.Dropdown([], label="Results of", elem_id="comparison", min_width=220)
         reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="compare-reals", min_width=220)
         method = gr.Dropdown([], label="Curve drawn", elem_id="compare-method", min_width=260)
-    drawn = html(empty(STUDIES[0]), "compare-drawn", kind=RESULTS)
+    drawn = html(READING, "compare-drawn", kind=RESULTS)
     export, files = export_row("compare", "Tables, curves and report")
     with gr.Accordion("New run of this study", open=False, elem_id="compare-new"):
         gate.notice()
@@ -166,13 +166,15 @@ def stamp(own: Own, title: str, label: str | None) -> str:
     return f"{title}|{label}|{file.stat().st_mtime_ns if file else ''}"
 
 
-def show(own: Own, title: str, label: str | None, reals: str, method: str | None) -> tuple[str, str]:
+def show(own: Own, title: str, label: str | None, reals: str, method: str | None) -> tuple[Any, Any]:
     """The results of a study, HTML, and their `stamp`.
 
     Raises:
         gr.Error: they cannot be read.
     """
     study, now = study_of(title), stamp(own, title, label)
+    if unsettled(own, study.command, label):
+        return gr.skip(), gr.skip()
     drawn = opened(own, study.command, label, lambda file: study.html(file, View(reals, method or "")))
     return empty(study) if drawn is None else drawn, now
 

@@ -16,7 +16,7 @@ from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
-from sedid.ui.results.frame import choices, export_row, nothing, opened, taken
+from sedid.ui.results.frame import READING, choices, export_row, nothing, opened, taken, unsettled
 
 TITLE = "Evaluate"
 CALIBRATED, ORACLE = "the calibration split", "the best of these images (the paper's)"
@@ -35,7 +35,7 @@ def build(context: Context, _: Head) -> None:
         source = gr.Dropdown([], label="Results of", elem_id="evaluation", min_width=220)
         reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="evaluation-reals", min_width=220)
         theirs = gr.Radio(list(paper.DATA_SETS), label="Paper's column", elem_id="evaluation-paper", min_width=300)
-    tables = html(EMPTY, "evaluation-tables", kind=RESULTS)
+    first = html(READING, "evaluation-first", kind=RESULTS)
     with gr.Row():
         score = gr.Dropdown([], label="Score drawn", elem_id="evaluation-score", min_width=220)
         cut = gr.Radio([CALIBRATED, ORACLE], value=CALIBRATED, label="Threshold from", min_width=300)
@@ -46,8 +46,8 @@ def build(context: Context, _: Head) -> None:
     entering = this_tab().select(partial(choices, own, "evaluate"), source, source, **LIGHT)
     for event in (entering.then, source.input):
         picked = event(partial(offered, own), source, [reals, theirs, score], **LIGHT)
-        picked.then(partial(show, own), view, [tables, drawn], **LIGHT)
-    gr.on([reals.input, theirs.input, score.input, cut.input], partial(show, own), view, [tables, drawn], **LIGHT)
+        picked.then(partial(show, own), view, [first, drawn], **LIGHT)
+    gr.on([reals.input, theirs.input, score.input, cut.input], partial(show, own), view, [first, drawn], **LIGHT)
     export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
 
 
@@ -95,17 +95,20 @@ def offered(own: Own, label: str | None) -> Any:
         )
 
 
-def show(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> tuple[str, str]:
+def show(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> tuple[Any, Any]:
     """The two halves of the page, HTML."""
+    if unsettled(own, "evaluate", label):
+        return gr.skip(), gr.skip()
     evaluation = evaluation_of(own, label)
     if evaluation is None:
         return EMPTY, ""
     with readable("evaluate", evaluation.file):
         reals = reals if reals in evaluation.reals else evaluation.reals[0]
         data_set = data_set if data_set in paper.DATA_SETS else evaluation.data_set
-        tables = evaluation_report.protocol(evaluation) + evaluation_report.tables(evaluation, reals, data_set)
+        first = evaluation_report.first(evaluation, reals, data_set)
         charts = evaluation_report.charts(evaluation, reals, pair_of(evaluation, score), cut == ORACLE)
-        return tables, charts + evaluation_report.mistakes(evaluation, reals, clickable=True)
+        tables = evaluation_report.tables(evaluation, reals, data_set)
+        return first, charts + tables + evaluation_report.mistakes(evaluation, reals, clickable=True)
 
 
 def take_away(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:

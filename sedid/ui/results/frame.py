@@ -13,6 +13,8 @@ from sedid.ui.results.files import Own, find_results, readable
 from sedid.ui.train.job_card import CONFIRM, POLL, Watch, run_while_open, small_button
 
 Found = TypeVar("Found")
+READING = '<div class="sed-state" role="status">The results are being read.</div>'
+"""What stands where results will: whether there are any is known when they have been looked for."""
 
 
 def choices(own: Own, command: str, label: str | None) -> Any:
@@ -25,6 +27,11 @@ def of_job(own: Own, command: str, id: str) -> Any:
     """The results of a command there are, those of this job selected; nothing changes where it has none."""
     found = list(find_results(own, COMMANDS[command].results))
     return gr.Dropdown(choices=found, value=id) if id in found else gr.skip()
+
+
+def unsettled(own: Own, command: str, label: str | None) -> bool:
+    """Whether there are results of a command and none is selected yet: nothing is said of them until one is."""
+    return not label and bool(find_results(own, COMMANDS[command].results))
 
 
 def opened(own: Own, command: str, label: str | None, read: Callable[[Path], Found]) -> Found | None:
@@ -43,7 +50,7 @@ def opened(own: Own, command: str, label: str | None, read: Callable[[Path], Fou
 def export_row(name: str, label: str) -> tuple[gr.Button, gr.Files]:
     """A button that makes files of what is shown, and where they appear."""
     with gr.Row():
-        export = gr.Button("Make files to take away", size="sm", elem_id=f"{name}-export", scale=0, min_width=230)
+        export = gr.Button("Download tables and plots", size="sm", elem_id=f"{name}-export", scale=0, min_width=230)
         files = gr.Files(label=label, visible=False, elem_id=f"{name}-files")
     return export, files
 

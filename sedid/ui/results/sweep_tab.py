@@ -17,7 +17,7 @@ from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
-from sedid.ui.results.frame import choices, export_row, job_part, nothing, of_job, opened, taken
+from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, of_job, opened, taken, unsettled
 from sedid.ui.server import access, gate
 from sedid.ui.train import form
 from sedid.ui.train.job_card import Watch, choice, halves, problem
@@ -43,7 +43,7 @@ def build(context: Context, _: Head) -> None:
         theirs = gr.Radio(
             list(paper.DATA_SETS), value=paper.DATA_SETS[0], label="Paper's AUC in Figure 3", min_width=300
         )
-    drawn = html(EMPTY, "sweep-drawn", kind=RESULTS)
+    drawn = html(READING, "sweep-drawn", kind=RESULTS)
     export, files = export_row("sweep", "Table and heatmaps")
     with gr.Accordion("New sweep", open=False, elem_id="sweep-new"):
         gate.notice()
@@ -122,8 +122,10 @@ def offered(own: Own, label: str | None) -> Any:
         return k, gr.Radio(value=paper.closest(*sweep.protocol.names))
 
 
-def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> str:
+def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> Any:
     """The page's figures, HTML."""
+    if unsettled(own, "sweep", label):
+        return gr.skip()
     found = sweep_of(own, label)
     if found is None:
         return EMPTY
