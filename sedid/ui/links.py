@@ -31,4 +31,6 @@ class Opener:
     def view(self, request: gr.Request) -> tuple[Any, Any]:
         """The tab, and the key of the detector: both at once, so that no tab opens with another detector."""
         source = request.query_params.get("detector")
-        return self.tab(request), source if self.menu.offers(source) else gr.skip()
+        # An address that names no tab undoes no click that was quicker than this.
+        tab = self.tab(request) if "tab" in request.query_params else gr.skip()
+        return tab, source if self.menu.offers(source) else gr.skip()
