@@ -57,6 +57,7 @@ def poisoned(value: Any, kept: tuple[str, ...] = (), name: str = "") -> Any:
 def bundle_of(folder: Path, change: Callable[[Any], Any]) -> Path:
     """The shipped bundle with all of its results files changed."""
     copy = shutil.copytree(SHIPPED, folder / "celeba", ignore=shutil.ignore_patterns("*.png"))
+    shutil.copy(SHIPPED.parent / "cifar10" / "sedid" / "sign.json", copy / "sedid")  # measured for one detector alone
     for file in (copy / "sedid").glob("*.json"):
         write_json(file, change(read_json(file)))
     return copy

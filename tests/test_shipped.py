@@ -19,6 +19,7 @@ from sedid.recipes.ship import ShipConfig
 from sedid.report.card import fill, measured
 from sedid.report.markdown import STUDIES, studies
 from sedid.storage import read_json
+from sedid.studies.sign import SignResults
 from sedid.ui.examples import bundle_examples, list_examples
 
 BUNDLES = sorted(file.parents[1] for file in SHIPPED.parent.glob("*/sedid/results.json"))
@@ -161,3 +162,15 @@ def test_a_shipped_detector_knows_the_photographs_it_has_seen(bundle: Path) -> N
     for name, prints in seen.items():
         for other in seen.keys() - {name}:
             assert overlap(prints, seen[other]).same == 0
+
+
+def test_the_method_card_has_the_figures_of_the_study_of_the_sign() -> None:
+    found = SignResults.read(ROOT / "checkpoints" / "cifar10" / "sedid" / "sign.json")
+    page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    for row in found.rows:
+        aucs = " | ".join(f"{at.auc.value:.2f}" for at in row.at)
+        assert f"| {row.set} | {row.count} | {row.noise:.1f} | {aucs} |" in page
+    last = {one.key: one.ratios[-1].value for one in found.doses}
+    assert f"multiplies the t-error by {last['noise:1']:.2f} at T_SEC 990" in page
+    assert f"multiplies it by {last['blur:0.6']:.2f} at 990" in page
+    assert found.protocol.checkpoint_sha256 == checkpoint_hash(ROOT / "checkpoints" / "cifar10")

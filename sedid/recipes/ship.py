@@ -20,7 +20,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import asdict, dataclass, replace
 from math import isclose
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -54,7 +54,7 @@ from sedid.studies.sweep import SweepConfig, sweep
 from sedid.training import records
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.denoising import heldout_loss
-from sedid.training.generate import SAMPLERS, GenerateConfig, SamplerName, generate
+from sedid.training.generate import SAMPLERS, GenerateConfig, SamplerName, Variance, generate
 from sedid.training.samples import grid_of
 from sedid.training.train_nn import TrainNNConfig, train_nn
 
@@ -82,7 +82,10 @@ class ShipConfig(Settings):
         ""  # the images whose held-out loss chose the weights: it is measured again, unless `run` recorded it
     )
     only: tuple[str, ...] = ()  # run these stages, finished or not, and no others
-    samplers: tuple[str, ...] = ("ddim 50", "dpm-solver++ 25")  # "name steps" or "name steps count"; the first is main
+    samplers: tuple[str, ...] = (
+        "ddim 50",
+        "dpm-solver++ 25",
+    )  # "name steps" or "name steps count", and of ddpm a variance after it; the first is main
     calibration: Count = 500  # of each class, as the next three
     classifier: Count = 1_000
     test: Count = 2_000
@@ -125,22 +128,29 @@ class Sampled:
     sampler: SamplerName
     steps: int
     count: int
+    variance: Variance = ""
 
     @property
     def folder(self) -> str:
         """Its folder in the work folder."""
-        return f"{self.sampler.replace('+', 'p')}-{self.steps}"
+        return f"{self.sampler.replace('+', 'p')}-{self.steps}{f'-{self.variance}' if self.variance else ''}"
+
+    @property
+    def name(self) -> str:
+        """What its images are called in tables."""
+        return f"{self.sampler}, {self.steps} steps{f', variance {self.variance}' if self.variance else ''}"
 
 
 def samplers(config: ShipConfig) -> list[Sampled]:
     """What each sampler makes: the main one the images of all splits, the others as many as stand behind them.
 
     Raises:
-        ValueError: a text that is not "name steps" or "name steps count".
+        ValueError: a text that is not "name steps" or "name steps count", with a variance at its end or without.
     """
     found = []
     for number, text in enumerate(config.samplers):
         name, *numbers = text.split()
+        variance = numbers.pop() if numbers and numbers[-1] in get_args(Variance) else ""
         if name not in SAMPLERS or len(numbers) not in (1, 2) or not all(part.isdigit() for part in numbers):
             raise ValueError(
                 f'samplers are written "name steps" or "name steps count" with a name of {", ".join(SAMPLERS)}, not {text!r}'
@@ -148,7 +158,7 @@ def samplers(config: ShipConfig) -> list[Sampled]:
         if number == 0 and len(numbers) == 2:
             raise ValueError("the first sampler makes the images of every split: give it no count")
         count = sum(sizes(config).values()) if number == 0 else int(numbers[1]) if len(numbers) == 2 else config.test
-        found.append(Sampled(cast(SamplerName, name), int(numbers[0]), count))
+        found.append(Sampled(cast(SamplerName, name), int(numbers[0]), count, cast(Variance, variance)))
     if not found or len({one.folder for one in found}) < len(found):
         raise ValueError("samplers must name at least one, and none twice")
     return found
@@ -320,13 +330,13 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
             count=one.count,
             sampler=one.sampler,
             steps=one.steps,
+            variance=one.variance,
             batch_size=config.generate_batch,
             seed=config.seed + number,
             **bulk,
         )
         yield one.folder, generate(making)
-    made = {f"{main.sampler}, {main.steps} steps": generated["test"]}
-    made |= {f"{one.sampler}, {one.steps} steps": images(one) for one in others}
+    made = {main.name: generated["test"]} | {one.name: images(one) for one in others}
     yield "images", quick(publish_images, config, bundle, out)
     yield "quality", quick(write_quality, config, bundle, real, made)
     yield "chance", quick(write_chance, config, bundle, real)

@@ -107,7 +107,7 @@ class SignResults(Results):
         noise: median of the real images' finest noise, grey levels.
         correlations: rank correlation of the real images' t-error with their finest noise, by T_SEC.
         rows: the sets of generated images.
-        changed: real pictures behind the doses.
+        changed, changed_noise: real pictures behind the doses, and the median of their finest noise before any change.
         doses: the changes.
     """
 
@@ -121,6 +121,7 @@ class SignResults(Results):
     correlations: tuple[Estimate | None, ...]
     rows: Rows[TurnRow]
     changed: int
+    changed_noise: float
     doses: Rows[DoseRow]
 
     def __post_init__(self) -> None:
@@ -209,6 +210,7 @@ def sign(config: SignConfig) -> Generator[Progress, None, SignResults]:
         correlations=tuple(spearman(values, noise[REAL]) for values in errors[REAL]),
         rows=tuple(rows),
         changed=len(few),
+        changed_noise=float(np.median(noise[REAL][: len(few)])),
         doses=tuple(doses),
     )
     processes.on_main(results.write, study.out / "sign.json")

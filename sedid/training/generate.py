@@ -37,6 +37,7 @@ from sedid.training.seeds import seed_of
 
 SamplerName = Literal["ddpm", "ddim", "dpm-solver++"]
 SAMPLERS = get_args(SamplerName)
+Variance = Literal["", "fixed_large", "fixed_small"]
 VARIANCES = ("fixed_large", "fixed_small", "fixed_small_log")
 """What diffusers' ancestral sampler can draw without a network that predicts the variance; the last two are the same."""
 
@@ -55,7 +56,7 @@ class GenerateConfig(Settings):
     device: str = "auto"
     precision: Precision = "fp32"
     compile: bool = False
-    variance: Literal["", "fixed_large", "fixed_small"] = ""  # of ddpm: beta or beta-tilde; "" is the scheduler's own
+    variance: Variance = ""  # of ddpm: beta or beta-tilde; "" is the scheduler's own
     prompts: str = (
         ""  # of a conditional model: a text file, a prompt (or the number of a class) a line, which take turns
     )

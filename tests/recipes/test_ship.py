@@ -65,6 +65,9 @@ def test_the_main_sampler_makes_every_split_and_the_others_test_images(config: S
     main, other = samplers(replace(config, samplers=("ddim 50", "ddpm 250")))
     assert (main.count, other.count) == (20 + 12 + 24, 24)
     assert samplers(config)[1].count == 20
+    small = samplers(replace(config, samplers=("ddpm 50", "ddpm 50 9 fixed_small")))[1]
+    assert (small.count, small.variance, small.folder) == (9, "fixed_small", "ddpm-50-fixed_small")
+    assert small.name == "ddpm, 50 steps, variance fixed_small"
     assert main.folder != other.folder
 
 

@@ -62,6 +62,7 @@ def test_the_study_measures_every_set_and_change(tmp_path: Path) -> None:
     assert result.t_secs == (495, 990)
     assert [(row.set, row.count, row.pairs) for row in result.rows] == [("first", 6, 0), ("second", 5, 0)]
 
+    assert result.changed_noise == np.median(finest_noise(pictures(8, 1)[:3]))
     detector = shared_detector()
     real, _ = finish(score(detector, pictures(8, 1), [495]))
     first, _ = finish(score(detector, pictures(6, 2), [495]))
