@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +43,11 @@ def parity(bundle: Path, generated: str) -> Generator[Progress, None, Path]:
     detector = load_detector(bundle, "cpu")
     images = load_images(generated, detector.size, detector.center_crop)[:IMAGES]
     found = yield from exact(bundle, detector, images)
-    about = {"path": own_path(detector), "checkpoint": checkpoint_hash(bundle), "images": fingerprint(images)}
+    about: dict[str, Any] = {
+        "path": own_path(detector),
+        "checkpoint": checkpoint_hash(bundle),
+        "images": fingerprint(images),
+    }
     file = bundle / "sedid" / FILE
 
     def write() -> None:
