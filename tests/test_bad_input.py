@@ -25,7 +25,7 @@ from sedid.storage import replacing, write_json
 from sedid.studies.evaluate import scores_file
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.nn_state import save_state as save_nn_state
-from sedid.training.train_ddpm import TrainDDPMConfig, keep_best, save_state
+from sedid.training.train_ddpm import State, TrainDDPMConfig, keep_best, save_state
 from sedid.ui.train import tab as train_tab
 from sedid.ui.train import view as train_view
 
@@ -186,12 +186,12 @@ def optimizer_of(network: torch.nn.Module) -> torch.optim.Optimizer:
 def write_state(folder: Path, unet: Any) -> None:
 
     weights = {name: value.clone() for name, value in unet.state_dict().items()}
-    save_state(folder, unet, weights, optimizer_of(unet), 1, 0.5)
+    save_state(folder, State(unet, {}, weights, optimizer_of(unet), 1, 0.5))
 
 
 def write_best(folder: Path, unet: Any) -> None:
     config = TrainDDPMConfig(data="x", out=str(folder))
-    keep_best(config, folder, unet, unet.state_dict(), None, None, None, 9.0, 1)  # type: ignore[arg-type]
+    keep_best(config, folder, State(unet, {}, unet.state_dict(), None, 1, 9.0), None, None, None)  # type: ignore[arg-type]
 
 
 def write_arrays(folder: Path, unet: Any) -> None:

@@ -6,8 +6,9 @@ becomes a picture of about 7x7 pixels on black, and no real one does. (`images.p
 generated images of any detector are framed in the same way, and every method is measured with and without.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +94,19 @@ def framed(images: np.ndarray, crop: int = CELEBA_CROP) -> np.ndarray:
     return np.stack([np.asarray(transform(Image.fromarray(image))) for image in images])
 
 
+def losses_of(
+    detector: Detector, sets: Sequence[np.ndarray], existing: dict[str, Any], batch_size: int
+) -> Generator[Progress, None, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """The training losses (N,) of reals, generated images and these in their frame, as they were calibrated."""
+    found = []
+    for seed, values in enumerate(sets):
+        # the framed image has the noise of its unframed self, so that the frame is all that differs
+        how = (existing["t"], existing["noises"], min(seed, 1), batch_size, "training loss, for the frame")
+        found.append((yield from training_losses(detector, values, *how)))
+    real, generated, in_frame = found
+    return real, generated, in_frame
+
+
 def lesson(
     detector: Detector,
     images: dict[str, np.ndarray],
@@ -133,16 +147,13 @@ def lesson(
     of_real, of_generated = probabilities["real"], probabilities["generated"]
     if detector.nn and of_real is not None and of_generated is not None and nn_framed is not None:
         add("nn", -of_real, -of_generated, -nn_framed, (detector.nn.k, detector.nn.t_sec))
+    sets = (images["real"], images["generated"], inside)
     existing = read_existing(detector.info)
     if existing:
-        losses = []
-        for seed, values in enumerate((images["real"], images["generated"], inside)):
-            # the framed image has the noise of its unframed self, so that the frame is all that differs
-            how = (existing["t"], existing["noises"], min(seed, 1), batch_size, "training loss, for the frame")
-            losses.append((yield from training_losses(detector, values, *how)))
-        add("existing", losses[0], losses[1], losses[2], t=existing["t"])
+        losses = yield from losses_of(detector, sets, existing, batch_size)
+        add("existing", *losses, t=existing["t"])
     measured = []
-    for values in (images["real"], images["generated"], inside):
+    for values in sets:
         stage = "peers, for the frame"
         measured.append((yield from measure_set(detector, PEERS, values, 0, batch_size, stage)))
     for method, real, generated, in_frame in zip(PEERS, *measured, strict=True):

@@ -23,6 +23,7 @@ from sedid.stats.intervals import intervals
 from sedid.stats.metrics import Metrics, measure, sign_of
 from sedid.studies.evaluate import evaluated, stat_rows, verdict_shares
 from sedid.studies.study import (
+    ImageSet,
     JudgedAt,
     MadeBy,
     Protocol,
@@ -313,6 +314,26 @@ def sets_of(study: Study[GeneraliseConfig], calibrated_on: MadeBy | None) -> lis
     return sets
 
 
+def set_row(one: Given, stated: ImageSet, found: Measured, audit: LeakCheck) -> SetRow:
+    """A row of the table: what a set is, and what was measured on it."""
+    ends, made = found.stat.intervals["auc"], one.made
+    assert ends is not None  # an AUC has an interval whatever the images
+    return SetRow(
+        set=one.name,
+        data_set=stated.data_set,
+        sampler=made.sampler if made else None,
+        steps=made.steps if made else None,
+        variance=made.variance if made else "",
+        relation=one.relation,
+        checkpoint_sha256=made.checkpoint_sha256 if made else None,
+        count=stated.count,
+        audit=audit,
+        finding=finding(ends, one.relation == MEMBERS),
+        sides={},
+        **vars(found),
+    )
+
+
 def generalise(config: GeneraliseConfig) -> Generator[Progress, None, GeneraliseResults]:
     """Score every set that `evaluate` has not, measure, and write generalise.json; returns what is in it.
 
@@ -345,24 +366,8 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, Generalise
     for one in sets[1:]:
         both, real = (probabilities[one.name], probabilities[HELDOUT]), one.relation == MEMBERS
         found = table_row(detector, scores[one.name], scores[HELDOUT], both, real, images[one.name])
-        ends = found.stat.intervals["auc"]
-        assert ends is not None  # an AUC has an interval whatever the images
-        rows.append(
-            SetRow(
-                set=one.name,
-                data_set=stated[one.name].data_set,
-                sampler=one.made.sampler if one.made else None,
-                steps=one.made.steps if one.made else None,
-                variance=one.made.variance if one.made else "",
-                relation=one.relation,
-                checkpoint_sha256=one.made.checkpoint_sha256 if one.made else None,
-                count=stated[one.name].count,
-                audit=audited(images[HELDOUT], images[one.name], (read[HELDOUT][1], read[one.name][1])),
-                finding=finding(ends, real),
-                sides={},
-                **vars(found),
-            )
-        )
+        audit = audited(images[HELDOUT], images[one.name], (read[HELDOUT][1], read[one.name][1]))
+        rows.append(set_row(one, stated[one.name], found, audit))
     results = GeneraliseResults(
         protocol=study.protocol(stated, splits, None, study.evaluations(ks)),
         calibrated_on=calibrated_on,

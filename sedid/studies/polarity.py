@@ -9,7 +9,7 @@ through the same chain of resize and JPEG, or when the statistics are held equal
     polarity-scores.npz     the t-errors and statistics behind them, and one generated image with and without the frame
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -232,6 +232,19 @@ def polarity_row(
     )
 
 
+def polarity_rows(
+    scores: dict[str, Scores],
+    in_chain: dict[str, Scores],
+    statistics: Statistics,
+    alone: dict[str, Estimate],
+    seed: int,
+) -> Iterator[PolarityRow]:
+    """`polarity_row` at every pair that was measured through the chain too; scores by class."""
+    for pair in in_chain["real"]:
+        plain, chained = ({name: of[pair] for name, of in found.items()} for found in (scores, in_chain))
+        yield polarity_row(pair, plain, chained, statistics, alone, seed)
+
+
 def save_scores(file: Path, scores: dict[str, Scores], statistics: Statistics, k: int, example: np.ndarray) -> None:
     """Write what scatter plots need.
 
@@ -297,10 +310,6 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, PolarityResult
 
     statistics = {name: image_statistics(values) for name, values in images.items()}
     alone = {name: auc_of_smaller(statistics["real"][name], statistics["generated"][name]) for name in STATISTICS}
-    rows = []
-    for pair in in_chain["real"]:
-        plain, chained = ({name: of[pair] for name, of in found.items()} for found in (scores, in_chain))
-        rows.append(polarity_row(pair, plain, chained, statistics, alone, config.seed))
     protocol = study.protocol(described(specs, images), splits, config.generated, None)
     results = PolarityResults(
         protocol=replace(protocol, intervals=f"{ABOUT}. Rank correlations: Bonett & Wright 2000"),
@@ -314,7 +323,7 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, PolarityResult
             name: Statistic(alone[name], {kind: float(np.median(statistics[kind][name])) for kind in CLASSES})
             for name in STATISTICS
         },
-        rows=tuple(rows),
+        rows=tuple(polarity_rows(scores, in_chain, statistics, alone, config.seed)),
         frame=frame,
         noise=tuple(noise),
     )

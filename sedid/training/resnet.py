@@ -176,6 +176,35 @@ def diverged(what: str, epoch: int, rate: float) -> ValueError:
     )
 
 
+Labelled = tuple[np.ndarray, np.ndarray]
+"""Inputs of both classes, float16 (N, channels, H, W), and their labels (N,): 0 real, 1 generated."""
+
+
+def halves(real: np.ndarray, generated: np.ndarray, recipe: Recipe, copies: int = 1) -> tuple[Labelled, Labelled]:
+    """The part that is trained on, and the one that validates.
+
+    Args:
+        copies: inputs of each image; all of an image go to the same part, as `split_rows` has it.
+
+    Raises:
+        ValueError: as `split_rows`.
+    """
+    split = (split_rows(len(x) // copies, recipe.validation, recipe.seed, copies) for x in (real, generated))
+    training, validation = (
+        (np.concatenate([real[rows[0]], generated[rows[1]]]), np.repeat([0, 1], [len(part) for part in rows]))
+        for rows in zip(*split, strict=True)
+    )
+    return training, validation
+
+
+def told_apart(scores: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """AUC and accuracy of logits (N,) against labels (N,), as a record names them."""
+    return {
+        "validation_auc": measure(scores[labels == 0], scores[labels == 1]).auc,
+        "validation_accuracy": float(np.mean((scores > 0) == labels)),
+    }
+
+
 def train_resnet(
     real: np.ndarray,
     generated: np.ndarray,
@@ -199,14 +228,7 @@ def train_resnet(
     Raises:
         ValueError: too few images for the validation part, or inputs or a loss that are not finite.
     """
-    both = (real, generated)
-    parts = list(
-        zip(*(split_rows(len(x) // copies, recipe.validation, recipe.seed, copies) for x in both), strict=True)
-    )
-    (x_train, y_train), (x_validation, y_validation) = (
-        (np.concatenate([real[rows[0]], generated[rows[1]]]), np.repeat([0, 1], [len(part) for part in rows]))
-        for rows in parts
-    )
+    (x_train, y_train), (x_validation, y_validation) = halves(real, generated, recipe, copies)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = runtime.place(make_resnet18(real.shape[1]))
@@ -227,10 +249,7 @@ def train_resnet(
             validation_loss = float(torch.nn.functional.binary_cross_entropy_with_logits(logits, labels))
             if not isfinite(validation_loss):
                 raise diverged("validation loss", epoch, rate)
-            scores = logits.numpy()
-            row = {"loss": loss, "validation_loss": validation_loss}
-            row["validation_auc"] = measure(scores[y_validation == 0], scores[y_validation == 1]).auc
-            row["validation_accuracy"] = float(np.mean((scores > 0) == y_validation))
+            row = {"loss": loss, "validation_loss": validation_loss} | told_apart(logits.numpy(), y_validation)
             history.append({"epoch": epoch} | row)
             if validation_loss < best_loss:
                 best_loss = validation_loss

@@ -16,7 +16,7 @@ The run folder:
 """
 
 import time
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
@@ -196,6 +196,126 @@ def batches(
             yield [part.to(device, non_blocking=True) for part in parts]
 
 
+@dataclass
+class State:
+    """What a training changes.
+
+    Attributes:
+        unet: the network, on its device.
+        weights: its parameters themselves, by name: DDP exchanges their storage.
+        ema: their average, by name.
+        optimizer: theirs.
+        step: how many steps are done.
+        best: the lowest weighted held-out loss so far.
+    """
+
+    unet: Any
+    weights: dict[str, Tensor]
+    ema: dict[str, Tensor]
+    optimizer: Any
+    step: int = 0
+    best: float = inf
+
+
+def begin(config: TrainDDPMConfig, runtime: Runtime) -> State:
+    """The network a run starts from, and all that belongs to it.
+
+    Raises:
+        FileNotFoundError, ValueError: the network to start from cannot be read, or has no dropout to set.
+    """
+    unet: Any = load_unet(Path(config.start)) if config.start else seeded_unet(config)
+    if config.dropout is not None:
+        set_dropout(unet, config.dropout)
+    unet = runtime.place(unet).train()
+    ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    return State(unet, unet.state_dict(keep_vars=True), ema, optimizer)
+
+
+def read_sets(
+    config: TrainDDPMConfig, size: int, crop: float | None, processes: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The images that are trained on, and the held-out ones, uint8 (N, size, size, 3); None without.
+
+    Raises:
+        ValueError: a batch is larger than the data, or cannot be shared by the processes.
+    """
+    images = load_images(config.data, size, crop)
+    heldout = load_images(config.heldout, size, crop) if config.heldout else None
+    if config.batch_size > len(images):
+        raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(images)} images)")
+    if config.batch_size % processes:
+        raise ValueError(f"batch_size {config.batch_size} is not divisible by the {processes} processes")
+    return images, heldout
+
+
+def take_step(
+    state: State,
+    network: Any,
+    batch: Sequence[Tensor],
+    config: TrainDDPMConfig,
+    schedule: NoiseSchedule,
+    runtime: Runtime,
+    accelerator: Any,
+) -> Tensor:
+    """One step of the optimiser and of the average.
+
+    Args:
+        network: the network of the state, as it is called.
+        batch: as `draw_batch`, this process's part of it, on its device.
+
+    Returns:
+        Loss and gradient norm, (2,).
+    """
+    x_t, t, eps = batch
+    for group in state.optimizer.param_groups:
+        group["lr"] = learning_rate(config, state.step)
+    seed_dropout(config.seed, state.step, accelerator.process_index)
+    with runtime.autocast():
+        predicted = network(x_t.contiguous(memory_format=torch.channels_last), t).sample
+    errors = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
+    loss = (loss_weights(t, schedule, config.min_snr_gamma) * errors).mean()
+    state.optimizer.zero_grad(set_to_none=True)
+    accelerator.backward(loss)
+    norm = accelerator.clip_grad_norm_(state.unet.parameters(), config.grad_clip or inf)
+    state.optimizer.step()
+    ramp = 1.0 if config.start else (1 + state.step) / (10 + state.step)
+    update_ema(state.ema, state.weights, min(config.ema_decay, ramp))
+    state.step += 1
+    return torch.stack([loss.detach(), norm])
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How long a run takes.
+
+    Attributes:
+        spent: seconds of the sessions before this one.
+        first: the step this session began with.
+        began: when it did, by the monotonic clock.
+    """
+
+    spent: float
+    first: int
+    began: float
+
+    def record(self, config: TrainDDPMConfig, step: int, loss: float, measured: HeldoutLoss | None) -> TrainProgress:
+        """The record of a step."""
+        passed = time.monotonic() - self.began
+        speed = (step - self.first) / passed
+        return TrainProgress(
+            step,
+            config.steps,
+            loss,
+            learning_rate(config, step - 1),
+            speed * config.batch_size,
+            (config.steps - step) / speed,
+            measured.weighted if measured else None,
+            (self.spent + passed) / 3600,
+            measured.plain if measured else None,
+        )
+
+
 def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     """Train, or resume the run in `config.out`, yielding a record every `log_every` steps.
 
@@ -212,91 +332,50 @@ def train_ddpm(config: TrainDDPMConfig) -> Generator[TrainProgress, None, None]:
     runtime = Runtime(accelerator.device, config.precision, config.compile)
     size, crop = frame_of(config)
     config = replace(config, center_crop=crop or 0.0)  # what config.json says, and the detector after it
-    images, schedule = load_images(config.data, size, crop), NoiseSchedule.linear()
-    heldout = load_images(config.heldout, size, crop) if config.heldout else None
-    if config.batch_size > len(images):
-        raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(images)} images)")
-    if config.batch_size % accelerator.num_processes:
-        raise ValueError(
-            f"batch_size {config.batch_size} is not divisible by the {accelerator.num_processes} processes"
-        )
-    out = Path(config.out)
-    unet: Any = load_unet(Path(config.start)) if config.start else seeded_unet(config)
-    if config.dropout is not None:
-        set_dropout(unet, config.dropout)
-    unet = runtime.place(unet).train()
-    ema = {name: value.detach().clone() for name, value in unet.state_dict().items()}
-    optimizer = torch.optim.AdamW(unet.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    settings = asdict(config) | {"augment": list(config.augment)} | about_unet(unet.config)
+    images, heldout = read_sets(config, size, crop, accelerator.num_processes)
+    out, schedule = Path(config.out), NoiseSchedule.linear()
+    state = begin(config, runtime)
+    settings = asdict(config) | {"augment": list(config.augment)} | about_unet(state.unet.config)
     settings |= {"start_sha256": checkpoint_hash(Path(config.start))} if config.start else {}
-    step, best = resume(settings, out, unet, ema, optimizer)
-    spent = seconds_spent(out, step)
-    weights = unet.state_dict(keep_vars=True)  # the parameters themselves: DDP exchanges their storage
+    resume(settings, out, state)
     if accelerator.is_main_process:
         write_json(out / "config.json", settings)
         sets = {TRAINING: images} | ({} if heldout is None else {VALIDATION: heldout})
         record_splits(out / SPLITS, sets)
-    network, optimizer = accelerator.prepare(unet, optimizer)
+    network, state.optimizer = accelerator.prepare(state.unet, state.optimizer)
     if config.compile:
         network = torch.compile(network)
     share = config.batch_size // accelerator.num_processes
     mine = slice(accelerator.process_index * share, (accelerator.process_index + 1) * share)
 
+    clock = Clock(seconds_spent(out, state.step), state.step, time.monotonic())
     recent: list[Tensor] = []  # loss and gradient norm of the steps since the last record, (2,) each
-    began, began_step = time.monotonic(), step
-    drawn = batches(images, schedule, config, step, mine, runtime.device)
+    drawn = batches(images, schedule, config, state.step, mine, runtime.device)
     with (
-        tracking(config.trackers, "train-ddpm", out / "logs", runtime, step) as track,
+        tracking(config.trackers, "train-ddpm", out / "logs", runtime, state.step) as track,
         records.appending(out / records.FILE) if accelerator.is_main_process else nullcontext() as append,
     ):
-        for x_t, t, eps in drawn:
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(config, step)
-            seed_dropout(config.seed, step, accelerator.process_index)
-            with runtime.autocast():
-                predicted = network(x_t.contiguous(memory_format=torch.channels_last), t).sample
-            errors = (predicted.float() - eps).square().mean(dim=(1, 2, 3))
-            loss = (loss_weights(t, schedule, config.min_snr_gamma) * errors).mean()
-            optimizer.zero_grad(set_to_none=True)
-            accelerator.backward(loss)
-            norm = accelerator.clip_grad_norm_(unet.parameters(), config.grad_clip or inf)
-            optimizer.step()
-            ramp = 1.0 if config.start else (1 + step) / (10 + step)
-            update_ema(ema, weights, min(config.ema_decay, ramp))
-            recent.append(torch.stack([loss.detach(), norm]))
-            step += 1
-
-            last = step == config.steps
-            measured = None
+        for batch in drawn:
+            recent.append(take_step(state, network, batch, config, schedule, runtime, accelerator))
+            step, last, measured = state.step, state.step == config.steps, None
             evaluated = step % config.eval_every == 0 or last
             saved = step % config.save_every == 0 or last
             # decided alike in every process: `reduce` waits for all of them
             recorded = step % config.log_every == 0 or last or (evaluated and heldout is not None)
             if evaluated or saved or recorded:  # only here, so that a GPU is not waited for at every step
-                kept = [*unet.state_dict().values(), *ema.values()] if evaluated or saved else []
+                kept = [*state.unet.state_dict().values(), *state.ema.values()] if evaluated or saved else []
                 check_finite(config, out, torch.stack(recent), kept, step)
             if accelerator.is_main_process and evaluated:
-                measured, best = keep_best(config, out, unet, ema, heldout, schedule, runtime, best, step)
+                measured = keep_best(config, out, state, heldout, schedule, runtime)
                 if config.samples:
-                    with averaged(unet, ema):
-                        write_grid(unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
+                    with averaged(state.unet, state.ema):
+                        write_grid(state.unet, out / "samples" / f"{step:07d}.png", config.samples, runtime)
             if accelerator.is_main_process and saved:
-                save_state(out, unet, ema, optimizer, step, best)
+                save_state(out, state)
             if recorded:
                 mean = accelerator.reduce(torch.stack(recent)[:, 0].mean(), "mean").item()
                 recent.clear()
-                speed = (step - began_step) / (time.monotonic() - began)
-                record = TrainProgress(
-                    step,
-                    config.steps,
-                    mean,
-                    learning_rate(config, step - 1),
-                    speed * config.batch_size,
-                    (config.steps - step) / speed,
-                    measured.weighted if measured else None,
-                    (spent + time.monotonic() - began) / 3600,
-                    measured.plain if measured else None,
-                )
+                record = clock.record(config, step, mean, measured)
                 values = asdict(record)
                 if append is not None:
                     append(values)
@@ -367,53 +446,51 @@ def update_ema(ema: dict[str, Tensor], weights: dict[str, Tensor], decay: float)
 def keep_best(
     config: TrainDDPMConfig,
     out: Path,
-    unet: Any,
-    ema: dict[str, Tensor],
+    state: State,
     heldout: np.ndarray | None,
     schedule: NoiseSchedule,
     runtime: Runtime,
-    best: float,
-    step: int,
-) -> tuple[HeldoutLoss | None, float]:
+) -> HeldoutLoss | None:
     """Measure the EMA weights on the held-out images and save them if they are the best so far.
 
     Returns:
-        The held-out loss (None without held-out images) and the best weighted one up to now.
+        The held-out loss; None without held-out images.
     """
     from safetensors.torch import save_file
 
     measured = None
     if heldout is not None:
-        with averaged(unet, ema):
-            measured = heldout_loss(unet, heldout, schedule, runtime, config.min_snr_gamma)
+        with averaged(state.unet, state.ema):
+            measured = heldout_loss(state.unet, heldout, schedule, runtime, config.min_snr_gamma)
         if not isfinite(measured.weighted):
-            raise diverged(config, out, f"the held-out loss of step {step} is")
-    if measured is None or measured.weighted < best:
+            raise diverged(config, out, f"the held-out loss of step {state.step} is")
+    if measured is None or measured.weighted < state.best:
         losses = {"heldout_loss": measured.weighted if measured else None, "heldout_plain": measured and measured.plain}
+        about = {"step": str(state.step), "unet": architecture(state.unet)}
         with replacing(out / "best.safetensors") as temporary:
             save_file(
-                {name: value.contiguous() for name, value in ema.items()},
+                {name: value.contiguous() for name, value in state.ema.items()},
                 temporary,
-                {"step": str(step), "unet": architecture(unet)} | {name: str(loss) for name, loss in losses.items()},
+                about | {name: str(loss) for name, loss in losses.items()},
             )
-        best = best if measured is None else measured.weighted
-    return measured, best
+        state.best = state.best if measured is None else measured.weighted
+    return measured
 
 
-def save_state(out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: Any, step: int, best: float) -> None:
+def save_state(out: Path, state: State) -> None:
     """Write everything `resume` needs, atomically."""
     from safetensors.torch import save_file
 
-    tensors = {f"weights.{name}": value for name, value in unet.state_dict().items()}
-    tensors |= {f"ema.{name}": value for name, value in ema.items()}
-    for name, parameter in unet.named_parameters():
+    tensors = {f"weights.{name}": value for name, value in state.unet.state_dict().items()}
+    tensors |= {f"ema.{name}": value for name, value in state.ema.items()}
+    for name, parameter in state.unet.named_parameters():
         for key in ("exp_avg", "exp_avg_sq"):
-            tensors[f"{key}.{name}"] = optimizer.state[parameter][key]
+            tensors[f"{key}.{name}"] = state.optimizer.state[parameter][key]
     with replacing(out / "state.safetensors") as temporary:
         save_file(
             {name: value.detach().contiguous() for name, value in tensors.items()},
             temporary,
-            {"step": str(step), "best": str(best), "unet": architecture(unet)},
+            {"step": str(state.step), "best": str(state.best), "unet": architecture(state.unet)},
         )
 
 
@@ -425,30 +502,25 @@ FREE_ON_RESUME = {
 """Settings that may change when a run is continued; any other change would be another run."""
 
 
-def resume(
-    settings: dict[str, Any], out: Path, unet: nn.Module, ema: dict[str, Tensor], optimizer: torch.optim.Optimizer
-) -> tuple[int, float]:
-    """Load the run's last checkpoint in place, if there is one.
+def resume(settings: dict[str, Any], out: Path, state: State) -> None:
+    """Load the run's last checkpoint in place, if there is one: weights, average, optimiser, step and best loss.
 
     Args:
         settings: what config.json is to hold.
-
-    Returns:
-        The step to continue with and the best held-out loss so far.
 
     Raises:
         ValueError: the folder holds a run with other settings, or of another architecture, or a damaged checkpoint, or
             one that is not finite.
     """
-    state = out / "state.safetensors"
-    if not state.is_file():
-        return 0, inf
+    file, unet, ema, optimizer = out / "state.safetensors", state.unet, state.ema, state.optimizer
+    if not file.is_file():
+        return
     before = settings | read_json(out / "config.json")  # an earlier version wrote fewer
     changed = sorted(name for name in settings.keys() - FREE_ON_RESUME if before[name] != settings[name])
-    with stored_tensors(state) as stored:
+    with stored_tensors(file) as stored:
         metadata = stored.metadata()
         if metadata.get("unet") != architecture(unet):  # which may have weights of the same names and shapes
-            raise ValueError(f"{state} is a checkpoint of another architecture")
+            raise ValueError(f"{file} is a checkpoint of another architecture")
         if changed:
             raise ValueError(
                 f"{out} holds a run with other settings ({', '.join(changed)}); choose another folder or the same "
@@ -460,7 +532,7 @@ def resume(
                 if prefix + name not in names or tuple(stored.get_slice(prefix + name).get_shape()) != tuple(
                     value.shape
                 ):
-                    raise ValueError(f"{state} is a checkpoint of another architecture: {name} does not fit")
+                    raise ValueError(f"{file} is a checkpoint of another architecture: {name} does not fit")
                 value.copy_(stored.get_tensor(prefix + name))
         step = int(metadata["step"])
         for name, parameter in unet.named_parameters():
@@ -472,7 +544,7 @@ def resume(
         loaded += [values for kept in optimizer.state.values() for values in kept.values()]
         if not all(bool(value.isfinite().all()) for value in loaded):
             raise ValueError(
-                f"{state} holds numbers that are not finite: this run had diverged by step {step} and cannot be continued. "
+                f"{file} holds numbers that are not finite: this run had diverged by step {step} and cannot be continued. "
                 "Start another in a new folder with a lower learning_rate"
             )
-    return step, float(metadata["best"])
+    state.step, state.best = step, float(metadata["best"])
