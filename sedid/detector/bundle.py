@@ -51,6 +51,21 @@ SHARD = "8MB"
 SHIPPED = CHECKPOINTS / "cifar10"
 
 
+def called(folder: Path, shipped: Path = SHIPPED) -> str:
+    """A detector's folder as lists name it, the one that comes with the app marked as such."""
+    return f"{folder.name} (shipped)" if folder.resolve() == shipped.resolve() else folder.name
+
+
+def pipelines(folder: Path = SHIPPED.parent) -> list[Path]:
+    """The folders in a folder that hold a diffusers pipeline, by name."""
+    return sorted(found for found in folder.glob("*") if is_pipeline(found))
+
+
+def is_pipeline(folder: Path) -> bool:
+    """Whether a folder holds a diffusers pipeline."""
+    return (folder / "model_index.json").is_file()
+
+
 def detector_file(folder: Path) -> Path:
     """Where a bundle keeps its calibration."""
     return Path(folder) / "sedid" / "detector.json"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from sedid.detector.bundle import SHIPPED, detector_file
+from sedid.detector.bundle import SHIPPED, called, detector_file, is_pipeline, pipelines
 from sedid.detector.detector import Detector
 from sedid.jobs.store import JobStore
 from sedid.ui.server import access, gpu
@@ -40,8 +40,7 @@ class Menu:
     @property
     def label(self) -> str:
         """The app's own detector as people read it."""
-        own = Path(self.own)
-        return f"{own.name} (shipped)" if own.resolve() == SHIPPED.resolve() else own.name
+        return called(Path(self.own))
 
     def choices(self) -> list[tuple[str, str]]:
         """(label, key) of every entry: the app's own detector first, then the newest jobs, then checkpoints/."""
@@ -49,8 +48,11 @@ class Menu:
         found = [(self.label, DEFAULT)]
         ended = [job for job in self.jobs.jobs() if not job.active and is_pipeline(job.folder / "bundle")]
         found += [(job_name(job), f"{JOB}{job.id}") for job in ended]
-        others = [folder for folder in sorted(self.checkpoints.glob("*")) if is_pipeline(folder)]
-        found += [(one.name, f"{CHECKPOINTS}{one.name}") for one in others if one.resolve() != own.resolve()]
+        found += [
+            (one.name, f"{CHECKPOINTS}{one.name}")
+            for one in pipelines(self.checkpoints)
+            if one.resolve() != own.resolve()
+        ]
         return found
 
     def offers(self, key: object) -> bool:
@@ -99,8 +101,3 @@ class Menu:
         """
         name, source = self.place(key)
         return replace(gpu.load(source), name=name)
-
-
-def is_pipeline(folder: Path) -> bool:
-    """Whether a folder holds a diffusers pipeline."""
-    return (folder / "model_index.json").is_file()

@@ -117,25 +117,15 @@ def take(browser: Any, url: str, tabs: Sequence[str], folder: Path = FOLDER) -> 
     return written
 
 
-CARD = """<!doctype html><meta charset="utf-8"><style>
-body {{ margin: 0; width: 1200px; height: 630px; box-sizing: border-box; padding: 58px 64px; background: #14142b; color: #fff;
-  font-family: "Source Sans Pro", "DejaVu Sans", sans-serif; display: flex; flex-direction: column; }}
-p {{ margin: 0; font-size: 28px; line-height: 1.35; color: #c9cbe4; }} b {{ color: #fbbf24; font-weight: 600; letter-spacing: .02em; }}
-h1 {{ margin: 12px 0 16px; font-size: 58px; line-height: 1.1; letter-spacing: -.02em; }}
-div {{ display: flex; gap: 28px; margin-top: auto; }} figure {{ margin: 0; }}
-img {{ display: block; width: 196px; height: 196px; image-rendering: pixelated; border-radius: 10px; }}
-figcaption {{ margin-top: 12px; font-size: 22px; color: #c9cbe4; }}
-</style><p><b>{name}</b></p><h1>{title}</h1><p>{words}</p><div>{pictures}</div>"""
-
-
 def draw_card(browser: Any, file: Path) -> None:
     """Write the picture of a shared link: one generated image, its way into noise, and where the model misses."""
     from sedid.detector.bundle import SHIPPED, load_detector
     from sedid.detector.detector import as_seen
     from sedid.progress import finish
     from sedid.report.filmstrip import brightest, error_maps
-    from sedid.report.pictures import data_uri, heat, visible
+    from sedid.report.pictures import heat, visible
     from sedid.storage import replacing
+    from sedid.ui.html import render
     from sedid.ui.server.document import CARD_SIZE, DESCRIPTION, NAME, TITLE
 
     detector = load_detector(SHIPPED)
@@ -151,11 +141,8 @@ def draw_card(browser: Any, file: Path) -> None:
         ("one step back", visible(trace.picture(trace.denoised(t_sec)))),
         ("how far it misses", heat(measured, brightest(measured[None]))),
     ]
-    figures = "".join(
-        f'<figure><img src="{data_uri(one)}"><figcaption>{name}</figcaption></figure>' for name, one in pictures
-    )
     page = browser.new_page(viewport=dict(zip(("width", "height"), CARD_SIZE, strict=True)))
-    page.set_content(CARD.format(name=NAME, title=TITLE, words=DESCRIPTION, pictures=figures))
+    page.set_content(render("card.html", name=NAME, title=TITLE, words=DESCRIPTION, pictures=pictures))
     with replacing(file) as temporary:
         temporary.write_bytes(page.screenshot(type="png"))
     page.close()

@@ -435,7 +435,7 @@ def test_every_form_says_the_same(case: Case, form: str) -> None:
 
 def test_results_files_count_the_same(case: Case, tmp_path: Path) -> None:
     stat, nn = case.shares
-    assert verdict_shares(case.detector, case.scores) == stat
+    assert verdict_shares(case.detector, case.scores, case.images) == stat
     row = table_row(
         case.detector, case.scores, case.scores, (case.probabilities, case.probabilities), False, case.images
     )

@@ -78,7 +78,7 @@ def write_evaluation(folder: Path, count: int = 60, warning: str = "", kept: boo
             for name in reals
         },
         existing={},
-        verdicts={name: verdict_shares(detector, values) for name, values in scores.items()},
+        verdicts={name: verdict_shares(detector, values, images[name]) for name, values in scores.items()},
         sides={},
         audit=LeakCheck(warning),
     )

@@ -71,7 +71,7 @@ def chooser(frames: Sequence[Frame], what: str, faces: Sequence[str], start: int
         for place, (frame, face) in enumerate(zip(frames, faces, strict=True))
     )
     return (
-        f'<div class="learn-frames"><fieldset class="learn-choices"><legend>{text(what)}</legend>{buttons}</fieldset>'
+        f'<div class="learn-frames"><fieldset class="learn-picks learn-choices"><legend>{text(what)}</legend>{buttons}</fieldset>'
         f"{_stack(frames, start)}</div>"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid import settings
-from sedid.detector.bundle import SHIPPED
+from sedid.detector.bundle import SHIPPED, called
 from sedid.escaping import written_by
 from sedid.storage import replacing
 from sedid.ui.upload import refusal
@@ -35,7 +35,7 @@ def find_results(own: Own, name: str, runs: Path | None = None) -> dict[str, Pat
         runs: the runs folder; default: `runs_folder`.
     """
     runs = runs_folder() if runs is None else runs
-    shipped = (f"{SHIPPED.name} (shipped)", "shipped", SHIPPED / "sedid" / name)
+    shipped = (called(SHIPPED, SHIPPED), "shipped", SHIPPED / "sedid" / name)
     mine = (Path(own).name, "own", Path(own) / "sedid" / name)
     places = [shipped] if Path(own).resolve() == SHIPPED.resolve() else [mine, shipped]
     places += [

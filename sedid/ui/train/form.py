@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from sedid.detector.bundle import SHIPPED
+from sedid.detector.bundle import SHIPPED, called, pipelines
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.store import Job
 
@@ -75,9 +75,8 @@ def in_words(error: Exception) -> str:
 def detectors(jobs: list[Job]) -> list[tuple[str, str]]:
     """Detectors to choose from, (name, folder): those that jobs made, the newest first, the shipped one, others beside it."""
     made = [(job_name(job), str(job.folder)) for job in jobs if has_detector(job.folder)]
-    pipelines = sorted(file.parent for file in SHIPPED.parent.glob("*/model_index.json"))
-    beside = [(folder.name, str(folder)) for folder in pipelines if folder != SHIPPED]
-    return [*made, (f"{SHIPPED.name} (shipped)", str(SHIPPED)), *beside]
+    beside = [folder for folder in pipelines(SHIPPED.parent) if folder != SHIPPED]
+    return [*made, *((called(folder, SHIPPED), str(folder)) for folder in (SHIPPED, *beside))]
 
 
 def has_detector(run: Path) -> bool:
