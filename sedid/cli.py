@@ -42,6 +42,12 @@ PathOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cuda, mps or cpu.")]
 PrecisionOption = Annotated[str, typer.Option(help="fp32 or bf16 (the network alone).")]
+PromptOption = Annotated[
+    str | None,
+    typer.Option(
+        "--prompt", help="What a conditional model is told: a text, or the number of a class; default: its own."
+    ),
+]
 ForceOption = Annotated[bool, typer.Option("--force", help="Write over what this program did not write.")]
 
 
@@ -92,12 +98,12 @@ def quiet() -> None:
     logging.disable_progress_bar()
 
 
-def open_detector(source: str, device: str, precision: str) -> "Detector":
+def open_detector(source: str, device: str, precision: str, prompt: str | None = None) -> "Detector":
     """`load_detector`, the shipped one by default."""
     from sedid.detector.bundle import SHIPPED, load_detector
 
     quiet()
-    return load_detector(source or SHIPPED, device, precision)
+    return load_detector(source or SHIPPED, device, precision, prompt=prompt)
 
 
 def walk_of(k: int | None, path: str) -> "Steps | None":
@@ -117,6 +123,7 @@ def walk_of(k: int | None, path: str) -> "Steps | None":
 def inspect(
     image: Annotated[str, typer.Argument(help="An image file.")],
     detector: DetectorOption = "",
+    prompt: PromptOption = None,
     k: KOption = None,
     path: PathOption = "",
     t_sec: TSecOption = None,
@@ -141,7 +148,7 @@ def inspect(
 
         from sedid.detector.words import as_dict, as_lines
 
-        opened = open_detector(detector, device, precision)
+        opened = open_detector(detector, device, precision, prompt)
         found = opened.inspect(image, t_sec=t_sec, k=walk_of(k, path))
         if figure is not None:
             from sedid.report.figures import inspection_figure, save_figure
@@ -166,6 +173,7 @@ def score(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders, .zip, .npz or data sets.")],
     out: Annotated[Path, typer.Option(help="The CSV file to write.")],
     detector: DetectorOption = "",
+    prompt: PromptOption = None,
     k: KOption = None,
     path: PathOption = "",
     t_sec: TSecOption = None,
@@ -186,7 +194,7 @@ def score(
         from sedid.jobs.console import ProgressLine
         from sedid.progress import finish
 
-        opened = open_detector(detector, device, precision)
+        opened = open_detector(detector, device, precision, prompt)
         with ProgressLine() as progress:
             summary = finish(score_files(opened, paths, out, walk_of(k, path), t_sec, batch_size, force), progress.show)
     for line in summary.in_words():

@@ -4,13 +4,14 @@ Pipes and devices are written to: nothing takes their place.
 """
 
 import errno
+import hashlib
 import json
 import os
 import re
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -235,3 +236,13 @@ def read_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path} must hold an object (names and values in braces), not {value!r:.60}")
     return value
+
+
+def hash_files(files: Iterable[Path]) -> str:
+    """sha256 over the bytes of files one after the other, in hexadecimal; they may be larger than memory."""
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as opened:
+            while block := opened.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

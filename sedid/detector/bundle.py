@@ -1,4 +1,4 @@
-"""The detector bundle: a diffusers DDPM pipeline plus what was calibrated for it.
+"""The detector bundle: a diffusers pipeline plus what was calibrated for it.
 
     model_index.json, scheduler/, unet/     `DDPMPipeline.from_pretrained` opens the folder as it is
     sedid/detector.json                     calibrations, splits, seeds, measurements, versions, commands
@@ -8,7 +8,8 @@
 
 Weights are half-precision safetensors in shards under 9 MB, so that a plain `git push` to a Space works. Any
 diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated detector, also one of the oldest layout
-(everything at the root of its folder).
+(everything at the root of its folder). So does a latent one, as StableDiffusionPipeline and StableDiffusionXLPipeline save
+them; its VAE and text encoders lie beside unet/.
 """
 
 from __future__ import annotations
@@ -36,7 +37,15 @@ from sedid.detector.identity import Identity, changed
 from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also known by the name of this module
 from sedid.later import torch
 from sedid.method.diffusion import INPUT_IMAGES, NoiseSchedule, Steps, check_step, steps_in_words, whole_path
-from sedid.models.folders import WEIGHTS, check_pipeline, check_shards, pipeline_part, unet_weights
+from sedid.models.folders import (
+    TEXT_PARTS,
+    WEIGHTS,
+    check_pipeline,
+    check_shards,
+    is_latent,
+    pipeline_part,
+    unet_weights,
+)
 from sedid.models.networks import Runtime, all_finite, make_resnet18
 from sedid.models.opening import Condition, open_model, picture_size
 from sedid.models.schedules import load_schedule, make_scheduler
@@ -435,6 +444,9 @@ def adopt(source: Path, folder: Path) -> Path:
     files |= {f"unet/{file.name}": file for file in unet.glob(f"{WEIGHTS}.safetensors.index.json")}
     files |= {"unet/config.json": unet / "config.json"}
     files |= {"scheduler/scheduler_config.json": scheduler / "scheduler_config.json"}
+    if is_latent(source):
+        copied = tuple(f"{part}/" for part in ("vae", *TEXT_PARTS))
+        files |= {name: source / name for name in hub.bundle_files(source) if name.startswith((*copied, "model_index"))}
     kept = (
         "sedid/detector.json",
         "sedid/classifier/",
@@ -446,6 +458,8 @@ def adopt(source: Path, folder: Path) -> Path:
         for name, file in files.items():
             (written / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(file, written / name)
+        if is_latent(source):
+            return folder
         kind = read_json(scheduler / "scheduler_config.json").get("_class_name", "DDPMScheduler")
         parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", kind]}
         write_json(written / "model_index.json", {"_class_name": "DDPMPipeline"} | parts)

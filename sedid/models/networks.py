@@ -20,7 +20,7 @@ from sedid import processes
 from sedid.errors import first_line
 from sedid.later import torch
 from sedid.method.diffusion import EpsModel
-from sedid.models.folders import check_pipeline, check_plain, check_shards, pipeline_part, unet_weights
+from sedid.models.folders import CONDITIONAL, check_pipeline, check_plain, check_shards, pipeline_part, unet_weights
 from sedid.storage import read_object, stored_tensors
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ def load_any_unet(folder: Path) -> Any:
     import diffusers
 
     config = check_pipeline(folder)
-    kind = getattr(diffusers, config.get("_class_name", "UNet2DModel"))
+    kind = diffusers.UNet2DConditionModel if config.get("_class_name") == CONDITIONAL else diffusers.UNet2DModel
     return load_part(kind, folder, pipeline_part(folder, "unet"), unet_weights(folder), "U-Net")
 
 

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 from sedid.later import torch
 from sedid.method.diffusion import EpsModel, NoiseSchedule
 from sedid.method.predictions import to_eps
-from sedid.models.folders import check_pipeline
+from sedid.models.folders import check_pipeline, is_latent, latent_factor, part_weights, weighty_parts
+from sedid.models.latent import PIXELS_AT_ONCE as LATENT_PIXELS
+from sedid.models.latent import load_latents, load_teller
 from sedid.models.networks import PIXELS_AT_ONCE, Runtime, Told, eps_model, load_any_unet
 from sedid.models.schedules import load_schedule, load_scheduler
 from sedid.models.spaces import PIXELS, Grey, Space
+from sedid.storage import hash_files, read_object
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -79,9 +82,10 @@ class Model:
             ValueError: the model cannot be told this.
         """
         said, prediction = self.answers([condition.prompt], condition.guidance), self.scheduler.config.prediction_type
+        schedule = self.schedule  # not the whole model: what it was told stays, the text encoder need not
 
         def predict(x: Tensor, t: Any) -> Tensor:
-            return to_eps(prediction, self.schedule, said(x, t), x, t)
+            return to_eps(prediction, schedule, said(x, t), x, t)
 
         return said if prediction == "epsilon" else predict
 
@@ -96,13 +100,18 @@ def open_model(folder: Path, runtime: Runtime) -> Model:
     config = check_pipeline(folder)
     scheduler, schedule = load_scheduler(folder), load_schedule(folder)
     network = runtime.place(load_any_unet(folder)).requires_grad_(False)
-    classes, side = config.get("num_class_embeds"), config["sample_size"]
+    size, side = picture_size(folder), config["sample_size"]
+    if is_latent(folder):
+        tell = load_teller(folder, network, size, runtime)
+        latents = load_latents(folder, runtime)
+        return Model(network, runtime, tell, schedule, scheduler, latents, size, side, True, LATENT_PIXELS)
+    classes = config.get("num_class_embeds")
 
-    def tell(prompts: Sequence[str], guidance: float) -> Told:
+    def tell_class(prompts: Sequence[str], guidance: float) -> Told:
         return tell_classes(folder, classes, prompts, guidance)
 
     space: Space = Grey() if config.get("in_channels", 3) == 1 else PIXELS
-    return Model(network, runtime, tell, schedule, scheduler, space, side, side, prompted=bool(classes))
+    return Model(network, runtime, tell_class, schedule, scheduler, space, size, side, bool(classes))
 
 
 def picture_size(folder: Path) -> int:
@@ -112,26 +121,23 @@ def picture_size(folder: Path) -> int:
         FileNotFoundError, ValueError: as `check_pipeline`.
     """
     size: int = check_pipeline(folder)["sample_size"]
-    return size
-
-
-def takes_prompts(folder: Path) -> bool:
-    """Whether a model is told something besides the picture.
-
-    Raises:
-        FileNotFoundError, ValueError: as `check_pipeline`.
-    """
-    return bool(check_pipeline(folder).get("num_class_embeds"))
+    return size * latent_factor(read_object(Path(folder) / "vae" / "config.json")) if is_latent(folder) else size
 
 
 def on_record(folder: Path, condition: Condition = NOTHING) -> dict[str, Any]:
     """What detector.json records of how pictures become x_0, and of what the model is told; {} for RGB and nothing.
 
     Raises:
-        FileNotFoundError, ValueError: as `check_pipeline`.
+        FileNotFoundError, ValueError: as `check_pipeline`, or a latent model's part has no weights.
     """
-    found: dict[str, Any] = {"levels": "8-bit grey"} if check_pipeline(folder).get("in_channels", 3) == 1 else {}
-    return found | ({"prompt": condition.prompt} if takes_prompts(folder) else {})
+    config = check_pipeline(folder)
+    if is_latent(folder):
+        parts = [name for name in weighty_parts(folder) if name != "unet"]
+        files = [file for name in parts for file in (folder / name / "config.json", *part_weights(folder, name))]
+        space = {"space": "latents, the mean of the VAE's posterior", "vae_and_text_sha256": hash_files(files)}
+        return space | {"prompt": condition.prompt, "guidance": condition.guidance}
+    found: dict[str, Any] = {"levels": "8-bit grey"} if config.get("in_channels", 3) == 1 else {}
+    return found | ({"prompt": condition.prompt} if config.get("num_class_embeds") else {})
 
 
 def tell_classes(folder: Path, classes: int | None, prompts: Sequence[str], guidance: float) -> Told:

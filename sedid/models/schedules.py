@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from sedid.errors import first_line
 from sedid.method.diffusion import NoiseSchedule
 from sedid.method.predictions import PREDICTIONS
-from sedid.models.folders import pipeline_part
+from sedid.models.folders import is_latent, pipeline_part
 from sedid.storage import read_object
 
 if TYPE_CHECKING:
@@ -47,9 +47,11 @@ def load_scheduler(folder: Path) -> Any:
         config["num_train_timesteps"] = int(steps)  # 1000.0 in some files
         predicts = config.get("prediction_type", "epsilon")
         predicts = "sample" if config.get("predict_epsilon") is False else predicts  # its name in old files
+        # what diffusers fills in where a file is silent is right for pixels alone
+        unclipped = {"clip_sample": False, "thresholding": False} if is_latent(folder) else {}
         if predicts not in PREDICTIONS:
             raise ValueError(f"its prediction_type is {predicts!r:.60}; accepted: {', '.join(PREDICTIONS)}")
-        scheduler = DDPMScheduler.from_config(config | {"prediction_type": predicts})
+        scheduler = DDPMScheduler.from_config(config | {"prediction_type": predicts} | unclipped)
     except ValueError as error:
         raise ValueError(f"the scheduler in {folder} cannot be loaded: {first_line(error)}") from error
     except Exception as error:  # diffusers raises nearly anything on bad configurations

@@ -23,6 +23,11 @@ class Space(Protocol):
         """What is done to a picture on the way there, beside its scaling; "" for nothing."""
         ...
 
+    @property
+    def frames(self) -> int:
+        """Points of a walk that are shown as pictures, at most: as many as can be decoded while somebody waits."""
+        ...
+
     def encode(self, pictures: Tensor) -> Tensor:
         """x_0 of pictures, (N, channels, h, w), on their device."""
         ...
@@ -35,7 +40,7 @@ class Space(Protocol):
 class Pixels:
     """The pixels as they are."""
 
-    channels, note = 3, ""
+    channels, note, frames = 3, "", 24
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The pictures themselves."""
@@ -52,7 +57,7 @@ PIXELS = Pixels()
 class Grey:
     """One channel: the luma of ITU-R BT.601 in 8 bits, as Pillow converts RGB to L; a grey picture passes unchanged."""
 
-    channels, note = 1, "converted to grey, of which alone the model knows"
+    channels, note, frames = 1, "converted to grey, of which alone the model knows", 24
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Grey pictures (N, 1, H, W) in [-1, 1]."""

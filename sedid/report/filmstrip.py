@@ -11,9 +11,7 @@ from sedid.detector.detector import Trace
 from sedid.later import torch
 from sedid.method.diffusion import steps_in_words
 from sedid.report.html import render
-from sedid.report.pictures import data_uri, difference, heat, visible
-
-FRAMES = 24  # shown at most
+from sedid.report.pictures import data_uri, difference, heat, thumbnail, visible
 
 
 def picture(uri: str, label: str, alt: str, caption: str = "", style: str = "", live: bool = True) -> Markup:
@@ -26,7 +24,7 @@ def picture(uri: str, label: str, alt: str, caption: str = "", style: str = "", 
     return render("frame.html", uri=uri, label=label, alt=alt, caption=Markup(caption), style=style, live=live)
 
 
-def shown_frames(count: int, limit: int = FRAMES) -> list[int]:
+def shown_frames(count: int, limit: int) -> list[int]:
     """Which of `count` frames to show: evenly spaced, always the first and the last two, at most `limit`."""
     if count <= limit:
         return list(range(count))
@@ -37,10 +35,10 @@ def shown_frames(count: int, limit: int = FRAMES) -> list[int]:
 def filmstrip(trace: Trace, t_sec: int, live: bool = True) -> Markup:
     """x~_0 ... x~_{T_SEC}, the last two marked as the measured step."""
     points = [point for point in trace.points if point.t <= t_sec]
-    chosen = [points[i] for i in shown_frames(len(points))]
+    chosen = [points[i] for i in shown_frames(len(points), trace.space.frames)]
     return render(
         "filmstrip.html",
-        frames=[{"t": point.t, "image": visible(trace.picture(point.x))} for point in chosen],
+        frames=[{"t": point.t, "image": thumbnail(visible(trace.picture(point.x)))} for point in chosen],
         measured=[point.t for point in trace.step(t_sec)],
         steps=len(points),
         of_steps=f"of k = {trace.k} timesteps" if isinstance(trace.k, int) else f"along the {steps_in_words(trace.k)}",

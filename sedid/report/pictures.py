@@ -55,6 +55,15 @@ def visible(x: Tensor) -> np.ndarray:
     return ((x[0].nan_to_num().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
 
 
+def thumbnail(pixels: np.ndarray, most: int = 256) -> np.ndarray:
+    """A picture, uint8 (H, W, 3), made smaller where it is larger than `most` pixels."""
+    if max(pixels.shape[:2]) <= most:
+        return pixels
+    small = Image.fromarray(pixels)
+    small.thumbnail((most, most), Image.Resampling.BOX)
+    return np.array(small)
+
+
 def difference(a: Tensor, b: Tensor) -> tuple[np.ndarray, int]:
     """The difference a - b as uint8 (H, W, 3) around mid-gray, and by how much it was amplified to be seen.
 

@@ -180,7 +180,7 @@ def test_frames_shown_are_few_and_keep_the_measured_step(count: int, limit: int)
 
 def test_the_filmstrip_says_when_it_skips_frames() -> None:
     trace = make_trace(k=20)
-    assert f"{filmstrip.FRAMES} of 50 steps are shown" in filmstrip.filmstrip(trace, 980)
+    assert f"{trace.space.frames} of 50 steps are shown" in filmstrip.filmstrip(trace, 980)
     assert "are shown" not in filmstrip.filmstrip(trace, 200)
 
 

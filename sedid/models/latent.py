@@ -1,0 +1,225 @@
+r"""Latent diffusion: a VAE before the model, and a text beside the picture (appendix A of the paper).
+
+    v_0 = (E(x_0) - shift) scale        E the mean of the VAE's posterior, so that a picture has one score and not many
+    v~_{t+k} = phi(v~_t, t, C),  psi likewise: the same engine on latents, with eps_theta(v_t, t, C)
+
+C is what the text encoders make of a prompt, by default of the empty one. Folders are those that diffusers'
+StableDiffusionPipeline and StableDiffusionXLPipeline write. Prompts are encoded by these very pipelines.
+
+The VAE encodes in float32 and without autocast, whatever the rest runs in: SDXL's overflows in half precision. It is given
+one picture at a time, which bounds its memory and makes a picture's latents independent of its batch. Its slices and
+tiles are not used, since they change numbers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from hashlib import sha1
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sedid.later import torch
+from sedid.models.folders import TEXT_PARTS, part_weights, second_text
+from sedid.models.networks import Runtime, Told, load_part, silent
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+PIXELS_AT_ONCE = 2**15  # of latents that the U-Net is asked at once: 8 rows of 64 by 64
+KEPT = 16  # decoded pictures that are remembered: the page asks again for what it shows
+INSTALL = (
+    "latent diffusion needs the package transformers: `pip install 'sedid[latent]'`, or `pip install transformers`"
+)
+
+
+class Latents:
+    """What a VAE makes of pictures.
+
+    Args:
+        vae: an `AutoencoderKL` in float32, on its device.
+    """
+
+    frames = 8  # a decoding costs as much as an evaluation of the U-Net
+
+    def __init__(self, vae: Any) -> None:
+        self.vae, self.channels = vae, int(vae.config.latent_channels)
+        self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
+        self._decoded: OrderedDict[bytes, Tensor] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def note(self) -> str:
+        """That the VAE stands before the model."""
+        return f"encoded by the model's VAE, {self.factor} by {self.factor} pixels to {self.channels} numbers"
+
+    @cached_property
+    def _scaling(self) -> tuple[Any, Any]:
+        """Shift and scale of v = (E(x) - shift) scale; numbers, or one of each channel."""
+        config, device = self.vae.config, self.vae.device
+        means, deviations = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
+        shift, scale = getattr(config, "shift_factor", None) or 0.0, config.scaling_factor
+        if means is None or deviations is None:
+            return shift, scale
+        rows = (torch.tensor(values, device=device).reshape(1, -1, 1, 1) for values in (means, deviations))
+        mean, deviation = rows
+        return mean, scale / deviation
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """v_0 (N, channels, H / factor, W / factor) of pictures (N, 3, H, W) in [-1, 1].
+
+        Raises:
+            ValueError: a side is no multiple of the VAE's factor, or what comes out is not finite.
+        """
+        height, width = pictures.shape[2:]
+        if height % self.factor or width % self.factor or not height or not width:
+            fit = [max(side // self.factor, 1) * self.factor for side in (width, height)]
+            raise ValueError(
+                f"pictures of {width}x{height} pixels do not fit the VAE, whose sides are multiples of {self.factor}: cut "
+                f"them to {fit[0]}x{fit[1]}, or let `Detector.prepare` make them the detector's own size"
+            )
+        shift, scale = self._scaling
+        with torch.inference_mode(), self._full_precision(pictures):
+            means = [self.vae.encode(pictures[i : i + 1]).latent_dist.mean for i in range(len(pictures))]
+        latents = (torch.cat(means) - shift) * scale if means else pictures.new_zeros(0)
+        if not bool(torch.isfinite(latents).all()):
+            raise ValueError(
+                "the VAE makes NaN or infinity of a picture, so it has no score: its weights overflow, as those of SDXL do "
+                "where they were saved in half precision; take the VAE of a float32 folder"
+            )
+        return latents
+
+    def decode(self, x: Tensor) -> Tensor:
+        """Latents (N, channels, h, w), on any device, as pictures; those decoded last are remembered."""
+        return torch.cat([self._one(x[i : i + 1]) for i in range(len(x))])
+
+    def _one(self, x: Tensor) -> Tensor:
+        key = sha1(x.detach().cpu().float().contiguous().numpy().tobytes(), usedforsecurity=False).digest()
+        with self._lock:
+            if key not in self._decoded:
+                shift, scale = self._scaling
+                with torch.inference_mode(), self._full_precision(x):
+                    self._decoded[key] = self.vae.decode(x.to(self.vae.device).float() / scale + shift).sample.cpu()
+            self._decoded.move_to_end(key)
+            while len(self._decoded) > KEPT:
+                self._decoded.popitem(last=False)
+            return self._decoded[key].to(x.device)
+
+    def _full_precision(self, x: Tensor) -> Any:
+        return torch.autocast(self.vae.device.type, enabled=False)
+
+
+def load_latents(folder: Path, runtime: Runtime) -> Latents:
+    """The VAE of a pipeline folder, on the runtime's device.
+
+    Raises:
+        FileNotFoundError, ValueError: it cannot be loaded; the text says why.
+    """
+    from diffusers import AutoencoderKL
+
+    vae = load_part(AutoencoderKL, folder, folder / "vae", part_weights(folder, "vae"), "VAE")
+    return Latents(runtime.place(vae).requires_grad_(False))
+
+
+def load_teller(folder: Path, unet: nn.Module, size: int, runtime: Runtime) -> Callable[[Sequence[str], float], Told]:
+    """What a latent model is told of prompts: their text encoders' hidden states, each prompt encoded once.
+
+    Args:
+        size: of the pictures, pixels a side: what SDXL is told of it.
+
+    Raises:
+        FileNotFoundError, ValueError: a text encoder or tokenizer cannot be loaded, or transformers is not installed; the
+            text says why.
+    """
+    pipeline = text_pipeline(folder, unet, runtime)
+    known: dict[str, dict[str, Any]] = {}
+
+    def encoded(prompt: str, guided: bool) -> dict[str, Any]:
+        """Arguments of the U-Net for the prompt, or for what guidance goes away from."""
+        key = f"{guided}{prompt}"
+        if key not in known:
+            check_length(pipeline, prompt)
+            with torch.inference_mode(), silent():
+                found = pipeline.encode_prompt(prompt, device=runtime.device, num_images_per_prompt=1, do_classifier_free_guidance=guided)  # fmt: skip
+            known[key] = arguments(pipeline, found[1::2] if guided else found[::2], size)
+        return known[key]
+
+    def tell(prompts: Sequence[str], guidance: float) -> Told:
+        rows = [encoded(prompt, False) for prompt in prompts]
+        return Told(stacked(rows), encoded("", True) if guidance != 1 else {}, guidance)
+
+    return tell
+
+
+def text_pipeline(folder: Path, unet: nn.Module, runtime: Runtime) -> Any:
+    """Diffusers' own pipeline of a folder, of whose parts only those for text are asked.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_teller`.
+    """
+    try:
+        import transformers
+    except ImportError as error:
+        raise ValueError(INSTALL) from error
+    import diffusers
+
+    parts: dict[str, Any] = {}
+    for name, kinds in TEXT_PARTS.items():
+        if name.endswith("_2") and not second_text(folder):
+            continue
+        if name.startswith("tokenizer"):
+            try:
+                with silent():
+                    parts[name] = transformers.CLIPTokenizer.from_pretrained(folder / name, local_files_only=True)
+            except Exception as error:  # transformers raises nearly anything
+                raise ValueError(
+                    f"the {name} in {folder} cannot be loaded: accepted is a CLIPTokenizer, with its vocab.json and merges.txt"
+                ) from error
+        else:
+            network = load_part(getattr(transformers, kinds), folder, folder / name, part_weights(folder, name), name)
+            parts[name] = network.to(runtime.device).requires_grad_(False)
+    # of the parts that encode no text, the pipeline reads settings alone
+    parts |= {"vae": None, "unet": unet, "scheduler": diffusers.DDPMScheduler(steps_offset=1, clip_sample=False)}
+    with silent():
+        if second_text(folder):
+            return diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
+        return diffusers.StableDiffusionPipeline(
+            **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
+        )
+
+
+def check_length(pipeline: Any, prompt: str) -> None:
+    """Refuse a prompt that the text encoder would cut off.
+
+    Raises:
+        ValueError: it is longer than the encoder reads.
+    """
+    tokenizer = pipeline.tokenizer
+    tokens, most = len(tokenizer(prompt).input_ids), tokenizer.model_max_length
+    if tokens > most:
+        raise ValueError(
+            f"the prompt {prompt!r:.60} is too long: it has {tokens - 2} tokens, and the text encoder reads {most - 2}"
+        )
+
+
+def arguments(pipeline: Any, encoded: Sequence[Any], size: int) -> dict[str, Any]:
+    """What a U-Net takes of an encoded prompt, (1, ...) each: hidden states; of SDXL a pooled text and six sizes too."""
+    hidden, *pooled = encoded
+    if not pooled:
+        return {"encoder_hidden_states": hidden}
+    ids = pipeline._get_add_time_ids(
+        (size, size), (0, 0), (size, size), hidden.dtype, pipeline.text_encoder_2.config.projection_dim
+    )
+    return {"encoder_hidden_states": hidden, "added_cond_kwargs": {"text_embeds": pooled[0], "time_ids": ids}}
+
+
+def stacked(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Arguments of one row each as those of all rows."""
+    return {
+        name: stacked([row[name] for row in rows])
+        if isinstance(first, dict)
+        else torch.cat([row[name] for row in rows])
+        for name, first in rows[0].items()
+    }
