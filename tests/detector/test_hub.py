@@ -159,7 +159,11 @@ def test_only_whole_measured_bundles_are_published(hub: FakeHub, evaluated: Path
             FileNotFoundError,
             "there is no me/mine on the Hub, or it is pri",
         ),
-        (answer(403, errors.GatedRepoError), PermissionError, "me/mine is gated: ask for access"),
+        (
+            answer(403, errors.GatedRepoError),
+            PermissionError,
+            r"me/mine is gated: accept its licence on https://huggingface\.co/me/mine, then log in",
+        ),
         (answer(500), ConnectionError, r"the Hub refused \(500\): 500 from the Hub$"),
         (errors.OfflineModeIsEnabled("offline"), ConnectionError, "could not be reached for me/mine: check the netw"),
         (errors.LocalEntryNotFoundError("down"), ConnectionError, "could not be reached for me/mine"),
@@ -236,6 +240,42 @@ def test_weights_of_another_kind_of_model_are_not_even_fetched(hub: FakeHub, tin
     with pytest.raises(ValueError, match="LDMPipeline that also needs vqvae"):
         load_detector("them/latent")
     assert not [name for name in hub.fetched if name.endswith(".safetensors")]
+
+
+def test_of_a_latent_model_only_what_is_read_is_fetched(hub: FakeHub) -> None:
+    latents = pytest.importorskip("helpers.latents", reason="latent diffusion needs transformers")
+    pytest.importorskip("transformers")
+    repo = Path(shutil.copytree(latents.shared_latent(), hub.folder("them/sd")))
+    kept = names_in(repo)
+    others = (
+        "v1-5-pruned.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
+        "vae/diffusion_pytorch_model.bin",
+    )
+    for name in (
+        *others,
+        "safety_checker/model.safetensors",
+        "text_encoder/model.fp16.safetensors",
+        "tokenizer/run.py",
+    ):
+        (repo / name).parent.mkdir(exist_ok=True)
+        (repo / name).write_bytes(b"not for us")
+    found = load_detector("them/sd", device="cpu")
+    assert set(hub.fetched) == kept
+    assert found.info["prompt"] == ""
+    (repo / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    shutil.rmtree(hub.cache)
+    with pytest.raises(
+        FileNotFoundError, match=r"them/sd holds no VAE weights in safetensors .*\.bin file is a pickle"
+    ):
+        load_detector("them/sd", device="cpu")
+
+
+def test_a_model_that_was_taken_down_is_named_with_its_copy(hub: FakeHub) -> None:
+    with pytest.raises(
+        FileNotFoundError, match="taken down; a copy of it is stable-diffusion-v1-5/stable-diffusion-v1-5"
+    ):
+        load_detector("runwayml/stable-diffusion-v1-5")
 
 
 def test_local_folders_need_no_hub(no_network: None, old_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
