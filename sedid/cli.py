@@ -203,6 +203,36 @@ def score(
 
 
 @app.command()
+def whose(
+    image: Annotated[str, typer.Argument(help="An image file.")],
+    detector: Annotated[
+        list[str] | None,
+        typer.Option("--detector", help="A detector to ask, as often as there are; default: all in checkpoints/."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object instead of text.")] = False,
+    device: DeviceOption = "auto",
+    precision: PrecisionOption = "fp32",
+) -> None:
+    """Ask several detectors about one image: where it lies among the references of each, never a ranking."""
+    with plain_errors():
+        from functools import partial
+
+        from sedid.data.images import read_image
+        from sedid.detector.whose import as_dict, as_lines, ask
+        from sedid.paths import CHECKPOINTS
+
+        picture = read_image(image).image  # refused once, not by each of them
+        sources = detector or [str(one.parent) for one in sorted(CHECKPOINTS.glob("*/model_index.json"))]
+        if not sources:
+            raise ValueError("there is no detector to ask: name some with --detector")
+        answers = [
+            ask(source, partial(open_detector, source, device, precision), lambda opened: opened.inspect(picture))
+            for source in sources
+        ]
+        typer.echo(json.dumps(as_dict(answers), indent=2) if as_json else "\n".join(as_lines(answers)))
+
+
+@app.command()
 def bench(
     detector: DetectorOption = "",
     out: Annotated[Path, typer.Option(help="The JSON file to write.")] = Path("bench.json"),

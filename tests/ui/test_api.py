@@ -23,7 +23,7 @@ from PIL import Image
 from sedid.ui.context import Context
 from sedid.ui.menu import Menu
 
-NAMES = ["inspect", "score_batch", "sweep", "detectors"]
+NAMES = ["inspect", "score_batch", "sweep", "whose", "detectors"]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def file(path: Path) -> Any:
     return handle_file(path)
 
 
-def test_four_documented_endpoints_and_no_other(client: Any) -> None:
+def test_five_documented_endpoints_and_no_other(client: Any) -> None:
     endpoints = client.view_api(return_format="dict")["named_endpoints"]
     assert list(endpoints) == [f"/{name}" for name in NAMES]
     for said in endpoints.values():
@@ -71,6 +71,17 @@ def test_inspect_opens_another_detector_of_the_menu(client: Any, photo: Path) ->
     assert (own["detector"], own["k"], own["t_sec"]) == ("fake", 165, 330)
     assert (other["detector"], other["k"], other["t_sec"]) == ("tiny", 165, 495)
     assert set(other["stat"]) == set(own["stat"])
+
+
+def test_every_detector_of_the_menu_is_asked_whose_a_picture_is(client: Any, photo: Path) -> None:
+    found = client.predict(file(photo), api_name="/whose")
+    by_name = {row["detector"]: row for row in found["rows"]}
+    assert list(by_name) == ["fake", "broken", "tiny"]
+    alone = client.predict(file(photo), api_name="/inspect")
+    assert by_name["fake"]["stat"] == alone["stat"]
+    assert by_name["tiny"]["stat"]["percentile_real"] is not None
+    assert "must hold an object" in by_name["broken"]["error"]
+    assert "of 2 detectors" in found["summary"]
 
 
 def test_a_sweep_holds_what_inspect_says_at_every_t_sec(client: Any, photo: Path) -> None:

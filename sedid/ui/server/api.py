@@ -1,4 +1,4 @@
-"""The public endpoints, for programs and (as MCP tools) for language models: inspect, score_batch, sweep, detectors.
+"""The public endpoints, for programs and (as MCP tools) for language models.
 
 They return plain values. Their docstrings are what the API page and the tools say of them, one line an argument.
 """
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from gradio.utils import get_upload_folder
 
 from sedid.detector.bundle import current_info, frame, resolve, steps_of
 from sedid.detector.detector import Detector, Inspection, Pair
+from sedid.detector.whose import as_dict as as_dict_of_all
+from sedid.detector.whose import ask
 from sedid.detector.words import as_dict, pair_dict, plain, verdict_dict
 from sedid.method.diffusion import Steps, read_steps, steps_order
 from sedid.ui.context import Context
@@ -43,6 +46,7 @@ def build(context: Context) -> None:
     button.click(api.inspect, [image, walk, t_sec, detector], api_name="inspect", **options)
     button.click(api.score_batch, [files, detector], api_name="score_batch", **options)
     button.click(api.sweep, [image, k, detector], api_name="sweep", **options)
+    button.click(api.whose, [image], api_name="whose", **options)
     button.click(api.detectors, None, rows, api_name="detectors", preprocess=False)
 
 
@@ -139,6 +143,30 @@ class Api:
             {**{name: plain(getattr(one, name)) for name in kept}, "stat": verdict_dict(one.stat)} for one in judged
         ]
         return {"detector": opened.name, "k": step, "rows": rows, "notes": list(upload.notes)}
+
+    def whose(self, image: Any) -> dict[str, Any]:
+        """Whose is it? Ask every detector of this app about one image: where it lies among the references of each.
+
+        Scores of different detectors are never compared; a picture may look generated to several of them, or to none.
+
+        Args:
+            image: an image file of up to 20 MB, or a data URI of one.
+
+        Returns:
+            rows: detector, its own k and t_sec, stat and nn with verdict and percentiles, or the error; summary in words
+        """
+        payload = as_payload(image)
+
+        def look(opened: Detector) -> Inspection:
+            upload = read_upload(opened, payload)
+            step, at = opened.pair()
+            trace = self.context.traces.walk(opened, upload.seen, step)
+            return Inspection(trace, opened.judge(trace, at), upload.notes)
+
+        with in_words():
+            read_upload(self._detector(DEFAULT), payload)  # refused once, not by each of them
+            choices = self.context.menu.choices()
+            return as_dict_of_all([ask(label, partial(self._detector, key), look) for label, key in choices])
 
     def detectors(self) -> list[dict[str, Any]]:
         """The detectors this app offers, and what each was calibrated for.
