@@ -35,7 +35,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from sedid.later import torch
 
@@ -53,6 +53,20 @@ Steps = int | Path
 NNInput = Literal["pair", "error", "both"]
 INPUT_IMAGES: dict[str, int] = {"pair": 2, "error": 1, "both": 3}
 """What the classifier looks at (`nn_input`), and how many images that is, each of the channels that the model walks on."""
+
+
+class Schedule(Protocol):
+    """What a walk needs to know of how noise grows: `NoiseSchedule`, or `flow.FlowSchedule`."""
+
+    def __len__(self) -> int: ...
+
+    def coefficients(self, t: int, u: int) -> tuple[float, float]:
+        """(a, b) of the deterministic step from t to u: x_u = a x_t + b said, said what the network says at (x_t, t)."""
+        ...
+
+    def weight(self, t: int, s: int) -> float:
+        """The fixed factor of the t-error of the step from t to s."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,11 @@ class NoiseSchedule:
 
     def __len__(self) -> int:
         return len(self.alpha_bar)
+
+    def coefficients(self, t: int, u: int) -> tuple[float, float]:
+        """Of phi and psi (`ddim_step`): sqrt(alpha_bar_u / alpha_bar_t), and what is left for eps."""
+        a_t, a_u = self.alpha_bar[t], self.alpha_bar[u]
+        return sqrt(a_u / a_t), sqrt(1 - a_u) - sqrt(a_u / a_t) * sqrt(1 - a_t)
 
     def weight(self, t: int, s: int) -> float:
         """c(t, k)^2 with s = t + k: the fixed factor of the t-error at T_SEC = s."""
@@ -118,7 +137,7 @@ class TError:
         return self.weight * self.change.sum(dim=(1, 2, 3))
 
 
-def check_step(schedule: NoiseSchedule, k: Steps, t_sec: int) -> None:
+def check_step(schedule: Schedule, k: Steps, t_sec: int) -> None:
     """Refuse a (k, T_SEC) that names no step of this schedule.
 
     Raises:
@@ -145,7 +164,7 @@ def check_step(schedule: NoiseSchedule, k: Steps, t_sec: int) -> None:
         )
 
 
-def check_path(schedule: NoiseSchedule, path: Path) -> None:
+def check_path(schedule: Schedule, path: Path) -> None:
     """Refuse a path that is none on this schedule.
 
     Raises:
@@ -194,7 +213,7 @@ def pair_in_words(k: Steps, t_sec: int) -> str:
     return f"{steps_in_words(k)}, T_SEC = {t_sec}"
 
 
-def whole_path(schedule: NoiseSchedule, k: Steps) -> Path:
+def whole_path(schedule: Schedule, k: Steps) -> Path:
     """The path to its end: 0, k, 2k, ... as far as the schedule goes; or the path itself.
 
     Raises:
@@ -207,7 +226,7 @@ def whole_path(schedule: NoiseSchedule, k: Steps) -> Path:
     return tuple(range(0, len(schedule), k))
 
 
-def reverse_path(schedule: NoiseSchedule, k: Steps, t_sec: int) -> Path:
+def reverse_path(schedule: Schedule, k: Steps, t_sec: int) -> Path:
     """The path 0, ..., T_SEC of a trajectory.
 
     Raises:
@@ -227,7 +246,7 @@ def steps_order(k: Steps) -> tuple[bool, Path]:
     return (True, k) if isinstance(k, tuple) else (False, (k,))
 
 
-def ddim_step(schedule: NoiseSchedule, x: Tensor, eps: Tensor, t: int, u: int) -> Tensor:
+def ddim_step(schedule: Schedule, x: Tensor, eps: Tensor, t: int, u: int) -> Tensor:
     """Move x from timestep t to u along the predicted noise: phi if u > t, psi if u < t.
 
     Args:
@@ -237,11 +256,11 @@ def ddim_step(schedule: NoiseSchedule, x: Tensor, eps: Tensor, t: int, u: int) -
     Returns:
         x_u, same shape and dtype. Nothing is clipped.
     """
-    a_t, a_u = schedule.alpha_bar[t], schedule.alpha_bar[u]
-    return sqrt(a_u / a_t) * x + (sqrt(1 - a_u) - sqrt(a_u / a_t) * sqrt(1 - a_t)) * eps
+    of_x, of_eps = schedule.coefficients(t, u)
+    return of_x * x + of_eps * eps
 
 
-def trajectory(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Steps, t_sec: int) -> Iterator[Point]:
+def trajectory(eps_model: EpsModel, x_0: Tensor, schedule: Schedule, k: Steps, t_sec: int) -> Iterator[Point]:
     """Walk x~_0, x~_k, ..., x~_{T_SEC}, one network evaluation a point, N + 1 in all.
 
     Along a path the points are those at its timesteps, x~_0, x~_{t_1}, ..., x~_{T_SEC}.
@@ -264,12 +283,12 @@ def trajectory(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Ste
         yield Point(t, x, eps)
 
 
-def t_error(schedule: NoiseSchedule, near: Point, far: Point) -> TError:
+def t_error(schedule: Schedule, near: Point, far: Point) -> TError:
     """The t-error of the step between two successive points of one trajectory, T_SEC = far.t."""
     return TError(far.t, schedule.weight(near.t, far.t), (far.eps - near.eps).square() / 4)
 
 
-def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Steps, t_sec: int) -> Iterator[TError]:
+def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: Schedule, k: Steps, t_sec: int) -> Iterator[TError]:
     """The t-errors at every T_SEC of one trajectory, k, 2k, ... or t_1, t_2, ...: a sweep for the price of its last."""
     points = trajectory(eps_model, x_0, schedule, k, t_sec)
     near = next(points)
@@ -278,7 +297,7 @@ def t_errors(eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Steps
         near = far
 
 
-def nn_input(schedule: NoiseSchedule, near: Point, far: Point, mode: str) -> Tensor:
+def nn_input(schedule: Schedule, near: Point, far: Point, mode: str) -> Tensor:
     """The classifier's input at T_SEC = far.t: both intermediates at the SAME timestep, T_SEC - k.
 
     Args:

@@ -1,0 +1,58 @@
+r"""Flow matching: the step error along a straight path (rectified flow; SD3 and FLUX are of this kind).
+
+    x_t = (1 - sigma_t) x_0 + sigma_t eps          the path, sigma from nearly 0 to 1
+    v_theta(x_t, t) = eps - x_0                    what the network predicts: the direction of the path
+    x_u = x_t + (sigma_u - sigma_t) v_theta        one step, phi if u > t, psi if u < t
+
+The identity holds as for noise, and more plainly, since the x of both ends cancels:
+
+    E_{s,k}(x_0) = || psi(x_s, s -> t) - x_t ||^2 = (sigma_s - sigma_t)^2 || v_theta(x_s, s) - v_theta(x_t, t) ||^2
+
+It is how much the network changes its mind about the direction. The engine of `diffusion` walks such a schedule as it is:
+N + 1 evaluations, any path of timesteps. The step is DDIM's own with sqrt(alpha_bar) = 1 - sigma and
+sqrt(1 - alpha_bar) = sigma, and nothing is divided by 1 - sigma, which is 0 at the end.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class FlowSchedule:
+    """sigma for t = 0 .. T-1, ascending to 1; the image enters at t = 0, where sigma is nearly 0.
+
+    Attributes:
+        sigma: as the scheduler shifts it.
+    """
+
+    sigma: tuple[float, ...]
+
+    @classmethod
+    def shifted(cls, timesteps: int = 1000, shift: float = 1.0) -> "FlowSchedule":
+        """Even steps, shifted towards noise: sigma = shift u / (1 + (shift - 1) u), u = (t + 1) / T.
+
+        SD3's shift is 3; FLUX takes e^mu, which grows with the size of the picture.
+
+        Raises:
+            ValueError: a shift that is not above 0, or fewer than two timesteps.
+        """
+        if not shift > 0 or timesteps < 2:
+            raise ValueError(
+                f"a flow needs a shift above 0 and at least 2 timesteps, not {shift!r:.60} and {timesteps}"
+            )
+        shares = [(t + 1) / timesteps for t in range(timesteps)]
+        return cls(tuple(shift * u / (1 + (shift - 1) * u) for u in shares))
+
+    def __len__(self) -> int:
+        return len(self.sigma)
+
+    def asked_at(self, t: int) -> float:
+        """What the network is told in place of t: the shifted sigma times T, not t itself."""
+        return self.sigma[t] * len(self)
+
+    def coefficients(self, t: int, u: int) -> tuple[float, float]:
+        """Of a step along the path: x_u = x_t + (sigma_u - sigma_t) v."""
+        return 1.0, self.sigma[u] - self.sigma[t]
+
+    def weight(self, t: int, s: int) -> float:
+        """(sigma_s - sigma_t)^2."""
+        return (self.sigma[s] - self.sigma[t]) ** 2

@@ -1,0 +1,109 @@
+"""Flow matching: the engine on a straight path, against diffusers' own scheduler and a tiny transformer of SD3's kind."""
+
+from itertools import pairwise
+
+import pytest
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+from torch import Tensor
+
+from sedid.method.diffusion import ddim_step, t_errors, trajectory
+from sedid.method.flow import FlowSchedule
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SCHEDULE = FlowSchedule.shifted(1000, 3.0)
+
+
+@pytest.fixture(scope="module")
+def transformer() -> SD3Transformer2DModel:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return SD3Transformer2DModel(
+            sample_size=8,
+            patch_size=2,
+            in_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=16,
+            caption_projection_dim=16,
+            pooled_projection_dim=8,
+            out_channels=4,
+            pos_embed_max_size=8,
+        ).eval()
+
+
+class Velocity:
+    """v_theta of a transformer that is told nothing; notes what it was asked with."""
+
+    def __init__(self, transformer: SD3Transformer2DModel) -> None:
+        self.transformer, self.asked = transformer.double(), []
+
+    @torch.inference_mode()
+    def __call__(self, x: Tensor, t: int) -> Tensor:
+        self.asked.append(SCHEDULE.asked_at(t))
+        nothing = {"encoder_hidden_states": x.new_zeros(len(x), 3, 16), "pooled_projections": x.new_zeros(len(x), 8)}
+        at = torch.full((len(x),), self.asked[-1], dtype=x.dtype)
+        v: Tensor = self.transformer(x, timestep=at, **nothing).sample
+        return v
+
+
+def latents() -> Tensor:
+    return torch.randn(2, 4, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_sigmas_and_steps_are_those_of_the_scheduler(shift: float) -> None:
+    scheduler, schedule = FlowMatchEulerDiscreteScheduler(1000, shift=shift), FlowSchedule.shifted(1000, shift)
+    assert schedule.sigma[::-1] == pytest.approx(scheduler.sigmas.tolist(), rel=1e-5)
+    assert [schedule.asked_at(t) for t in (999, 500, 0)] == pytest.approx(
+        [float(scheduler.timesteps[999 - t]) for t in (999, 500, 0)], rel=1e-5
+    )
+    x = latents()
+    for s, t in ((990, 825), (495, 330), (999, 0)):
+        scheduler.set_timesteps(sigmas=[(s + 1) / 1000, (t + 1) / 1000])
+        v = torch.sin(x)
+        theirs = scheduler.step(v, scheduler.timesteps[0], x).prev_sample
+        torch.testing.assert_close(ddim_step(schedule, x, v, s, t), theirs, rtol=1e-5, atol=1e-5, check_dtype=False)
+
+
+def test_the_identity_holds_for_n_plus_1_evaluations(transformer: SD3Transformer2DModel) -> None:
+    """Against the literal procedure, reverse and denoise one after the other, up to pure noise at t = 999."""
+    path = (0, 165, 495, 990, 999)
+    velocity, literal = Velocity(transformer), Velocity(transformer)
+    found = list(t_errors(velocity, latents(), SCHEDULE, path, 999))
+    assert velocity.asked == pytest.approx([1000 * SCHEDULE.sigma[t] for t in path])
+    assert velocity.asked[-1] == 1000
+    x = latents()
+    for error, (t, s) in zip(found, pairwise(path), strict=True):
+        up = SCHEDULE.sigma[s] - SCHEDULE.sigma[t]
+        far = x + up * literal(x, t)
+        back = far - up * literal(far, s)
+        expected = ((back - x) / 2).square().sum(dim=(1, 2, 3))  # [-1, 1] to [0, 1], as everywhere
+        torch.testing.assert_close(error.score, expected, rtol=1e-9, atol=1e-12)
+        x = far
+    assert len(literal.asked) == 2 * (len(velocity.asked) - 1)
+
+
+def test_a_step_is_ddims_with_the_straight_paths_shares() -> None:
+    x, v = latents(), torch.cos(latents())
+    for t, u in ((0, 165), (165, 990), (990, 0)):
+        a, b = SCHEDULE.sigma[t], SCHEDULE.sigma[u]
+        clean, noise = x - a * v, x + (1 - a) * v
+        torch.testing.assert_close(ddim_step(SCHEDULE, x, v, t, u), (1 - b) * clean + b * noise, rtol=1e-12, atol=1e-12)
+
+
+def test_where_the_direction_never_changes_there_is_no_error() -> None:
+    """A network that knows the one picture of the path: x_t lies on it, and v is the same everywhere."""
+    x_0, eps = latents(), torch.cos(latents())
+    start = (1 - SCHEDULE.sigma[0]) * x_0 + SCHEDULE.sigma[0] * eps
+    points = list(trajectory(lambda x, t: eps - x_0, start, SCHEDULE, 333, 999))
+    torch.testing.assert_close(points[-1].x, eps, rtol=1e-12, atol=1e-12)
+    assert [float(e.score.max()) for e in t_errors(lambda x, t: eps - x_0, start, SCHEDULE, 333, 999)] == [0, 0, 0]
+
+
+def test_a_shift_that_is_none_is_refused() -> None:
+    for shift, timesteps in ((0.0, 1000), (-1.0, 1000), (float("nan"), 1000), (1.0, 1)):
+        with pytest.raises(ValueError, match="a flow needs a shift above 0 and at least 2 timesteps"):
+            FlowSchedule.shifted(timesteps, shift)
