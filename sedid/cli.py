@@ -307,6 +307,11 @@ def upgrade(
 ) -> None:
     """Bring a bundle of an earlier version up to date: record all that its calibration depends on."""
     with plain_errors():
+        from sedid.data.outputs import check_folder
+
+        if out:
+            check_folder(Path(out))
+
         from sedid.recipes.upgrade import upgrade as bring_up_to_date
 
         quiet()

@@ -97,7 +97,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     path = Path(path)
     if is_stream(path):
-        with TemporaryDirectory() as elsewhere:
+        with space_for(path), TemporaryDirectory() as elsewhere:
             yield Path(elsewhere) / path.name
             with (Path(elsewhere) / path.name).open("rb") as written, stream(path) as target:
                 shutil.copyfileobj(written, target)

@@ -43,7 +43,9 @@ PAGE = Kind("a page", (".html", ".htm"), re.compile(rb'<meta name="generator" co
 FIGURE = Kind("a figure", (".png", ".svg", ".pdf"), re.compile(rb"[Cc]reator.{1,99}?SeDID Explorer", re.DOTALL))
 SPEED = Kind("a measurement of speed", (".json",), re.compile(rb'\A\{\s*(?:"version": \d+,\s*)?"machine": \{'))
 RESULTS = Kind("a results file", (".json",), re.compile(rb'"protocol": \{'))
-SCORES = Kind("a file of scores", (".npz",), re.compile(rb"\APK.{28}(?:stated|pairs)\.npy", re.DOTALL))
+SCORES = Kind(
+    "a file of scores", (".npz",), re.compile(rb"\APK.{28}(?:stated|pairs|methods|t_secs|key)\.npy", re.DOTALL)
+)
 LOAD = Kind("a measurement under load", (".json",), re.compile(rb'"visitors": '))
 CARD = Kind("a model card", (".md",), re.compile(rb"^# SeDID detector ", re.MULTILINE))
 
@@ -56,16 +58,27 @@ RUNS: dict[str, dict[str, re.Pattern[bytes]]] = {
     "generate": {"manifest.json": re.compile(rb'"checkpoint_sha256":')},
     "loop": {"config.json": re.compile(rb'"sampler_steps":'), "plan.json": re.compile(rb'"recipe":')} | SPLITS,
     "ship": {"config.json": re.compile(rb'"samplers":')} | SPLITS,
+    "defend": {"config.json": re.compile(rb'"score_batch":')} | SPLITS,
 }
 """Commands whose `out` is a run folder -> the files by which it is known as one, of a run that was killed as well."""
 FILES = {"evaluate": RESULTS, "gallery": SCORES}
 """Commands whose `out` is a file."""
-STUDIES = {"choose": "choice.json"} | {
-    name: f"{name}.json" for name in ("sweep", "compare", "robustness", "polarity", "generalise", "sign")
+STUDIES = {
+    "compare": ("compare.json", "compare-scores.npz"),
+    "robustness": ("robustness.json", "robustness-scores.npz"),
+    "choose": ("choice.json", "choice/*.npz"),
+    "polarity": ("polarity.json", "polarity-scores.npz"),
+    "generalise": ("generalise.json",),
+    "sweep": ("sweep.json", "sweep/*.npz"),
+    "sign": ("sign.json",),
 }
-"""Commands whose `out` is a folder for results, which may hold those of others, too -> the file that they write there."""
-IN_FOLDERS = {name: (file, RESULTS) for name, file in STUDIES.items()} | {"load": ("load.json", LOAD)}
-"""The same, and what else writes one file into a folder -> its name and kind."""
+"""Commands whose `out` is a folder for results, which may hold those of others, too -> what they write there."""
+IN_FOLDERS = {
+    name: {file: RESULTS if file.endswith(".json") else SCORES for file in files} for name, files in STUDIES.items()
+} | {"load": {"load.json": LOAD}}
+"""The same, and what else writes into such a folder -> the files (patterns of `pathlib`) and their kinds."""
+NAMED = (FIGURE, RESULTS, SCORES)
+"""Kinds that need their suffix in a pipe or a device as well: it says the format, or names a second file."""
 
 
 def check_file(file: Path, kind: Kind, inputs: Iterable[str | Path] = (), force: bool = False) -> None:
@@ -82,7 +95,7 @@ def check_file(file: Path, kind: Kind, inputs: Iterable[str | Path] = (), force:
     """
     file = Path(file)
     above = _above(file)
-    named = kind is not FIGURE or file.suffix.lower() in kind.suffixes  # a figure's name says its format
+    named = kind not in NAMED or file.suffix.lower() in kind.suffixes
     if is_stream(file) and named:
         return
     if file.is_dir():
@@ -156,9 +169,9 @@ def check_loop(command: str, config: Any, force: bool = False) -> None:
         check_folder(out, RUNS[command] | JOB, force)
     else:
         check_folder(out)
-        if command in IN_FOLDERS:
-            name, kind = IN_FOLDERS[command]
-            check_file(out / name, kind, force=force)
+        for pattern, kind in IN_FOLDERS.get(command, {}).items():
+            for file in out.glob(pattern):
+                check_file(file, kind, force=force)
 
 
 def _above(path: Path) -> Path:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,8 @@ from sedid.data.outputs import (
     BUNDLE,
     CARD,
     FIGURE,
+    FILES,
+    IN_FOLDERS,
     PAGE,
     RESULTS,
     RUNS,
@@ -35,6 +38,7 @@ from sedid.data.outputs import (
     check_folder,
 )
 from sedid.detector.csv_file import COLUMNS
+from sedid.jobs.commands import COMMANDS
 from sedid.paths import ROOT
 from sedid.progress import finish
 from sedid.recipes.reproduce import Speed
@@ -102,13 +106,18 @@ def test_what_was_shipped_is_known_as_our_own() -> None:
             continue
         check_folder(bundle, BUNDLE)
         check_file(bundle / "README.md", CARD)
-        for name, kind in (
-            {"results.json": RESULTS, GALLERY: SCORES} | dict.fromkeys(STUDIES.values(), RESULTS)
-        ).items():
-            if (bundle / "sedid" / name).exists():
-                check_file(bundle / "sedid" / name, kind)
+        written: dict[str, Kind] = {"results.json": RESULTS, "results-scores.npz": SCORES, GALLERY: SCORES}
+        for name, kind in [*written.items(), *(file for of in IN_FOLDERS.values() for file in of.items())]:
+            for file in (bundle / "sedid").glob(name):
+                check_file(file, kind)
                 checked += 1
-    assert checked > 12
+    assert checked > 24
+
+
+def test_no_command_that_writes_is_forgotten() -> None:
+    """calibrate and train-nn write into a bundle, which `adopt` knows."""
+    writing = {name for name, command in COMMANDS.items() if "out" in command.settings.__dataclass_fields__}
+    assert writing - {"calibrate", "train-nn"} == {*FILES, *RUNS, *IN_FOLDERS}
 
 
 @pytest.mark.parametrize(
@@ -223,6 +232,9 @@ def test_a_device_is_written_to_and_stays() -> None:
     write_json(null, {"a": 1})
     assert null.stat().st_rdev == before.st_rdev
     assert is_stream(null)
+    if Path("/dev/full").exists():  # of Linux
+        with pytest.raises(OSError, match=r"^No space left on the disk to write /dev/full"):
+            write_json(Path("/dev/full"), {"a": 1})
 
 
 @pytest.mark.usefixtures("no_renames")
@@ -309,7 +321,14 @@ def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path: Path) -> Non
         *([command, "--set", "detector=x", "--set", "real=x", "--set", "generated=x", "--set", "out=PHOTO"] for command in
           ("sweep", "robustness", "polarity", "gallery", "calibrate")),
         *([command, "--set", "detector=x", "--set", "real=x", "--set", "generated=x", "--set", f"out={out}"]
-          for command in ("sweep", "robustness", "polarity") for out in ("FOLDER",)),
+          for command in ("sweep", "robustness", "polarity") for out in ("FOLDER", "scores")),
+        *([command, *(text for name in ("real", "generated", "test_real", "test_generated")
+                      for text in ("--set", f"{name}=x")), "--set", "detector=x", "--set", "out=scores"]
+          for command in ("compare", "choose")),
+        *(["defend", "--set", f"out={out}"] for out in ("FOLDER", "PHOTO")),
+        *(["upgrade", "SHIPPED", "--out", out] for out in ("PHOTO", "PHOTO/x")),
+        *([command, "--set", "detector=x", "--set", f"{name}=x", "--set", "generated=x", "--set", "out=/dev/null"]
+          for command, name in (("evaluate", "heldout"), ("gallery", "real"))),
         ["evaluate", "--set", "detector=x", "--set", "heldout=x", "--set", "generated=x", "--set", "out=notes.json"],
         ["evaluate", "--set", "detector=x", "--set", "heldout=x", "--set", "generated=x", "--set", "out=FOLDER"],
         ["evaluate", "--set", "detector=x", "--set", "heldout=x", "--set", "generated=x", "--set", "out=taken.json"],
@@ -325,9 +344,10 @@ def test_no_command_writes_over_what_is_not_ours(
         Path(name).write_bytes(photo.read_bytes())
     for name in ("other.txt", "notes.csv", "notes.html", "notes.json", "notes.npz", "taken-scores.npz"):
         Path(name).write_text("my notes")
-    mine = ("README.md", "images.npz", "config.json", "unet/x", *STUDIES.values())
-    for folder in ("mine", "bundle"):
-        for name in mine:
+    mine = ("README.md", "images.npz", "config.json", "unet/x", *(f"{name}.json" for name in (*STUDIES, "choice")))
+    scores = [name.replace("*", "k0495") for name in chain.from_iterable(STUDIES.values()) if name.endswith(".npz")]
+    for folder, names in {"mine": mine, "bundle": mine, "scores": scores}.items():
+        for name in names:
             (tmp_path / folder / name).parent.mkdir(parents=True, exist_ok=True)
             (tmp_path / folder / name).write_text('{"mine": 1}')
     places = {"PHOTO": str(photo), "FOLDER": "mine", "SHIPPED": str(SHIPPED / "cifar10"), "BUNDLE": "bundle"}
