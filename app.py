@@ -1,6 +1,6 @@
 """Start the explorer: `python app.py`, and the entry point of a Hugging Face Space."""
 
-from sedid.ui import launch
+from sedid.cli import app
 
 if __name__ == "__main__":
-    launch()
+    app(["app"])

@@ -397,9 +397,10 @@ def sample(
 @app.command("app")
 def page() -> None:
     """Start the page."""
-    from sedid.ui import launch
+    with plain_errors("the page is closed"):
+        from sedid.ui import launch
 
-    launch()
+        launch()
 
 
 @app.command()

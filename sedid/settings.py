@@ -52,6 +52,14 @@ class Settings(BaseSettings):
         "SEDID_ADMIN_PASSWORD", "", "unlocks jobs in an open page of a public app", "none: nothing can be unlocked"
     )
     server_name: str = _from("GRADIO_SERVER_NAME", "127.0.0.1", "the address the app listens on")
+    server_port: int | None = _from(
+        "GRADIO_SERVER_PORT",
+        None,
+        "the port the app listens on, and no other: where it is taken, the app says so and ends",
+        "the first free one from 7860",
+        ge=1,
+        le=65_535,
+    )
     temp: Path | None = _from(
         "GRADIO_TEMP_DIR", None, "where uploads lie while they live", "the system's temporary folder"
     )

@@ -99,6 +99,9 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
     Args:
         detector: as `make_context`.
         options: for `gradio.Blocks.launch`, over the ones set here.
+
+    Raises:
+        OSError: the port is taken.
     """
     gc.disable()  # what is imported and built until the page is served stays: looking through it is a fifth of the start
     quiet()
@@ -114,7 +117,13 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
 
         context = make_context(detector)
         demo = build_demo(context)
-        demo.launch(**launch_options() | {"prevent_thread_lock": True} | options)
+        try:
+            demo.launch(**launch_options() | {"prevent_thread_lock": True} | options)
+        except OSError as error:
+            if "empty port" not in str(error):
+                raise
+            port = settings.read().server_port or "7860 and each of the 99 above it"
+            raise OSError(f"port {port} is taken: end what listens there, or set GRADIO_SERVER_PORT") from error
         gc.freeze()
         gc.enable()
         door.forget_uploads(Path(uploads))
@@ -135,6 +144,7 @@ def launch_options() -> dict[str, Any]:
 
     return {
         "server_name": settings.read().server_name,
+        "server_port": settings.read().server_port,
         "share": False,
         "show_error": False,
         "ssr_mode": False,

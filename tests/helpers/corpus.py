@@ -184,8 +184,8 @@ class Ways:
         if bad.kind == "archive":
             return self.event(self.found("batch-judge", "click"), [[self.sent(bad.file)]])
         if bad.kind == "bundle":
-            return self.event(self.found("detector", "input"), [str(bad.file), None, False, False])
-        return self.event(self.found("photo", "upload"), [self.sent(bad.file), None, False, False])
+            return self.event(*self.filled("detector", "input", dropdown=str(bad.file)))
+        return self.event(*self.filled("photo", "upload", image=self.sent(bad.file)))
 
     def page_settings(self, bad: Bad) -> tuple[bool, str]:
         """What the Train tab does with such settings."""
@@ -198,6 +198,11 @@ class Ways:
     def found(self, element: str, event: str) -> int:
         """An event of the page by the id of what it is an event of."""
         return next(one["id"] for one in self.events if (element, event) in one["on"])
+
+    def filled(self, element: str, event: str, **given: Any) -> tuple[int, list[Any]]:
+        """An event and its inputs, by their kinds; boxes are not ticked, and the rest is empty."""
+        one = next(one for one in self.events if (element, event) in one["on"])
+        return one["id"], [given.get(kind, False if kind == "checkbox" else None) for kind in one["takes"]]
 
     def event(self, index: int, data: list[Any]) -> tuple[bool, str]:
         """What an event answers, through the queue."""

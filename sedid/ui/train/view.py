@@ -67,7 +67,8 @@ def facts(job: Job, records: Sequence[dict[str, Any]]) -> dict[str, str]:
             if name != "images"
         }
     if job.began and (job.ended or job.active):  # when a killed process ended is not known
-        found["took" if job.ended else "time so far"] = duration((job.ended or time.time()) - job.began)
+        passed = (job.ended or time.time()) - job.began
+        found["took" if job.ended else "time so far"] = duration(max(0.0, passed))  # the clock may have been set back
     return found
 
 
