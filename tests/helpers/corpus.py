@@ -182,7 +182,7 @@ class Ways:
     def page(self, bad: Bad) -> tuple[bool, str]:
         """What the page does when such a file is dropped or a detector's folder is typed."""
         if bad.kind == "archive":
-            return self.event(self.found("batch-judge", "click"), [[self.sent(bad.file)]])
+            return self.event(*self.filled("batch-judge", "click", file=[self.sent(bad.file)]))
         if bad.kind == "bundle":
             return self.event(*self.filled("detector", "input", dropdown=str(bad.file)))
         return self.event(*self.filled("photo", "upload", image=self.sent(bad.file)))
