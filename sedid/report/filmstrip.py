@@ -82,7 +82,9 @@ def heatmap(trace: Trace, t_sec: int, weight_free: bool, locked: bool, live: boo
     limit = brightest(maps if locked else values[None])
     kind = "weight-free t-error" if weight_free else "t-error"
     drawn = over_image(trace, values, limit, f"{kind} at T_SEC {t_sec}", live)
-    return render("heatmap.html", map=drawn, limit=limit, kind=kind, locked=locked, live=live)
+    side = len(trace.image) // len(values)
+    cell = "pixel" if side == 1 else f"cell of {side} by {side} pixels"
+    return render("heatmap.html", map=drawn, limit=limit, kind=kind, cell=cell, locked=locked, live=live)
 
 
 def brightest(maps: np.ndarray) -> float:

@@ -263,7 +263,9 @@ def test_the_map_is_of_latents_and_lies_over_the_whole_image() -> None:
     assert error_maps(trace, False).shape == (6, 8, 8)
     assert trace.picture(trace.points[0].x).shape == (1, 3, SIDE, SIDE)
     assert error_maps(trace, False).sum(axis=(1, 2)) == pytest.approx(trace.curve, rel=1e-4)
-    assert heatmap(trace, 495, False, False).count("data:image/png") >= 2
+    drawn = heatmap(trace, 495, False, False)
+    assert drawn.count("data:image/png") == 2  # the map lies over the image
+    assert "t-error per cell of 2 by 2 pixels, channels summed" in drawn
 
 
 def test_large_batches_are_asked_in_parts_of_bounded_size() -> None:
