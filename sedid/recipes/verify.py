@@ -147,7 +147,7 @@ def verify(
     opened = load_detector(bundle, device, stated.precision or "fp32")
     checks = [kept_figures(opened, evaluation)]
     sets = found_sets(bundle, opened, evaluation, data)
-    checks += yield from of_parity(bundle, opened, sets)
+    checks += yield from of_parity(bundle, opened, sets, count)
     checks += yield from of_gallery(bundle, opened, count)
     checks += yield from of_sets(opened, evaluation, sets, count)
     where = f"{machine()}; network on {opened.runtime.device}, {stated.precision or 'fp32'}"
@@ -233,10 +233,11 @@ def kept_figures(detector: Detector, evaluation: Evaluation) -> Check:
 
 
 def of_parity(
-    bundle: Path, detector: Detector, sets: dict[str, np.ndarray | None]
+    bundle: Path, detector: Detector, sets: dict[str, np.ndarray | None], count: int
 ) -> Generator[Progress, None, list[Check]]:
-    """The parity file against the network in float64."""
-    what, kept = f"parity, {parity.IMAGES} images in float64", read_arrays(bundle / "sedid" / parity.FILE)
+    """The parity file against the network in float64; of its first images alone where `count` says so."""
+    number = min(count or parity.IMAGES, parity.IMAGES)
+    what, kept = f"parity, {number} images in float64", read_arrays(bundle / "sedid" / parity.FILE)
     if not kept:
         return [Check(what, None, said=f"there is no sedid/{parity.FILE}; `python -m sedid ship` writes it")]
     if not np.array_equal(kept["path"], parity.own_path(detector)) or str(kept["checkpoint"]) != checkpoint_hash(
@@ -246,8 +247,8 @@ def of_parity(
     images = sets.get("generated")
     if images is None or fingerprint(images[: parity.IMAGES]) != str(kept["images"]):
         return [Check(what, None, said=HOW)]
-    found = yield from parity.exact(bundle, detector, images[: parity.IMAGES])
-    return [Check(what, furthest(found, kept["t_errors"]), parity.BOUND, anew=True)]
+    found = yield from parity.exact(bundle, detector, images[:number])
+    return [Check(what, furthest(found, kept["t_errors"][:, :number]), parity.BOUND, anew=True)]
 
 
 def of_gallery(bundle: Path, detector: Detector, count: int) -> Generator[Progress, None, list[Check]]:

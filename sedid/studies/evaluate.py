@@ -162,7 +162,7 @@ def nn_reliability(
     classes = ("heldout", "generated")
     if detector.nn is None or not {*classes} <= probabilities.keys():
         return {}
-    found = {CLEAN: reliability(*(probabilities[name] for name in classes))}
+    found = {CLEAN: reliability(probabilities["heldout"], probabilities["generated"])}
     if config.reencoded:
         after = []
         for seed, name in enumerate(classes):

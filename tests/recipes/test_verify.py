@@ -64,6 +64,7 @@ def test_what_was_published_is_found_again(made: Path) -> None:
 def test_without_the_reals_the_rest_is_verified_and_it_is_said(made: Path) -> None:
     code, words = said(made / "sedid" / "results.json", "--count", "2")
     assert code == 0, words
+    assert "agrees       parity, 2 images in float64" in words
     assert "agrees       scores of 2 generated images" in words
     assert "not checked  scores of 6 heldout images: the images are not kept" in words
 
