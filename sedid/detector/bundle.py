@@ -267,7 +267,8 @@ def load_classifier(folder: Path, input: str, channels: int = 3) -> torch.nn.Mod
     try:
         load_torch_model(network, place, strict=True, safe=True)
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise ValueError(f"the classifier in {folder} cannot be loaded: {error}") from error
+        said = " ".join(str(error).split())[:300]  # torch names the tensors that do not fit, in many lines
+        raise ValueError(f"the classifier in {folder} cannot be loaded: {said}") from error
     if not all_finite(network.float()):
         raise ValueError(
             f"the classifier in {folder} has weights that are not finite numbers (NaN or infinity): restore its files, "
