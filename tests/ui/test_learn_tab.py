@@ -225,6 +225,18 @@ def test_the_sheet_links_to_real_views_and_the_key_has_the_detectors_numbers(tea
         assert "<script" not in page
 
 
+def test_every_exercise_has_a_code_to_scan_where_the_class_can_reach_the_page(teacher: Teacher) -> None:
+    """A sheet made on one's own computer says so: its addresses lead nowhere else."""
+    walk = lesson(teacher)
+    listed = classroom_sheet.exercises(walk)
+    there = classroom_sheet.document(walk, listed, "https://example.org/", False)
+    assert there.count('class="qr"') == len(listed)
+    assert str(classroom_sheet.qr(re.findall(r'<a href="(https://[^"]*)"', there)[0].replace("&amp;", "&"))) in there
+    here = classroom_sheet.document(walk, listed, "http://127.0.0.1:7860/", False)
+    assert 'class="qr"' not in here
+    assert "These links open on this computer alone." in here
+
+
 def test_the_sheets_links_are_web_addresses_only(teacher: Teacher) -> None:
     walk = lesson(teacher)
     listed = classroom_sheet.exercises(walk)

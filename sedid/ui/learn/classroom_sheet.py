@@ -6,7 +6,7 @@ Both are HTML files that need nothing else. The key is computed from the detecto
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 from markupsafe import Markup
@@ -16,6 +16,7 @@ from sedid.detector.words import where
 from sedid.report.pictures import data_uri, number
 from sedid.report.style import css
 from sedid.report.verdict import headline
+from sedid.ui import LOCAL
 from sedid.ui.html import render
 from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.learn.noise import predictions
@@ -213,10 +214,20 @@ def document(lesson: Lesson, listed: list[Exercise], home: str, key: bool, sourc
         checkpoint=str(lesson.detector.info.get("checkpoint_sha256", ""))[:12],
         at=where(lesson.judge(lesson.walk(lesson.subject.image, lesson.k))),
         key=key,
+        alone=urlsplit(home).hostname in LOCAL,
+        qr=qr,
         exercises=[
             (replace(one, answer=Markup(one.answer)), f"{home}?{urlencode(one.link | named)}") for one in listed
         ],
     )
+
+
+def qr(address: str) -> Markup:
+    """An address as a QR code, an inline SVG in the colour of the text."""
+    import segno
+
+    code = segno.make(address, error="m", micro=False)
+    return Markup(code.svg_inline(scale=2, border=2, svgclass="qr", lineclass=None))
 
 
 def offer(lesson: Lesson, home: str, source: str | None = DEFAULT) -> Markup:
