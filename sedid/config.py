@@ -100,6 +100,65 @@ def load_config(
     return cls(**values)
 
 
+@dataclasses.dataclass(frozen=True)
+class Described:
+    """A setting in words.
+
+    Attributes:
+        values: what it accepts.
+        default: as it is written; None where it must be given.
+    """
+
+    name: str
+    values: str
+    default: str | None
+
+
+def described(cls: type[Settings]) -> tuple[Described, ...]:
+    """Every setting of a dataclass: what it accepts, by the checks that values of it go through, and its default."""
+    found = []
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        schema = _fields(cls)[field.name][1].json_schema()  # type: ignore[arg-type]
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        shown = None if default is dataclasses.MISSING else written(default)
+        found.append(Described(field.name, accepted(schema), shown))
+    return tuple(found)
+
+
+def written(value: Any) -> str:
+    """A value as a setting is written."""
+    if isinstance(value, tuple):
+        return ",".join(map(written, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def accepted(schema: Mapping[str, Any]) -> str:
+    """A JSON schema of one value in words; the largest seed and float are no limits to anybody."""
+    if "anyOf" in schema:
+        return " or ".join(map(accepted, schema["anyOf"]))
+    if "enum" in schema or "const" in schema:
+        return ", ".join(map(str, schema.get("enum", [schema.get("const")])))
+    if schema.get("type") == "array":
+        items = schema.get("items") or (schema.get("prefixItems") or [{}])[0]
+        return f"{accepted(items)}; several with commas"
+    names = {
+        "integer": "whole number",
+        "number": "number",
+        "string": "text",
+        "boolean": "true or false",
+        "null": "none",
+    }
+    words = names.get(schema.get("type", ""), "value")
+    low, high = schema.get("minimum"), schema.get("maximum")
+    high = high if high is None or high < 2**32 - 1 else None
+    above, below = schema.get("exclusiveMinimum"), schema.get("exclusiveMaximum")
+    ends = [f"from {low:g}" if low is not None else f"above {above:g}" if above is not None else ""]
+    ends.append(f"to {high:g}" if high is not None else f"below {below:g}" if below is not None else "")
+    return " ".join([words, *filter(None, ends)])
+
+
 def known(key: str, names: Iterable[str], source: str) -> str:
     """The key itself if it is one of the names.
 

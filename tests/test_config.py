@@ -185,3 +185,20 @@ def test_a_missing_file_and_missing_settings_are_named(tmp_path: Path) -> None:
         load_config(Settings, file=tmp_path / "absent.toml")
     with pytest.raises(ValueError, match="out must be given"):
         load_config(Settings)
+
+
+def test_settings_are_described_by_the_checks_their_values_go_through() -> None:
+    """The page lists them; what it says is accepted, and what lies outside is refused."""
+    from sedid.config import described
+    from sedid.jobs.commands import COMMANDS
+
+    found = {one.name: one for one in described(COMMANDS["train-ddpm"].settings)}
+    assert found["data"].default is None
+    assert (found["steps"].values, found["steps"].default) == ("whole number from 1", "800000")
+    assert found["unet"].values == "demo, small, paper"
+    assert found["ema_decay"].values == "number from 0 below 1"
+    assert (found["seed"].default, found["flip"].default, found["dropout"].default) == ("0", "true", "none")
+    for name in COMMANDS:
+        settings = described(COMMANDS[name].settings)
+        assert len({one.name for one in settings}) == len(settings)
+        assert "value" not in " ".join(one.values for one in settings)

@@ -229,9 +229,11 @@ def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> No
 
     page.get_by_role("tab", name="Train").click()
     expect(page.locator(".sed-off .sed-warn:visible")).to_contain_text("This page is public: training")
-    page.locator("#start-job").click()
-    expect(page.locator(".toast-body")).to_contain_text("jobs are off here")
-    page.locator(".toast-close").first.click()
+    expect(page.locator("#job .sed-state")).to_be_visible()
+    expect(page.locator("#start-job")).to_be_hidden()
+    page.get_by_text("All settings of this stage").click()
+    expect(page.locator("#stage-settings")).to_contain_text("whole number from 1")
+    expect(page.get_by_text("press Start")).to_be_hidden()
     page.get_by_role("button", name="For the host of this page").click()
     page.locator("#host-password input").fill("wrong")
     page.locator("#host-unlock").click()
@@ -240,6 +242,7 @@ def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> No
     page.locator("#host-unlock").click()
     expect(page.locator("#host")).to_contain_text("Unlocked: jobs can be started here")
     expect(page.locator(".sed-off .sed-warn:visible")).to_have_count(0)
+    expect(page.locator("#start-job")).to_be_visible()
     expect(page.locator("#host-password input")).to_have_value("")
     assert "horse" not in page.url
     page.get_by_role("tab", name="Inspect").click()

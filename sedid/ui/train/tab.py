@@ -10,7 +10,7 @@ from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.kit import LIGHT, html
+from sedid.ui.kit import LIGHT, RESULTS, html
 from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
 from sedid.ui.train.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
@@ -57,6 +57,7 @@ def build(context: Context, _: Head) -> None:
                 info="key = value, one a line",
                 placeholder="seed = 1\nbatch_size = 64",
             )
+            settings = html("", "stage-settings", kind=RESULTS)
             start = gr.Button("Start", variant="primary", elem_id="start-job")
             disk = html("", "disk")
         with gr.Column(scale=9, min_width=320):
@@ -87,6 +88,8 @@ def build(context: Context, _: Head) -> None:
     timer.tick(**watch)
     opened = run_while_open(timer, tab, TITLE)
     opened.success(**watch)
+    for event in (opened.success, stage.change):
+        event(view.settings_html, stage, settings, **LIGHT)
     opened.success(page.offer, None, [fields["detector"], fields["generated"]], **LIGHT)
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from sedid.config import described
 from sedid.escaping import written_by
+from sedid.jobs.commands import COMMANDS
 from sedid.jobs.console import duration
 from sedid.jobs.store import Job, last_words
 from sedid.method.diffusion import write_steps
@@ -24,7 +26,7 @@ from sedid.studies.evaluate import EvaluationResults, NNRow, StatRow
 from sedid.ui.html import render
 from sedid.ui.train.form import job_name
 
-EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p>Choose a stage and press Start. A job goes on when this page
+EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p class="sed-when-on">Choose a stage and press Start. A job goes on when this page
 is closed, and is found again when it is opened.</p></div>"""
 WORDS = {
     "learning_rate": "learning rate",
@@ -49,6 +51,11 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> Markup:
         bundle=(job.folder / "bundle").is_dir(),
         facts=facts(job, records),
     )
+
+
+def settings_html(stage: str) -> Markup:
+    """The settings of a stage: what each accepts, its default, and what it is."""
+    return render("settings.html", settings=described(COMMANDS[stage].settings))
 
 
 def facts(job: Job, records: Sequence[dict[str, Any]]) -> dict[str, str]:
