@@ -33,10 +33,19 @@ def renderer(*folders: Path) -> Callable[..., Markup]:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters = (number, data_uri, numbers.cell, numbers.between, numbers.percent, numbers.p_value)
+    filters = (number, data_uri, numbers.cell, numbers.between, numbers.percent, numbers.p_value, term)
     environment.filters |= {function.__name__: function for function in filters}
     environment.globals |= {"GRADIENT": GRADIENT, "pair_in_words": pair_in_words, "write_steps": write_steps}
     return partial(_rendered, environment)
+
+
+def term(word: str, entry: str = "") -> Markup:
+    """A word of the glossary (`docs/glossary.md`), which the page explains where it stands; in a document it is plain text.
+
+    Args:
+        entry: what the glossary has it under, if not as the word itself.
+    """
+    return Markup('<span class="sed-term" data-term="{}">{}</span>').format(entry or word, word)
 
 
 def _rendered(environment: Environment, name: str, /, **values: Any) -> Markup:

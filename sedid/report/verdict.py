@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Verdict
+from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Pair, Verdict
 from sedid.detector.words import NOT_FINITE, own_t_sec
 from sedid.method.diffusion import pair_in_words, write_steps
 from sedid.report.curve import among_references
@@ -28,8 +28,20 @@ def headline(verdict: Verdict | None) -> tuple[str, str]:
 
 
 def share(percentile: float) -> str:
-    """A percentile in words."""
-    return "none" if percentile <= 0 else "all" if percentile >= 100 else f"{percentile:.0f}%"
+    """A percentile in words, to stand before "images"."""
+    return "no" if percentile <= 0 else "all" if percentile >= 100 else f"{percentile:.0f} of 100"
+
+
+def tested(detector: Detector, part: str, pair: Pair) -> dict[str, Any] | None:
+    """The metrics on held-out test images that detector.json states of STAT at a pair, or of NN; None where it has none.
+
+    Args:
+        part: "stat" or "nn".
+    """
+    found = (detector.info.get("metrics") or {}).get(part, {}).get("heldout")
+    if part != "stat":
+        return found or None
+    return next((row for row in found or [] if (row["k"], row["t_sec"]) == pair), None)
 
 
 def error_rate(detector: Detector, section: str) -> float | None:
@@ -43,16 +55,22 @@ def explained(detector: Detector, verdict: Verdict, show: Callable[[float], str]
     calibration, score = verdict.calibration, verdict.score
     low, high = (show(value) for value in calibration.band)
     neural = isinstance(calibration, NNCalibration)
+    part = "nn" if neural else "stat"
+    known = tested(detector, part, (calibration.k, calibration.t_sec))
     quantity = "probability" if neural else "t-error"
     finite = isfinite(score)
     return {
         "finite": finite,
         "outside": verdict.call == Call.OUTSIDE,
         "side": "above" if score > calibration.threshold else "below" if score < calibration.threshold else "at",
+        "edge": high if score > calibration.threshold else low,
         "inside": calibration.band[0] < score < calibration.band[1],
         "low": low,
         "high": high,
-        "rate": error_rate(detector, "nn" if neural else "stat"),
+        "rate": error_rate(detector, part),
+        "tested": known is not None,
+        "auc": known["auc"] if known else calibration.auc,
+        "leak": str((detector.info.get(part) or {}).get("leak_warning") or "").partition(". ")[0],
         "chart": among_references(calibration, score, quantity, neural) if finite else "",
     }
 
@@ -90,7 +108,7 @@ def card(detector: Detector, judgement: Judgement, neural: bool, live: bool = Tr
 def verdict_cards(detector: Detector, judgement: Judgement, live: bool = True) -> Markup:
     """Both cards, and the line on what they can know."""
     stat, nn = (card(detector, judgement, neural, live) for neural in (False, True))
-    return render("verdicts.html", detector=detector, stat=stat, nn=nn)
+    return render("verdicts.html", detector=detector, stat=stat, nn=nn, live=live)
 
 
 def factors(judgement: Judgement, live: bool = True) -> Markup:

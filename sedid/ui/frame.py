@@ -13,6 +13,7 @@ from sedid.ui.kit import LIGHT, html
 from sedid.ui.menu import DEFAULT
 from sedid.ui.scripts import function
 from sedid.ui.server.document import DESCRIPTION, NAME, TITLE
+from sedid.ui.terms import notes
 
 PAPER = "https://arxiv.org/abs/2307.06272"
 
@@ -58,6 +59,7 @@ def head(context: Context) -> Head:
             allow_custom_value=typing,
             elem_id="detector",
         )
+    html(notes(), "sed-terms", "terms")
     return Head(menu, gr.State(DEFAULT), title)
 
 

@@ -55,6 +55,10 @@ class Menu:
         ]
         return found
 
+    def shipped(self, but: str) -> list[tuple[str, str]]:
+        """(label, key) of the app's own detector and of those in checkpoints/, except one."""
+        return [one for one in self.choices() if one[1] != but and not one[1].startswith(JOB)]
+
     def offers(self, key: object) -> bool:
         """Whether a key is that of an entry, not something typed."""
         return key in [entry for _, entry in self.choices()]

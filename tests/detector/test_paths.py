@@ -172,7 +172,7 @@ def test_a_wrong_path_is_refused_in_a_sentence(bundle: Path, tmp_path: Path, opt
 def test_inspect_offers_the_calibrated_paths_alone() -> None:
     """The page: a calibrated path can be named, any other name falls back to a step size."""
     from sedid.ui.context import Context
-    from sedid.ui.inspect.events import Inspector
+    from sedid.ui.inspect.events import Inspector, marks_of
     from sedid.ui.inspect.view import sections, snap
 
     plain = make_detector()
@@ -191,6 +191,7 @@ def test_inspect_offers_the_calibrated_paths_alone() -> None:
     film = sections(made, trace, made.judge(trace, 825)).film
     assert [f"t = {t}<" in film for t in (0, 495, 825, 990)] == [True, True, True, False]
     assert "along the path 0, 495, 825, 990" in film
-    assert 'data-k="0,495,825,990" data-t="990" aria-pressed="true"' in film
-    assert 'data-k="165" data-t="330" aria-pressed="false"' in film
-    assert "sed-go" not in sections(plain, trace, plain.judge(trace, 825)).film
+    marks = marks_of(made, PATH)
+    assert marks.choices == [("165", "165"), ("0, 495, 825, 990", "0,495,825,990"), ("another", "other")]
+    assert marks.value == "0,495,825,990"
+    assert [marks_of(plain, k).value for k in (165, 150)] == ["165", "other"]

@@ -50,6 +50,7 @@ from sedid.ui.gallery.many_view import batch_html
 from sedid.ui.html import render
 from sedid.ui.inspect import resave_panel
 from sedid.ui.inspect.view import sections
+from sedid.ui.known import Known
 from sedid.ui.learn import quiz, verdicts
 
 COUNT = 24
@@ -201,7 +202,7 @@ def of_stored_scores(case: Case) -> list[Calls]:
 
 def of_cards(case: Case) -> list[Calls]:
     drawn = "".join(sections(case.detector, found.trace, found.judgement).verdicts for found in case.inspections)
-    return pairs([SAID[words] for words in re.findall(r"<article.*?<h3>(.*?)</h3>", drawn, re.DOTALL)])
+    return pairs([SAID[words] for words in re.findall(r'<span class="sed-call">(.*?)</span>', drawn, re.DOTALL)])
 
 
 def of_gallery(case: Case) -> list[Calls]:
@@ -246,8 +247,9 @@ def of_two_images(case: Case) -> list[Calls]:
 def of_quiz(case: Case) -> list[Calls]:
     found = []
     for one in case.inspections:
+        sample = quiz.Sample(one.trace.image[None], np.array([False]), Known({}))
         record = quiz.Record.new().after("real", one.judgement, "real")
-        drawn = quiz.reveal(case.detector, one.trace, one.judgement, "real", "real", record)
+        drawn = quiz.reveal(case.detector, sample, one.trace, one.judgement, "real", "real", record)
         words = [SAID[word] for word in re.findall(r"<strong>(.*?)</strong>", drawn)]
         for word, tally in zip(words, (record.stat, record.nn), strict=True):
             assert tally == quiz.Tally(int(word in ("real", "generated")), int(word == "real"))
@@ -368,7 +370,7 @@ def of_case_report(case: Case) -> list[Calls]:
         assert raw
         read = json.loads(unescape(raw[1]))
         assert [read["stat"]["verdict"], read["nn"]["verdict"]] == said
-        assert [SAID[words] for words in re.findall(r"<article.*?<h3>(.*?)</h3>", report, re.DOTALL)] == said
+        assert [SAID[words] for words in re.findall(r'<span class="sed-call">(.*?)</span>', report, re.DOTALL)] == said
         found += said
     return pairs(found)
 

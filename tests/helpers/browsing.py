@@ -92,5 +92,6 @@ def wait_for_t_sec(page, t_sec: int) -> None:
 
 
 def set_k(page, k: int) -> None:
+    page.locator("#k-marks").get_by_label("another").check()
     page.locator("#k input[type=number]").fill(str(k))
     page.locator("#k input[type=number]").press("Tab")

@@ -148,7 +148,7 @@ def test_an_uncalibrated_detector_has_a_case_too() -> None:
 def test_a_pair_chosen_by_hand_and_a_jump_that_works_only_on_the_page(detector: Detector) -> None:
     found = detector.inspect(make_image(1), 660, 165)
     report = case_report(detector, found, "x", None, NOW)
-    assert "Go there" not in report
+    assert 'class="sed-go"' not in report
     plain = html.unescape(re.sub("<[^>]+>", " ", report))
     for words in (
         "T_SEC = 660, NN at its own T_SEC 330.",
@@ -159,7 +159,7 @@ def test_a_pair_chosen_by_hand_and_a_jump_that_works_only_on_the_page(detector: 
     told = machine_form(report)
     assert (told["t_sec"], told["stat"], told["nn"]["k"], told["nn"]["t_sec"]) == (660, None, 165, 330)
     assert "its own T_SEC" not in case_report(detector, detector.inspect(make_image(1)), "x", None, NOW)
-    assert "Go there" in verdict_cards(detector, found.judgement)
+    assert "Go to k = 165, T_SEC = 495" in verdict_cards(detector, found.judgement)
     assert '<span class="sed-zoom"><img src="data:' in report
 
 

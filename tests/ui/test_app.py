@@ -99,7 +99,7 @@ def evaluations(context: Context) -> int:
 
 def test_opens_with_an_example_already_analysed(page) -> None:
     wait_for_t_sec(page, 330)
-    assert page.locator(".sed-card h3").all_inner_texts()[0] in {
+    assert page.locator(".sed-card .sed-call").all_inner_texts()[0] in {
         "Looks generated",
         "Looks real",
         "Cannot tell",
@@ -120,7 +120,7 @@ def test_t_sec_moves_by_keyboard_without_the_network(page, context: Context) -> 
     page.keyboard.press("ArrowRight")
     wait_for_t_sec(page, 495)
     assert score(page) != before
-    assert "at its own T_SEC 330" in page.locator("[data-verdict=nn] header").inner_text()
+    assert "at its own T_SEC 330" in page.locator("[data-verdict=nn] h3").inner_text()
     assert page.locator("[data-verdict=nn] .sed-score").inner_text() == of_nn
     assert evaluations(context) == calls
     page.wait_for_url(re.compile("t_sec=495"))
@@ -131,7 +131,7 @@ def test_a_click_on_the_curve_moves_t_sec(page) -> None:
     plot.click(position={"x": plot.bounding_box()["width"] * 0.66, "y": 20})
     wait_for_t_sec(page, 660)
     page.wait_for_function("document.querySelector('#t-sec input[type=number]').value === '660'")
-    assert page.locator("[data-verdict=stat] h3").inner_text() == "Not calibrated here"
+    assert page.locator("[data-verdict=stat] .sed-call").inner_text() == "Not calibrated here"
     page.locator("[data-verdict=stat] .sed-go").click()
     wait_for_t_sec(page, 495)
 
@@ -146,12 +146,50 @@ def test_k_changes_the_steps_of_t_sec(page) -> None:
     assert steps.get_attribute("max") == "990"
 
 
+def test_k_stands_at_its_marks_and_any_other_within_its_bounds(page) -> None:
+    """A k out of range stayed in box and address, while the engine took another one."""
+    marks, box = page.locator("#k-marks input"), page.locator("#k input[type=number]")
+    wait_for_t_sec(page, 330)
+    assert [mark.get_attribute("value") for mark in marks.all()] == ["165", "other"]
+    assert not box.is_visible()
+    for typed, k in ((-5, 5), (9, 9), (600, 495)):
+        set_k(page, typed)
+        page.wait_for_url(re.compile(rf"[?&]k={k}&"))
+        assert [box.input_value(), page.locator("#k input[type=range]").input_value()] == [str(k), str(k)]
+        page.wait_for_selector(f"#curve >> text=no references at k = {k}")
+        assert "neither side means generated here" in page.locator("[data-verdict=stat]").inner_text()
+    marks.first.check()
+    page.wait_for_url(re.compile("[?&]k=165&"))
+    wait_for_t_sec(page, 495)
+    assert not box.is_visible()
+    assert "At this T_SEC smaller errors mean generated" in page.locator("[data-verdict=stat]").inner_text()
+
+
+def test_words_of_the_glossary_are_explained_where_they_stand(page) -> None:
+    note, term = page.locator("#sed-note"), page.locator("#verdicts .sed-term", has_text="STAT")
+    said = "The error test: a verdict from the t-error and a threshold."
+    assert page.locator(f"#{term.get_attribute('aria-describedby')}").text_content() == said
+    for show in (term.hover, term.focus, term.click):
+        show()
+        page.wait_for_selector("#sed-note >> text=" + said)
+        page.keyboard.press("Escape")
+        page.wait_for_selector("#sed-note", state="hidden")
+        page.mouse.move(5, 5)
+        page.evaluate("document.activeElement.blur()")
+    term.focus()
+    page.keyboard.press("Tab")  # to the next one
+    page.wait_for_selector("#sed-note >> text=The squared distance")
+    assert note.bounding_box()["x"] >= 0
+
+
 def test_the_last_k_asked_for_wins_and_a_walk_can_be_stopped(page, context: Context) -> None:
     model = context.detectors.get().eps_model.network
+    opacity = "getComputedStyle(document.querySelector('#heat')).opacity"
     model.gate.clear()  # type: ignore[attr-defined]
     try:
         set_k(page, 10)
         page.wait_for_selector("#stop")  # only there while the network works
+        page.wait_for_function(f"{opacity} < 1")  # these figures are those of the k before
         set_k(page, 300)
         page.wait_for_function("document.querySelector('#k input[type=range]').value === '300'")
     finally:
@@ -164,9 +202,15 @@ def test_the_last_k_asked_for_wins_and_a_walk_can_be_stopped(page, context: Cont
         page.wait_for_selector("#stop")
         page.locator("#stop").click()
         page.wait_for_function("document.querySelector('#k input[type=range]').value === '300'")
+        set_k(page, 7)
+        page.wait_for_selector("#stop")
+        page.locator("#t-sec input[type=range]").press("ArrowRight")  # any other choice ends it, too
+        wait_for_t_sec(page, 600)
     finally:
         model.gate.set()  # type: ignore[attr-defined]
     page.wait_for_selector("#stop", state="hidden")
+    page.wait_for_function("document.querySelector('#k input[type=range]').value === '300'")
+    page.wait_for_function(f"{opacity} === '1'")
     assert page.locator("#t-sec input[type=range]").get_attribute("max") == "900"
 
 

@@ -76,7 +76,7 @@ def test_the_page_follows_the_menu_and_comes_back(page) -> None:
     detector_in_use(page, "tiny")
     pick_detector(page, "foreign")
     detector_in_use(page, "foreign")
-    assert page.locator("[data-verdict=stat] h3").inner_text() == "Not calibrated: no verdict"
+    assert page.locator("[data-verdict=stat] .sed-call").inner_text() == "Not calibrated: no verdict"
     assert "16 by 16 pixels" in page.locator("#seen").inner_text()
     assert page.locator("#film img").count() > 1
     page.wait_for_selector("#t-sec input[type=range][max='330']")  # 400 timesteps
@@ -94,7 +94,7 @@ def test_the_page_follows_the_menu_and_comes_back(page) -> None:
 
 def test_a_bundle_brings_its_own_examples(browser, url: str) -> None:
     def headings() -> list[str]:
-        return page.locator(".sed-examples h4").all_inner_texts()
+        return page.locator(".sed-examples h2").all_inner_texts()
 
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.set_default_timeout(WAIT)

@@ -213,7 +213,7 @@ def test_stop_is_offered_while_work_goes_on_and_not_when_gradio_hides_how_long_i
     """Gradio sometimes leaves the last progress text on the page and hides what holds it."""
     wait_for_t_sec(page, 330)
     tracker = '<div class="wrap hide" id="tracker"><div class="progress-text">0.1s</div></div>'
-    page.evaluate("html => document.querySelector('#verdicts').insertAdjacentHTML('beforeend', html)", tracker)
+    page.evaluate("html => document.querySelector('#walking').insertAdjacentHTML('beforeend', html)", tracker)
     assert not page.locator("#stop").is_visible()
     page.evaluate("document.querySelector('#tracker').classList.remove('hide')")
     assert page.locator("#stop").is_visible()

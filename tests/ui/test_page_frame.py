@@ -31,7 +31,9 @@ def test_the_calls_stand_under_the_image_and_stay_in_view(page) -> None:
         "['#photo', '#strip', '#controls', '#verdicts'].map(one => document.querySelector(one).getBoundingClientRect().top)"
     )
     assert tops == sorted(tops)
-    cards = page.locator("#verdicts h3").all_inner_texts()
+    page.locator("#t-sec input[type=range]").press("ArrowRight")
+    page.wait_for_function("document.querySelector('#sed-said').textContent.startsWith('STAT')")  # a live region
+    cards = page.locator("#verdicts .sed-call").all_inner_texts()
     assert page.locator("#strip b").all_inner_texts() == cards
     page.locator("#seen").scroll_into_view_if_needed()
     page.locator("#controls").hover()

@@ -111,31 +111,33 @@ def judged(t_sec: int = 330, **changes: object):
 def test_verdicts_are_three_valued(threshold: float, band: tuple[float, float], call: str) -> None:
     detector, judgement = judged(threshold=threshold, band=band, real=ramp(0, 200), generated=ramp(0, 200))
     shown = card(detector, judgement, neural=False)
-    assert f"<h3>{call}</h3>" in shown
-    assert "10% of the calibration images" in shown
-    assert ("but inside the band" in shown) == (call == "Cannot tell")
+    assert f'<span class="sed-call">{call}</span>' in shown
+    assert ("at most 10 in 100 of either kind" in shown) == (call != "Cannot tell")
+    assert ("we <b>do not decide</b>" in shown) == (call == "Cannot tell")
 
 
 @pytest.mark.parametrize("polarity", ["smaller", "larger"])
-def test_a_polarity_other_than_the_papers_is_said(polarity: str) -> None:
+def test_which_side_means_generated_is_said_at_every_t_sec(polarity: str) -> None:
     detector, judgement = judged(polarity=polarity, real=ramp(0, 200), generated=ramp(0, 200))
-    assert ("other way round than in the paper" in card(detector, judgement, neural=False)) == (polarity == "larger")
-    assert "other way round" not in card(detector, judgement, neural=True)
+    assert f"At this T_SEC <b>{polarity}</b> errors mean generated" in card(detector, judgement, neural=False)
+    assert "means generated" not in card(detector, judgement, neural=True)
+    further = detector.judge(make_trace(), 660)
+    assert "neither side means generated here" in card(detector, further, neural=False)
 
 
 def test_an_empty_band_is_not_spelt_out() -> None:
     detector, judgement = judged(threshold=50.0, band=(50.0, 50.0), real=ramp(0, 200), generated=ramp(0, 200))
     shown = card(detector, judgement, neural=False)
-    assert "needed no band without a verdict" in shown
+    assert "would not decide" not in shown
     assert "50 to 50" not in shown
 
 
 def test_out_of_range_gives_no_call_and_no_confidence() -> None:
     detector, judgement = judged(real=ramp(1e6, 2e6), generated=ramp(1e6, 2e6))
     shown = verdict_cards(detector, judgement)
-    assert "outside the range this detector was calibrated on" in shown
+    assert "unlike that of\nany picture the detector was tuned on" in shown
     assert "Looks" not in shown
-    assert "at or above" not in shown
+    assert "reference images" not in shown
 
 
 def test_no_verdict_is_made_up_where_there_is_no_calibration() -> None:
@@ -144,9 +146,9 @@ def test_no_verdict_is_made_up_where_there_is_no_calibration() -> None:
     shown = verdict_cards(detector, detector.judge(trace, 660))
     assert shown.count("Not calibrated here") == 1
     assert 'data-k="165" data-t="495"' in shown
-    assert "two compared images, at its own T_SEC 330</header>" in shown
+    assert "two compared images, at its own T_SEC 330</small>" in shown
     own = str(card(detector, detector.judge(trace, 330), neural=True))
-    assert own.replace("compared images</header>", "compared images, at its own T_SEC 330</header>") in shown
+    assert own.replace("compared images</small>", "compared images, at its own T_SEC 330</small>") in shown
     shown = verdict_cards(detector, detector.judge(make_trace(k=330), 660))
     assert shown.count("Not calibrated here") == 2
     assert 'data-k="165" data-t="330"' in shown

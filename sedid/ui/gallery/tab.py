@@ -30,10 +30,10 @@ def build(context: Context, head: Head) -> None:
     with gr.Tabs(elem_id="gallery") as parts:
         with gr.Tab("Reference set", id="gallery-reference"):
             with gr.Row():
-                sort = choice("Sort by", SORTS, "apart", "sort", 190)
-                largest = choice("Order", {"lowest first": False, "highest first": True}, True, "order", 140)
-                label = choice("Label", LABELS, "", "label", 160)
-                verdict = choice("Verdict", FILTERS, "", "verdict", 190)
+                sort = choice("Sort by", SORTS, "apart", "sort", 260)
+                largest = choice("Order", {"lowest first": False, "highest first": True}, True, "order", 126)
+                label = choice("Label", LABELS, "", "label", 110)
+                verdict = choice("Verdict", FILTERS, "", "verdict", 126)
                 where = {"Inspect": INSPECT, "Compare: A": LEFT, "B": RIGHT}
                 click = gr.Radio(
                     list(where.items()),

@@ -9,14 +9,16 @@ trace.
 import logging
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
+import numpy as np
 
 from sedid.detector.detector import Detector, Pair, as_seen
 from sedid.detector.hub import split_id
-from sedid.method.diffusion import Steps, pair_in_words, steps_in_words, write_steps
+from sedid.method.diffusion import Steps, order, pair_in_words, steps_in_words, write_steps
 from sedid.report.filmstrip import seen
 from sedid.report.pictures import enlarge
 from sedid.ui.context import START, Context
@@ -27,6 +29,8 @@ from sedid.ui.traces import Report, Stopped, Wanted
 from sedid.ui.upload import read_upload, refusal
 
 K_RANGE = (5, 495)
+OTHER = "other"
+"""The choice of a k that nothing was calibrated at."""
 
 WAITING = '<div class="sed-state">Loading the detector …</div>'
 NO_DETECTOR = (
@@ -89,6 +93,7 @@ class Parts:
     photo: gr.Image
     examples: gr.HTML
     seen: gr.HTML
+    marks: gr.Radio
     k: gr.Slider
     t_sec: gr.Slider
     calibrated: gr.Button
@@ -141,7 +146,9 @@ class Inspector:
     ) -> Updates:
         """The parts that follow T_SEC, for what becomes the shown one; without `wanted`, nobody may stop a walk."""
         trace = self.context.traces.walk(detector, shown.image, shown.k, wanted, report)
-        strings = astuple(sections(detector, trace, detector.judge(trace, shown.t_sec), visit.free, visit.lock))
+        judgement = detector.judge(trace, shown.t_sec)
+        others = partial(self.context.menu.shipped, but=visit.source)
+        strings = astuple(sections(detector, trace, judgement, visit.free, visit.lock, others))
         return self.looking(visit.source, shown) | dict(zip(self.parts.sections(), strings, strict=True))
 
     def looking(self, source: str, shown: Shown | None) -> Updates:
@@ -160,12 +167,11 @@ class Inspector:
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{steps_in_words(shown.k)}: step {done} of {total}", unit="steps")
 
-        path = "" if isinstance(shown.k, int) else write_steps(shown.k)
         try:
             drawn = (
                 self.render(visit, detector, shown, wanted, report)
                 | self.controls(detector, shown.k, shown.t_sec)
-                | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp, path)}
+                | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp, write_steps(shown.k))}
             )
         finally:
             here = wanted()
@@ -176,13 +182,23 @@ class Inspector:
         return drawn
 
     def controls(self, detector: Detector, k: Steps, t_sec: int) -> Updates:
-        """Both sliders; the steps of T_SEC follow k. On a path that of k stays, and leads off the path when moved."""
+        """How the trajectory walks, and T_SEC, whose steps follow."""
         t_secs = detector.t_secs(k)
-        if isinstance(k, tuple):
-            ends = gr.Slider(minimum=t_secs[0], maximum=t_secs[-1], step=1, value=t_sec)
-            return {self.parts.t_sec: ends}
-        ends = gr.Slider(minimum=k, maximum=t_secs[-1], step=k, value=t_sec)
-        return {self.parts.k: k, self.parts.t_sec: ends}
+        step = 1 if isinstance(k, tuple) else k
+        ends = gr.Slider(minimum=t_secs[0], maximum=t_secs[-1], step=step, value=t_sec)
+        return self.steps(detector, k) | {self.parts.t_sec: ends}
+
+    def steps(self, detector: Detector, k: Steps) -> Updates:
+        """The marked walk, or a free k. On a path the slider of k stays where it is."""
+        marked = {self.parts.marks: write_steps(k) if k in walks(detector) else OTHER}
+        return marked if isinstance(k, tuple) else marked | {self.parts.k: k}
+
+    def settled(self, visit: Visit, detector: Detector) -> Updates:
+        """The controls after a walk that nobody waits for any more: where they were, unless another one is wanted."""
+        shown = visit.shown
+        if shown is None or not self.context.traces.turns.wants(visit.session, shown.k, shown.image):
+            return gr.skip()
+        return self.steps(detector, shown.k)
 
     def fit(self, detector: Detector, k: Any, t_sec: Any, otherwise: Pair) -> Pair:
         """The (k, T_SEC) of this detector closest to what a visitor named; of paths, the calibrated ones alone."""
@@ -228,7 +244,10 @@ class Inspector:
         """What depends on the detector, not on the image: its examples, the button and the reach of the sliders."""
         low, high = k_range(detector)
         step = pair[0] if isinstance(pair[0], int) else detector.uniform[0]
-        reach = {self.parts.k: gr.Slider(minimum=low, maximum=high, value=step)}
+        reach = {
+            self.parts.k: gr.Slider(minimum=low, maximum=high, value=step),
+            self.parts.marks: marks_of(detector, pair[0]),
+        }
         examples = {self.parts.examples: example_strip(self.context.examples_of(source))}
         return examples | {self.parts.calibrated: calibrated_button(detector)} | self.controls(detector, *pair) | reach
 
@@ -349,7 +368,8 @@ class Inspector:
         return self.take(visit, payload)
 
     def clear(self, visit: Visit) -> Updates:
-        """The image was taken away."""
+        """The image was taken away, and with it any walk."""
+        self.context.traces.turns.want(visit.session, None)
         empty = {self.parts.verdicts: EMPTY, self.parts.seen: ""}
         return dict.fromkeys(self.parts.sections(), "") | empty | self.looking(visit.source, None)
 
@@ -370,7 +390,7 @@ class Inspector:
         try:
             updates = self.analyse(visit, detector, replace(visit.shown, k=k, t_sec=t_sec))
         except Stopped:
-            return gr.skip()
+            return self.settled(visit, detector)
         if coming is None or (isinstance(coming.file, Path) and not coming.example):  # it stands in its place already
             return updates
         return updates | {self.parts.photo: enlarge(coming.image)}
@@ -383,12 +403,12 @@ class Inspector:
     def set_k(self, visit: Visit, k: Any) -> Updates:
         """The slider of k was let go."""
         updates = self.go(visit, self.detector(visit.source), k)
-        if updates.get(self.parts.k) == k:
-            del updates[self.parts.k]  # it may have been moved on meanwhile, and is not set back
+        if updates.get(self.parts.k) == k:  # it may have been moved on meanwhile, and is not set back
+            del updates[self.parts.k], updates[self.parts.marks]
         return updates
 
     def go_there(self, visit: Visit) -> Updates:
-        """A card's button named the pair."""
+        """A card's button named the pair, or a mark the walk alone."""
         return self.go(visit, self.detector(visit.source), visit.sent("k"), visit.sent("t_sec"))
 
     def go_calibrated(self, visit: Visit) -> Updates:
@@ -400,7 +420,9 @@ class Inspector:
         """T_SEC moved along the trace at hand."""
         if visit.shown is None:
             return gr.skip()
-        detector = self.detector(visit.source)
+        detector, shown, coming = self.detector(visit.source), visit.shown, self.coming(visit)
+        if coming is None or np.array_equal(coming.image, shown.image):  # no other k is waited for; another picture is
+            self.context.traces.turns.want(visit.session, shown.k, shown.image)
         found = snap(detector, visit.shown.k, whole(t_sec, visit.shown.t_sec))
         # A slider being dragged is not set back to where it was a moment ago.
         slider = {} if found == t_sec else {self.parts.t_sec: found}
@@ -414,16 +436,29 @@ class Inspector:
         """Another k is wanted: a walk under way ends at its next step."""
         self.context.traces.turns.want(request.session_hash or "", whole(asked(event, "k"), START[0]))
 
-    def stop(self, shown: Shown | None, request: gr.Request) -> Updates:
+    def stop(self, source: str, shown: Shown | None, request: gr.Request) -> Updates:
         """Give up the walk under way; the previous result stays."""
         self.context.traces.turns.want(request.session_hash or "", None)
-        return {self.parts.k: shown.k} if shown and isinstance(shown.k, int) else gr.skip()
+        return self.steps(self.detector(source), shown.k) if shown else gr.skip()
 
 
 def k_range(detector: Detector) -> tuple[int, int]:
     """The smallest and largest k offered for a detector; both exist on short schedules, too."""
     last = len(detector.schedule) - 1
     return min(K_RANGE[0], last), min(K_RANGE[1], last)
+
+
+def walks(detector: Detector) -> list[Steps]:
+    """The walks that were calibrated, step sizes first."""
+    return order({k for k, _ in detector.stat} | ({detector.nn.k} if detector.nn else set()))
+
+
+def marks_of(detector: Detector, k: Steps) -> Any:
+    """The choice among the calibrated walks and a free k; hidden where nothing is calibrated."""
+    found = walks(detector)
+    names = [(str(one) if isinstance(one, int) else ", ".join(map(str, one)), write_steps(one)) for one in found]
+    value = write_steps(k) if k in found else OTHER
+    return gr.Radio(choices=[*names, ("another", OTHER)], value=value, visible=bool(found))
 
 
 def calibrated_button(detector: Detector) -> Any:

@@ -182,11 +182,12 @@ class Resaver:
         return updates | {self.inspector.parts.photo: enlarge(image)} | panel
 
 
-def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> gr.events.Dependency:
+def wire(panel: Panel, inspector: Inspector, view: list[Any], walking: gr.HTML) -> gr.events.Dependency:
     """Connect the panel.
 
     Args:
         view: state and switches, as `visited` takes them.
+        walking: shows how far a walk of the image under inspection is.
 
     Returns:
         The event that takes a version over.
@@ -210,7 +211,7 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> gr.events.Depen
     panel.shown.select(**showing)
     inspector.parts.verdicts.change(**showing)  # another image, k, T_SEC or detector
     everything = [*inspector.parts.all(), panel.kind, panel.strength, panel.shown, panel.take]
-    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": inspector.parts.verdicts, **NETWORK}
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": walking, **NETWORK}
     return panel.take.click(visited(on.take), [*asked, *view], everything, preprocess=False, **quiet)
 
 

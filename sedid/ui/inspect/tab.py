@@ -3,22 +3,28 @@
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
+from sedid.report.html import term
 from sedid.ui import frame
 from sedid.ui.context import START, Context
 from sedid.ui.frame import Head
 from sedid.ui.inspect import case_panel, facts_panel, member_panel, resave_panel, stability_panel, tiles_panel
-from sedid.ui.inspect.events import K_RANGE, WAITING, Inspector, Parts, visited
+from sedid.ui.inspect.events import K_RANGE, OTHER, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip, verdict_strip
 from sedid.ui.kit import LIGHT, NETWORK, html
 from sedid.ui.scripts import function, on_load
 from sedid.ui.server import api
 
 TITLE = "Inspect"
+EXPLAINED = Markup("<p>The model jumps by {} into the noise and is measured at {}.</p>").format(
+    term("k"), term("T_SEC")
+)
 LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-stage"></div>
 <footer><button type="button" class="sed-prev" aria-label="Previous">&lsaquo;</button><span></span>
 <button type="button" class="sed-next" aria-label="Next">&rsaquo;</button>
-<button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>"""
+<button type="button" class="sed-close" aria-label="Close">Close</button></footer></dialog>
+<p id="sed-said" class="sed-unseen" role="status"></p>"""
 
 
 def build(context: Context, head: Head) -> None:
@@ -37,11 +43,28 @@ def build(context: Context, head: Head) -> None:
                 alt_text="The image under inspection",
                 buttons=[],
             )
-            strip = html(verdict_strip(None), "strip")
+            with gr.Column(elem_id="calls"):
+                strip = html(verdict_strip(None), "strip")
+                walking = html("", "walking")  # how far a walk is; nothing else is shown there
             examples = html(example_strip(context.examples_of()), "examples")
             with gr.Column(elem_id="controls"):
-                k = slider("k", "Step size in timesteps.", *K_RANGE, 5, START[0])
-                t_sec = slider("T_SEC", "Timestep where the error is measured.", START[0], 990, *START)
+                html(EXPLAINED, "explained")
+                marks = gr.Radio(
+                    [OTHER],
+                    value=OTHER,
+                    label="Step size (k)",
+                    info="How far the model jumps at once. Verdicts exist for the numbers.",
+                    elem_id="k-marks",
+                    interactive=True,
+                    visible=False,
+                )
+                k = slider(
+                    "Any step size (k)", "Without verdicts where nothing was calibrated.", *K_RANGE, 1, START[0], "k"
+                )
+                t_sec = slider(
+                    "Measure at step (T_SEC)", "How noisy the image is when we look: higher is noisier.",
+                    START[0], 990, *START, "t-sec",
+                )  # fmt: skip
                 calibrated = gr.Button("Use the calibrated pair", size="sm", elem_id="calibrated")
                 stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
             seen = html("", "seen")
@@ -52,7 +75,7 @@ def build(context: Context, head: Head) -> None:
             with gr.Row():
                 with gr.Column(scale=4, min_width=280):
                     heat = html("", "heat")
-                    blend = slider("Heatmap over image, %", None, 0, 100, 1, 65, "sed-after")
+                    blend = slider("Heatmap over image, %", None, 0, 100, 1, 65, "blend", "sed-after")
                 with gr.Column(scale=6, min_width=300):
                     curve = html("", "curve")
                     with gr.Row(elem_classes="sed-after"):
@@ -71,14 +94,14 @@ def build(context: Context, head: Head) -> None:
 
     menu = head.menu
     parts = Parts(
-        head.source, state, menu, photo, examples, seen, k, t_sec, calibrated,
+        head.source, state, menu, photo, examples, seen, marks, k, t_sec, calibrated,
         strip, verdicts, heat, curve, factors, compared, film,
     )  # fmt: skip
     on = Inspector(context, parts)
     view = [head.source, state, weight_free, locked]
     heavy: dict[str, Any] = {
         "outputs": parts.all(),
-        "show_progress_on": verdicts,
+        "show_progress_on": walking,
         "api_visibility": "private",
         **NETWORK,
     }
@@ -90,12 +113,13 @@ def build(context: Context, head: Head) -> None:
     photo.change(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **LIGHT, **NETWORK)
     photo.clear(visited(on.clear), view, parts.all(), **LIGHT)
     taking.failure(on.restore, state, photo, **LIGHT)
-    picking = bridge.submit(visited(on.pick), view, **heavy)
+    picking = bridge.submit(visited(on.pick), view, trigger_mode="multiple", **heavy)
     # `wish` comes first: Gradio sends the events of one trigger in this order, each after the one before.
     bridge.select(on.wish, queue=False, trigger_mode="multiple", **LIGHT)
     stepping = bridge.select(visited(on.set_k), [k, *view], trigger_mode="always_last", preprocess=False, **heavy)
-    going = bridge.apply(visited(on.go_there), view, **heavy)
-    returning = calibrated.click(visited(on.go_calibrated), view, **heavy)
+    # Each ends the walk that the one before it may still be waiting for.
+    going = bridge.apply(visited(on.go_there), view, trigger_mode="multiple", **heavy)
+    returning = calibrated.click(visited(on.go_calibrated), view, trigger_mode="multiple", **heavy)
     moving = bridge.input(
         visited(on.set_t_sec), [t_sec, *view], parts.all(), trigger_mode="always_last", preprocess=False, **LIGHT
     )
@@ -108,8 +132,8 @@ def build(context: Context, head: Head) -> None:
         following.append(choice.success(visited(on.follow), [menu, photo, *view], preprocess=False, **heavy))
         for step in (choice, following[-1]):
             step.failure(on.keep, head.source, menu, **LIGHT)
-    resaving = resave_panel.wire(panel, on, view)
-    tiling = tiles_panel.wire(tiles, on, view)
+    resaving = resave_panel.wire(panel, on, view, walking)
+    tiling = tiles_panel.wire(tiles, on, view, walking)
     stability_panel.wire(stable, on, view)
     facts_panel.wire(about_file, on, view)
     member_panel.wire(member, on, view)
@@ -117,7 +141,7 @@ def build(context: Context, head: Head) -> None:
     for event in (taking, picking, stepping, going, returning, moving, resaving, *tiling, *following):
         event.success(None, where, js=function("view", "remember"), **LIGHT)
     gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **LIGHT)
-    stop.click(on.stop, state, [k], queue=False, **LIGHT)
+    stop.click(on.stop, [head.source, state], [marks, k], queue=False, **LIGHT)
     blend.input(None, blend, js=function("view", "blend"), **LIGHT)
     menu.focus(on.offer, None, menu, **LIGHT)
     api.build(context)
@@ -131,10 +155,9 @@ def root() -> gr.Blocks:
 
 
 def slider(
-    label: str, info: str | None, low: int, high: int, step: int, value: int, style: str | None = None
+    label: str, info: str | None, low: int, high: int, step: int, value: int, name: str, style: str | None = None
 ) -> gr.Slider:
     """A slider without a reset button, whose change would go unnoticed by the page's script."""
-    name = {"k": "k", "T_SEC": "t-sec"}.get(label)
     return gr.Slider(low, high, value, step=step, label=label, info=info, buttons=[], elem_id=name, elem_classes=style)
 
 

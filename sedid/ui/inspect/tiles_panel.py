@@ -155,7 +155,7 @@ class Tiler:
             return gr.skip()
 
 
-def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> list[gr.events.Dependency]:
+def wire(panel: Panel, inspector: Inspector, view: list[Any], walking: gr.HTML) -> list[gr.events.Dependency]:
     """Connect the panel; arguments as `perturb_panel.wire`.
 
     Returns:
@@ -167,7 +167,7 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> list[gr.events.
     made = [panel.tiled, panel.shown, panel.back]
     changes = [parts.verdicts.change, parts.seen.change]
     gr.on(changes, visited(on.outdate), [panel.tiled, *view], made, **LIGHT)
-    opening: dict[str, Any] = {"outputs": parts.all(), **heavy, "show_progress_on": parts.verdicts}
+    opening: dict[str, Any] = {"outputs": parts.all(), **heavy, "show_progress_on": walking}
     opened = panel.shown.select(visited(on.open), [panel.tiled, *view], trigger_mode="always_last", **opening)
     returned = panel.back.click(visited(on.back), view, **opening)
     for event in (opened, returned):

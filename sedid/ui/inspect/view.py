@@ -1,14 +1,15 @@
 """Everything the Inspect tab shows of one trace at one T_SEC, as HTML strings. No Gradio, no network."""
 
 import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from sedid.data.images import read_image
-from sedid.detector.detector import Detector, Judgement, Pair, Trace
-from sedid.method.diffusion import Steps, steps_in_words, write_steps
+from sedid.detector.detector import Call, Detector, Judgement, Trace
+from sedid.method.diffusion import Steps
 from sedid.report import filmstrip
 from sedid.report.curve import curve
 from sedid.report.verdict import factors, headline, verdict_cards
@@ -67,23 +68,31 @@ def snap(detector: Detector, k: Steps, t_sec: float) -> int:
 
 
 def sections(
-    detector: Detector, trace: Trace, judgement: Judgement, weight_free: bool = False, locked: bool = True
+    detector: Detector,
+    trace: Trace,
+    judgement: Judgement,
+    weight_free: bool = False,
+    locked: bool = True,
+    others: Callable[[], Sequence[tuple[str, str]]] = tuple,
 ) -> Sections:
     """Render a judgement and what led to it.
 
     Args:
         weight_free: divide maps and curve by c(t,k)^2.
         locked: one colour scale for all T_SEC of the trace.
+        others: (name, key) of detectors to try on a picture that this one cannot judge.
     """
     t_sec = judgement.t_sec
+    outside = Call.OUTSIDE in (verdict.call for verdict in (judgement.stat, judgement.nn) if verdict)
+    ways_on = render("outside.html", others=others()) if outside else ""
     return Sections(
         strip=verdict_strip(judgement),
-        verdicts=verdict_cards(detector, judgement),
+        verdicts=verdict_cards(detector, judgement) + ways_on,
         heat=filmstrip.heatmap(trace, t_sec, weight_free, locked),
         curve=curve(detector, trace, t_sec, weight_free),
         factors=factors(judgement),
         compared=filmstrip.compared(trace, t_sec),
-        film=f"{filmstrip.filmstrip(trace, t_sec)}{walks(detector, trace.k)}",
+        film=filmstrip.filmstrip(trace, t_sec),
     )
 
 
@@ -91,30 +100,6 @@ def verdict_strip(judgement: Judgement | None) -> str:
     """Both calls in a few words, for under the image; None while there is no judgement yet."""
     calls = [headline(verdict) for verdict in (judgement.stat, judgement.nn)] if judgement else [("…", "none")] * 2
     return render("strip.html", calls=list(zip(("STAT", "NN"), calls, strict=True)))
-
-
-def walks(detector: Detector, k: Steps) -> str:
-    """The calibrated paths whose steps are not all of one size, as buttons that go there; "" of a detector without any.
-
-    Args:
-        k: how the trajectory that is shown walks.
-    """
-    if not detector.paths:
-        return ""
-    offered: list[Pair] = [detector.uniform, *((path, path[-1]) for path in detector.paths)]
-    return render(
-        "walks.html",
-        walks=[
-            {
-                "k": write_steps(other),
-                "t_sec": t_sec,
-                "here": other == k,
-                "words": steps_in_words(other),
-                "evaluations": detector.evaluations(other, t_sec),
-            }
-            for other, t_sec in offered
-        ],
-    )
 
 
 HEADINGS = {

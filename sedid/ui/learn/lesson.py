@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sedid.detector.detector import Calibration, Detector, Judgement, Trace
+from sedid.report.verdict import tested
 from sedid.ui.inspect.view import snap
 
 
@@ -101,7 +102,4 @@ class Lesson:
 
     def measured(self, part: str, t_sec: int | None = None) -> dict[str, float] | None:
         """Metrics on held-out test images that detector.json states: of "nn", or of "stat" at the lesson's k."""
-        found = (self.detector.info.get("metrics") or {}).get(part, {}).get("heldout")
-        if part != "stat":
-            return found or None
-        return next((row for row in found or [] if (row["k"], row["t_sec"]) == (self.k, t_sec or self.t_sec)), None)
+        return tested(self.detector, part, (self.k, t_sec or self.t_sec))

@@ -1,7 +1,7 @@
 /* The full-size view, and what a click or a slider asks of the server.
 
    `trigger` sends a Gradio event with data: `input` while T_SEC moves, `select` {k} when k was set, `apply` {k, t_sec}
-   to go to another pair, `submit` {example} or {image} to look at one, `edit` {detector} to open one. The last three
+   to go to another pair (a mark of k keeps T_SEC), `submit` {example} or {image} to look at one, `edit` {detector} to open one. The last three
    bring the Inspect tab to the front. The first two may come faster than they are answered; Gradio then skips to the
    last one but hands over the data of the first (6.31), so their handlers read the sliders themselves.
 
@@ -81,6 +81,7 @@ export function start({ element, trigger }) {
   });
   listen('change', event => {
     if (event.target.matches('#t-sec input[type=number]')) setTimeout(() => trigger('input'));
+    if (event.target.matches('#k-marks input:not([value=other])')) trigger('apply', { k: event.target.value });
     if (event.target.matches('#k input')) setTimeout(() => trigger('select', { k: Number(event.target.value) }));
   });
   // Told once all of an update's attributes are set.

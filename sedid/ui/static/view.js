@@ -19,9 +19,17 @@ export function mark(_k, _t_sec, seen) {
     button.setAttribute('aria-pressed', button.dataset.name === example);
 }
 
+/* What the strip shows, for those who do not see it: a live region must be there before its words. */
+function say() {
+  const calls = [...document.querySelectorAll('#strip .sed-calls p')].map(call => call.textContent.trim());
+  const said = document.querySelector('#sed-said');
+  if (said) said.textContent = calls.join('; ').replace(/\s+/g, ' ');
+}
+
 export function remember(k, t_sec, seen, detector) {
   mark(k, t_sec, seen);
   window.sedidView = [k, t_sec, seen, detector];
+  say();
   put(viewAddress(location, k, t_sec, seen, detector));
 }
 
