@@ -222,12 +222,13 @@ def whose(
         from sedid.paths import CHECKPOINTS
 
         picture = read_image(image).image  # refused once, not by each of them
-        sources = detector or [str(one.parent) for one in sorted(CHECKPOINTS.glob("*/model_index.json"))]
+        own = {one.parent.name: str(one.parent) for one in sorted(CHECKPOINTS.glob("*/model_index.json"))}
+        sources = {name: name for name in detector} if detector else own
         if not sources:
             raise ValueError("there is no detector to ask: name some with --detector")
         answers = [
-            ask(source, partial(open_detector, source, device, precision), lambda opened: opened.inspect(picture))
-            for source in sources
+            ask(name, partial(open_detector, source, device, precision), lambda opened: opened.inspect(picture))
+            for name, source in sources.items()
         ]
         typer.echo(json.dumps(as_dict(answers), indent=2) if as_json else "\n".join(as_lines(answers)))
 
