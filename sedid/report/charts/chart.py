@@ -76,7 +76,7 @@ def marker(at: tuple[float, float], style: str, words: str) -> str:
 def swatch(one: Series | Bins) -> str:
     """What stands for a series in the legend."""
     if isinstance(one, Bins):
-        shape = '<rect class="ch-area" x="4" y="1" width="18" height="10"/>'
+        shape = '<rect class="ch-area ch-edge" x="4" y="1" width="18" height="10"/>'
     else:
         drawn = MARKERS.get(one.style.split()[0])
         dot = f'<path class="ch-marker" transform="translate(13 6)" d="{drawn}"/>' if drawn else '<circle class="ch-marker" cx="13" cy="6" r="4"/>'  # fmt: skip
