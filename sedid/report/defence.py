@@ -14,7 +14,6 @@ from sedid.results import Setting
 from sedid.stats.confounds import Estimate
 from sedid.storage import read_arrays
 from sedid.studies.defence import DefenceResults, ModelRow, Told, pictures_file
-from sedid.training.samples import grid_of
 
 STYLES = ("one", "two", "three", "four")
 KINDS = {"members": "members", "heldout": "held-out images"}
@@ -102,6 +101,8 @@ def _compared(row: ModelRow, undefended: ModelRow, level: int) -> str:
 
 def galleries(arrays: dict[str, np.ndarray], result: DefenceResults) -> list[tuple[str, list[tuple[str, np.ndarray]]]]:
     """Heading -> pictures with their captions; empty where none were kept."""
+    from sedid.training.samples import grid_of  # it brings PyTorch, which the page is built without
+
     if "members" not in arrays:
         return []
     names = [row.name for row in result.rows]

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
-import torch
 
 from sedid.data.datasets import as_images, as_model_input
 from sedid.data.quality import Chance, chance, sliced_wasserstein
 from sedid.detector.bundle import checkpoint_hash, load_detector
 from sedid.detector.detector import Detector
+from sedid.later import torch
 from sedid.method.diffusion import Path as Walk
 from sedid.method.diffusion import whole_path
 from sedid.method.ledger import Ledger, reconstruction_path

@@ -1,14 +1,19 @@
 """The denoising loss of a DDPM (Ho et al. 2020, eq. 14), its min-SNR weighting, and its value on held-out images."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from sedid.data.datasets import as_model_input
+from sedid.later import torch
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import Runtime
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def noised(x_0: Tensor, eps: Tensor, t: Tensor, schedule: NoiseSchedule) -> Tensor:
@@ -32,27 +37,27 @@ def loss_weights(t: Tensor, schedule: NoiseSchedule, gamma: float) -> Tensor:
     return (gamma * (1 - alpha_bar) / alpha_bar).clamp(max=1.0).float().to(t.device)[t]
 
 
-@torch.inference_mode()
 def heldout_errors(
-    unet: nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, batch_size: int = 128
+    unet: torch.nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, batch_size: int = 128
 ) -> tuple[Tensor, Tensor]:
     """Squared errors of the predicted noise at fixed noise, timesteps spread evenly over 0 .. T-1.
 
     Returns:
         t (N,) int64 and the errors, means over channels and pixels, (N,) float32.
     """
-    generator = torch.Generator().manual_seed(0)
-    t = (torch.arange(len(images)) * len(schedule)) // len(images)
-    errors = []
-    for start in range(0, len(images), batch_size):
-        x_0 = as_model_input(images[start : start + batch_size])
-        eps = torch.randn(x_0.shape, generator=generator)
-        part = t[start : start + batch_size]
-        x_t = noised(x_0, eps, part, schedule).to(runtime.device, memory_format=torch.channels_last)
-        with runtime.autocast():
-            predicted = unet(x_t, part.to(runtime.device)).sample
-        errors.append((predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3)))
-    return t, torch.cat(errors)
+    with torch.inference_mode():
+        generator = torch.Generator().manual_seed(0)
+        t = (torch.arange(len(images)) * len(schedule)) // len(images)
+        errors = []
+        for start in range(0, len(images), batch_size):
+            x_0 = as_model_input(images[start : start + batch_size])
+            eps = torch.randn(x_0.shape, generator=generator)
+            part = t[start : start + batch_size]
+            x_t = noised(x_0, eps, part, schedule).to(runtime.device, memory_format=torch.channels_last)
+            with runtime.autocast():
+                predicted = unet(x_t, part.to(runtime.device)).sample
+            errors.append((predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3)))
+        return t, torch.cat(errors)
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,7 @@ class HeldoutLoss:
 
 
 def heldout_loss(
-    unet: nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, gamma: float = 0.0
+    unet: torch.nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, gamma: float = 0.0
 ) -> HeldoutLoss:
     """Measure the network on held-out images, uint8 (N, H, W, 3), with min-SNR weights of `gamma` and without any."""
     t, errors = heldout_errors(unet, images, schedule, runtime)
