@@ -237,6 +237,16 @@ def as_images(x: Tensor) -> np.ndarray:
     return levels.to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy()
 
 
+def grid_of(images: np.ndarray) -> np.ndarray:
+    """One square picture of all images, uint8 (N, H, W, 3) -> (rows * H, columns * W, 3); places left over are black."""
+    count, height, width, _ = images.shape
+    columns = int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    grid = np.zeros((rows * columns, height, width, 3), np.uint8)
+    grid[:count] = images
+    return grid.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
+
+
 def make_splits(count: int, sizes: dict[str, int], seed: int) -> dict[str, np.ndarray]:
     """Disjoint random index sets, a function of (count, sizes, seed).
 

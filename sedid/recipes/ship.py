@@ -25,7 +25,7 @@ from typing import Any, cast, get_args
 import numpy as np
 
 from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
-from sedid.data.datasets import crop_of, describe_split, load_images, make_splits
+from sedid.data.datasets import crop_of, describe_split, grid_of, load_images, make_splits
 from sedid.data.images import check_crop
 from sedid.data.licences import closed
 from sedid.data.quality import chance, contrast, sliced_wasserstein
@@ -55,7 +55,6 @@ from sedid.training import records
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.denoising import heldout_loss
 from sedid.training.generate import SAMPLERS, GenerateConfig, SamplerName, Variance, generate
-from sedid.training.samples import grid_of
 from sedid.training.train_nn import TrainNNConfig, train_nn
 
 SPLITS = ("calibration", "classifier", "test", "sample")

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
+from sedid.data.datasets import grid_of
 from sedid.method.methods import METHODS
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale
@@ -121,9 +122,9 @@ def whole(result: DefenceResults, arrays: dict[str, np.ndarray]) -> str:
         "defence.html",
         result=result,
         finding=finding(result),
-        trade_off=Markup(trade_off(result).html()),
-        membership=Markup(along(result, "membership", "Members from held-out images").html()),
-        origin=Markup(along(result, "origin", "Generated from held-out images").html()),
+        trade_off=trade_off(result),
+        membership=along(result, "membership", "Members from held-out images"),
+        origin=along(result, "origin", "Generated from held-out images"),
         told=told_rows(result),
         setting_words=setting_words,
         galleries=galleries(arrays, result),

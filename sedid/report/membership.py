@@ -34,5 +34,5 @@ def apart(found: Among) -> bool:
 
 def panel(found: Membership) -> Markup:
     """The panel of one picture."""
-    drawn = Markup(standing(found.among).html()) if found.among else None
+    drawn = standing(found.among) if found.among else None
     return render("membership.html", found=found, drawn=drawn, apart=found.among is not None and apart(found.among))

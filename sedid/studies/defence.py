@@ -17,7 +17,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from sedid.data.datasets import as_images, as_model_input
+from sedid.data.datasets import as_images
 from sedid.data.quality import Chance, chance, sliced_wasserstein
 from sedid.detector.bundle import checkpoint_hash, load_detector
 from sedid.detector.detector import Detector
@@ -34,7 +34,6 @@ from sedid.stats.confounds import Estimate, auc_of_smaller
 from sedid.storage import replacing
 from sedid.studies.compare import measure_set
 from sedid.studies.study import ImageSet, MadeBy
-from sedid.training.denoising import heldout_errors
 from sedid.training.scoring import score
 
 PEERS = ("secmi-stat", "pia", "loss")
@@ -172,7 +171,7 @@ def reconstructed(detector: Detector, images: np.ndarray, path: Walk, batch_size
     """Images walked up a path and back to 0: uint8, as `images` (N, H, W, 3)."""
     found = []
     for start in range(0, len(images), batch_size):
-        x_0 = as_model_input(images[start : start + batch_size]).to(detector.runtime.device)
+        x_0 = detector.encode(images[start : start + batch_size])
         with torch.inference_mode():
             found.append(as_images(Ledger(detector.eps_model, detector.schedule, x_0).image(path)))
     return np.concatenate(found)
@@ -200,6 +199,8 @@ def reconstructions(
 
 def losses(bundle: Path, images: Mapping[str, np.ndarray], device: str) -> dict[str, float]:
     """The plain denoising loss on members and held-out images, as many of each, with the same noise."""
+    from sedid.training.denoising import heldout_errors  # with PyTorch, for which the page does not wait
+
     detector = load_detector(bundle, device)
     network = detector.runtime.place(load_unet(bundle)).eval()
     count = min(len(images["members"]), len(images["heldout"]))

@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import Tensor, nn
 
+from sedid.data.datasets import grid_of
 from sedid.models.networks import Runtime, eps_model
 from sedid.models.schedules import make_scheduler
 from sedid.progress import finish
@@ -29,16 +29,6 @@ def averaged(unet: nn.Module, ema: dict[str, Tensor]) -> Iterator[nn.Module]:
     finally:
         unet.load_state_dict(live)
         unet.train()
-
-
-def grid_of(images: np.ndarray) -> np.ndarray:
-    """One square picture of all images, uint8 (N, H, W, 3) -> (rows * H, columns * W, 3); places left over are black."""
-    count, height, width, _ = images.shape
-    columns = int(np.ceil(np.sqrt(count)))
-    rows = -(-count // columns)
-    grid = np.zeros((rows * columns, height, width, 3), np.uint8)
-    grid[:count] = images
-    return grid.reshape(rows, columns, height, width, 3).swapaxes(1, 2).reshape(rows * height, columns * width, 3)
 
 
 def write_grid(unet: nn.Module, file: Path, count: int, runtime: Runtime) -> None:

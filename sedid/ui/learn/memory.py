@@ -20,7 +20,7 @@ def memory_step(lesson: Lesson) -> str:
         if found is None:
             continue
         start = len(frames) if t_sec == lesson.t_sec else start
-        body = render("memory.html", drawn=standing(found).html(), found=found, apart=apart(found))
+        body = render("memory.html", drawn=standing(found), found=found, apart=apart(found))
         frames.append(Frame(str(t_sec), f"T_SEC {t_sec}", body))
     if not frames:
         return f'<p class="sed-note">The evaluation of this detector has no t-errors at k = {lesson.k}.</p>'
