@@ -29,7 +29,7 @@ def quick(session: nox.Session) -> None:
 @nox.session
 def tests(session: nox.Session) -> None:
     """All of them, as CI runs them."""
-    python(session, "pytest", *session.posargs)
+    python(session, "pytest", "-n", "2", "--dist", "loadfile", *session.posargs)
 
 
 @nox.session

@@ -1,5 +1,6 @@
 """Shared fixtures: networks small enough to run by the thousand, and a pipeline folder around one of them."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-torch.set_num_threads(2)
+THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
+"""Of one test: where several run at once, each on one core, and so do the processes it starts."""
+os.environ["OMP_NUM_THREADS"] = str(THREADS)
+torch.set_num_threads(THREADS)
 
 MARKS = {"browser": {"browser", "page"}, "jobs": {"runs", "store"}}
 """Mark -> the fixtures by which a test earns it: it opens a browser, or starts jobs as processes of their own."""

@@ -122,7 +122,7 @@ def test_both_commands_of_the_readme_are_one_line_and_install_what_is_pinned() -
     start, test = [line for line in lines if "venv" in line]
     install = "python3 -m venv .venv && .venv/bin/pip install -q -c constraints.txt"
     assert start == f"{install} -r requirements.txt && .venv/bin/python app.py"
-    assert test == f"{install} -e '.[test]' && .venv/bin/python -m pytest"
+    assert test == f"{install} -e '.[test]' && .venv/bin/python -m pytest -n 2 --dist loadfile"
     assert start in (ROOT / "docs" / "quickstart.md").read_text(encoding="utf-8")
 
 
