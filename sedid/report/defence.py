@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 from markupsafe import Markup
 
-from sedid.data.datasets import grid_of
 from sedid.method.methods import METHODS
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale

@@ -38,16 +38,34 @@ def tested(detector: Detector, part: str, pair: Pair) -> dict[str, Any] | None:
     Args:
         part: "stat" or "nn".
     """
-    found = (detector.info.get("metrics") or {}).get(part, {}).get("heldout")
-    if part != "stat":
-        return found or None
-    return next((row for row in found or [] if (row["k"], row["t_sec"]) == pair), None)
+    place: Any = detector.info
+    for name in ("metrics", part, "heldout"):
+        place = place.get(name) if isinstance(place, dict) else None
+    rows = [place] if part == "nn" else place
+    for row in rows if isinstance(rows, list) else []:
+        # anybody may have edited the file
+        known = isinstance(row, dict) and is_share(row.get("auc"))
+        if known and (part == "nn" or (row.get("k"), row.get("t_sec")) == pair):
+            return row
+    return None
 
 
 def error_rate(detector: Detector, section: str) -> float | None:
     """The error rate the band was set at; None if the bundle does not state it."""
     sections = [detector.info.get(name) for name in (section, "stat")]
-    return next((found["error_rate"] for found in sections if isinstance(found, dict) and "error_rate" in found), None)
+    rates = [found["error_rate"] for found in sections if isinstance(found, dict) and "error_rate" in found]
+    return next((float(rate) for rate in rates if is_share(rate)), None)
+
+
+def is_share(value: Any) -> bool:
+    """Whether a value of a file anybody may have edited is a number from 0 to 1."""
+    return isinstance(value, float | int) and 0 <= value <= 1
+
+
+def leak_warning(detector: Detector, part: str) -> str:
+    """The first sentence of what the leak audit said of a calibration's images; "" where it said nothing."""
+    section = detector.info.get(part)
+    return str(section.get("leak_warning") or "").partition(". ")[0] if isinstance(section, dict) else ""
 
 
 def explained(detector: Detector, verdict: Verdict, show: Callable[[float], str]) -> dict[str, Any]:
@@ -70,7 +88,7 @@ def explained(detector: Detector, verdict: Verdict, show: Callable[[float], str]
         "rate": error_rate(detector, part),
         "tested": known is not None,
         "auc": known["auc"] if known else calibration.auc,
-        "leak": str((detector.info.get(part) or {}).get("leak_warning") or "").partition(". ")[0],
+        "leak": leak_warning(detector, part),
         "chart": among_references(calibration, score, quantity, neural) if finite else "",
     }
 

@@ -156,7 +156,7 @@ def test_free_photographs_stand_in_for_examples(tmp_path: Path) -> None:
     assert [example.name for example in examples[:2]] == ["bundle-photograph-1", "bundle-photograph-2"]
     assert [example.origin for example in examples] == ["real"] * EXAMPLES + ["generated"] * EXAMPLES
     strip = inspect_view.example_strip(examples)
-    assert "<h4>Photographs, not from the test set</h4>" in strip
+    assert "<h2>Photographs, not from the test set</h2>" in strip
     assert "Real photographs" not in strip
     assert strip.count("photograph, not from the test set") == EXAMPLES
     beside = pair.strip(examples, [np.zeros((32, 32, 3), np.uint8)] * len(examples), "a", None)

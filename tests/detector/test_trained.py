@@ -34,7 +34,7 @@ def test_a_preset_is_known_by_its_architecture(name: str, parameters: int) -> No
     with torch.device("meta"):
         assert about_unet(make_unet(name).config) == expected
     assert about_unet(UNETS[name] | {"sample_size": 64}) == expected
-    assert about_unet(UNETS[name] | {"dropout": 0.3})["unet"] == "own"
+    assert about_unet(UNETS[name] | {"dropout": 0.3}) == expected | {"dropout": 0.3}
 
 
 def test_the_network_named_is_the_one_that_is_trained(tmp_path: Path, images_npz: Path) -> None:
