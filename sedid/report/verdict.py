@@ -46,7 +46,7 @@ def tested(detector: Detector, part: str, pair: Pair) -> dict[str, Any] | None:
         # anybody may have edited the file
         known = isinstance(row, dict) and is_share(row.get("auc"))
         if known and (part == "nn" or (row.get("k"), row.get("t_sec")) == pair):
-            return row
+            return dict(row)
     return None
 
 
