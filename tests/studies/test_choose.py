@@ -263,7 +263,7 @@ def test_the_page_shows_every_part(made: ChoiceResults, tmp_path: Path) -> None:
     assert html.count(' ch-chosen"') == 1
     assert html.count('<svg class="ch-svg"') == 2 + 3 + 3  # the grid and what evaluations buy, stopping, probabilities
     assert "nan" not in html.replace("dominan", "")
-    assert "7\u00a0%" in html
+    assert "6.7%" in html
     for words in ("How stable", "Stopping early", "taken at their word", "Verdicts at a stated error rate"):
         assert words in html
 
