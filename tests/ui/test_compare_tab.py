@@ -168,7 +168,10 @@ def test_a_visitor_compares_methods(
     monkeypatch.setattr(menu, "JobStore", lambda _: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "compare"))
     detector = make_detector()
-    with served(Context(lambda: detector)) as url, visited(browser, url) as visit:
+    with (
+        served(Context(lambda: detector, (), menu.Menu(runs.parent / "nothing"))) as url,
+        visited(browser, url) as visit,
+    ):
         visit.set_viewport_size({"width": width, "height": 900})
         visit.get_by_role("tab", name="Compare").click()
         expect(visit.get_by_text("This study has not been run yet.")).to_be_visible(timeout=WAIT)

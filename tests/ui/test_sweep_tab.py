@@ -129,7 +129,10 @@ def test_a_visitor_sweeps_and_sees_the_heatmaps(
     monkeypatch.setattr(menu, "JobStore", lambda _: LightStore(runs))
     monkeypatch.setattr(ui, "TABS", ("inspect", "sweep"))
     detector = make_detector()
-    with served(Context(lambda: detector, (), menu.Menu(runs.parent / "nothing"))) as url, visited(browser, url) as visit:
+    with (
+        served(Context(lambda: detector, (), menu.Menu(runs.parent / "nothing"))) as url,
+        visited(browser, url) as visit,
+    ):
         visit.get_by_role("tab", name="Sweep").click()
         expect(visit.get_by_text("Nothing has been swept yet.")).to_be_visible(timeout=WAIT)
         visit.get_by_role("button", name="New sweep").click()
