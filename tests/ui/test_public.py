@@ -224,7 +224,6 @@ def test_the_server_refuses_jobs_and_folders_also_without_the_page(url: str, tmp
     assert str(tmp_path) not in answer
 
 
-@pytest.mark.xfail(reason="an unlocked page does not yet let the head's menu take a typed detector")
 def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> None:
     from playwright.sync_api import expect
 
