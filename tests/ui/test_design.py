@@ -91,7 +91,6 @@ def test_the_page_weighs_no_more_than_it_did(browser, url: str) -> None:
     assert 0 < found.bytes < 600_000
 
 
-@pytest.mark.xfail(reason="on a phone something on the page moves when the verdicts arrive; not yet looked into")
 @pytest.mark.parametrize("width", [1280, 360])
 def test_nothing_moves_when_the_verdicts_arrive(
     browser, examples: Path, width: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
