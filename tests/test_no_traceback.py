@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.bundles import pictures, shared_bundle
+from helpers.python_words import PYTHON
 from PIL import Image
 from typer.testing import CliRunner, Result
 
@@ -34,18 +35,6 @@ VALUES = [None, True, -1, 0, 10**9, 10**400, 1e308, "", "x", "\ud800", [], [[]],
 """What may stand in a file in another value's place."""
 TEXTS = ["", "x", "-1", "0", "1e400", "nan", "inf", "9" * 400, "0.5", "true", "none", "[]", "[,]", "\0", "é" * 3000]
 """What may be typed for a setting."""
-
-
-PYTHON = (
-    "NoneType",
-    "object is not",
-    "not subscriptable",
-    "unhashable",
-    "indices must be",
-    "__init__",
-    "format string",
-)
-"""Words of which no user knows what to do about them."""
 
 
 def call(*arguments: object) -> Result:

@@ -233,8 +233,15 @@ def of_many_files(case: Case) -> list[Calls]:
 
 
 def of_two_images(case: Case) -> list[Calls]:
-    said = [[pair_gallery.verdict(one, method)[0] for method in ("STAT", "NN")] for one in case.judgements]
-    return [(SAID[stat], SAID[nn]) for stat, nn in said]
+    found = []
+    for place in range(0, COUNT, 2):
+        two = case.inspections[place : place + 2]
+        sides = [pair_gallery.Side(case.images[place + i], "x") for i in range(2)]
+        t_sec = two[0].judgement.t_sec
+        drawn = pair_gallery.comparison(case.detector, sides, [one.trace for one in two], t_sec)
+        words = [SAID[one] for one in re.findall(r'<b class="sed-ink-[\w-]+">(.*?)</b>', drawn)]
+        found += [(words[0], words[2]), (words[1], words[3])]
+    return found
 
 
 def of_quiz(case: Case) -> list[Calls]:

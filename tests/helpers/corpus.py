@@ -36,6 +36,7 @@ from helpers.bad_files import Bad, make
 from helpers.browsing import events_of, served
 from helpers.bundles import pictures, shared_bundle, shared_detector
 from helpers.image_files import encoded
+from helpers.python_words import PYTHON
 from sedid.cli import app
 from sedid.jobs.commands import COMMANDS
 from sedid.storage import write_json
@@ -47,17 +48,6 @@ SECONDS = 10
 PATIENCE = 120  # seconds on the clock, after which something hangs
 MEGABYTES = 1000
 """By which memory may grow in all: a picture of 50 megapixels needs 150 for its pixels, more than once on the way."""
-PYTHON = (
-    "Traceback",
-    "NoneType",
-    "object is not",
-    "not subscriptable",
-    "unhashable",
-    "indices must be",
-    "__init__",
-    "Errno",
-)
-"""Words of which no user knows what to do about them."""
 FILE = {"_type": "gradio.FileData"}
 
 
@@ -84,7 +74,7 @@ class Outcome:
             return f"took {self.seconds:.0f} seconds"
         if self.answered:
             return ""
-        words = [word for word in PYTHON if word in self.said]
+        words = [word for word in ("Traceback", "Errno", *PYTHON) if word in self.said]
         if words or "\n" in self.said.strip() or not 12 < len(self.said) < 1200:
             return f"said {self.said[:300]!r}"
         return ""

@@ -1,36 +1,20 @@
 """The panel "About the file" of the Inspect tab: what the file says of itself, apart from the verdict."""
 
-from dataclasses import dataclass
 from typing import Any
-
-import gradio as gr
 
 from sedid.data.file_facts import FileFacts, file_facts
 from sedid.report import evidence
-from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
+from sedid.ui.inspect import folded
+from sedid.ui.inspect.events import Inspector, Visit
 from sedid.ui.inspect.view import Shown
-from sedid.ui.kit import LIGHT, html
-from sedid.ui.upload import refusal
 
 GONE = "The file of this image is no longer here: uploads live for an hour. Upload it again."
 NO_FILE = '<p class="sed-fine">This image did not come from a file.</p>'
 
 
-@dataclass(frozen=True)
-class Panel:
-    """The components of the panel."""
-
-    box: gr.Accordion
-    shown: gr.HTML
-    opened: gr.State
-
-
-def layout() -> Panel:
+def layout() -> folded.Panel:
     """The panel, closed."""
-    opened = gr.State(False)
-    with gr.Accordion("About the file", open=False, elem_id="file-facts", elem_classes="sed-after") as box:
-        shown = html("", "facts-shown")
-    return Panel(box, shown, opened)
+    return folded.layout("About the file", "file-facts", "facts-shown")
 
 
 def facts_of(shown: Shown) -> FileFacts | None:
@@ -47,25 +31,17 @@ def facts_of(shown: Shown) -> FileFacts | None:
     return file_facts(shown.file, shown.name)
 
 
-def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> None:
-    """Connect the panel; the facts are read while it is open.
+def wire(panel: folded.Panel, inspector: Inspector, view: list[Any]) -> None:
+    """Connect the panel; it follows the image.
 
     Args:
         view: state and switches, as `visited` takes them.
     """
+    folded.wire(panel, inspector, view, inspector.parts.seen, draw)
 
-    def show(visit: Visit, opened: bool) -> Updates:
-        if not opened:
-            return gr.skip()
-        if visit.shown is None:
-            return {panel.shown: ""}
-        try:
-            facts = facts_of(visit.shown)
-        except (OSError, ValueError) as error:
-            raise refusal(error) from error
-        return {panel.shown: NO_FILE if facts is None else evidence.facts_table(facts)}
 
-    showing: dict[str, Any] = {"fn": visited(show), "inputs": [panel.opened, *view], "outputs": [panel.shown], **LIGHT}
-    panel.box.expand(lambda: True, None, panel.opened, queue=False, **LIGHT).then(**showing)
-    panel.box.collapse(lambda: False, None, panel.opened, queue=False, **LIGHT)
-    inspector.parts.seen.change(**showing)  # another image
+def draw(_: Inspector, visit: Visit) -> str:
+    """The facts of the file whose image is shown."""
+    assert visit.shown is not None
+    facts = facts_of(visit.shown)
+    return NO_FILE if facts is None else evidence.facts_table(facts)
