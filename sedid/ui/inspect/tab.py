@@ -12,7 +12,7 @@ from sedid.ui.frame import Head
 from sedid.ui.inspect import case_panel, facts_panel, member_panel, resave_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.events import K_RANGE, OTHER, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip, verdict_strip
-from sedid.ui.kit import LIGHT, NETWORK, html, this_tab
+from sedid.ui.kit import LIGHT, NETWORK, html
 from sedid.ui.scripts import function, on_load
 from sedid.ui.server import api
 
@@ -143,8 +143,7 @@ def build(context: Context, head: Head) -> None:
     gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **LIGHT)
     stop.click(on.stop, [head.source, state], [marks, k], queue=False, **LIGHT)
     blend.input(None, blend, js=function("view", "blend"), **LIGHT)
-    # jobs may have made detectors meanwhile, and a host may have unlocked typing
-    gr.on([menu.focus, this_tab().select], on.offer, None, menu, **LIGHT)
+    menu.focus(on.offer, None, menu, **LIGHT)
     api.build(context)
 
 

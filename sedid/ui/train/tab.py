@@ -19,7 +19,7 @@ TITLE = "Train"
 SHOWN = 30  # jobs in the list
 
 
-def build(context: Context, _: Head) -> None:
+def build(context: Context, head: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     tab = gr.context.Context.block
     assert isinstance(tab, gr.Tab)
@@ -28,7 +28,7 @@ def build(context: Context, _: Head) -> None:
     with gr.Row(elem_id="train"):
         with gr.Column(scale=4, min_width=300):
             gate.notice()
-            gate.lock()
+            gate.lock(head.menu)
             stage = gr.Radio(
                 [(name, key) for key, name in form.STAGES.items()], value="loop", label="Stage", elem_id="stage"
             )
