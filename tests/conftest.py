@@ -1,6 +1,7 @@
 """Shared fixtures: networks small enough to run by the thousand, and a pipeline folder around one of them."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,13 @@ def save_tiny_bundle(folder: Path, **unet: int) -> Path:
     make_tiny_unet(sample_size=32, **unet).save_pretrained(folder / "unet")
     make_scheduler().save_pretrained(folder / "scheduler")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whatever a test, or a process it starts and kills, leaves in the temporary folder goes with the session."""
+    os.environ["TMPDIR"] = str(tmp_path_factory.mktemp("temp"))
+    tempfile.tempdir = None  # read anew
 
 
 @pytest.fixture(scope="session")
