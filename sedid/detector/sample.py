@@ -1,9 +1,9 @@
-"""The embedded sample in assets/: real test images and images the shipped checkpoint generated, used for nothing else.
+"""The embedded sample in assets/: the first test images of the detector the app starts with, real and generated.
 
 The single images that the Inspect tab opens with are the first ones of either class, not picked by hand. Where the
 photographs of a data set may not be passed on (`licences`), free ones stand in for them.
 
-assets/sample.npz                   `real` and `generated`, uint8 (500, 32, 32, 3)
+assets/sample.npz                   `real` and `generated`, uint8 (N, 32, 32, 3)
 assets/sample.json                  where both came from
 assets/examples/*.png               of the sample
 checkpoints/*/sedid/examples/*.png  of the test images of a detector without a sample; photograph-*.png are no test images

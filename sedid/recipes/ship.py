@@ -1,11 +1,12 @@
 """From a finished training run to a shipped detector and every figure it is published with, in one resumable command.
 
 The real images the network never saw and the images of the main sampler are cut into the same disjoint splits:
-calibration, classifier, test, and (for the detector the app starts with) the embedded sample. The other samplers make
-test images alone. Nothing of the test split chooses anything.
+calibration, classifier and test. The other samplers make
+test images alone, but for those that make images for the classifier too: with other seeds, and with as many real
+images beside them. Nothing of the test split chooses anything.
 
     OUT/splits/*.npz, splits.json    the real images of each split
-    OUT/<sampler>-<steps>/           the images of each sampler
+    OUT/<sampler>-<steps>/           the images of each sampler; classifier-<sampler>-<steps>/ what it makes for NN
     OUT/stages.json                  what is finished
     DETECTOR/                        the bundle: weights, calibration, classifier, model card
     DETECTOR/sedid/*.json            the results files; training.json and quality.json are written here, the others by
@@ -57,7 +58,7 @@ from sedid.training.denoising import heldout_loss
 from sedid.training.generate import SAMPLERS, GenerateConfig, SamplerName, Variance, generate
 from sedid.training.train_nn import TrainNNConfig, train_nn
 
-SPLITS = ("calibration", "classifier", "test", "sample")
+SPLITS = ("calibration", "classifier", "test")
 PUBLISHED = ("calibration", "test")
 """Splits whose generated images are kept with the bundle."""
 GRID = 64
@@ -88,7 +89,9 @@ class ShipConfig(Settings):
     calibration: Count = 500  # of each class, as the next three
     classifier: Count = 1_000
     test: Count = 2_000
-    sample: Whole = 0  # images of each class embedded in assets/; 0 leaves the sample as it is and takes test images
+    calibration_real: Whole = 0  # real images of these two splits; 0: as many as generated ones
+    test_real: Whole = 0
+    sample: Whole = 0  # first test images of each class that the app carries (assets/); 0 leaves its sample as it is
     ks: StepSizes = (165, 330)  # calibrated; every T_SEC of each
     paths: tuple[str, ...] = ()  # and of walks whose steps are not all of one size, each as 0+495+825+990
     classifier_t_sec: Count = 990  # at the calibrated k: the paper's best one on two of its three data sets
@@ -101,9 +104,7 @@ class ShipConfig(Settings):
     epochs: Count = 10
     classifier_rate: Positive = 0.01
     classifier_copies: Whole = 0  # of every classifier image, mildly re-encoded, beside the image itself
-    classifier_others: tuple[
-        str, ...
-    ] = ()  # generated sets of other samplers for the classifier, none of them tested on
+    classifier_samplers: tuple[str, ...] = ()  # each "name steps count": images of it for the classifier, too
     reencoded: Whole = 200  # test images of each class that are mildly re-encoded for the reliability of NN
     methods: tuple[str, ...] = (
         *("sedid-stat", "sedid-nn-pair", "pixels-nn", "sedid-multi-lr ks=165+330", "sedid-multi-gb ks=165+330", "loss"),
@@ -120,6 +121,11 @@ class ShipConfig(Settings):
     )
 
 
+CLASSIFIER = "classifier-"
+FIRST_OF_CLASSIFIER = 100
+"""The seed, over that of the settings, of the first set made for the classifier: no image of it is tested on."""
+
+
 @dataclass(frozen=True)
 class Sampled:
     """The images one sampler is to make."""
@@ -128,6 +134,22 @@ class Sampled:
     steps: int
     count: int
     variance: Variance = ""
+
+    @classmethod
+    def read(cls, text: str, count: int) -> "Sampled":
+        """From "name steps" or "name steps count", a variance at its end or without; `count` where it gives none.
+
+        Raises:
+            ValueError: the text is neither.
+        """
+        name, *numbers = text.split()
+        variance = numbers.pop() if numbers and numbers[-1] in get_args(Variance) else ""
+        if name not in SAMPLERS or len(numbers) not in (1, 2) or not all(part.isdigit() for part in numbers):
+            raise ValueError(
+                f'samplers are written "name steps" or "name steps count" with a name of {", ".join(SAMPLERS)}, not {text!r}'
+            )
+        steps, count = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else count
+        return cls(cast(SamplerName, name), steps, count, cast(Variance, variance))
 
     @property
     def folder(self) -> str:
@@ -144,28 +166,41 @@ def samplers(config: ShipConfig) -> list[Sampled]:
     """What each sampler makes: the main one the images of all splits, the others as many as stand behind them.
 
     Raises:
-        ValueError: a text that is not "name steps" or "name steps count", with a variance at its end or without.
+        ValueError: a text that is none (`Sampled.read`), or no sampler, or one named twice.
     """
-    found = []
-    for number, text in enumerate(config.samplers):
-        name, *numbers = text.split()
-        variance = numbers.pop() if numbers and numbers[-1] in get_args(Variance) else ""
-        if name not in SAMPLERS or len(numbers) not in (1, 2) or not all(part.isdigit() for part in numbers):
-            raise ValueError(
-                f'samplers are written "name steps" or "name steps count" with a name of {", ".join(SAMPLERS)}, not {text!r}'
-            )
-        if number == 0 and len(numbers) == 2:
-            raise ValueError("the first sampler makes the images of every split: give it no count")
-        count = sum(sizes(config).values()) if number == 0 else int(numbers[1]) if len(numbers) == 2 else config.test
-        found.append(Sampled(cast(SamplerName, name), int(numbers[0]), count, cast(Variance, variance)))
+    found = [Sampled.read(text, config.test) for text in config.samplers]
     if not found or len({one.folder for one in found}) < len(found):
         raise ValueError("samplers must name at least one, and none twice")
+    if len(config.samplers[0].split()) > 2 + bool(found[0].variance):
+        raise ValueError("the first sampler makes the images of every split: give it no count")
+    return [replace(found[0], count=sum(sizes(config).values())), *found[1:]]
+
+
+def for_classifier(config: ShipConfig) -> list[Sampled]:
+    """What further samplers make for the classifier.
+
+    Raises:
+        ValueError: a text that is none (`Sampled.read`), or one named twice.
+    """
+    found = [Sampled.read(text, config.classifier) for text in config.classifier_samplers]
+    if len({one.folder for one in found}) < len(found):
+        raise ValueError("classifier_samplers must name none twice")
     return found
 
 
 def sizes(config: ShipConfig) -> dict[str, int]:
-    """Images of either class by split, in order."""
-    return {name: getattr(config, name) for name in SPLITS if getattr(config, name)}
+    """Images of the main sampler by split, in order."""
+    return {name: getattr(config, name) for name in SPLITS}
+
+
+def real_sizes(config: ShipConfig) -> dict[str, int]:
+    """Real images by split, in order; the classifier's are as many as all generated ones it learns from."""
+    asked = {
+        "calibration": config.calibration_real,
+        "classifier": config.classifier + sum(one.count for one in for_classifier(config)),
+        "test": config.test_real,
+    }
+    return {name: asked.get(name) or count for name, count in sizes(config).items()}
 
 
 def frame_of(config: ShipConfig) -> tuple[int, float | None]:
@@ -185,7 +220,7 @@ def cut_splits(config: ShipConfig) -> dict[str, np.ndarray]:
     """
     seen = frame_of(config)
     heldout, members = load_images(config.heldout, *seen), load_images(config.data, *seen)
-    rows = make_splits(len(heldout), sizes(config), config.seed)
+    rows = make_splits(len(heldout), real_sizes(config), config.seed)
     splits = {name: heldout[chosen] for name, chosen in rows.items()}
     splits["members"] = members[make_splits(len(members), {"members": config.members}, config.seed)["members"]]
     return splits
@@ -308,33 +343,41 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     studying = scoring | bulk
     real = {name: str(out / "splits" / f"{name}.npz") for name in (*sizes(config), "members")}
     main, *others = samplers(config)
+    learned = for_classifier(config)
 
-    def images(one: Sampled) -> str:
-        return str(out / one.folder / "images.npz")
+    def images(one: Sampled, role: str = "") -> str:
+        return str(out / f"{role}{one.folder}" / "images.npz")
 
-    ends = np.cumsum([0, *sizes(config).values()])
-    generated = {name: f"{images(main)}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(sizes(config))}
-
-    def cut(spec: str, count: int) -> str:
-        """The first test images."""
-        return str(Spec.parse(spec).first(min(count, config.test)))
-
-    yield "splits", quick(write_splits, config, out)
-    if config.run:
-        yield "export", quick(export, config, bundle)
-    for number, one in enumerate((main, *others)):
-        making = GenerateConfig(
+    def making(one: Sampled, seed: int, role: str = "") -> Stage:
+        made = GenerateConfig(
             detector=config.detector,
-            out=str(out / one.folder),
+            out=str(out / f"{role}{one.folder}"),
             count=one.count,
             sampler=one.sampler,
             steps=one.steps,
             variance=one.variance,
             batch_size=config.generate_batch,
-            seed=config.seed + number,
+            seed=config.seed + seed,
             **bulk,
         )
-        yield one.folder, generate(making)
+        return f"{role}{one.folder}", generate(made)
+
+    ends = np.cumsum([0, *sizes(config).values()])
+    generated = {name: f"{images(main)}[{ends[i]}:{ends[i + 1]}]" for i, name in enumerate(sizes(config))}
+
+    held = {real["test"]: real_sizes(config)["test"], generated["test"]: config.test}
+
+    def cut(spec: str, count: int) -> str:
+        """The first test images."""
+        return str(Spec.parse(spec).first(min(count, held[spec])))
+
+    yield "splits", quick(write_splits, config, out)
+    if config.run:
+        yield "export", quick(export, config, bundle)
+    for number, one in enumerate((main, *others)):
+        yield making(one, number)
+    for number, one in enumerate(learned, FIRST_OF_CLASSIFIER):
+        yield making(one, number, CLASSIFIER)
     made = {main.name: generated["test"]} | {one.name: images(one) for one in others}
     yield "images", quick(publish_images, config, bundle, out)
     yield "quality", quick(write_quality, config, bundle, real, made)
@@ -348,7 +391,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         detector=config.detector,
         real=real["classifier"],
         generated=generated["classifier"],
-        others=config.classifier_others,
+        others=tuple(images(one, CLASSIFIER) for one in learned),
         reencoded=config.classifier_copies,
         t_sec=config.classifier_t_sec,
         epochs=config.epochs,
@@ -385,7 +428,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         shown = real["test"] if kept else ""
         yield "examples", quick(write_examples, shown, generated["test"], bundle, bundle / "sedid" / "examples")
     else:
-        yield "sample", quick(write_sample, real["sample"], generated["sample"], bundle)
+        yield "sample", quick(write_sample, *(cut(spec, config.sample) for spec in pair.values()), bundle)
         yield "gallery", gallery(GalleryConfig(**scoring))
     yield "card", quick(write_card, bundle)
 

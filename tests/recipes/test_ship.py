@@ -13,7 +13,7 @@ from sedid.detector.bundle import checkpoint_hash, frame, load_detector, update_
 from sedid.models.networks import Runtime, load_unet
 from sedid.models.schedules import load_schedule
 from sedid.progress import finish
-from sedid.recipes.ship import ShipConfig, samplers, ship, sizes, write_splits
+from sedid.recipes.ship import ShipConfig, for_classifier, real_sizes, samplers, ship, sizes, write_splits
 from sedid.storage import read_json, write_json
 from sedid.studies.shipped import QualityResults, QualityRow, Reference, TrainingResults
 from sedid.studies.study import MadeBy
@@ -33,6 +33,7 @@ def config(tmp_path: Path) -> ShipConfig:
         heldout="sample:real[100:200]",
         name="sample",
         samplers=("ddim 2", "dpm-solver++ 2 20"),
+        classifier_samplers=("ddim 3 10",),
         calibration=20,
         classifier=12,
         test=24,
@@ -53,7 +54,7 @@ def test_the_splits_share_no_image(config: ShipConfig, tmp_path: Path, tiny_bund
     kept = {
         name: load_images(str(tmp_path / "splits" / f"{name}.npz"), 32, None) for name in (*sizes(config), "members")
     }
-    assert {name: len(images) for name, images in kept.items()} == sizes(config) | {"members": 16}
+    assert {name: len(images) for name, images in kept.items()} == real_sizes(config) | {"members": 16}
     every = [image.tobytes() for images in kept.values() for image in images]
     assert len(set(every)) == len(every)
     manifest = read_json(tmp_path / "splits.json")
@@ -69,6 +70,20 @@ def test_the_main_sampler_makes_every_split_and_the_others_test_images(config: S
     assert (small.count, small.variance, small.folder) == (9, "fixed_small", "ddpm-50-fixed_small")
     assert small.name == "ddpm, 50 steps, variance fixed_small"
     assert main.folder != other.folder
+
+
+def test_a_split_may_hold_more_real_images_and_the_classifier_learns_other_samplers(
+    config: ShipConfig, tmp_path: Path, tiny_bundle: Path
+) -> None:
+    more = replace(config, calibration_real=25, test_real=40, classifier_samplers=("ddim 2 10", "ddpm 2 5 fixed_small"))
+    assert real_sizes(config) == sizes(config) | {"classifier": 12 + 10}
+    assert real_sizes(more) == {"calibration": 25, "classifier": 12 + 10 + 5, "test": 40}
+    assert sizes(more) == sizes(config)
+    assert [one.folder for one in for_classifier(more)] == ["ddim-2", "ddpm-2-fixed_small"]
+    write_splits(replace(more, run="", detector=str(tiny_bundle)), tmp_path)
+    assert len(load_images(str(tmp_path / "splits" / "test.npz"), 32, None)) == 40
+    with pytest.raises(ValueError, match="classifier_samplers must name none twice"):
+        next(ship(replace(more, classifier_samplers=("ddim 2 10", "ddim 2 5"))))
 
 
 @pytest.mark.parametrize(
@@ -165,6 +180,9 @@ def test_a_run_becomes_a_detector_with_every_results_file(
     assert (
         pixels[6:] == load_images(tmp_path / "work" / "splits" / "test.npz", 32, None)[:6]
     ).all()  # in name order, g before r
+    learned = read_json(bundle / "sedid" / "detector.json")["nn"]
+    assert learned["data"]["real"]["count"] == learned["data"]["generated"]["count"] == 12 + 10
+    assert read_json(tmp_path / "work" / "classifier-ddim-3" / "manifest.json")["seed"] == 100
     before = {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()}
     assert list(ship(config)) == []  # nothing is done twice
     assert {file: file.read_bytes() for file in bundle.rglob("*") if file.is_file()} == before
