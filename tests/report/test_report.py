@@ -3,11 +3,9 @@
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 from helpers.results import write_evaluation
 
-from sedid.method import paper
 from sedid.report import evaluation as evaluation_report
 from sedid.report.page import report, write_report
 from sedid.storage import read_json, write_json
@@ -53,18 +51,6 @@ def test_table_2_says_what_was_not_measured(folder: Path) -> None:
     assert rows[0][1:] == ["0.530", "n/a", "0.525", "n/a", "n/a"]
     assert rows[2][1] == "1.000"
     assert "n/a" not in rows[2]
-
-
-def test_the_papers_averages_are_those_it_prints() -> None:
-    printed = {"existing": (0.6865, 0.6826), "stat": (0.9374, 0.9024), "nn": (0.9634, 0.9399)}
-    for method, means in printed.items():
-        np.testing.assert_allclose(np.mean(paper.TABLE_2[method], axis=0), means, atol=6e-5)
-
-
-def test_the_closest_data_set_is_read_off_the_names() -> None:
-    assert paper.closest("my-celeba-run") == "CelebA"
-    assert paper.closest("x", "tiny-imagenet:test") == "Tiny-ImageNet"
-    assert paper.closest("x") == "CIFAR-10"
 
 
 def test_the_confusion_matrix_counts_every_image_once(folder: Path) -> None:
