@@ -62,7 +62,8 @@ def tpr_at(real: np.ndarray, generated: np.ndarray, target_fpr: float) -> float 
 def best_threshold(real: np.ndarray, generated: np.ndarray) -> float:
     """The threshold of the highest balanced accuracy: call generated where score >= threshold.
 
-    It lies midway between the two neighbouring scores, so that it does not hug one of them.
+    It lies midway between the two neighbouring scores, so that it does not hug one of them; of equally good ones it is the
+    highest. So a score lies below it wherever it is finite: calling all generated is no better than calling nothing so.
     """
     fpr, tpr, thresholds = roc(real, generated)
     best = int(np.argmax(tpr - fpr))
@@ -70,7 +71,7 @@ def best_threshold(real: np.ndarray, generated: np.ndarray) -> float:
     if not np.isfinite(thresholds[best]):  # nothing is called generated
         return float(scores[-1] + 1e-12 + abs(scores[-1]) * 1e-6)
     below = scores[scores < thresholds[best]]
-    return float((thresholds[best] + below[-1]) / 2) if len(below) else float(thresholds[best])
+    return float((thresholds[best] + below[-1]) / 2)
 
 
 def balanced_accuracy(real: np.ndarray, generated: np.ndarray, threshold: float) -> float:

@@ -87,3 +87,12 @@ def test_rows_at_timesteps_of_their_own_are_answered_as_each_alone(prediction: s
     assert torch.equal(together, torch.cat(alone))
     with pytest.raises(ValueError, match="unknown prediction 'flow'; accepted: epsilon, v_prediction, sample"):
         to_eps("flow", schedule, said, x, 0)
+
+
+def test_one_timestep_for_all_may_be_a_tensor() -> None:
+    schedule = NoiseSchedule((0.81, 0.36))
+    x, said = torch.full((1, 1, 1, 1), 3.0), torch.full((1, 1, 1, 1), 2.0)
+    for t in (1, torch.tensor(1), torch.tensor([1])):
+        assert to_eps("v_prediction", schedule, said, x, t).item() == pytest.approx(0.6 * 2 + 0.8 * 3)
+        assert to_eps("sample", schedule, said, x, t).item() == pytest.approx((3 - 0.6 * 2) / 0.8)
+        assert to_eps("epsilon", schedule, said, x, t) is said

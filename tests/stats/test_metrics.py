@@ -7,11 +7,15 @@ from hypothesis import strategies as st
 
 from sedid.detector.detector import GENERATED, REAL, Calibration, Call, Verdict
 from sedid.stats.metrics import (
+    Cut,
     balanced_accuracy,
     best_threshold,
+    fit_cut,
     measure,
     percentile,
     quantiles,
+    roc,
+    sign_of,
     tpr_at,
     undecided_band,
 )
@@ -93,6 +97,49 @@ def test_the_best_threshold_lies_between_scores() -> None:
     assert balanced_accuracy(A([3.0, 4.0]), A([0.0, 1.0]), useless) == 0.5
 
 
+def test_a_threshold_that_calls_nothing_generated_lies_above_all_scores() -> None:
+    found = best_threshold(A([3.0, 400.0]), A([0.0, 1.0]))
+    assert found == pytest.approx(400.0004, abs=1e-9)
+    assert best_threshold(A([0.0]), A([-1.0])) > 0
+    assert best_threshold(A([5.0, 6.0]), A([5.0, 5.5])) > 6  # to call all of them generated is no better
+
+
+def test_a_score_at_the_threshold_is_called_generated() -> None:
+    assert balanced_accuracy(A([1.0, 2.0]), A([2.0, 3.0, 4.0, 1.0]), 2.0) == (0.5 + 0.75) / 2
+
+
+def test_the_sign_turns_a_score_of_the_papers_polarity() -> None:
+    assert (sign_of("smaller"), sign_of("larger")) == (-1, 1)
+    assert (Cut("smaller", 0.0, 0.5).sign, Cut("larger", 0.0, 0.5).sign) == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    ("real", "generated", "cut"),
+    [
+        ([3, 4], [1, 2], Cut("smaller", -2.5, 1.0)),
+        ([1, 2], [3, 4, 5], Cut("larger", 2.5, 1.0)),
+        ([1, 4], [2, 3], Cut("smaller", -3.5, 0.5)),  # neither way: the paper's
+        ([1, 3], [2, 4], Cut("larger", 3.5, 0.75)),  # of two thresholds as good the higher
+    ],
+)
+def test_a_cut_by_hand(real: list, generated: list, cut: Cut) -> None:
+    assert fit_cut(A(real, dtype=float), A(generated, dtype=float)) == cut
+
+
+def test_every_distinct_score_is_a_point_of_the_curve() -> None:
+    fpr, tpr, thresholds = roc(A([1.0, 2.0, 3.0, 4.0]), A([2.0, 5.0]))
+    assert fpr.tolist() == [0, 0, 0.25, 0.5, 0.75, 1]
+    assert tpr.tolist() == [0, 0.5, 0.5, 0.5, 1, 1]
+    assert thresholds[1:].tolist() == [5, 4, 3, 2, 1]
+
+
+def test_the_band_lies_right_beside_the_scores_it_leaves_out() -> None:
+    real, generated = np.arange(1.0, 11), np.arange(4.0, 14)
+    low, high = undecided_band(real, generated, 8.0, 0.1)  # one of ten may err
+    assert (low, high) == (np.nextafter(5.0, 0), np.nextafter(9.0, 10))
+    assert undecided_band(real, generated + 100, 50.0, 0.1) == (50.0, 50.0)  # the limits would cross
+
+
 @settings(max_examples=60, deadline=None)
 @given(scores, scores, st.sampled_from([0.05, 0.1, 0.3]))
 def test_outside_the_band_each_class_errs_at_most_as_stated(
@@ -153,3 +200,9 @@ def test_percentiles_come_back_from_the_quantiles() -> None:
     assert [percentile(reference, score) for score in (-5, 0, 250, 500.5, 1000, 2000)] == pytest.approx(
         [0, 0, 25, 50.05, 100, 100]
     )
+
+
+def test_quantiles_are_evenly_spaced_and_of_six_digits() -> None:
+    found = quantiles(np.array([0.0, 1 / 3]))
+    assert len(found) == 201
+    assert (found[0], found[100], found[200]) == (0.0, 0.166667, 0.333333)

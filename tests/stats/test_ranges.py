@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sedid.stats.ranges import LEAST, OUTLYING, Cloud, Range, fit_cloud, fit_range
+from sedid.stats.ranges import FOLDS, LEAST, OUTLYING, Cloud, Range, describe, fit_cloud, fit_range
 
 STEPS = 4
 
@@ -92,3 +92,57 @@ def test_distance_is_that_of_the_definition() -> None:
     cloud = Cloud((0.0, 1.0), ((4.0, 0.0), (0.0, 9.0)), (1.0,))
     assert cloud.distances(np.array([[2.0, 1.0], [0.0, 7.0], [2.0, 4.0]])).tolist() == pytest.approx([1, 2, 2**0.5])
     assert cloud.shift(np.array([2.0, 3.0])) == pytest.approx(2**0.5)
+
+
+def test_a_cloud_is_the_shrunken_covariance_and_its_limits_are_of_images_it_was_not_fitted_on() -> None:
+    """Written out, image by image, with scikit-learn's Ledoit-Wolf of standardised points."""
+    from sklearn.covariance import LedoitWolf
+
+    statistics, errors = images(LEAST + 3, 2)
+    points = np.hstack([statistics, np.log(errors).T])
+
+    def fitted(some: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = some.std(axis=0)
+        return some.mean(axis=0), LedoitWolf().fit((some - some.mean(axis=0)) / scale).covariance_ * np.outer(
+            scale, scale
+        )
+
+    found = fit_cloud(statistics, errors)
+    mean, covariance = fitted(points)
+    np.testing.assert_allclose(found.mean, mean)
+    np.testing.assert_allclose(found.covariance, covariance)
+    for steps, limit in enumerate(found.limits, 1):
+        size, away = 2 + steps, []
+        for i, point in enumerate(points):
+            m, c = fitted(points[np.arange(len(points)) % FOLDS != i % FOLDS])
+            difference = (point - m)[:size]
+            away.append(np.sqrt(difference @ np.linalg.inv(c[:size, :size]) @ difference))
+        assert limit == pytest.approx(sorted(away)[int(np.ceil((1 - OUTLYING) * (len(away) - 1)))])
+    assert len(found.limits) == STEPS
+
+
+def test_each_part_of_a_walk_has_its_own_limit_and_one_cloud_is_enough() -> None:
+    identity = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+    near = Cloud((0.0, 0.0, 0.0), identity, (1.0, 3.0))
+    far = Cloud((10.0, 0.0, 0.0), identity, (0.5, 3.0))
+    known = Range(near, far)
+    assert known.clouds == (near, far)
+    statistics = np.array([[0.0], [1.0], [1.01], [10.5], [10.51]])
+    ones = np.ones((2, 5))  # log t-errors of 0
+    assert known.inside(statistics, ones[:1]).tolist() == [True, True, False, True, False]
+    assert known.inside(statistics, ones).all()
+    # a t-error that changes by a share of 0.1 moves these distances by at most 0.1
+    assert known.near_limit(statistics, ones[:1], [0.1]).tolist() == [False, True, True, True, True]
+    assert known.near_limit(np.array([[0.89], [0.91], [1.09], [1.11]]), np.ones((1, 4)), [0.1]).tolist() == [
+        False,
+        True,
+        True,
+        False,
+    ]
+    # at its second T_SEC an image may be near, though it is not at the first
+    assert known.near_limit(np.array([[2.95], [2.85]]), np.ones((2, 2)), [0.1, 0.0]).tolist() == [True, False]
+
+
+def test_an_image_is_described_by_statistics_then_logarithms() -> None:
+    found = describe(np.array([[5.0, 6.0]]), np.array([[1.0], [np.e]]))
+    np.testing.assert_allclose(found, [[5, 6, 0, 1]])

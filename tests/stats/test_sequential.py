@@ -1,11 +1,14 @@
 """Early stopping: its promise on images that fitted nothing, and its bookkeeping against plain loops."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sedid.stats.choice import fold_numbers
+from sedid.stats.intervals import delong, share_interval
 from sedid.stats.metrics import measure
 from sedid.stats.reliability import Classes
 from sedid.stats.stopping import LogOdds, Rule, boundary, fit_log_odds, fit_rule, log_errors, measure_rule, steps_of
@@ -152,3 +155,76 @@ def test_an_error_of_zero_has_a_logarithm() -> None:
 def test_steps_are_those_of_one_k_in_order() -> None:
     scores = {(165, 330): np.array([2.0]), (110, 110): np.array([9.0]), (165, 165): np.array([1.0])}
     assert steps_of(scores, 165, 330).tolist() == [[1.0], [2.0]]
+
+
+def test_the_boundary_by_hand() -> None:
+    """Of 19 images one in ten is int(0.1 * 20) - 1 = 1: the highest peak may lie beyond, the next may not."""
+    peaks = np.random.default_rng(0).permutation(np.arange(1.0, 20))
+    scores = np.stack([np.zeros(19), peaks, -peaks])
+    assert boundary(scores, 0.1) == np.nextafter(18.0, 19)
+    assert boundary(scores, 0.05) == np.nextafter(19.0, 20)
+    assert boundary(scores, 0.04) == np.inf
+    assert boundary(scores - 100, 0.1) == 0
+
+
+def test_a_rule_by_hand() -> None:
+    """Both boundaries are fitted on the early steps of the class that would be wronged, the threshold on the last."""
+    early = np.arange(1.0, 20)
+    real, generated = np.stack([early, np.full(19, 0.0)]), np.stack([4 - early, np.full(19, 10.0)])
+    rule = fit_rule((real, generated), 0.1)
+    assert rule == Rule(np.nextafter(18.0, 19), -np.nextafter(14.0, 15), 5.0)
+
+
+def test_at_a_boundary_it_stops_and_at_the_threshold_it_says_generated() -> None:
+    rule = Rule(upper=2.0, lower=-1.0, threshold=0.5)
+    log_odds = np.array([[2.0, -1.0, 1.9, -0.9, 0.0], [0.0, 0.0, -1.0, 2.0, 0.0], [0.0, 0.0, 0.0, 0.0, 0.0]])
+    assert rule.stops(log_odds).tolist() == [1, 1, 2, 2, 3]
+    assert (
+        rule.calls(np.array([0.5, 0.4, 2.0, 1.9]), np.array([False, False, True, True])).tolist() == [True, False] * 2
+    )
+
+
+def test_every_figure_of_a_measured_rule_by_hand() -> None:
+    """Two steps. Of the reals one stops early and rightly, one early and wrongly, two late; of the generated ones likewise."""
+    rule = Rule(upper=2.0, lower=-2.0, threshold=0.0)
+    real = np.array([[-2.0, 2.0, 0.0, 0.0], [-3.0, -1.0, 1.0, -4.0]])
+    generated = np.array([[2.0, 3.0, -2.0, 0.0, 0.0], [5.0, 2.5, 1.5, -0.5, 3.5]])
+    found = measure_rule(rule, real, generated)
+    assert found["evaluations_full"] == 3
+    assert (found["evaluations_real"], found["evaluations_generated"]) == (2.5, 2.4)
+    assert found["evaluations"] == pytest.approx(2.45)
+    assert found["saved"] == pytest.approx(0.55)
+    assert (found["stopped_early_real"], found["stopped_early_generated"]) == (0.5, 0.6)
+    assert (found["wrong_early_real"], found["wrong_early_generated"]) == (0.25, 0.2)
+    assert found["wrong_early_real_interval"] == list(share_interval(0.25, 4))
+    assert found["wrong_early_generated_interval"] == list(share_interval(0.2, 5))
+    assert found["acc"] == pytest.approx((0.5 + 0.6) / 2)
+    assert found["acc_full"] == pytest.approx((0.75 + 0.8) / 2)
+    assert found["auc"] == measure(np.array([-2.0, 2.0, 1.0, -4.0]), np.array([2.0, 3.0, -2.0, -0.5, 3.5])).auc
+    assert found["auc_full"] == measure(real[1], generated[1]).auc
+    difference = delong(np.array([-2.0, 2.0, 1.0, -4.0]), np.array([2.0, 3.0, -2.0, -0.5, 3.5]), real[1], generated[1])
+    assert found["auc_difference"] == asdict(difference)
+
+
+def test_log_odds_are_weights_times_logarithms_plus_a_bias() -> None:
+    odds = LogOdds(165, ((2.0,), (1.0, -1.0)), (0.5, -0.5))
+    np.testing.assert_allclose(odds.of(np.exp([[1.0, 3.0], [2.0, 5.0]])), [[2.5, 6.5], [-1.5, -2.5]])
+    assert odds.until(1) == LogOdds(165, ((2.0,),), (0.5,))
+    assert log_errors(np.array([0.0]))[0] == np.log(np.finfo(np.float64).tiny)
+
+
+def test_held_log_odds_are_those_of_the_other_folds() -> None:
+    """Fold by fold: what a fit without the fold says of its images; a t-error that never changes is borne."""
+    rng = np.random.default_rng(8)
+    real, generated = t_errors(rng, 24, False), t_errors(rng, 20, True)
+    real[0] = generated[0] = 1.0
+    folds = folds_of(real, generated)
+    found, held = fit_log_odds(110, real, generated, folds)
+    assert found.k == 110
+    assert [len(weights) for weights in found.weights] == [1, 2, 3]
+    for fold in np.unique(folds[0]):
+        inside = [part == fold for part in folds]
+        others = [values[:, ~part] for values, part in zip((real, generated), inside, strict=True)]
+        alone, _ = fit_log_odds(110, *others, folds_of(*others))
+        for values, part, kept in zip((real, generated), inside, held, strict=True):
+            np.testing.assert_allclose(alone.of(values[:, part]), kept[:, part], rtol=1e-6, atol=1e-9)
