@@ -55,7 +55,7 @@ class Turns:
         self._coming: Recent[str, Any] = Recent(sessions)
 
     def want(self, session: str, k: Steps | None, image: np.ndarray | None = None, coming: Any = None) -> Wanted:
-        """From now on this session waits for an image, or any, at k; None: for nothing.
+        """From now on this session waits for an image, or the one it waited for last, at k; None: for nothing.
 
         Args:
             coming: what the page is to show of the image, for events that come before it does; forgotten with the image.
@@ -63,7 +63,8 @@ class Turns:
         Returns:
             What says whether it still does.
         """
-        self._wanted.put(session, (k, "" if image is None else print_of(image)))
+        before = self.about(session) if k is not None else ""
+        self._wanted.put(session, (k, before if image is None else print_of(image)))
         if image is not None or k is None:
             self._coming.put(session, coming)
         return lambda: self.wants(session, k, image)
@@ -71,6 +72,10 @@ class Turns:
     def coming(self, session: str) -> Any:
         """What the page of a session is to show, until it has `come`; None: nothing new."""
         return self._coming.get(session)
+
+    def about(self, session: str) -> str:
+        """The print of the image that a session waited for last; "" if none, or after it waited for nothing."""
+        return (self._wanted.get(session) or (None, ""))[1]
 
     def come(self, session: str) -> None:
         """The page shows it, or was told why not."""

@@ -20,6 +20,7 @@ import gradio as gr  # noqa: E402  # isort: skip
 
 from sedid.ui.context import Context  # noqa: E402
 from sedid.ui.examples import list_examples  # noqa: E402
+from sedid.ui.inspect import stability_panel, tiles_panel  # noqa: E402
 from sedid.ui.inspect.events import Inspector, Parts, Visit  # noqa: E402
 from sedid.ui.inspect.view import Shown  # noqa: E402
 
@@ -122,6 +123,55 @@ def test_a_picture_on_its_way_goes_to_the_pair_that_was_asked_for_meanwhile(
         assert "photo" not in early.result()  # the picture that was sent stays in its place
         assert (late.result()["state"].name, late.result()["state"].k) == ("3.png", 165)
     assert on.context.traces.turns.coming("me") is None
+
+
+def test_a_picture_that_no_browser_shows_has_its_preview_wherever_it_goes(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sent to another pair while it walked, it kept the browser's sign for a broken picture."""
+    on, model = an_inspector(examples)
+    monkeypatch.setattr("sedid.ui.upload.get_upload_folder", lambda: str(tmp_path))
+    tiff = tmp_path / "3.tif"
+    Image.fromarray(make_image(3, 64)).save(tiff)
+    model.gate.clear()
+    with ThreadPoolExecutor(2) as events:
+        early = events.submit(
+            on.take, visit(replace(SHOWN, k=110, t_sec=220)), {"path": str(tiff), "orig_name": "3.tif"}
+        )
+        while on.context.traces.turns.coming("me") is None:
+            pass
+        late = events.submit(on.go_calibrated, visit(SHOWN))
+        while on.context.traces.turns.wants("me", 110):
+            pass
+        model.gate.set()
+        assert list(early.result()) == ["photo"]
+        assert early.result()["photo"].shape == (64, 64, 3)
+        arrived = late.result()["state"]
+    # and another detector reads the file, not the preview
+    assert on.seen_by(replace(on.detector(), center_crop=0.5), arrived, None).notes[-1].startswith("cut from 64x64")
+    tiff.unlink()
+    with pytest.raises(ValueError, match="no longer here"):
+        on.seen_by(replace(on.detector(), center_crop=0.5), arrived, None)
+
+
+def test_what_a_panel_is_asked_of_a_picture_on_its_way_does_not_end_its_walk(examples: Path) -> None:
+    """The upload was dropped, and the picture before it was judged."""
+    on, model = an_inspector(examples)
+    panel: Any = stability_panel.Panel(*(field.name for field in fields(stability_panel.Panel)))
+    tiles: Any = tiles_panel.Panel(*(field.name for field in fields(tiles_panel.Panel)))
+    model.gate.clear()
+    with ThreadPoolExecutor(3) as events:
+        walking = events.submit(on.take, visit(), payload(3))
+        while on.context.traces.turns.coming("me") is None:
+            pass
+        checked = events.submit(stability_panel.Checker(on, panel).check, visit())
+        tiled = events.submit(tiles_panel.Tiler(on, tiles).run, visit())
+        model.gate.set()
+        shown = walking.result()["state"]
+        assert shown.name == "3.png"
+        assert checked.result()["checked"][0] == stability_panel.subject(visit(shown))
+        assert tiled.result()["tiled"].subject == tiles_panel.subject(visit(shown))
+        assert tiled.result()["tiled"].whole.name == "3.png"
 
 
 def seen(on: Inspector, seed: int) -> np.ndarray:

@@ -25,7 +25,7 @@ from sedid.ui.context import START, Context
 from sedid.ui.examples import Example
 from sedid.ui.inspect.view import Sections, Shown, example_strip, sections, snap
 from sedid.ui.menu import DEFAULT
-from sedid.ui.traces import Report, Stopped, Wanted
+from sedid.ui.traces import Report, Stopped, Wanted, print_of
 from sedid.ui.upload import read_upload, refusal
 
 K_RANGE = (5, 495)
@@ -320,8 +320,9 @@ class Inspector:
         """
         if (len(shown.image), shown.center_crop) == (detector.size, detector.center_crop):
             return shown
-        if shown.example and isinstance(shown.file, Path):
-            image, notes = as_seen(detector, shown.file)
+        content = shown.content()
+        if content is not None and not shown.edited:  # the page may show a preview in its place
+            image, notes = as_seen(detector, content)
         else:
             upload = read_upload(detector, photo)
             image, notes = upload.seen, upload.notes
@@ -355,11 +356,12 @@ class Inspector:
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
-            coming = self.coming(visit)
-            if coming and coming.image is upload.seen:  # at another k: that event shows it
-                return gr.skip()
-            return {self.parts.photo: enlarge(visit.shown.image) if visit.shown else None}
-        return updates if upload.preview is None else updates | {self.parts.photo: upload.preview}
+            if self.context.traces.turns.about(visit.session) != print_of(upload.seen):
+                return {self.parts.photo: enlarge(visit.shown.image) if visit.shown else None}
+            updates = {}  # it goes to another k, and that event shows the rest
+        if upload.preview is not None:
+            updates |= {self.parts.photo: upload.preview}
+        return updates or gr.skip()
 
     def photograph(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
         """The image changed. Gradio (6.31) tells so little of the camera; its pictures have this name and a size."""
@@ -399,6 +401,19 @@ class Inspector:
         """The image that the page waits for, if it is one for the detector in use."""
         source, shown = self.context.traces.turns.coming(visit.session) or ("", None)
         return shown if source == visit.source else None
+
+    def asking(self, visit: Visit) -> tuple[Shown | None, Wanted]:
+        """What a panel is to judge: the image on its way, whose own walk goes on, or else the one that is shown.
+
+        Returns:
+            It, and what says whether the page still waits for it.
+        """
+        turns, coming = self.context.traces.turns, self.coming(visit)
+        if coming is not None:
+            return coming, partial(turns.wants, visit.session, coming.k, coming.image)
+        if visit.shown is None:
+            return None, lambda: False
+        return visit.shown, turns.want(visit.session, visit.shown.k, visit.shown.image)
 
     def set_k(self, visit: Visit, k: Any) -> Updates:
         """The slider of k was let go."""

@@ -8,7 +8,6 @@ from sedid.ui.inspect import folded
 from sedid.ui.inspect.events import Inspector, Visit
 from sedid.ui.inspect.view import Shown
 
-GONE = "The file of this image is no longer here: uploads live for an hour. Upload it again."
 NO_FILE = '<p class="sed-fine">This image did not come from a file.</p>'
 
 
@@ -24,11 +23,8 @@ def facts_of(shown: Shown) -> FileFacts | None:
         ImageError: the file is too large.
         ValueError: an upload that has been removed meanwhile.
     """
-    if shown.file is None:
-        return None
-    if not isinstance(shown.file, bytes) and not shown.file.is_file():
-        raise ValueError(GONE)
-    return file_facts(shown.file, shown.name)
+    content = shown.content()
+    return None if content is None else file_facts(content, shown.name)
 
 
 def wire(panel: folded.Panel, inspector: Inspector, view: list[Any]) -> None:

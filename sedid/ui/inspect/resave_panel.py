@@ -168,7 +168,8 @@ class Resaver:
         if visit.shown is None or one.strength is None:
             return gr.skip()
         image = perturb(visit.shown.image, one)
-        shown = replace(visit.shown, image=image, notes=(*visit.shown.notes, f"re-saved here: {one.label}"), example="")
+        notes = (*visit.shown.notes, f"re-saved here: {one.label}")
+        shown = replace(visit.shown, image=image, notes=notes, example="", edited=True)
         try:
             updates = self.inspector.analyse(visit, self.inspector.detector(visit.source), shown)
         except Stopped:

@@ -1,6 +1,6 @@
 """The stability check in the panel "Re-save this image": every mild version at once, when it is asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gradio as gr
@@ -56,11 +56,11 @@ class Checker:
 
     def check(self, visit: Visit) -> Updates:
         """Judge all versions at the present k and T_SEC."""
-        if visit.shown is None:
+        shown, wanted = self.inspector.asking(visit)
+        if shown is None:
             return gr.skip()
-        traces, shown = self.inspector.context.traces, visit.shown
+        visit, traces = replace(visit, shown=shown), self.inspector.context.traces
         detector = self.inspector.detector(visit.source)
-        wanted = traces.turns.want(visit.session, shown.k, shown.image)
 
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{len(found)} versions: step {done} of {total}", unit="steps")

@@ -13,8 +13,7 @@ from sedid.data.images import read_image
 from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
 from sedid.report import evidence
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
-from sedid.ui.inspect.facts_panel import GONE
-from sedid.ui.inspect.view import Shown
+from sedid.ui.inspect.view import GONE, Shown
 from sedid.ui.kit import LIGHT, NETWORK, html
 from sedid.ui.scripts import function
 from sedid.ui.server import access
@@ -94,19 +93,20 @@ class Tiler:
 
     def run(self, visit: Visit) -> Updates:
         """Judge the tiles of the whole picture at the present k and T_SEC."""
-        if visit.shown is None:
+        shown, wanted = self.inspector.asking(visit)
+        if shown is None:
             return gr.skip()
-        traces, shown = self.inspector.context.traces, visit.shown
+        visit, traces = replace(visit, shown=shown), self.inspector.context.traces
         detector = self.inspector.detector(visit.source)
-        wanted = traces.turns.want(visit.session, shown.k, shown.image)
 
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{len(grid)} tiles: step {done} of {total}", unit="steps")
 
         try:
-            if shown.file is None or (not isinstance(shown.file, bytes) and not shown.file.is_file()):
+            content = shown.content()
+            if content is None:
                 raise ValueError(GONE)
-            picture = read_image(shown.file, shown.name or None)
+            picture = read_image(content, shown.name or None)
             each = detector.evaluations(shown.k, detector.reach(shown.k, shown.t_sec))
             grid = plan(picture.width, picture.height, detector.size, each, budget())
             tiles = cut(np.asarray(picture.image), grid)

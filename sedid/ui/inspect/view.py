@@ -16,6 +16,8 @@ from sedid.report.verdict import factors, headline, verdict_cards
 from sedid.ui.examples import STAND_IN, Example
 from sedid.ui.html import render
 
+GONE = "The file of this image is no longer here: uploads live for an hour. Upload it again."
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -29,6 +31,7 @@ class Shown:
         center_crop: of the detector that sees it so.
         file, name: what it came from, or its bytes, and what its owner calls it; uploads live for an hour.
         whole: of a tile, the picture it was cut from.
+        edited: it was re-saved here, and is no longer what the file holds.
     """
 
     image: np.ndarray
@@ -40,6 +43,17 @@ class Shown:
     file: Path | bytes | None = field(default=None, repr=False)
     name: str = ""
     whole: "Shown | None" = None
+    edited: bool = False
+
+    def content(self) -> Path | bytes | None:
+        """The file of the image, or its bytes; None if it came from none.
+
+        Raises:
+            ValueError: an upload that has been removed meanwhile.
+        """
+        if isinstance(self.file, Path) and not self.file.is_file():
+            raise ValueError(GONE)
+        return self.file
 
     @property
     def stamp(self) -> str:
