@@ -63,7 +63,7 @@ class Source:
 
     count: int
     read: Callable[[int, int], Iterator[Row]]
-    passed_over: tuple[str, ...] = ()  # files beside the images that are none; hidden ones are not even looked at
+    passed_over: tuple[str, ...] = ()  # what lies beside the images; what is hidden is not even looked at
     notes: tuple[str, ...] = ()  # what was done to all of it, in words
 
 
@@ -84,11 +84,22 @@ def hidden(part: str) -> bool:
 
 def passed_over(names: Sequence[str]) -> str:
     """How many files were passed over, and which, in words; "" if none."""
-    if not names:
-        return ""
-    some = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
-    count = "1 file that is no picture was" if len(names) == 1 else f"{len(names):,} files that are no pictures were"
-    return f"{count} passed over: {some}"
+    unseen = [name for name in names if _is_hidden(name)]
+    others = [name for name in names if not _is_hidden(name)]
+    kinds = (
+        (others, "1 file that is no picture was", "files that are no pictures were"),
+        (unseen, "1 hidden file was", "hidden files were"),
+    )
+    said = []
+    for these, one, several in kinds:
+        if these:
+            some = ", ".join(these[:NAMED]) + (f" and {len(these) - NAMED:,} more" if len(these) > NAMED else "")
+            said.append(f"{one if len(these) == 1 else f'{len(these):,} {several}'} passed over: {some}")
+    return "; ".join(said)
+
+
+def _is_hidden(name: str) -> bool:
+    return any(map(hidden, PurePosixPath(name).parts))
 
 
 def _in_turn(names: Sequence[str]) -> list[int]:
@@ -123,7 +134,7 @@ def read_files(
 
 
 def _files(root: Path) -> Iterator[Path]:
-    """All files below a folder but hidden ones, through links as well; no folder twice, so that circles end.
+    """All files below a folder, through links as well; no folder twice, so that circles end. A hidden one is not opened.
 
     A folder that can be reached in several ways goes by its own place rather than by a link to it.
     """
@@ -140,9 +151,7 @@ def _files(root: Path) -> Iterator[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         for entry in entries:
-            if hidden(entry.name):
-                continue
-            if _is_folder(entry):
+            if _is_folder(entry) and not hidden(entry.name):
                 folders.append(folder / entry.name) if entry.is_symlink() else folders.appendleft(folder / entry.name)
             else:
                 yield folder / entry.name
@@ -157,8 +166,10 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _is_image_file(path: Path) -> bool:
     try:
-        if not path.is_file() or called_image(path):  # never opened: pipes, devices
-            return path.is_file()
+        if hidden(path.name) or not path.is_file():  # never opened: pipes, devices
+            return False
+        if called_image(path):
+            return True
         with path.open("rb") as file:
             return begins_as_image(file.read(HEAD))
     except OSError:
@@ -215,9 +226,9 @@ def open_zip(
             raise ImageError(f"{path} unpacks to more than {unpacked / 10**9:g} GB, which is refused.")
         for member in members:
             name = PurePosixPath(member.filename)
-            if member.is_dir() or any(map(hidden, name.parts)) or not (keep is None or keep(name)):
+            if member.is_dir() or not (keep is None or keep(name)):
                 continue
-            if called_image(name) or _begins_as_image(archive, member):
+            if not _is_hidden(member.filename) and (called_image(name) or _begins_as_image(archive, member)):
                 images.append(member)
             else:
                 others.append(member.filename)

@@ -16,7 +16,7 @@ class Spec:
     """A data set as it is written: what holds the images, and which of them are meant.
 
     Attributes:
-        source: a name (`data.NAMES`) or a path.
+        source: a name (`datasets.NAMES`) or a path.
         start, stop: places of the first image and of the one behind the last; None: to the end.
     """
 

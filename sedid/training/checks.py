@@ -76,6 +76,8 @@ def audited(
         found = audit(real, generated, files=both)
     except ValueError as error:
         return LeakCheck("", str(error))
+    if found.warning:  # on the console, too: results and report are read later, if at all
+        log.warning("warning: %s", found.warning)
     return LeakCheck(found.warning, "", found.groups, found.overall, found.real, found.generated, found.version)
 
 
@@ -218,7 +220,7 @@ def _checked(
             overlaps.append(one)
             warnings.append(in_words(one))
     warning = f"Sets that should be disjoint share pictures: {'; '.join(warnings)}." if warnings else ""
-    if warning:  # on the console, too: results and report are read later, if at all
+    if warning:  # as above
         log.warning("warning: %s", warning)
     counts = {name: len(prints) for name, prints in known.items()}
     return SplitCheck(counts, tuple(map(spoken, by_set)), tuple(overlaps), warning)

@@ -244,16 +244,26 @@ def test_texts_that_begin_like_a_picture_are_none(tmp_path: Path) -> None:
 
 def test_what_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
     good = encoded(pixels(1)[0])
-    members = {"a.png": good, "deep/notes.txt": b"?", "labels.csv": b"?", ".hidden": b"?", "__MACOSX/x": good}
+    members = {"a.png": good, "deep/notes.txt": b"?", "labels.csv": b"?", "deep/._a.png": good, "__MACOSX/x": good}
     for name, content in members.items():
         (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "folder" / name).write_bytes(content)
     os.mkfifo(tmp_path / "folder" / "pipe.png")
     (tmp_path / "folder" / "broken.png").symlink_to("nowhere")
     opened = open_data(tmp_path / "folder", SIZE, None)
-    assert (opened.count, opened.source.passed_over) == (1, ("broken.png", "deep/notes.txt", "labels.csv", "pipe.png"))
+    assert (opened.count, opened.source.passed_over) == (
+        1,
+        ("__MACOSX", "broken.png", "deep/._a.png", "deep/notes.txt", "labels.csv", "pipe.png"),
+    )
     opened = open_data(zipped(tmp_path / "a.zip", members), SIZE, None)
-    assert (opened.count, opened.source.passed_over) == (1, ("deep/notes.txt", "labels.csv"))
+    assert (opened.count, opened.source.passed_over) == (
+        1,
+        ("__MACOSX/x", "deep/._a.png", "deep/notes.txt", "labels.csv"),
+    )
+    assert sources.passed_over(opened.source.passed_over) == (
+        "2 files that are no pictures were passed over: deep/notes.txt, labels.csv; "
+        "2 hidden files were passed over: __MACOSX/x, deep/._a.png"
+    )
     assert sources.passed_over([]) == ""
     assert sources.passed_over(["a"]) == "1 file that is no picture was passed over: a"
     assert sources.passed_over("abcdefgh").endswith(

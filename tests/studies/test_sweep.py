@@ -128,3 +128,11 @@ def test_sets_too_small_to_audit_say_so() -> None:
     assert found.warning == ""
     assert "at least" in found.skipped
     assert audited(pictures(25), pictures(25, 1)).groups
+
+
+def test_what_tells_the_classes_apart_is_said_on_the_console(caplog: pytest.LogCaptureFixture) -> None:
+    assert audited(pictures(40), pictures(40, 1)).warning == ""
+    assert caplog.messages == []
+    found = audited(pictures(40), pictures(40, 1) // 2 * 2)
+    assert caplog.messages == [f"warning: {found.warning}"]
+    assert "Format traces" in found.warning
