@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid.data.datasets import SAMPLE
+from sedid.data.sources import open_npz
 from sedid.detector.identity import checkpoint_hash
 from sedid.models.schedules import load_scheduler
 from sedid.storage import read_json
@@ -36,6 +37,8 @@ def _checked(found: Any, file: Path) -> dict[str, Any]:
     for name, kind in KINDS.items():
         if name in found and not _is(found[name], kind):
             raise ValueError(f"{name} in {file} must be {kind}, not {found[name]!r:.60}")
+    if found["steps"] == 0:
+        raise ValueError(f"{file} says that its images were made in 0 steps")
     return found
 
 
@@ -49,14 +52,15 @@ def provenance(spec: str, detector: Path) -> dict[str, Any]:
     """Where a generated data set came from: the manifest beside it, and whether another checkpoint made it.
 
     Args:
-        spec: a data set (`data.load_images`).
+        spec: a data set (`datasets.load_images`).
         detector: the bundle that scores it.
 
     Returns:
         The manifest as `in_full` with `cross_checkpoint` added; {} if the set carries none of ours.
 
     Raises:
-        ValueError: as `read_manifest`.
+        ValueError: as `read_manifest`, or what it says cannot be so: more steps than the schedule has, or another number
+            of images than the set holds.
     """
     data_set = re.sub(r"\[\d*:\d*\]$", "", spec)
     embedded = data_set == "sample:generated"
@@ -67,6 +71,15 @@ def provenance(spec: str, detector: Path) -> dict[str, Any]:
     if not manifest:
         return {}
     crossed = manifest["checkpoint_sha256"] != checkpoint_hash(detector)
+    if not crossed and manifest["steps"] > (most := load_scheduler(detector).config.num_train_timesteps):
+        raise ValueError(f"{file} says {manifest['steps']:,} steps, but the schedule of its model has {most:,}")
+    if Path(data_set).name == "images.npz" and "count" in manifest and Path(data_set).is_file():
+        held = open_npz(Path(data_set), None, 1, None).count
+        if held != manifest["count"]:
+            raise ValueError(
+                f"{file} speaks of {manifest['count']:,} images, but {data_set} holds {held:,}: "
+                "finish the set with the command that made it, or delete the manifest if it belongs to another one"
+            )
     return (manifest if crossed else in_full(manifest, detector)) | {"cross_checkpoint": crossed}
 
 

@@ -15,6 +15,7 @@ from sedid.detector.provenance import provenance
 from sedid.models.schedules import make_scheduler
 from sedid.progress import finish
 from sedid.report.markdown import sampler_words
+from sedid.storage import write_json
 from sedid.studies.study import MadeBy
 from sedid.training.generate import GenerateConfig, claim, generate, make_sampler, missing_of, sample, to_uint8
 
@@ -208,6 +209,23 @@ def test_an_edited_manifest_is_taken_or_named_in_a_sentence(config: GenerateConf
     (out / "manifest.json").write_text(json.dumps(value))
     assert provenance(f"{out}/images.npz", bundle) == {}
     assert claim(out, stated, config, bundle) == [range(5), range(5, 10)]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"steps": 0}, "in 0 steps"),
+        ({"steps": 1001}, r"says 1,001 steps, but the schedule of its model has 1,000"),
+        ({"count": 1000}, r"speaks of 1,000 images, but .*images\.npz holds 5"),
+    ],
+)
+def test_a_manifest_that_cannot_be_so_is_refused(config: GenerateConfig, change: dict[str, int], said: str) -> None:
+    finish(generate(replace(config, count=5)))
+    images = f"{config.out}/images.npz[0:3]"
+    assert provenance(images, Path(config.detector))["steps"] == 2
+    write_json(Path(config.out) / "manifest.json", manifest_of(config) | change)
+    with pytest.raises(ValueError, match=said):
+        provenance(images, Path(config.detector))
 
 
 def test_images_of_unknown_origin_and_damaged_parts_are_named(config: GenerateConfig) -> None:
