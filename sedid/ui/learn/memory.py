@@ -1,5 +1,7 @@
 """Step 9 of the lesson: does the model remember its training images?"""
 
+from markupsafe import Markup
+
 from sedid.report.membership import apart, standing
 from sedid.studies.membership import among, measured_on
 from sedid.ui.html import render
@@ -7,12 +9,14 @@ from sedid.ui.learn.frames import Frame, scrubber
 from sedid.ui.learn.lesson import Lesson
 
 
-def memory_step(lesson: Lesson) -> str:
+def memory_step(lesson: Lesson) -> Markup:
     """The t-errors of training images and of reals the network never saw, at every T_SEC, with the image of the walk."""
     folder = lesson.detector.folder
     evaluation = measured_on(folder) if folder else None
     if evaluation is None:
-        return '<p class="sed-note">No evaluation of this detector kept t-errors of training images beside others.</p>'
+        return Markup(
+            '<p class="sed-note">No evaluation of this detector kept t-errors of training images beside others.</p>'
+        )
     trace, start = lesson.walk(lesson.subject.image, lesson.k), 0
     frames: list[Frame] = []
     for t_sec in lesson.detector.t_secs(lesson.k):
@@ -23,5 +27,7 @@ def memory_step(lesson: Lesson) -> str:
         body = render("memory.html", drawn=standing(found), found=found, apart=apart(found))
         frames.append(Frame(str(t_sec), f"T_SEC {t_sec}", body))
     if not frames:
-        return f'<p class="sed-note">The evaluation of this detector has no t-errors at k = {lesson.k}.</p>'
+        return Markup('<p class="sed-note">The evaluation of this detector has no t-errors at k = {}.</p>').format(
+            lesson.k
+        )
     return scrubber(frames, "T_SEC", start, play=True)

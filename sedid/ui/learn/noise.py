@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from sedid.data.datasets import as_model_input
 from sedid.later import torch
 from sedid.method.diffusion import NoiseSchedule, noised
 from sedid.report.charts.chart import Chart
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import Series
-from sedid.report.filmstrip import picture
-from sedid.report.pictures import data_uri, number, visible
+from sedid.report.pictures import number, visible
+from sedid.ui.html import render
 from sedid.ui.learn.frames import Frame, moving_line, scrubber
 from sedid.ui.learn.lesson import Lesson
 
@@ -39,7 +41,7 @@ def estimate(schedule: NoiseSchedule, x_t: Tensor, eps: Tensor, t: int) -> Tenso
     return (x_t - sqrt(1 - alpha_bar) * eps) / sqrt(alpha_bar)
 
 
-def schedule_chart(schedule: NoiseSchedule, t: int) -> str:
+def schedule_chart(schedule: NoiseSchedule, t: int) -> Chart:
     """alpha_bar and the two factors of q against t, with a line that follows the slider."""
     last = len(schedule) - 1
     quarters = (round(len(schedule) * share) for share in (0, 0.25, 0.5, 0.75))
@@ -57,25 +59,24 @@ def schedule_chart(schedule: NoiseSchedule, t: int) -> str:
         note="share or factor",
         said="The noise schedule: alpha bar falls from 1 to 0 over the timesteps",
         over=moving_line(float(x.at(t))),
-    ).html()
+    )
 
 
-def schedule_step(lesson: Lesson) -> str:
+def schedule_step(lesson: Lesson) -> Markup:
     """The image noised at many t."""
     schedule, x_0 = lesson.detector.schedule, as_model_input(lesson.subject.image[None])
     noise, last = noise_for(x_0), len(lesson.detector.schedule) - 1
     frames = []
     for t in timesteps(schedule, NOISE_FRAMES):
         alpha_bar = schedule.alpha_bar[t]
-        caption = f"{sqrt(alpha_bar):.2f} · image + {sqrt(1 - alpha_bar):.2f} · noise"
-        body = picture(
-            data_uri(visible(noised(schedule, x_0, noise, t))),
-            f"x at t = {t}: {caption}",
-            f"The image with the noise of timestep {t}",
-            caption,
+        body = render(
+            "lesson_noised.html",
+            t=t,
+            image=visible(noised(schedule, x_0, noise, t)),
+            kept=sqrt(alpha_bar),
+            added=sqrt(1 - alpha_bar),
         )
-        label = f"t = {t}, ᾱ = {number(alpha_bar)}"
-        frames.append(Frame(str(t), label, f'<div class="learn-one">{body}</div>', 100 * t / last))
+        frames.append(Frame(str(t), f"t = {t}, ᾱ = {number(alpha_bar)}", body, 100 * t / last))
     start = NOISE_FRAMES // 8
     chart = schedule_chart(schedule, timesteps(schedule, NOISE_FRAMES)[start])
     return scrubber(frames, "Timestep t", start, chart=chart)
@@ -110,32 +111,17 @@ def predictions(lesson: Lesson) -> list[Prediction]:
     return found
 
 
-def marked(words: str) -> str:
-    """Words with their theta as an index."""
-    return words.replace("_θ", "<sub>θ</sub>")
-
-
-def prediction_step(lesson: Lesson) -> str:
+def prediction_step(lesson: Lesson) -> Markup:
     """What the network makes of the noised image."""
     frames = []
     for found in predictions(lesson):
         t, clean = found.t, estimate(lesson.detector.schedule, found.x, found.eps, found.t)
-        shown = [
-            (visible(found.x), "noised image x", f"what the network sees at t = {t}"),
-            (visible(found.noise / 3), "true noise ε", "what was added"),
-            (visible(found.eps / 3), "predicted noise ε_θ", "what the network says was added"),
-            (visible(clean), "estimate f_θ of the image", "the clean image that follows"),
+        pictures = [
+            (visible(found.x), "noised image x", "", "", f"what the network sees at t = {t}"),
+            (visible(found.noise / 3), "true noise ε", "", "", "what was added"),
+            (visible(found.eps / 3), "predicted noise ε", "θ", "", "what the network says was added"),
+            (visible(clean), "estimate f", "θ", " of the image", "the clean image that follows"),
         ]
-        pictures = "".join(
-            picture(
-                data_uri(pixels), f"{words}, t = {t}", f"{words}: {meaning}", f"<b>{marked(words)}</b><br>{meaning}"
-            )
-            for pixels, words, meaning in shown
-        )
-        verdict = (
-            f'<p class="learn-reading">Mean squared mistake of the predicted noise: <b>{number(found.mistake)}</b> '
-            "<small>0 is perfect; 1 is no better than predicting no noise at all</small></p>"
-        )
-        label = f"t = {t}, mistake {number(found.mistake)}"
-        frames.append(Frame(str(t), label, f'<div class="learn-four">{pictures}</div>{verdict}'))
+        body = render("lesson_prediction.html", t=t, pictures=pictures, mistake=found.mistake)
+        frames.append(Frame(str(t), f"t = {t}, mistake {number(found.mistake)}", body))
     return scrubber(frames, "Timestep t", PREDICTIONS // 2)

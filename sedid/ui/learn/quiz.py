@@ -217,7 +217,7 @@ def reveal(
         heat=heat(maps, float(np.quantile(maps, 0.995))),
         truth=truth,
         opinion=opinion(guess, truth),
-        calls=[Markup(call(method, verdict, judgement)) for method, verdict in methods],
+        calls=[call(method, verdict, judgement) for method, verdict in methods],
         at=pair_in_words(judgement.k, judgement.t_sec),
     )
 

@@ -42,7 +42,7 @@ class Step:
     title: str
     short: str
     idea: str
-    draw: Callable[[Lesson], str]
+    draw: Callable[[Lesson], Markup]
     equations: tuple[Equation, ...]
     code: tuple[Any, ...]
     task: str
@@ -222,7 +222,7 @@ def draw(at: str, lesson: Lesson) -> Markup:
         idea=Markup(step.idea),
         subject=lesson.subject,
         examples=lesson.examples,
-        drawn=Markup(step.draw(lesson)),
+        drawn=step.draw(lesson),
         equations=[Markup(equation.mathml) for equation in step.equations],
         code=[source(thing) for thing in step.code],
     )

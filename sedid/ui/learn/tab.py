@@ -79,7 +79,7 @@ class Teacher:
 
         Args:
             source: the key of the detector in use.
-            step: one of `learn_steps.PLACES`.
+            step: one of `steps.PLACES`.
             example: name of the image of the walk; "inspect": `image`.
             image: data URI of the image in Inspect.
             home: the app's address, for the links of the classroom sheet.
