@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 PALETTE = palette()
 INKS = {name: f"res-{name}" for name in ("one", "two", "three", "four", "five", "six", "faint")}
 INKS |= {"real": "sed-real", "generated": "sed-generated", "image": "sed-ink"}
-DASHES = {"dash": "--", "dots": ":"}
+DASHES: dict[str, Any] = {"dash": "--", "dots": ":", "mixed": "-.", "long": (0, (9, 2)), "short": (0, (1.5, 1.5))}
+"""How a line of this style (`charts.series.LINES`) is drawn."""
 WIDTHS = {"thin": 0.8, "bold": 2.6}
 MARKERS = {"two": "s", "three": "D", "four": "^", "five": "v", "six": "P", "generated": "s"}
 FILMSTRIP = 7  # frames at most

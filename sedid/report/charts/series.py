@@ -17,7 +17,7 @@ class Series:
         name: what the legend calls it; series of one name share an entry, and are switched together.
         x, y: the points.
         style: a colour (one, two, three, four, five, six, faint, real, generated, image) and, after it, how the line is drawn
-            (dash, dots, thin, bold).
+            (dash, dots, mixed, long, short, thin, bold).
         marked: each point has a marker of its own, with its values as a note.
         low, high: a band around the line at the same x; empty: none.
         line: the points are joined.
@@ -48,12 +48,14 @@ class Bins:
     style: str
 
 
-STYLES = (
-    *("one", "two dash", "three dots", "four", "five dash", "six dots"),
-    *("one dash", "two dots", "three", "four dash", "five dots", "six"),
-    *("one dots", "two", "three dash", "four dots", "five", "six dash"),
+COLOURS = ("one", "two", "three", "four", "five", "six")
+LINES = ("", "dash", "dots", "mixed", "long", "short")
+STYLES = tuple(
+    f"{colour} {LINES[(place + turn) % len(LINES)]}".strip()
+    for turn in range(len(LINES))
+    for place, colour in enumerate(COLOURS)
 )
-"""Styles that differ from each other in more than colour as long as possible."""
+"""Styles for lines of one chart: six are told apart without their colours, and no two are alike in print."""
 
 
 def stressed(style: str) -> str:
