@@ -1,6 +1,7 @@
 """The house: every folder of sedid/ imports only what stands below it, and the architecture page shows the tree as it is."""
 
 import ast
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -50,6 +51,34 @@ def test_a_layer_imports_only_what_stands_below_it(folder: str) -> None:
         if name.split(".")[0] == "sedid" and name != "sedid" and layer(name) not in allowed
     ]
     assert upward == []
+
+
+NAMED = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)+)(?:\(\))?`")
+OTHERS = {"DDPMPipeline", "Network", "gr", "gradio", "markupsafe", "matplotlib"}
+SUFFIXES = {"css", "csv", "html", "js", "json", "jsonl", "md", "npz", "py", "toml"}
+
+
+def test_what_a_docstring_names_is_where_it_says() -> None:
+    """`folder.module`, `module.name` or `Class.name`: after a move, nobody finds what stands under its old name."""
+    texts = {module: file.read_text(encoding="utf-8") for module, file in MODULES.items()}
+    classes = set(re.findall(r"^ *class (\w+)", "\n".join(texts.values()), re.MULTILINE))
+
+    def found(first: str, *rest: str) -> bool:
+        if first == "sedid":
+            return ".".join([first, *rest]) in texts or found(*rest)
+        return (
+            first in classes | OTHERS
+            or any(module.endswith(f".{first}.{rest[0]}") for module in texts)
+            or any(re.search(rf"\b{rest[0]}\b", text) for module, text in texts.items() if module.endswith(f".{first}"))
+        )
+
+    lost = [
+        f"{module}: {name}"
+        for module, text in texts.items()
+        for name in NAMED.findall(text)
+        if name.rpartition(".")[2] not in SUFFIXES and not found(*name.split("."))
+    ]
+    assert lost == []
 
 
 def test_tools_import_no_layer() -> None:

@@ -84,7 +84,7 @@ def save_pipeline(unet: Any, folder: Path) -> None:
     """Write the diffusers part of a bundle, half precision, sharded; earlier weights there stay until all is written.
 
     Args:
-        unet: a `UNet2DModel` trained on `models.make_scheduler`'s schedule.
+        unet: a `UNet2DModel` trained on `schedules.make_scheduler`'s schedule.
     """
     from diffusers import DDPMPipeline
 

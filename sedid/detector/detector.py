@@ -237,7 +237,7 @@ class Judgement:
         weight: c(t,k)^2.
         change: t_error / weight: the weight-free error.
         stat: at (k, T_SEC); None where that pair was not calibrated.
-        nn: at the classifier's OWN T_SEC, whichever was asked for (`nn.calibration` has its pair); None at another k,
+        nn: at the classifier's OWN T_SEC, whichever was asked for (its calibration has its pair); None at another k,
             or where the walk did not get there.
     """
 

@@ -58,7 +58,7 @@ class Identity:
             condition: what the model is told.
 
         Raises:
-            FileNotFoundError, ValueError: as `models.check_pipeline`, `models.load_scheduler` and `models.unet_weights`.
+            FileNotFoundError, ValueError: as `folders.check_pipeline`, `schedules.load_scheduler` and `folders.unet_weights`.
         """
         config, scheduler = check_pipeline(folder), load_scheduler(folder).config
         return cls(

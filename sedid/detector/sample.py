@@ -25,7 +25,7 @@ EXAMPLES = 6
 
 
 def write_examples(real: str, generated: str, detector: Path, folder: Path) -> None:
-    """Write the first images of two data sets (`data.load_images`) as single files; those of before go.
+    """Write the first images of two data sets (`datasets.load_images`) as single files; those of before go.
 
     Args:
         real: "" where its images may not be passed on: free photographs take their place, under a name of their own.
@@ -58,7 +58,7 @@ def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSET
     """Write the sample, its manifest and its examples.
 
     Args:
-        real, generated: data sets (`data.load_images`).
+        real, generated: data sets (`datasets.load_images`).
         detector: the bundle whose checkpoint made `generated`.
 
     Raises:

@@ -117,7 +117,7 @@ def cut(pixels: np.ndarray, grid: Grid) -> np.ndarray:
         pixels: uint8 (grid.height, grid.width, 3).
 
     Returns:
-        uint8 (N, size, size, 3), in the order of `grid.corners`.
+        uint8 (N, size, size, 3), in the order of the grid's corners.
     """
     return np.stack([pixels[top : top + grid.size, left : left + grid.size] for left, top in grid.corners])
 
@@ -133,7 +133,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class PatchMap:
-    """Every tile judged at one (k, T_SEC), in the order of `grid.corners`."""
+    """Every tile judged at one (k, T_SEC), in the order of the grid's corners."""
 
     grid: Grid
     k: Steps

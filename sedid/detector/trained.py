@@ -15,7 +15,7 @@ PLAIN = "held-out loss, plain"
 
 
 def named(training: Mapping[str, Any], unet: Mapping[str, Any], detector: str) -> dict[str, Any]:
-    """Settings of a training with the network named that was trained (`models.about_unet`).
+    """Settings of a training with the network named that was trained (`networks.about_unet`).
 
     A run that starts from other weights has their architecture, whatever preset its settings name. And weights that the
     detector's own name stands for are an earlier state of it.

@@ -1,10 +1,10 @@
-"""The paper's recipe end to end (`loops.loop` with the paper's settings), and what it will cost on the device at hand.
+"""The paper's recipe end to end (`recipes.whole_loop` with the paper's settings), and what it will cost on the device at hand.
 
 A cost is counted in network evaluations of the U-Net, one image each. An image of a training step counts as three:
 the forward pass, and the backward pass, which is about two of them. Hours come from a short benchmark of that very
 U-Net on that very device. Reading data, the leak audits and writing files come on top.
 
-Two things are not as Ho et al. 2020 have them: layers that do not start at zero (`models.start_at_zero`) start as PyTorch
+Two things are not as Ho et al. 2020 have them: layers that do not start at zero (`networks.start_at_zero`) start as PyTorch
 has them, and the average of the weights comes to its decay of 0.9999 by a ramp (`train_ddpm`).
 """
 
@@ -229,7 +229,7 @@ class Plan:
 
 
 def settings_of(name: str, scale: float, out: str, data: str, heldout: str, more: list[str]) -> list[str]:
-    """The whole of a reproduction as "key=value" texts for `presets.resolve_loop`; `more` wins.
+    """The whole of a reproduction as "key=value" texts for `commands.resolve_loop`; `more` wins.
 
     Args:
         out: the run folder; "" names one after recipe and scale.

@@ -1,8 +1,8 @@
 """Bring a bundle of an earlier version up to date.
 
 detector.json of format 1 said of which weights its calibration is, and nothing of the noise schedule, the preprocessing
-and the classifier it depends on as well; its results files counted verdicts without the range check (`loops.renew`), took all intervals from the bootstrap
-(`loops.renew_intervals`), and did not say with which variance the ancestral sampler had drawn; its training named a preset
+and the classifier it depends on as well; its results files counted verdicts without the range check (`studies.renew`), took all intervals from the bootstrap
+(`studies.renew_intervals`), and did not say with which variance the ancestral sampler had drawn; its training named a preset
 that was never used (`trained`). And a bundle could hold photographs that may not be passed on (`licences`).
 """
 

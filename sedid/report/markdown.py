@@ -48,7 +48,7 @@ def results_table(results: EvaluationResults, data_set: str = "") -> str:
     """The Markdown table of an evaluation: one row a verdict and T_SEC, held-out and member reals side by side.
 
     Args:
-        results: what `loops.evaluate` wrote.
+        results: what `studies.evaluate` wrote.
         data_set: one of `paper.DATA_SETS`, whose published figures stand beside ours; "" leaves them out.
     """
     kinds = [kind for kind in REALS if results.stat.get(kind)]
@@ -112,7 +112,7 @@ def setup_table(results: EvaluationResults, training: Markdown, parameters: int,
     """Where the set-up differs from the paper's.
 
     Args:
-        results: what `loops.evaluate` wrote.
+        results: what `studies.evaluate` wrote.
         training: of detector.json.
         parameters: of the U-Net.
         data_set: one of `paper.DATA_SETS`.
@@ -213,7 +213,7 @@ def methods_table(found: ComparisonResults) -> str:
     """compare.json: one row a method, against held-out reals, and what the counts are.
 
     Args:
-        found: what `loops.compare` wrote.
+        found: what `studies.compare` wrote.
     """
     head = ["method", "generated if", "AUC (95 % interval)", "ACC", "TPR@1 %", "TPR@0.1 %", "evaluations"]
     rows = [
@@ -259,7 +259,7 @@ def samplers_table(found: GeneraliseResults) -> str:
     """generalise.json: the calibrated detector on sets it was not calibrated for.
 
     Args:
-        found: what `loops.generalise` wrote.
+        found: what `studies.generalise` wrote.
     """
     head = [
         "set",
@@ -318,7 +318,7 @@ def frame_table(found: PolarityResults) -> str:
     """polarity.json: AUC of every method without and with the black frame, and the paper's on CelebA.
 
     Args:
-        found: what `loops.polarity` wrote.
+        found: what `studies.polarity` wrote.
     """
     rows = []
     for row in found.frame.methods:
@@ -333,7 +333,7 @@ def robustness_table(found: RobustnessResults) -> str:
     """robustness.json: both verdicts at the first strength of every perturbation.
 
     Args:
-        found: what `loops.robustness` wrote.
+        found: what `studies.robustness` wrote.
     """
     rows = list({row.name: row for row in reversed(found.rows)}.values())[::-1]
     head = ["images", "STAT AUC (95 % interval)", "STAT ACC", "NN AUC (95 % interval)", "NN ACC"]
@@ -352,7 +352,7 @@ def training_table(found: TrainingResults) -> str:
     """training.json: the held-out loss at up to ten of the steps it was measured at, the last one and the best among them.
 
     Args:
-        found: what `loops.ship` wrote.
+        found: what `recipes.ship` wrote.
     """
     curve, settings = found.heldout, found.settings
     if not curve:
@@ -373,7 +373,7 @@ def trials_table(found: TrialsResults) -> str:
     """trials.json: the held-out losses of short trainings that differ in one setting, the best one of each bold.
 
     Args:
-        found: what `loops.trials` wrote.
+        found: what `training.trials` wrote.
     """
     settings: dict[str, Any] = dict(found.settings)
     best = min(trial.weighted_loss for trial in found.trials), min(trial.loss for trial in found.trials)
@@ -410,7 +410,7 @@ def quality_table(found: QualityResults) -> str:
     """quality.json: how far each sampler's images are from real ones.
 
     Args:
-        found: what `loops.ship` wrote.
+        found: what `recipes.ship` wrote.
     """
     levels = list(found.rows[0].swd)
     head = ["images", "count"]

@@ -1,7 +1,7 @@
 """Every method on the same detector, the same images and one shared set of network evaluations.
 
 One pass over the calibration split gives each method's measurements; polarity, thresholds and classifiers are fitted
-on them alone (`loops.heads`), but for the method that is the detector's own classifier: it is judged as it is, with its
+on them alone (`studies.heads`), but for the method that is the detector's own classifier: it is judged as it is, with its
 own threshold. The other classifiers are trained by its recipe. One pass over the test images then streams the scores.
 The output folder:
 

@@ -1,4 +1,4 @@
-"""What `loops.compare` writes: one row a method, tests between methods, the scores behind them."""
+"""What `studies.compare` writes: one row a method, tests between methods, the scores behind them."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ def stat_rows(detector: Detector, real: Scores, generated: Scores) -> list[StatR
 
 
 def verdict_shares(detector: Detector, scores: Scores, images: np.ndarray) -> Shares:
-    """How often STAT says what at the detector's own pair, shares of 1 (`judging.shares`)."""
+    """How often STAT says what at the detector's own pair, shares of 1 (`batches.shares`)."""
     assert detector.chosen is not None
     return shares(detector.verdicts(detector.stat[detector.chosen], scores[detector.chosen], scores, images))
 

@@ -5,7 +5,7 @@
                           of an unknown sampler, nothing is fitted on generated ones
     logistic regression   StandardScaler + L2 logistic regression on a feature vector
     gradient boosting     scikit-learn's HistGradientBoostingClassifier on the same
-    ResNet-18             on classifier inputs, trained as the NN verdict is (`loops.resnet`)
+    ResNet-18             on classifier inputs, trained as the NN verdict is (`training.resnet`)
 
 The scikit-learn heads are fitted by nested cross-validation: inner folds choose the hyperparameters, outer folds, which
 chose nothing, give the score that is reported and the threshold.
@@ -153,7 +153,7 @@ def own_head(method: Method, detector: Detector) -> OwnHead | None:
 
 
 def kept(kind: str, measured: torch.Tensor) -> np.ndarray:
-    """A measurement as its head takes it: float16 classifier inputs, as `loops.resnet` has them, else float64."""
+    """A measurement as its head takes it: float16 classifier inputs, as `training.resnet` has them, else float64."""
     values = measured.half() if kind == RESNET else measured.double()
     return values.contiguous().cpu().numpy()  # one layout, so that a resumed training rounds as an uninterrupted one
 

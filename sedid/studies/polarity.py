@@ -250,7 +250,7 @@ def save_scores(file: Path, scores: dict[str, Scores], statistics: Statistics, k
 
     t_secs                          int32 (T,)
     errors_<class>                  float32 (T, N)
-    statistics_<class>              float32 (statistics, N), in the order of `imagestats.STATISTICS`
+    statistics_<class>              float32 (statistics, N), in the order of `image_statistics.STATISTICS`
     example_plain, example_framed   uint8 (H, W, 3)
     """
     pairs = [pair for pair in scores["real"] if pair[0] == k]

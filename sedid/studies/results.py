@@ -33,12 +33,12 @@ class Mistake:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `loops.evaluate` wrote.
+    """What `studies.evaluate` wrote.
 
     Attributes:
         file: the results file.
         results: its content.
-        arrays: the scores beside it (`loops.evaluate.save_scores`); empty where there are none.
+        arrays: the scores beside it (`evaluate.save_scores`); empty where there are none.
     """
 
     file: Path

@@ -88,7 +88,7 @@ def make_sampler(name: str, trained_on: Any, steps: int, variance: str = "") -> 
     one step too far, to t = -1.
 
     Args:
-        trained_on: a `DDPMScheduler` (`models.load_scheduler`).
+        trained_on: a `DDPMScheduler` (`schedules.load_scheduler`).
         variance: of "ddpm": fixed_large or fixed_small; "" is that of `trained_on`.
 
     Raises:

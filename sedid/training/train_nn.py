@@ -1,4 +1,4 @@
-"""Train the NN verdict: a ResNet-18 (`loops.resnet`) on the two intermediates at T_SEC - k.
+"""Train the NN verdict: a ResNet-18 (`training.resnet`) on the two intermediates at T_SEC - k.
 
 Threshold and references come from the validation part of the images given; test images have no place here.
 

@@ -54,7 +54,7 @@ def wire(panel: Panel, inspector: Inspector, checked: gr.State, tiled: gr.State,
 
     Args:
         checked, tiled: results of the stability check and of the tiles, put in if they belong to what is shown.
-        view: as `perturb_panel.wire`.
+        view: as `resave_panel.wire`.
     """
 
     def make(visit: Visit, stable: Checked, tiles: Tiled | None) -> dict[str, str] | None:

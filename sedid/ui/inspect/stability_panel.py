@@ -83,7 +83,7 @@ class Checker:
 
 
 def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> None:
-    """Connect the panel; arguments as `perturb_panel.wire`."""
+    """Connect the panel; arguments as `resave_panel.wire`."""
     on, made = Checker(inspector, panel), [panel.checked, panel.shown]
     heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **NETWORK}
     panel.check.click(visited(on.check), view, made, **heavy)

@@ -156,7 +156,7 @@ class Tiler:
 
 
 def wire(panel: Panel, inspector: Inspector, view: list[Any], walking: gr.HTML) -> list[gr.events.Dependency]:
-    """Connect the panel; arguments as `perturb_panel.wire`.
+    """Connect the panel; arguments as `resave_panel.wire`.
 
     Returns:
         The events that bring another image under inspection.
