@@ -1,6 +1,6 @@
 """Several loops one after the other in one folder: stages.json there says which are finished.
 
-A run that was stopped goes on at the first one that is not, and each loop goes on where it was, as far as it can.
+A run that was stopped resumes with the first one that is not, and each loop resumes where it was, as far as it can.
 """
 
 from collections.abc import Callable, Collection, Generator, Iterable

@@ -1,7 +1,7 @@
 """When and why the polarity flips: t-errors against image statistics, the CelebA frame, and the noise floor.
 
 The paper calls an image generated if its t-error is small, and its own Table 1 has an AUC of 0.0001 on CelebA at
-T_SEC 825: a near-perfect separation the other way round. This loop measures, at every T_SEC of one k, how far plain
+T_SEC 825: a near-perfect separation in the reversed polarity. This loop measures, at every T_SEC of one k, how far plain
 statistics of the images (`imagestats`) go with the t-error and with the class, and what is left when both classes pass
 through the same chain of resize and JPEG, or when the statistics are held equal. The output folder:
 

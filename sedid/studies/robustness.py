@@ -384,7 +384,7 @@ def robustness_of(
 
 
 def robustness(config: RobustnessConfig) -> Generator[Progress, None, RobustnessResults]:
-    """Measure both verdicts under every perturbation and write the results; a stopped run goes on where it was.
+    """Measure both verdicts under every perturbation and write the results; a stopped run resumes.
 
     Raises:
         ValueError: the detector is not calibrated, the images gave it its threshold, or a perturbation or a class

@@ -91,7 +91,7 @@ STEPS = (
     ),
     Step(
         "Is it smaller for generated images?",
-        "Small error?",
+        "Is it smaller?",
         "<p>The t-error is a fixed weight times how far the network <b>changes its mind</b> about the noise within one step. A "
         "generated image came out of such steps, so the network should change its mind less on it. That is the paper's idea. "
         "Whether it holds for the model at hand is a question to measure.</p>",

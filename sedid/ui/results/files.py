@@ -1,4 +1,4 @@
-"""What the tabs that show results share: which results there are, and files to take away."""
+"""What the tabs that show results share: which results there are, and files to download."""
 
 import csv
 import io
