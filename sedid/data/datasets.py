@@ -21,7 +21,7 @@ import os
 import re
 import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -140,6 +140,32 @@ def load_with_files(
     if said := "; ".join(remarks(opened, known)):
         log.info("%s, %s images: %s", spec, f"{opened.count:,}", said)
     return images, known if len(known) == len(files) else None
+
+
+Read = tuple[np.ndarray, list[FileFacts] | None]
+"""As `load_with_files` gives it."""
+
+
+def load_sets(specs: Mapping[str, str], size: int, center_crop: float | None) -> dict[str, np.ndarray]:
+    """`load_images` of several data sets by name: what is broken in any of them is said at once.
+
+    Raises:
+        ImageError: as `load_images`, of every set that has something broken.
+    """
+    return {name: images for name, (images, _) in load_sets_with_files(specs, size, center_crop).items()}
+
+
+def load_sets_with_files(specs: Mapping[str, str], size: int, center_crop: float | None) -> dict[str, Read]:
+    """`load_sets`, each as `load_with_files`."""
+    found, broken = {}, []
+    for name, spec in specs.items():
+        try:
+            found[name] = load_with_files(spec, size, center_crop)
+        except ImageError as error:
+            broken.append(str(error))
+    if broken:
+        raise ImageError(" ".join(dict.fromkeys(broken)))
+    return found
 
 
 @dataclass(frozen=True)

@@ -88,7 +88,7 @@ def passed_over(names: Sequence[str]) -> str:
     others = [name for name in names if not _is_hidden(name)]
     kinds = (
         (others, "1 file that is no picture was", "files that are no pictures were"),
-        (unseen, "1 hidden file was", "hidden files were"),
+        (unseen, "1 hidden file or folder was", "hidden files and folders were"),
     )
     said = []
     for these, one, several in kinds:

@@ -24,7 +24,7 @@ from pydantic import Field
 
 from sedid import processes
 from sedid.config import Count, ErrorRate, NotNegative, Seed, StepSizes, Text
-from sedid.data.datasets import load_images
+from sedid.data.datasets import load_sets
 from sedid.data.splits import record_splits, splits_file
 from sedid.detector.bundle import own_folder, update_info
 from sedid.detector.detector import Detector, Pair
@@ -530,7 +530,7 @@ def choose(config: ChooseConfig) -> Generator[Progress, None, ChoiceResults]:
     own_k = {detector.nn.k} if detector.nn else set()
     ks = tuple(sorted({*config.ks, *(k for k in own_k if isinstance(k, int))}))
     specs = {name: getattr(config, name) for name in SETS}
-    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    images = load_sets(specs, detector.size, detector.center_crop)
     check(config, detector, images, ks)
     calibration = {name: images[name] for name in ("real", "generated")}
     test = {name: images[name] for name in ("test_real", "test_generated")}

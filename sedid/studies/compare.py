@@ -27,7 +27,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Count, NotNegative, Seed, Text, Whole
-from sedid.data.datasets import load_images, load_with_files
+from sedid.data.datasets import load_sets_with_files
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.later import torch
@@ -261,17 +261,16 @@ def compare(config: CompareConfig) -> Generator[Progress, None, ComparisonResult
     study = open_study(config)
     detector, out = study.detector, study.out
     methods = methods_for(config, detector)
-    files = {name: getattr(config, name) for name in CALIBRATION}
     tested = {name: getattr(config, setting) for name, setting in TEST.items() if getattr(config, setting)}
-    calibration = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in files.items()}
-    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in tested.items()}
-    test = {name: images for name, (images, _) in read.items()}
+    specs = {f"calibration_{name}": getattr(config, name) for name in CALIBRATION} | tested
+    read = load_sets_with_files(specs, detector.size, detector.center_crop)
+    calibration = {name: read[f"calibration_{name}"][0] for name in CALIBRATION}
+    test = {name: read[name][0] for name in tested}
     splits = check_images(study.folder, detector, calibration, test)
     own = [own_head(method, detector) for method in methods]
     recipe = recipe_for(config, detector)
 
-    both = {f"calibration_{name}": spec for name, spec in files.items()} | tested
-    sets = described(both, {f"calibration_{name}": images for name, images in calibration.items()} | test)
+    sets = described(specs, {name: images for name, (images, _) in read.items()})
     seeds = {name: 10 * config.seed + number for number, name in enumerate(sets)}
     about = ComparisonResults(
         done=False,

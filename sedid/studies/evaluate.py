@@ -16,7 +16,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Count, Text, Whole
-from sedid.data.datasets import load_with_files
+from sedid.data.datasets import load_sets_with_files
 from sedid.data.licences import closed
 from sedid.data.perturb import mildly
 from sedid.detector.batches import shares
@@ -304,7 +304,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResu
     folder, detector = study.folder, study.detector
     ks = study.ks(study.chosen[0], *walks_of(config.ks, config.paths))
     specs = {name: getattr(config, name) for name in config.SETS if getattr(config, name)}
-    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    read = load_sets_with_files(specs, detector.size, detector.center_crop)
     images = {name: found for name, (found, _) in read.items()}
     splits = check_unused(folder, detector.info, images)
 

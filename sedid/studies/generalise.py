@@ -14,7 +14,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Count, Text
-from sedid.data.datasets import load_with_files
+from sedid.data.datasets import load_sets_with_files
 from sedid.detector.detector import Detector
 from sedid.method.diffusion import Steps
 from sedid.progress import Progress
@@ -345,7 +345,7 @@ def generalise(config: GeneraliseConfig) -> Generator[Progress, None, Generalise
     folder, detector = study.folder, study.detector
     calibrated_on = study.calibrated_on
     sets = sets_of(study, calibrated_on)
-    read = {one.name: load_with_files(one.spec, detector.size, detector.center_crop) for one in sets}
+    read = load_sets_with_files({one.name: one.spec for one in sets}, detector.size, detector.center_crop)
     images = {name: found for name, (found, _) in read.items()}
     stated = described({one.name: one.spec for one in sets}, images)
     splits = check_unused(folder, detector.info, images, members=MEMBERS)

@@ -20,7 +20,7 @@ from pydantic import Field
 
 from sedid import processes
 from sedid.config import Count, Seed, Text, Whole
-from sedid.data.datasets import load_with_files
+from sedid.data.datasets import load_sets_with_files
 from sedid.data.image_statistics import STATISTICS, image_statistics
 from sedid.detector.detector import Pair
 from sedid.method.diffusion import Steps, check_step
@@ -287,7 +287,7 @@ def polarity(config: PolarityConfig) -> Generator[Progress, None, PolarityResult
     check(config, detector.size)
     check_step(detector.schedule, config.k, config.k)
     specs = {name: getattr(config, name) for name in CLASSES}
-    read = {name: load_with_files(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    read = load_sets_with_files(specs, detector.size, detector.center_crop)
     images = {name: found for name, (found, _) in read.items()}
     # the frame's lesson has verdicts of NN and the loss's chosen timestep
     splits = check_unused(folder, detector.info, images)

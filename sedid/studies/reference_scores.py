@@ -21,7 +21,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Text
-from sedid.data.datasets import fingerprint, load_images
+from sedid.data.datasets import fingerprint, load_sets
 from sedid.detector.bundle import versions
 from sedid.detector.detector import GENERATED, REAL, Call, Detector, Verdict
 from sedid.method.diffusion import Steps, order
@@ -127,7 +127,7 @@ def gallery(config: GalleryConfig) -> Generator[Progress, None, Gallery]:
     study = open_study(config)
     detector = study.detector
     specs = {REAL: config.real, GENERATED: config.generated}
-    images = {label: load_images(spec, detector.size, detector.center_crop) for label, spec in specs.items()}
+    images = load_sets(specs, detector.size, detector.center_crop)
     scores: dict[str, Scores] = {}
     probabilities: dict[str, np.ndarray] = {}
     for label in LABELS:

@@ -20,7 +20,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Seed, Text, Whole
-from sedid.data.datasets import load_images
+from sedid.data.datasets import load_sets
 from sedid.data.perturb import FAMILIES, NONE, Perturbation, named, perturb_all
 from sedid.detector.batches import shares
 from sedid.detector.bundle import versions
@@ -394,6 +394,6 @@ def robustness(config: RobustnessConfig) -> Generator[Progress, None, Robustness
     study = open_study(config, calibrated=True)
     detector = study.detector
     specs = {name: getattr(config, name) for name in CLASSES}
-    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    images = load_sets(specs, detector.size, detector.center_crop)
     few = {name: values[: config.count or None] for name, values in images.items()}
     return (yield from robustness_of(study, few, check_unused(study.folder, detector.info, few)))

@@ -16,7 +16,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import StepSizes, Text
-from sedid.data.datasets import load_images
+from sedid.data.datasets import load_sets
 from sedid.detector.detector import Detector, Pair
 from sedid.detector.identity import Identity
 from sedid.method.diffusion import Steps, steps_in_words
@@ -220,7 +220,7 @@ def sweep(config: SweepConfig) -> Generator[Progress, None, SweepResults]:
     for k in walks_of(config.ks, config.paths):
         detector.t_secs(k)  # refuses one that does not fit the schedule
     specs = {name: spec for name in SETS if (spec := getattr(config, name))}
-    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
+    images = load_sets(specs, detector.size, detector.center_crop)
     calibration = {name: images[name] for name in ("real", "generated")}
     test = {name: values for name, values in images.items() if name not in calibration}
     splits = check_unused(study.folder, detector.info, test, calibration, judged=False)

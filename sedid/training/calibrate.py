@@ -15,7 +15,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Count, ErrorRate, NotNegative, Precision, Settings, StepSizes, Text, Whole
-from sedid.data.datasets import crop_of, fingerprint, load_images
+from sedid.data.datasets import crop_of, fingerprint, load_sets
 from sedid.data.image_statistics import plain_statistics
 from sedid.data.images import check_crop
 from sedid.data.splits import record_splits, splits_file
@@ -127,7 +127,8 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict[str, An
     if not crop and "center_crop" not in detector.info:  # nobody ever said
         crop = crop_of(config.real)
     check_crop(crop)
-    real, generated = (load_images(spec, detector.size, crop) for spec in (config.real, config.generated))
+    images = load_sets({"real": config.real, "generated": config.generated}, detector.size, crop)
+    real, generated = images["real"], images["generated"]
     existing: dict[str, Any] = {}
     if config.loss_ts:
         existing = yield from calibrate_existing(

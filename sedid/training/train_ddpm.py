@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
 from sedid.data.augment import Augmentation, augmented
-from sedid.data.datasets import as_model_input, crop_of, load_images
+from sedid.data.datasets import as_model_input, crop_of, load_sets
 from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import TRAINING, VALIDATION, record_splits
@@ -240,8 +240,9 @@ def read_sets(
     Raises:
         ValueError: a batch is larger than the data, or cannot be shared by the processes.
     """
-    images = load_images(config.data, size, crop)
-    heldout = load_images(config.heldout, size, crop) if config.heldout else None
+    specs = {"data": config.data, "heldout": config.heldout}
+    read = load_sets({name: spec for name, spec in specs.items() if spec}, size, crop)
+    images, heldout = read["data"], read.get("heldout")
     if config.batch_size > len(images):
         raise ValueError(f"batch_size {config.batch_size} is larger than the data set ({len(images)} images)")
     if config.batch_size % processes:

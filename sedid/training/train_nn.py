@@ -16,7 +16,7 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import ErrorRate, Precision, Text, Whole
-from sedid.data.datasets import fingerprint, load_images
+from sedid.data.datasets import fingerprint, load_sets
 from sedid.data.perturb import mildly
 from sedid.data.spec import Spec
 from sedid.data.splits import record_splits, splits_file
@@ -70,10 +70,10 @@ def train_nn(config: TrainNNConfig) -> Generator[Progress, None, dict[str, Any]]
         raise ValueError("give both k and t_sec, or calibrate the detector first and give t_sec alone or neither")
     own = detector.chosen or (config.k, config.t_sec)
     k, t_sec = config.k or own[0], config.t_sec or own[1]
-    specs = {"real": config.real, "generated": config.generated}
-    images = {name: load_images(spec, detector.size, detector.center_crop) for name, spec in specs.items()}
-    more = [load_images(spec, detector.size, detector.center_crop) for spec in config.others]
-    images["generated"] = np.concatenate([images["generated"], *more])
+    others = {f"generated {place}": spec for place, spec in enumerate(config.others, 2)}
+    specs = {"real": config.real, "generated": config.generated, **others}
+    read = load_sets(specs, detector.size, detector.center_crop)
+    images = {"real": read.pop("real"), "generated": np.concatenate([*read.values()])}
     leaks = audited(images["real"], images["generated"]).warning
     inputs = {}
     for name, label_images in images.items():

@@ -15,7 +15,7 @@ from helpers.image_files import encoded, pixels, zipped
 from PIL import Image
 
 import sedid.data.sources as sources
-from sedid.data.datasets import iter_items, load_images, load_with_files, open_data, open_sets
+from sedid.data.datasets import iter_items, load_images, load_sets, load_with_files, open_data, open_sets
 from sedid.data.images import FORMATS, MAX_BYTES, SIZE, ImageError, prepare
 from sedid.data.sources import FileFacts, begins_as_image
 
@@ -262,13 +262,25 @@ def test_what_is_passed_over_is_counted_and_named(tmp_path: Path) -> None:
     )
     assert sources.passed_over(opened.source.passed_over) == (
         "2 files that are no pictures were passed over: deep/notes.txt, labels.csv; "
-        "2 hidden files were passed over: __MACOSX/x, deep/._a.png"
+        "2 hidden files and folders were passed over: __MACOSX/x, deep/._a.png"
     )
     assert sources.passed_over([]) == ""
     assert sources.passed_over(["a"]) == "1 file that is no picture was passed over: a"
     assert sources.passed_over("abcdefgh").endswith(
         "8 files that are no pictures were passed over: a, b, c, d, e and 3 more"
     )
+
+
+def test_what_is_broken_in_several_sets_is_said_at_once(tmp_path: Path) -> None:
+    for name in ("real", "generated"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "cut.png").write_bytes(encoded(pixels(1)[0])[:60])
+    with pytest.raises(ImageError, match=r"real/cut\.png.* .*generated/cut\.png"):
+        load_sets({name: str(tmp_path / name) for name in ("real", "generated")}, SIZE, None)
+    np.savez(tmp_path / "good.npz", images=np.stack(pixels(2)))
+    with pytest.raises(ImageError, match=r"real/cut\.png"):
+        load_sets({"real": str(tmp_path / "real"), "generated": str(tmp_path / "good.npz")}, SIZE, None)
+    assert list(load_sets({"a": str(tmp_path / "good.npz")}, SIZE, None)) == ["a"]
 
 
 def test_class_folders_may_be_links_and_circles_end(tmp_path: Path) -> None:
