@@ -19,8 +19,9 @@ from sedid.report.charts.grid import HOT, Cell, Grid
 from sedid.report.charts.scale import LETTER, PHONE, SHARES, Scale, over
 from sedid.report.charts.series import STYLES, TOLERANCE, Series, density, histogram, line_path, needed
 from sedid.report.curve import along, among_references, references
+from sedid.report.figures import DASHES, WIDTHS
 from sedid.report.pictures import number
-from sedid.report.style import palette
+from sedid.report.style import STATIC, palette
 
 ANY = st.one_of(st.floats(), st.sampled_from([0.0, 1e-310, 1e300, -1e308, inf, -inf, nan]))
 NAMES = st.text("abc,\"'<&=\n", min_size=1, max_size=8)
@@ -108,7 +109,13 @@ def test_names_are_words_however_they_are_spelt() -> None:
 
 
 def test_lines_are_told_apart_and_switched_without_colour_or_script() -> None:
-    assert len(set(STYLES)) == 18
+    assert len(set(STYLES)) == 36
+    for place in range(0, 36, 12):  # twelve in a row are drawn in twelve ways, on the page and in files
+        ways = {style.partition(" ")[2] for style in STYLES[place : place + 12]}
+        assert len(ways) == 12
+        words = set(" ".join(ways).split())
+        assert words <= DASHES.keys() | WIDTHS.keys()
+        assert all(f".ch-{word} .ch-line" in (STATIC / "charts.css").read_text() for word in words)
     drawn = str(
         Chart("t", [Series(f"m{i}", [0, 1], [0, 1], style) for i, style in enumerate(STYLES[:4])], SHARES).html()
     )

@@ -51,11 +51,11 @@ class Bins:
 COLOURS = ("one", "two", "three", "four", "five", "six")
 LINES = ("", "dash", "dots", "mixed", "long", "short")
 STYLES = tuple(
-    f"{colour} {LINES[(place + turn) % len(LINES)]}".strip()
+    " ".join(filter(None, (colour, LINES[(place + turn) % len(LINES)], "thin" * (turn % 2))))
     for turn in range(len(LINES))
     for place, colour in enumerate(COLOURS)
 )
-"""Styles for lines of one chart: six are told apart without their colours, and no two are alike in print."""
+"""Styles for lines of one chart: twelve are told apart without their colours, six of them thin."""
 
 
 def stressed(style: str) -> str:
