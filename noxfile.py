@@ -22,8 +22,9 @@ def python(session: nox.Session, *words: str) -> None:
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """While you write: no browser, no jobs, no loops."""
-    python(session, "pytest", "-q", "-m", "not slow and not browser and not jobs and not loops", *session.posargs)
+    """While you write: no browser, no jobs, no loops, nothing tried on everything."""
+    kinds = "not (slow or browser or jobs or loops or wide or types)"
+    python(session, "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", kinds, *session.posargs)
 
 
 @nox.session

@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
+
+settings.register_profile("any machine", deadline=None)  # a busy one is slow, and nothing is wrong with it
+settings.load_profile("any machine")
 
 THREADS = 1 if "PYTEST_XDIST_WORKER" in os.environ else 2
 """Of one test: where several run at once, each on one core, and so do the processes it starts."""
@@ -19,6 +23,10 @@ MARKS = {"browser": {"browser", "page"}, "jobs": {"runs", "store"}}
 """Mark -> the fixtures by which a test earns it: it opens a browser, or starts jobs as processes of their own."""
 LOOPS = {"training", "studies", "recipes"}
 """Folders whose tests run whole loops."""
+PLACES = {"test_quality.py": "types"} | dict.fromkeys(
+    ("test_corpus.py", "test_faults.py", "test_fuzz.py", "test_no_traceback.py"), "wide"
+)
+"""Files of tests that ask another program, or try one thing on everything."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,6 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
         if item.path.parent.name in LOOPS:
             item.add_marker("loops")
+        if item.path.name in PLACES:
+            item.add_marker(PLACES[item.path.name])
 
 
 def make_tiny_unet(seed: int = 0, width: int = 8, sample_size: int = 8) -> Any:
