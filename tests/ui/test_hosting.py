@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 import pytest
 import torch
@@ -81,13 +82,17 @@ class Spaces(types.ModuleType):
     def __init__(self) -> None:
         super().__init__("spaces")
         self.asked: list[tuple[Any, ...]] = []
+        self.refuses: gr.Error | None = None
+        self.after = 0  # points
 
     def GPU(self, duration: Callable[..., int]) -> Callable[..., Any]:
         def decorate(task: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
             def run(*arguments: Any) -> Iterator[Any]:
                 self.asked.append((task.__name__, duration(*arguments)))
                 assert duration(*arguments) < 120
-                for result in task(*pickle.loads(pickle.dumps(arguments))):
+                for number, result in enumerate(task(*pickle.loads(pickle.dumps(arguments)))):
+                    if self.refuses and number == self.after:
+                        raise self.refuses
                     yield pickle.loads(pickle.dumps(result))
 
             return run
@@ -131,6 +136,49 @@ def test_a_visitors_walks_run_on_the_lent_gpu_and_come_out_the_same(spaces: Spac
     scores, _ = here.traces.score(lent, np.stack([image, make_image(4)]), [330])
     assert scores[330, 660][0] == pytest.approx(alone.curve[1], rel=1e-5)
     assert all(point.eps.device == torch.device("cpu") for point in trace.points)
+
+
+@pytest.mark.usefixtures("one_thread", "asked")
+def test_where_no_gpu_is_lent_a_short_walk_goes_on_and_of_a_long_one_it_is_said_why(
+    spaces: Spaces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Title and text as the package `spaces` has them; a walk that has begun cannot go on elsewhere."""
+    lent, image = gpu.load(shared_bundle()), make_image(3)
+    alone = finish(make_plain().trace(image, 495))
+    quota = gr.Error(
+        "You have exceeded your free GPU quota (60s requested vs. 3s left).", title="ZeroGPU quota exceeded"
+    )
+    duration = gr.Error(
+        "The requested GPU duration (130s) is larger than the maximum.", title="ZeroGPU illegal duration"
+    )
+    queue = gr.Error("No GPU was available after 60s. Retry later", title="ZeroGPU queue timeout")
+    for spaces.refuses in (quota, duration, queue):
+        assert finish(lent.trace(image, 495)).curve == alone.curve
+    with monkeypatch.context() as patch:
+        patch.setattr(gpu, "ON_CPU", 2)
+        for spaces.refuses, said in ((quota, "is used up"), (duration, "more seconds"), (queue, "no GPU free")):
+            with pytest.raises(gr.Error) as refused:
+                finish(lent.trace(image, 495))
+            assert said in refused.value.message
+    spaces.after = 1
+    with pytest.raises(gr.Error, match="no GPU free"):
+        finish(lent.trace(image, 495))
+
+
+@pytest.mark.parametrize(
+    ("images", "size", "k", "t_sec", "asked"),
+    [
+        (1, 32, 165, 990, 3),
+        (500, 32, 165, 990, 5),
+        (1, 64, 49, 980, 4),
+        (1, 32, 5, 995, 7),
+        (1, 32, (0, 495, 990), 990, 3),
+    ],
+)
+def test_seconds_of_a_gpu_are_asked_for_by_how_often_the_network_is(
+    images: int, size: int, k: int | tuple[int, ...], t_sec: int, asked: int
+) -> None:
+    assert gpu.seconds("", "", np.zeros((images, size, size, 3), np.uint8), k, t_sec) == asked
 
 
 def make_plain() -> Detector:

@@ -3,7 +3,8 @@
 Every evaluation of the U-Net in the app goes through `Detector.walk`, so that is what the lent GPU runs: the detector
 stays on the CPU of the app's process, and a `Lent` one sends images to the GPU's process and gets points back. Both are
 pickled on the way, and nothing that changes there is seen here; the other process therefore loads the detector itself,
-once, and the caches stay on this side. Anywhere else this module does nothing.
+once, and the caches stay on this side. Where the Hub lends none, what a CPU does in seconds is done there. Anywhere else this
+module does nothing.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import gradio as gr
 import numpy as np
 
 from sedid import settings
@@ -23,6 +25,9 @@ from sedid.ui.server import access
 
 DEVICE = "cuda"  # of the GPU's process
 KEPT = 4  # detectors it keeps
+ON_CPU = (
+    150  # evaluations of an image of 32 pixels that are done here when no GPU is lent: some five seconds of two cores
+)
 
 
 def lender() -> Any | None:
@@ -40,13 +45,35 @@ SPACES = lender()
 _there: Recent[tuple[str, str], Detector] = Recent(KEPT)  # filled in the GPU's process only
 
 
-def seconds(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> int:
-    """How long a walk may hold the GPU: what loading takes, and a twentieth of a second a batch evaluated.
-
-    It is far from needing all of it; who asks for less waits less.
-    """
+def evaluations(images: np.ndarray, k: Steps, t_sec: int, batch: int = 1) -> int:
+    """How often the network is asked in a walk, as for batches of so many images of 32 pixels."""
     steps = t_sec // k if isinstance(k, int) else k.index(t_sec)
-    return 10 + (steps + 1) * (1 + len(images) // 32) // 20
+    return (steps + 1) * -(-len(images) // batch) * max(1, images.shape[1] * images.shape[2] // 32**2)
+
+
+def seconds(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> int:
+    """How long a walk may hold the GPU: what loading takes, and a fiftieth of a second a batch evaluated.
+
+    The Hub compares this with what the visitor has left, and who asks for less waits less.
+    """
+    return 3 + evaluations(images, k, t_sec, batch=32) // 50
+
+
+def refusal(error: gr.Error) -> gr.Error:
+    """What a visitor reads in place of what the Hub says when it lends no GPU, by the titles of the package `spaces`."""
+    said = f"{getattr(error, 'title', '')} {error.message}".lower()
+    if "duration" in said:
+        words = (
+            "This walk asks for more seconds of a GPU than the Hub lends at once. A larger k or fewer images need less."
+        )
+    elif "quota" in said or "limit" in said:
+        words = (
+            "Your share of the Hub's GPUs is used up for now. The Hub gives more to who is signed in; with a larger k or "
+            "fewer images no GPU is needed."
+        )
+    else:
+        words = "The Hub has no GPU free at the moment. Try again in a minute, or take a larger k, which needs none."
+    return gr.Error(words, print_exception=False)
 
 
 def points(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> Iterator[Point]:
@@ -79,10 +106,26 @@ class Lent(Detector):
     place: str = ""
 
     def walk(self, images: np.ndarray, k: Steps, t_sec: int | None = None) -> Iterator[Point]:
-        """As `Detector.walk`; points on the CPU."""
+        """As `Detector.walk`; points on the CPU.
+
+        Raises:
+            gr.Error: no GPU is lent, and the walk is too long for the CPU, or had begun.
+        """
         if access.visitor() is None:
             return super().walk(images, k, t_sec)
-        return borrowed(self.place, Identity.recorded(self.info).model, images, k, t_sec or self.max_t_sec(k))
+        return self._lent(images, k, t_sec or self.max_t_sec(k))
+
+    def _lent(self, images: np.ndarray, k: Steps, t_sec: int) -> Iterator[Point]:
+        stays = evaluations(images, k, t_sec) > ON_CPU
+        try:
+            for point in borrowed(self.place, Identity.recorded(self.info).model, images, k, t_sec):
+                stays = True
+                yield point
+            return
+        except gr.Error as error:
+            if stays:
+                raise refusal(error) from error
+        yield from super().walk(images, k, t_sec)
 
 
 def load(place: str | Path) -> Detector:
