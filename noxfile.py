@@ -1,9 +1,13 @@
-"""The rings of tests, by name: `nox -s quick`, `tests`, `slow`, `types`. They run in the environment nox is installed in."""
+"""The rings of tests, by name: `nox -s quick`, `tests`, `slow`, `types`. They run in the environment nox is installed in.
+
+Beside them what is asked of the tests and of the packages beneath: `coverage`, `mutants`, `audit`.
+"""
 
 import json
 import re
 import sys
 import sysconfig
+import urllib.request
 from pathlib import Path
 
 import nox
@@ -48,6 +52,34 @@ def types(session: nox.Session) -> None:
     session.run(
         str(Path(sysconfig.get_path("scripts")) / "biome"), "check", "--error-on-warnings", "sedid", external=True
     )
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Which lines outside the page the tests without a browser run; it fails below 90 %."""
+    options = [
+        "--cov",
+        "--cov-report=term:skip-covered",
+        "--cov-report=json:tests/coverage.json",
+        "--cov-fail-under=90",
+    ]
+    python(session, "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", "not browser", *options, *session.posargs)
+
+
+@nox.session
+def mutants(session: nox.Session) -> None:
+    """A drawn sample of changes to method/ and stats/, each of which a test should find. It needs the extra `checks`."""
+    python(session, "tests.helpers.mutants", "--out", "tests/mutants.json", *session.posargs)
+
+
+@nox.session
+def audit(session: nox.Session) -> None:
+    """Known holes in the versions of constraints.txt. It needs the extra `checks`, and a network."""
+    try:
+        urllib.request.urlopen("https://pypi.org/simple/pip/", timeout=10).close()
+    except OSError as error:
+        session.skip(f"nothing was audited: pypi.org, which lists the known holes, cannot be reached ({error})")
+    python(session, "pip_audit", "--requirement", "constraints.txt", "--no-deps", "--disable-pip", *session.posargs)
 
 
 @nox.session
