@@ -95,8 +95,14 @@ def save_pipeline(unet: Any, folder: Path) -> None:
         write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
 
 
-def export_run(run: Path, folder: Path) -> dict[str, Any]:
+def export_run(run: Path, folder: Path, data: str = "", center_crop: float | None = None) -> dict[str, Any]:
     """Turn the best EMA weights of a `train-ddpm` run into a (not yet calibrated) bundle; returns detector.json.
+
+    Args:
+        run: the run folder.
+        folder: the bundle's.
+        data: what its images are called; "": as the file the run read them from.
+        center_crop: how they were cropped before the run read them; None: as the run cropped them.
 
     Raises:
         FileNotFoundError: the folder is no training run, or one that was not evaluated yet.
@@ -121,10 +127,10 @@ def export_run(run: Path, folder: Path) -> dict[str, Any]:
     named = ("data", "heldout", "start")  # paths of one machine: only their last part belongs in a bundle
     training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
     measured = {name: metadata.get(name, "None") for name in ("heldout_loss", "heldout_plain")}
-    training |= {"step": int(metadata["step"])}
+    training |= {"step": int(metadata["step"])} | ({"data": data} if data else {})
     training |= {name: None if loss == "None" else float(loss) for name, loss in measured.items()}
     training = trained.named(training, made_of, Path(folder).resolve().name)
-    return update_info(folder, training=training, center_crop=config.get("center_crop") or None)
+    return update_info(folder, training=training, center_crop=center_crop or config.get("center_crop") or None)
 
 
 def versions() -> dict[str, str]:

@@ -244,11 +244,11 @@ def write_splits(config: ShipConfig, out: Path) -> None:
 def export(config: ShipConfig, bundle: Path) -> None:
     """`export_run`, the name of the data set, and the curve of the run's held-out loss (sedid/training.json)."""
     run = Path(config.run)
-    training = export_run(run, bundle)["training"] | {"data": config.name or Path(config.data).name}
+    training = export_run(run, bundle, config.name or Path(config.data).name, frame_of(config)[1])["training"]
     known = records.read(run / records.FILE)
     hours = max((record.get("hours", 0.0) for record in known), default=0.0)
     training |= {"hours": round(hours, 2), "before": config.before}
-    update_info(bundle, training=training, center_crop=frame_of(config)[1])
+    update_info(bundle, training=training)
     curve = tuple(
         HeldoutLoss(record["step"], record["heldout_loss"], record.get("heldout_plain"))
         for record in known

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import describe_split, load_images, make_splits
-from sedid.detector.bundle import export_run, update_info
+from sedid.detector.bundle import export_run
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.models.folders import check_plain
@@ -170,7 +170,7 @@ def stages(config: LoopConfig, out: Path) -> Iterator[Stage]:
     )
     yield "splits", quick(write_splits, config, out)
     yield "train-ddpm", train_ddpm(training)
-    yield "export", quick(export, config, out / "ddpm", bundle)
+    yield "export", quick(export_run, out / "ddpm", bundle, called(config), frame_of(config)[1])
     yield "generate", generate(making)
     pair: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
     yield "calibrate", calibrate(CalibrateConfig(**pair, ks=config.ks, **scoring))
@@ -199,12 +199,6 @@ def stages(config: LoopConfig, out: Path) -> Iterator[Stage]:
 def called(config: LoopConfig) -> str:
     """What the data set is called: never a path of this machine."""
     return config.name or Path(config.data).name
-
-
-def export(config: LoopConfig, run: Path, bundle: Path) -> None:
-    """`export_run`, with what the run does not know of its images: the data set's name, and how they were cropped."""
-    training = export_run(run, bundle)["training"] | {"data": called(config)}
-    update_info(bundle, training=training, center_crop=frame_of(config)[1])
 
 
 def loop(config: LoopConfig) -> Generator[Progress, None, Path]:
