@@ -8,12 +8,11 @@ members equally often and differ in nothing else:
     OUT/<model>/ddpm/               its training run, which resumes
     OUT/<model>/bundle/             its weights (not calibrated)
     OUT/<model>/generated/          its images
-    OUT/<model>.json                what was measured of it
-    OUT/defence.json, -pictures.npz the results
+    OUT/defence.json, -pictures.npz the results, of the models measured so far
 """
 
-from collections.abc import Generator, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +24,7 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.augment import Augmentation
 from sedid.data.datasets import load_images, make_splits
 from sedid.data.splits import overlap, prints_of
-from sedid.detector.bundle import export_run, update_info, versions
+from sedid.detector.bundle import export_run, versions
 from sedid.detector.provenance import provenance
 from sedid.method.diffusion import NoiseSchedule, check_step
 from sedid.models.networks import Runtime, UNetName
@@ -157,19 +156,8 @@ def read_sets(out: Path, name: str) -> dict[str, np.ndarray]:
     return {kind: read_arrays(file)["images"] for kind, file in files.items()}
 
 
-def export(config: DefendConfig, run: Path, bundle: Path) -> None:
-    """`export_run`, with what the run does not know of its images: the data set's name, and how they were cropped."""
-    training = export_run(run, bundle)["training"] | {"data": short_name(config.data)}
-    update_info(bundle, training=training, center_crop=frame_of(config)[1])
-
-
-def stored_row(out: Path, name: str) -> Path:
-    """Where a finished model's measurements wait for the others."""
-    return out / f"{name}.json"
-
-
 def measure(config: DefendConfig, out: Path, name: str) -> Generator[Progress, None, None]:
-    """Measure one model, and keep row and pictures."""
+    """Measure one model, and add its row and its pictures to the results."""
     bundle, made = out / name / "bundle", generated(out, name)
     images = read_sets(out, name)
     own: dict[str, Setting] = models(config)[name]
@@ -186,14 +174,21 @@ def measure(config: DefendConfig, out: Path, name: str) -> Generator[Progress, N
         config.device,
         MadeBy.of(provenance(str(made), bundle)),
     )
-    with replacing(out / f"{name}-pictures.npz") as temporary:
-        np.savez_compressed(temporary, **pictures)  # type: ignore[arg-type]
-    results(config, out, (row,)).write(stored_row(out, name))
+    processes.on_main(add, config, out, row, pictures)
 
 
-def results(config: DefendConfig, out: Path, rows: tuple[ModelRow, ...]) -> DefenceResults:
-    """The results of these models."""
-    images = read_sets(out, UNDEFENDED)
+def add(config: DefendConfig, out: Path, row: ModelRow, pictures: dict[str, np.ndarray]) -> None:
+    """Add a model to defence.json and to the pictures beside it; the first one begins both."""
+    file, images = out / "defence.json", read_sets(out, row.name)
+    first = row.name == UNDEFENDED
+    found = begun(config, out, images) if first else DefenceResults.read(file)
+    write_pictures(pictures_file(file), {} if first else read_arrays(pictures_file(file)), images, row.name, pictures)
+    # a model that was added just before the trial was stopped is added again
+    replace(found, rows=(*(one for one in found.rows if one.name != row.name), row)).write(file)
+
+
+def begun(config: DefendConfig, out: Path, images: Mapping[str, np.ndarray]) -> DefenceResults:
+    """The results of no model yet: the images, and the level of chance, which all models share."""
     others = read_arrays(split(out, "others"))["images"]
     named = {
         "members": config.data,
@@ -201,10 +196,10 @@ def results(config: DefendConfig, out: Path, rows: tuple[ModelRow, ...]) -> Defe
         "generated": generated(out, UNDEFENDED).name,
     }
     return DefenceResults(
-        images=described(named, images),
+        images=described(named, dict(images)),
         k=config.k,
         chance=chance_level(images["heldout"], others, len(images["generated"]), config.seed),
-        rows=rows,
+        rows=(),
         intervals=ABOUT,
         meaning=MEANING,
         versions=versions(),
@@ -212,18 +207,6 @@ def results(config: DefendConfig, out: Path, rows: tuple[ModelRow, ...]) -> Defe
         | {name: short_name(getattr(config, name)) for name in ("data", "heldout")}
         | {name: Path(getattr(config, name)).name for name in ("out", "start")},
     )
-
-
-def write_results(config: DefendConfig, out: Path) -> DefenceResults:
-    """defence.json and its pictures, of all models."""
-    rows = tuple(DefenceResults.read(stored_row(out, name)).rows[0] for name in models(config))
-    found = results(config, out, rows)
-    images = read_sets(out, UNDEFENDED)
-    pictures = {name: read_arrays(out / f"{name}-pictures.npz") for name in models(config)}
-    file = out / "defence.json"
-    write_pictures(pictures_file(file), images, pictures)
-    found.write(file)
-    return found
 
 
 def stages(config: DefendConfig, out: Path) -> Iterator[Stage]:
@@ -255,10 +238,11 @@ def stages(config: DefendConfig, out: Path) -> Iterator[Stage]:
             **runtime,
         )
         yield f"train the {name} model", train_ddpm(training)
-        yield f"export the {name} model", quick(export, config, folder / "ddpm", folder / "bundle")
+        crop = frame_of(config)[1]
+        exported = quick(export_run, folder / "ddpm", folder / "bundle", short_name(config.data), crop)
+        yield f"export the {name} model", exported
         yield f"generate with the {name} model", generate(making)
         yield f"measure the {name} model", measure(config, out, name)
-    yield "results", quick(write_results, config, out)
 
 
 def defend(config: DefendConfig) -> Generator[Progress, None, DefenceResults]:

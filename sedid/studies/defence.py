@@ -266,10 +266,14 @@ def pictures_file(results: Path) -> Path:
 
 
 def write_pictures(
-    file: Path, images: Mapping[str, np.ndarray], of_models: Mapping[str, dict[str, np.ndarray]]
+    file: Path,
+    before: Mapping[str, np.ndarray],
+    images: Mapping[str, np.ndarray],
+    model: str,
+    pictures: Mapping[str, np.ndarray],
 ) -> None:
-    """Write the pictures of all models, and the images that were reconstructed."""
-    arrays = {kind: images[kind][:SHOWN] for kind in ("members", "heldout")}
-    arrays |= {f"{model}_{kind}": one for model, found in of_models.items() for kind, one in found.items()}
+    """Write the images that were reconstructed, and the pictures of a model beside those of the models `before`."""
+    arrays = dict(before) | {kind: images[kind][:SHOWN] for kind in ("members", "heldout")}
+    arrays |= {f"{model}_{kind}": one for kind, one in pictures.items()}
     with replacing(file) as temporary:
         np.savez_compressed(temporary, **arrays)  # type: ignore[arg-type]

@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sedid.recipes import defend as recipe
 from sedid.recipes.defend import DefendConfig, defend, models
 from sedid.recipes.stages import finished_stages
 from sedid.report.defence import load_defence, whole
 from sedid.storage import read_arrays, read_json
-from sedid.studies.defence import PEERS, SETS, DefenceResults, pictures_file
+from sedid.studies.defence import PEERS, SETS, DefenceResults, chance_level, pictures_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,14 +36,19 @@ def config(tmp_path: Path, images_npz: Path, tiny_bundle: Path) -> DefendConfig:
     )
 
 
-def test_three_models_are_trained_and_measured_alike(config: DefendConfig) -> None:
-    out = Path(config.out)
+def test_three_models_are_trained_and_measured_alike(config: DefendConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    out, levels = Path(config.out), []
+    monkeypatch.setattr(recipe, "chance_level", lambda *given: levels.append(given) or chance_level(*given))
     loop = defend(config)
     for record in loop:
         assert 0 <= record.done <= record.total
         if record.stage.endswith("generate with the regularised model"):
             loop.close()  # stopped half way
     assert "measure the undefended model" in finished_stages(out)
+    partial = DefenceResults.read(out / "defence.json")
+    assert [row.name for row in partial.rows] == ["undefended"]
+    page = whole(*load_defence(out / "defence.json"))
+    assert page.count("<img") == 1 + 2 * 2 * 2
     *_, found = run(config)
     assert found == DefenceResults.read(out / "defence.json")
     assert [row.name for row in found.rows] == list(models(config)) == ["undefended", "regularised", "augmented"]
@@ -61,7 +67,9 @@ def test_three_models_are_trained_and_measured_alike(config: DefendConfig) -> No
         trained = read_json(out / row.name / "ddpm" / "config.json")
         assert (trained["batch_size"], trained["seed"]) == (5, 0)
     assert {name: of_set.count for name, of_set in found.images.items()} == dict(zip(SETS, (10, 10, 12), strict=True))
+    assert found.rows[0] == partial.rows[0]
     assert found.chance is None  # 4 images are left
+    assert len(levels) == 1  # once for all models
     pictures = read_arrays(pictures_file(out / "defence.json"))
     members = read_arrays(out / "splits" / "members.npz")["images"]
     assert np.array_equal(pictures["members"], members[:8])
