@@ -8,7 +8,8 @@ disturbs little, and all alike. What is measured:
     fp32 / bf16         speed-up by autocast, beside the change in AUC it causes
     one image           seconds for all six T_SEC at k = 165, over the seconds allowed
     evaluation          the same for 1,000 + 1,000 images, from the scoring of some: STAT, NN and the training loss
-    training            throughput of `train-ddpm` over that of a bare loop with the same network and batch
+    training            throughput of `train-ddpm` over that of a bare loop with the same network and batch, and over
+                        its own when it augments the images
 """
 
 import os
@@ -16,7 +17,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice, pairwise
 from math import sqrt
 from pathlib import Path
@@ -27,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sedid.data.augment import Augmentation
 from sedid.data.datasets import SAMPLE, as_model_input, load_images
 from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
@@ -44,7 +46,8 @@ K, T_SEC = 165, 990  # the paper's step: six values of T_SEC
 FINE_K, FINE_T_SEC = 49, 980  # twenty
 SAMPLE_BATCH = 25
 EVALUATED, EVALUATION_SECONDS = 2_000, 180
-TRAINING_STEPS = 2  # of either loop in turn
+TRAINING_STEPS = 2  # of every loop in turn
+AUGMENT: tuple[Augmentation, ...] = ("randaugment", "cutout")  # as `defend` has it
 
 
 @dataclass(frozen=True)
@@ -270,8 +273,11 @@ def bare_training(unet: nn.Module, batches: list[tuple[Tensor, Tensor, Tensor]],
         yield loss.detach()
 
 
-def training_row(start: Path | None, preset: UNetName, runtime: Runtime, batch_size: int, repeats: int) -> Row:
-    """Throughput of `train-ddpm` (drawing of batches, clipping, EMA, a record every step) over the bare loop's."""
+def training_rows(start: Path | None, preset: UNetName, runtime: Runtime, batch_size: int, repeats: int) -> list[Row]:
+    """Throughput of `train-ddpm` (drawing of batches, clipping, EMA, a record every step) over the bare loop's.
+
+    The second row is its throughput with augmented images over that without.
+    """
     images = np.random.default_rng(0).integers(0, 256, (4 * batch_size, 32, 32, 3), np.uint8)
     with TemporaryDirectory() as folder:
         np.savez(Path(folder) / "images.npz", images=images)
@@ -288,6 +294,7 @@ def training_row(start: Path | None, preset: UNetName, runtime: Runtime, batch_s
             log_every=1,
             device=str(runtime.device),
         )
+        augmenting = replace(config, out=str(Path(folder) / "augmented"), augment=AUGMENT)
         drawn = [draw_batch(images, NoiseSchedule.linear(), config, step) for step in range(4)]
         batches = [
             (x_t.to(runtime.device, memory_format=torch.channels_last), t.to(runtime.device), eps.to(runtime.device))
@@ -295,13 +302,19 @@ def training_row(start: Path | None, preset: UNetName, runtime: Runtime, batch_s
         ]
         unet = runtime.place(load_unet(start) if start else make_unet(preset)).train()
         bare = bare_training(unet, batches, config.learning_rate)
-        with closing(train_ddpm(config)) as ours:
-            losses = (torch.tensor(record.loss) for record in ours)
-            slow, fast = fastest(
-                [lambda: islice(losses, TRAINING_STEPS), lambda: islice(bare, TRAINING_STEPS)], repeats
+        with closing(train_ddpm(config)) as plain, closing(train_ddpm(augmenting)) as augmented:
+            loops = [(torch.tensor(record.loss) for record in records) for records in (plain, augmented)]
+            ours, with_augmentation, alone = fastest(
+                [lambda losses=losses: islice(losses, TRAINING_STEPS) for losses in (*loops, bare)],  # type: ignore[misc]
+                repeats,
             )
     note = f"throughput, batch of {batch_size}, fastest of {repeats}"
-    return Row.at_least("training: train-ddpm / bare loop", fast / slow, 0.95, note)
+    return [
+        Row.at_least("training: train-ddpm / bare loop", alone / ours, 0.95, note),
+        Row.at_least(
+            "training: augmented / not augmented", ours / with_augmentation, 0.85, f"{', '.join(AUGMENT)}; {note}"
+        ),
+    ]
 
 
 def bench(
@@ -358,7 +371,7 @@ def bench(
         lambda: [latency_row(network, unet, runtime, schedule, x, 1, repeats)],
         paper_size,
         whole_evaluation,
-        lambda: [training_row(detector, size, runtime, training_batch, repeats)],
+        lambda: training_rows(detector, size, runtime, training_batch, repeats),
     ]
     rows: list[Row] = []
     meter = Meter("measuring", len(measurements), "measurements")

@@ -80,6 +80,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
         "one image, six T_SEC, random demo U-Net: seconds / 4 s": "<= 1",
         "evaluation of 1,000 + 1,000 images, six T_SEC: seconds / 180 s": "<= 1",
         "training: train-ddpm / bare loop": ">= 0.95",
+        "training: augmented / not augmented": ">= 0.85",
     }
     assert {name: row.bar for name, row in rows.items()} == bars
     skipped = rows.pop("fp32 / bf16: largest change in AUC")
@@ -88,7 +89,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
     assert all(row.value > 0 for row in rows.values())
     assert all((row.met is None) == (row.bar == "") for row in rows.values())
     shown = table(result).splitlines()
-    assert len(shown) == 11
+    assert len(shown) == 12
     assert "n/a" in shown[6]
 
 
