@@ -206,10 +206,9 @@ _ALL = (
                 "log_every": 10,
                 "sampler_steps": 20,
             },
-            "small": {"data": "cifar10", "heldout": "cifar10:test", "test": 500, "generated": 500},
+            "small": {"data": "cifar10", "test": 500, "generated": 500},
             "paper": {
                 "data": "cifar10",
-                "heldout": "cifar10:test",
                 "members": 25_000,
                 "test": 10_000,
                 "generated": 10_000,

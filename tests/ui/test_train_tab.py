@@ -54,6 +54,7 @@ def test_a_form_becomes_settings() -> None:
         "epochs=4",
         "seed=3",
     ]
+    assert form.to_settings("defend", fields | {"members": "20"}, "") == ["data=sample:real", "members=20", "steps=30"]
     with pytest.raises(ValueError, match="key = value, one a line, not 'seed 3'"):
         form.to_settings("loop", {}, "seed 3")
 
@@ -72,6 +73,17 @@ def test_detectors_and_images_that_jobs_made_can_be_chosen(tmp_path: Path, monke
     (tmp_path / "images.npz").touch()
     assert form.detectors([job])[0][1] == str(tmp_path)
     assert form.generated_sets([job])[0][1] == str(tmp_path / "images.npz")
+
+
+def test_a_stage_fills_the_form_with_what_its_preset_is_meant_for(page: train_tab.Page) -> None:
+    for stage in ("loop", "defend"):
+        assert page.data_of(stage, "small")["value"] == "cifar10"
+        assert page.data_of(stage, "demo")["value"] == "sample:real"
+    assert page.data_of("train-ddpm", "small") == page.data_of("evaluate", "small") == gr.skip()
+    page.names = ["members", "heldout"]
+    members, heldout = page.choose("defend")[2:]
+    assert members["visible"]
+    assert (heldout["visible"], heldout["placeholder"]) == (True, "others of the real images")
 
 
 def test_a_job_in_words(tmp_path: Path) -> None:
@@ -122,7 +134,11 @@ def test_samples_are_the_newest_grid_or_the_generated_images(tmp_path: Path) -> 
     assert "Samples at step 10" in train_view.samples_html(tmp_path)
     (tmp_path / "parts").mkdir()
     np.savez(tmp_path / "parts" / "0000000-0000006.npz", images=np.zeros((6, 8, 8, 3), np.uint8))
-    assert "first generated images" in train_view.samples_html(tmp_path)
+    assert ">The first generated images<" in train_view.samples_html(tmp_path)
+    later = tmp_path / "augmented" / "ddpm" / "samples" / "0000003.png"  # of a trial of defences
+    later.parent.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(later)
+    assert ">Samples at step 3 of the augmented model<" in train_view.samples_html(tmp_path)
 
 
 def test_events_start_watch_and_stop(page: train_tab.Page, runs: Path) -> None:

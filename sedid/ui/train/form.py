@@ -15,6 +15,7 @@ STAGES = {
     "calibrate": "3 Calibrate",
     "train-nn": "4 Train the classifier",
     "evaluate": "5 Evaluate",
+    "defend": "Defend training images",
 }
 ABOUT = {
     "loop": "From photographs to a measured detector: the five stages below in order, the last on images that chose "
@@ -24,6 +25,9 @@ ABOUT = {
     "calibrate": "Measure real and generated images; every T_SEC gets its threshold, and the best one becomes STAT.",
     "train-nn": "Train the ResNet-18 on the two intermediate images at T_SEC: the NN verdict.",
     "evaluate": "Measure a calibrated detector on images that chose nothing. The Evaluate tab shows more of the result.",
+    "defend": "Can a model be trained so that it hides its training images (members), and what does that cost? Three models see the "
+    "same members equally often: one as usual, one with weight decay and dropout, one with members changed at random. Then "
+    "each is measured. The Compare tab shows more of the result, under Defences.",
 }
 FIELDS = {
     "loop": ("data", "steps"),
@@ -32,10 +36,16 @@ FIELDS = {
     "calibrate": ("detector", "data", "generated"),
     "train-nn": ("detector", "data", "generated", "epochs"),
     "evaluate": ("detector", "data", "generated"),
+    "defend": ("data", "heldout", "members", "steps"),
 }
 """Stage -> the settings that have a field of their own."""
 REALS = {"calibrate": "real", "train-nn": "real", "evaluate": "heldout"}
 """Stage -> what it calls the field `data`."""
+WITHOUT_HELDOUT = {
+    "train-ddpm": "none: the last weights are kept, not the best",
+    "defend": "others of the real images",
+}
+"""Stage -> what it does where the field `heldout` is left empty."""
 PRESETS = {"demo": "demo (minutes)", "small": "small (hours)", "paper": "paper (a GPU and days)"}
 WITH_PRESETS = tuple(name for name in STAGES if COMMANDS[name].presets)
 

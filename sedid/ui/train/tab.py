@@ -41,8 +41,9 @@ def build(context: Context, head: Head) -> None:
                 "data": choice(
                     "Real images", list(NAMES), "A name, folder, .zip or .npz; [0:1000] after it takes a part."
                 ),
-                "heldout": optional("Held-out images", "none: the last weights are kept, not the best"),
+                "heldout": optional("Held-out images", form.WITHOUT_HELDOUT["train-ddpm"]),
                 "generated": choice("Generated images", form.generated_sets([])),
+                "members": optional("Members"),
                 "steps": optional("Steps"),
                 "count": optional("Images"),
                 "learning_rate": optional("Learning rate"),
@@ -109,16 +110,15 @@ class Page(Actions):
             change: dict[str, Any] = {"visible": name in form.FIELDS[stage]}
             if name in choices:
                 change |= {"choices": choices[name], "value": choices[name][0][1]}
+            if name == "heldout" and stage in form.WITHOUT_HELDOUT:
+                change |= {"placeholder": form.WITHOUT_HELDOUT[stage]}
             made.append(gr.update(**change))
         return made
 
     def data_of(self, stage: str, preset: str) -> Any:
-        """The photographs a preset of the whole loop is meant for."""
-        return (
-            gr.update(value=COMMANDS["loop"].presets[preset].get("data", "sample:real"))
-            if stage == "loop"
-            else gr.skip()
-        )
+        """The photographs a preset is meant for, where the stage's presets name any."""
+        meant = {name: settings.get("data", "") for name, settings in COMMANDS[stage].presets.items()}
+        return gr.update(value=meant[preset] or "sample:real") if any(meant.values()) else gr.skip()
 
     def start(self, stage: str, preset: str, lines: str, *values: str) -> Any:
         """Start a job and show it."""

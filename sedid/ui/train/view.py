@@ -18,10 +18,12 @@ from sedid.method.diffusion import write_steps
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series
+from sedid.report.defence import finding, trade_off
 from sedid.report.markdown import REALS, counts_line, leak_line, splits_line
 from sedid.report.numbers import cell
 from sedid.report.pictures import number, short
 from sedid.storage import read_arrays
+from sedid.studies.defence import DefenceResults
 from sedid.studies.evaluate import EvaluationResults, NNRow, StatRow
 from sedid.ui.html import render
 from sedid.ui.train.form import job_name
@@ -135,23 +137,29 @@ def smoothed(values: np.ndarray, span: int = 10) -> np.ndarray:
 
 
 def samples_html(folder: Path) -> Markup | None:
-    """The newest images the job's model made: a training's sample grid, or the start of a generated set; None of neither."""
-    grids = sorted([*folder.glob("samples/*.png"), *folder.glob("ddpm/samples/*.png")], key=lambda file: file.name)
-    parts = sorted([*folder.glob("parts/*.npz"), *folder.glob("generated/parts/*.npz")])
-    if parts:
-        images = read_arrays(parts[0])["images"][:16]
+    """The newest images the job's model made: a training's sample grid, or the start of a generated set; None of neither.
+
+    A trial of defences has several models, each in a folder of its own.
+    """
+    grids = [file for run in ("", "ddpm/", "*/ddpm/") for file in folder.glob(f"{run}samples/*.png")]
+    parts = [file for run in ("", "generated/", "*/generated/") for file in folder.glob(f"{run}parts/*.npz")]
+    if not (grids or parts):
+        return None
+    newest = max([*grids, *parts], key=lambda file: (file.stat().st_mtime_ns, file.name))
+    if newest in parts:
+        images = read_arrays(min(newest.parent.glob("*.npz")))["images"][:16]
         columns = min(4, len(images))
         images = images[: len(images) // columns * columns]
         rows = images.reshape(-1, columns, *images.shape[1:]).swapaxes(1, 2)
         picture, caption = rows.reshape(-1, columns * images.shape[2], 3), "The first generated images"
-    elif grids:
+    else:
         from PIL import Image
 
-        with Image.open(grids[-1]) as opened:
+        with Image.open(newest) as opened:
             picture = np.asarray(opened.convert("RGB"))
-        caption = f"Samples at step {int(grids[-1].stem):,}"
-    else:
-        return None
+        caption = f"Samples at step {int(newest.stem):,}"
+    *within, _ = newest.relative_to(folder).parts
+    caption += f" of the {within[0]} model" if len(within) > 2 else ""
     return render("job_samples.html", picture=picture, caption=caption)
 
 
@@ -162,16 +170,30 @@ def log_html(job: Job, lines: int = 12) -> str:
 
 
 def report_html(folder: Path) -> str:
-    """What was measured, and what was found about the images; empty before the evaluation."""
-    file = folder / "bundle" / "sedid" / "results.json"
-    if not file.is_file():
-        return ""
-    try:
-        results = EvaluationResults.read(file)
-        with written_by("evaluate", file):
-            return measured(results)
-    except (OSError, ValueError) as error:
-        return note(error)
+    """What was measured: by an evaluation, or of the models of a trial of defences so far; empty before."""
+    for command, file, draw in (
+        ("evaluate", folder / "bundle" / "sedid" / "results.json", evaluated),
+        ("defend", folder / "defence.json", defended),
+    ):
+        if file.is_file():
+            try:
+                with written_by(command, file):
+                    return draw(file)
+            except (OSError, ValueError) as error:
+                return note(error)
+    return ""
+
+
+def evaluated(file: Path) -> Markup:
+    """The main figures of an evaluation."""
+    return measured(EvaluationResults.read(file))
+
+
+def defended(file: Path) -> Markup:
+    """What a trial of defences found, in words and in one chart."""
+    results = DefenceResults.read(file)
+    html = render("job_defended.html", finding=finding(results), trade_off=trade_off(results))
+    return of_source(html, file.parent.name)
 
 
 def measured(results: EvaluationResults) -> Markup:
