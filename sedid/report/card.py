@@ -15,6 +15,7 @@ from sedid.paths import ASSETS
 from sedid.report.markdown import (
     STUDIES,
     counts_line,
+    defence_block,
     leak_line,
     results_table,
     sampler_words,
@@ -94,6 +95,8 @@ def fill(file: Path, folder: Path) -> list[str]:
     whole, found, own = file.read_text(encoding="utf-8"), [], folder.resolve()
     beside = sorted(result.parents[1] for result in own.parent.glob("*/sedid/results.json"))
     blocks = {f"{own.name}/{block}": text for block, text in {"results": measured(folder), **studies(folder)}.items()}
+    defence = folder / "sedid" / "defence.json"  # of models of its own, so it is no part of the card
+    blocks |= {f"{own.name}/defence": defence_block(defence)} if defence.is_file() else {}
     blocks |= {"all/summary": summary_table(beside)}
     trials = own.parent / "trials.json"
     blocks |= {"all/trials": trials_table(for_markdown(TrialsResults.read(trials)))} if trials.is_file() else {}

@@ -15,10 +15,12 @@ from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, writ
 from sedid.method import paper
 from sedid.method.diffusion import write_steps
 from sedid.method.methods import RESNET, differences
+from sedid.report.defence import finding, setting_words, told_rows
 from sedid.report.numbers import cell, with_interval
 from sedid.results import Results
 from sedid.stats.metrics import Metrics
 from sedid.studies.comparison import ComparisonResults, MethodRow
+from sedid.studies.defence import DefenceResults
 from sedid.studies.evaluate import EvaluationResults
 from sedid.studies.generalise import GeneraliseResults
 from sedid.studies.polarity import PolarityResults
@@ -438,6 +440,51 @@ def quality_table(found: QualityResults) -> str:
     )
 
 
+def defence_table(found: DefenceResults) -> str:
+    """defence.json: what the trial shows, its sizes, the figures of every model, and the AUC of every score.
+
+    Args:
+        found: what `defend` wrote.
+    """
+    names, told = [row.name for row in found.rows], told_rows(found)
+    first, counts = found.rows[0], {name: of_set.count for name, of_set in found.images.items()}
+    chance = f" Other real images come to {found.chance.swd[found.finest].mean:.1f}." if found.chance else ""
+    models = [
+        [
+            row.name,
+            "; ".join(setting_words(*one) for one in row.settings.items()) or "no defence",
+            f"{row.loss_members:.4f}",
+            f"{row.loss_heldout:.4f}",
+            *(f"{one.members:.1f}, {one.heldout:.1f}" for one in (row.short, row.whole)),
+            f"{row.distance[found.finest]:.1f}",
+        ]
+        for row in found.rows
+    ]
+    head = [
+        "model",
+        "trained with",
+        "loss on members",
+        "on held-out",
+        "T_SEC 100 and back",
+        "whole path and back",
+        "distance",
+    ]
+    scores = [
+        [name, *(str(of_model.membership) for of_model in of_models), *(cell(one.origin.value) for one in of_models)]
+        for name, of_models in told
+    ]
+    parts = (
+        f"{finding(found)} {counts['members']:,} members, {counts['heldout']:,} held-out images, {counts['generated']:,} "
+        f"generated images of each model; {first.steps:,} training steps; {found.images['members'].data_set or 'one data set'}.",
+        _table(head, models),
+        "The reconstructions are mean absolute differences in grey levels of 255, of members and of held-out images. The "
+        f"distance is that of the generated images from held-out ones (sliced Wasserstein, {found.finest} pixels).{chance}",
+        "AUC of every score; of the members with its 95 % interval:",
+        _table(["score", *(f"members, {name}" for name in names), *(f"generated, {name}" for name in names)], scores),
+    )
+    return "\n\n".join(parts)
+
+
 Kind = TypeVar("Kind", bound=Results)
 
 
@@ -452,6 +499,8 @@ def _drawn(kind: type[Kind], table: Callable[[Kind], str]) -> Callable[[Path], s
     return of_file
 
 
+defence_block = _drawn(DefenceResults, defence_table)
+"""The same of a results file."""
 STUDIES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "training": ("The training run", _drawn(TrainingResults, training_table)),
     "quality": ("Image quality", _drawn(QualityResults, quality_table)),

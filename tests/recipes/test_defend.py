@@ -9,9 +9,11 @@ import pytest
 from sedid.recipes import defend as recipe
 from sedid.recipes.defend import DefendConfig, defend, models
 from sedid.recipes.stages import finished_stages
-from sedid.report.defence import load_defence, whole
+from sedid.report.defence import finding, load_defence, whole
+from sedid.report.markdown import defence_block
 from sedid.storage import read_arrays, read_json
 from sedid.studies.defence import PEERS, SETS, DefenceResults, chance_level, pictures_file
+from sedid.ui.train import view as train_view
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,10 +77,15 @@ def test_three_models_are_trained_and_measured_alike(config: DefendConfig, monke
     assert np.array_equal(pictures["members"], members[:8])
     assert pictures["augmented_heldout_whole"].shape == (8, 32, 32, 3)
     page = whole(*load_defence(out / "defence.json"))
+    block = defence_block(out / "defence.json")
     for row in found.rows:
         assert str(row.exposed[1]) in page
         assert f"{row.loss_heldout:.4f}" in page
+        assert f"{row.loss_heldout:.4f}" in block
+        assert all(str(told.membership) in block for told in row.t_errors.values())
     assert page.count("<img") == 3 + 2 * 2 * 4
+    assert train_view.report_html(out).count('class="ch-svg"') == 1
+    assert finding(found) in train_view.report_html(out)
     hostile = replace(found, rows=tuple(replace(row, name="<b>x") for row in found.rows))
     assert "<b>x" not in whole(hostile, {})
 
