@@ -4,22 +4,31 @@ The outcomes are stated in docs/hosting.md; faults with tests of their own elsew
 """
 
 import ast
+import gc
 import os
 import re
 import shutil
 import socket
+import subprocess
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from helpers.bundles import pictures, shared_bundle, shared_detector
 from helpers.image_files import encoded
 from typer.testing import CliRunner
 
 from sedid.cli import app
+from sedid.detector import bundle as bundles
 from sedid.detector.bundle import load_detector
 from sedid.jobs.store import JobStore
+from sedid.models.networks import make_resnet18
+from sedid.storage import write_json
+from sedid.ui.detectors import Detectors
+from sedid.ui.menu import Menu
 from sedid.ui.server import door
 from sedid.ui.train import view
 
@@ -77,6 +86,53 @@ def test_a_missing_file_or_a_flipped_bit_is_refused_or_changes_no_score(tmp_path
             shutil.rmtree(bundle)
 
 
+def test_a_bundle_that_cannot_be_opened_leaves_no_network_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither while its error is still told of: a server would grow by a network an attempt."""
+    bundle = Path(shutil.copytree(shared_bundle(), tmp_path / "bundle"))
+    for file in (bundle / "sedid" / "classifier").glob("*.safetensors"):
+        file.write_bytes(b"")
+    made: list[weakref.ref[torch.nn.Module]] = []
+
+    def watched(channels: int) -> torch.nn.Module:
+        network = make_resnet18(channels)
+        made.append(weakref.ref(network))
+        return network
+
+    monkeypatch.setattr(bundles, "make_resnet18", watched)
+    detectors = Detectors(shared_detector, Menu(shared_bundle(), tmp_path / "none", tmp_path / "runs"))
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(ValueError, match="classifier") as told:
+            detectors.get(str(bundle))
+        assert [network() for network in made] == [None]
+        assert "cannot be loaded" in str(told.value)
+    finally:
+        gc.enable()
+
+
+def test_a_file_system_that_is_full_is_named_and_keeps_what_was_there(tmp_path: Path) -> None:
+    """Of 64 kB; where nothing may be mounted, `test_bad_input` has the system refuse files beyond a size."""
+    small = tmp_path / "small"
+    small.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(small)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        file = small / "results.json"
+        write_json(file, {"figures": 1})
+        before = file.read_bytes()
+        with pytest.raises(OSError, match=f"No space left on the disk to write {file}; what was there"):
+            write_json(file, list(range(50_000)))
+        assert {one.name: one.read_bytes() for one in small.iterdir()} == {"results.json": before}
+        write_json(file, {"figures": 2})
+        assert file.read_bytes() != before
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 def test_a_taken_port_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     import gradio as gr
 
@@ -101,8 +157,6 @@ def test_a_taken_port_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_clock_that_jumps_back_makes_no_times_below_zero(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from sedid.storage import write_json
-
     later = time.time() + 3600
     for state, ended in (("running", None), ("done", later - 7200)):
         job = {"command": "generate", "preset": "", "state": state, "exit_code": None, "error": "", "ended": ended}

@@ -1,6 +1,7 @@
 """The detectors of an app, each loaded once when it is first needed, with one line in front of all their networks."""
 
 import threading
+import traceback
 from collections.abc import Callable
 
 from sedid.detector.company import share
@@ -49,6 +50,17 @@ class Detectors:
         found = self._others.get(stamp)
         if found is None:
             with self._opening:  # another visitor may have waited for it, too
-                found = self._others.get(stamp) or share(self._menu.open(key), self._sharing)
+                found = self._others.get(stamp) or share(self._open(key), self._sharing)
                 self._others.put(stamp, found)
         return found
+
+    def _open(self, key: str) -> Detector:
+        try:
+            return self._menu.open(key)
+        except (OSError, ValueError) as error:
+            # An error is kept by whoever tells of it, its frames with it, and they hold half a detector's networks.
+            behind: BaseException | None = error
+            while behind is not None:
+                traceback.clear_frames(behind.__traceback__)
+                behind = behind.__cause__ or behind.__context__
+            raise
