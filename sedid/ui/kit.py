@@ -3,6 +3,7 @@
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
 from sedid.ui.scripts import on_load
 
@@ -25,6 +26,11 @@ def html(value: str, name: str, script: str = "", kind: str = "sed") -> gr.HTML:
     """
     run = on_load(script) if script else None
     return gr.HTML(value, elem_id=name, elem_classes=kind.split(), js_on_load=run, apply_default_css=False)
+
+
+def paragraph(words: str) -> Markup:
+    """Plain text as a part shows it."""
+    return Markup("<p>{}</p>").format(words)
 
 
 def this_tab() -> gr.Tab:

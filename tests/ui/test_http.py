@@ -113,7 +113,7 @@ def test_events_arrive_before_the_work_is_done(url: str, opening: SimpleNamespac
         raw.post("/gradio_api/queue/join", json=body).raise_for_status()
         with raw.stream("GET", "/gradio_api/queue/data", params={"session_hash": "x"}) as answer:
             assert answer.headers["content-type"].startswith("text/event-stream")
-            assert "content-encoding" not in answer.headers
+            assert answer.headers["content-encoding"] == "gzip"
             lines = answer.iter_lines()
             assert next(line for line in lines if "process_starts" in line)
             assert opening.asked.wait(20)

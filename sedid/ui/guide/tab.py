@@ -12,7 +12,7 @@ import gradio as gr
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.guide.pages import Page, contents, in_app, list_pages, page_of
-from sedid.ui.kit import this_tab
+from sedid.ui.kit import html, paragraph, this_tab
 from sedid.ui.scripts import function, on_load
 
 TITLE = "Guide"
@@ -27,7 +27,7 @@ def build(_: Context, __: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     pages = list_pages()
     if not pages:
-        gr.Markdown(MISSING)
+        html(paragraph(MISSING), "guide-missing")
         return
     with gr.Row(elem_id="guide"):
         listed = gr.HTML(
@@ -37,11 +37,12 @@ def build(_: Context, __: Head) -> None:
             elem_id="guide-pages",
             elem_classes="sed",
         )
-        shown = gr.Markdown("", latex_delimiters=MATH, elem_id="guide-text")
+        # Out of sight until a page is opened, or every visitor fetches what draws Markdown.
+        shown = gr.Markdown("", latex_delimiters=MATH, visible=False, elem_id="guide-text")
     wish = gr.Textbox("", visible="hidden")  # filled by `wish` of guide.js
 
-    def show(name: str) -> str:
-        return read(pages, name)
+    def show(name: str) -> gr.Markdown:
+        return gr.Markdown(read(pages, name), visible=True)
 
     options: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "trigger_mode": "always_last"}
     for event in (this_tab().select, listed.select):

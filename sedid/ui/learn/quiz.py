@@ -6,6 +6,7 @@ token AND a secret of this process, so that nothing in the page tells a real ima
 
 import hashlib
 import hmac
+import json
 import secrets
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -101,9 +102,12 @@ class Records:
     kept: dict[str, Any]
 
     @classmethod
-    def read(cls, stored: Any) -> "Records":
+    def read(cls, stored: str) -> "Records":
         """What a browser sent; none if it makes no sense."""
-        known = stored if isinstance(stored, dict) else {}
+        try:
+            known = dict(json.loads(stored))
+        except (TypeError, ValueError, RecursionError):
+            known = {}
         return cls({name: one for name, one in known.items() if isinstance(one, dict)})
 
     def of(self, detector: Detector) -> Record:
@@ -115,9 +119,9 @@ class Records:
         others = {name: one for name, one in self.kept.items() if name != name_of(detector)}
         return Records(dict(list(others.items())[1 - KEPT :]) | {name_of(detector): record.stored()})
 
-    def stored(self) -> dict[str, Any]:
-        """Plain values, for the browser."""
-        return self.kept
+    def stored(self) -> str:
+        """As a text, for the browser."""
+        return json.dumps(self.kept)
 
 
 def name_of(detector: Detector) -> str:

@@ -16,7 +16,7 @@ from sedid.detector.detector import Detector, Trace, as_seen
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
-from sedid.ui.kit import NETWORK, html, this_tab
+from sedid.ui.kit import LIGHT, NETWORK, html, this_tab
 from sedid.ui.known import known_pictures
 from sedid.ui.learn import classroom_sheet, quiz
 from sedid.ui.learn import steps as learn_steps
@@ -35,8 +35,7 @@ def build(context: Context, head: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     teacher = Teacher(context)
     stage = html(OPENING, "learn", "learn")
-    step, example, image, home = (gr.Textbox("", visible="hidden") for _ in range(4))  # filled by wish.js
-    record = gr.BrowserState(None, storage_key="sedid-quiz", secret="sedid-quiz-of-this-page")  # noqa: S106  nothing is hidden
+    step, example, image, home, record = (gr.Textbox("", visible="hidden") for _ in range(5))  # filled by wish.js
     wish = [head.source, step, example, image, home, record]
     options: dict[str, Any] = {
         "outputs": [stage, record],
@@ -55,6 +54,7 @@ def build(context: Context, head: Head) -> None:
         event(**opening)
     head.follow("learn", teacher.open, wish, js=function("wish", "wish"), trigger_mode="always_last", **options)
     stage.submit(teacher.guess, [head.source, record], **options)
+    record.change(None, record, None, js=function("wish", "keep"), **LIGHT)
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Teacher:
         example: str,
         image: str,
         home: str,
-        stored: Any,
+        stored: str,
         progress: gr.Progress = PROGRESS,
     ) -> tuple[Any, Any]:
         """Show a place of the lesson.
@@ -83,7 +83,7 @@ class Teacher:
             example: name of the image of the walk; "inspect": `image`.
             image: data URI of the image in Inspect.
             home: the app's address, for the links of the classroom sheet.
-            stored: the visitor's quiz record.
+            stored: the visitor's quiz records, `quiz.Records.stored`.
         """
         at = learn_steps.place(step)
         if at == learn_steps.WORLD:
@@ -157,7 +157,7 @@ class Teacher:
 
         return Lesson(detector, subject, examples, walk, report)
 
-    def question(self, source: str, detector: Detector, stored: Any) -> tuple[str, Any]:
+    def question(self, source: str, detector: Detector, stored: str) -> tuple[str, Any]:
         """The visitor's next image of the quiz."""
         sample, records = self.sample(source, detector), quiz.Records.read(stored)
         record = records.of(detector)
@@ -183,7 +183,7 @@ class Teacher:
             self._samples.put(key, found)
         return found
 
-    def guess(self, source: str, stored: Any, event: gr.EventData) -> tuple[Any, Any]:
+    def guess(self, source: str, stored: str, event: gr.EventData) -> tuple[Any, Any]:
         """The visitor guessed, skipped, or starts over; a guess at another image than the present one is not counted."""
         detector, guess = self.detector(source), asked(event, "guess")
         records = quiz.Records.read(stored)

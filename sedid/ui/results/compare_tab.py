@@ -16,7 +16,7 @@ from sedid.report.page import page as html_page
 from sedid.studies.comparison import ComparisonResults
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
+from sedid.ui.kit import LIGHT, RESULTS, html, paragraph, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, opened, taken, unsettled
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
@@ -36,7 +36,7 @@ def build(context: Context, _: Head) -> None:
     page = Page(context.jobs)
     drawn_from = gr.State("")
     study = gr.Radio([one.title for one in STUDIES], value=STUDIES[0].title, label="Study", elem_id="compare-study")
-    about = gr.Markdown(STUDIES[0].about, elem_id="compare-about")
+    about = html(paragraph(STUDIES[0].about), "compare-about")
     with gr.Row():
         source = gr.Dropdown([], label="Results of", elem_id="comparison", min_width=220)
         reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="compare-reals", min_width=220)
@@ -45,7 +45,10 @@ def build(context: Context, _: Head) -> None:
     export, files = export_row("compare", "Tables, curves and report")
     with gr.Accordion("New run of this study", open=False, elem_id="compare-new"):
         gate.notice()
-        gr.Markdown("It runs as a background job, one at a time; the tables above fill in while it works.")
+        html(
+            paragraph("It runs as a background job, one at a time; the tables above fill in while it works."),
+            "compare-job",
+        )
         with gr.Row():
             detector = choice("Detector", form.detectors([]))
             real = choice("Real images", list(NAMES))
@@ -122,7 +125,7 @@ def turned(title: str) -> Any:
     study = study_of(title)
     of_methods = study is STUDIES[0]
     return (
-        study.about,
+        paragraph(study.about),
         gr.CheckboxGroup(visible=of_methods),
         gr.Radio(visible=of_methods),
         gr.Dropdown(visible=of_methods),

@@ -15,7 +15,7 @@ from sedid.report.figures import figure_of, save_figure
 from sedid.studies.sweep import SweepConfig, SweepResults
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
+from sedid.ui.kit import LIGHT, RESULTS, html, paragraph, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, of_job, opened, taken, unsettled
 from sedid.ui.server import access, gate
@@ -47,7 +47,7 @@ def build(context: Context, _: Head) -> None:
     export, files = export_row("sweep", "Table and heatmaps")
     with gr.Accordion("New sweep", open=False, elem_id="sweep-new"):
         gate.notice()
-        gr.Markdown(ABOUT)
+        html(paragraph(ABOUT), "sweep-about")
         with gr.Row():
             detector = choice("Detector", form.detectors([]))
             real = choice("Real images", list(NAMES))

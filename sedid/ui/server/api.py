@@ -34,10 +34,14 @@ def build(context: Context) -> None:
     """Add the endpoints to the app being built."""
     api = Api(context)
     with gr.Row(visible=False):  # each endpoint needs components to take its types from
-        image, files = gr.Image(type="filepath", label="image"), gr.Files(label="files")
-        k, t_sec = gr.Number(0, precision=0, label="k"), gr.Number(0, precision=0, label="t_sec")
-        walk = gr.Number(0, label="k")
-        detector, rows, button = gr.Textbox(DEFAULT, label="detector"), gr.JSON(label="result"), gr.Button()
+        unseen: dict[str, Any] = {
+            "visible": False
+        }  # each by itself, or the page fetches the scripts that would draw it
+        image, files = gr.Image(type="filepath", label="image", **unseen), gr.Files(label="files", **unseen)
+        k, t_sec = (gr.Number(0, precision=0, label=name, **unseen) for name in ("k", "t_sec"))
+        walk = gr.Number(0, label="k", **unseen)
+        detector, rows = gr.Textbox(DEFAULT, label="detector", **unseen), gr.JSON(label="result", **unseen)
+        button = gr.Button(**unseen)
     one = image.api_info()
     as_sent(image, one)
     as_sent(files, {"type": "array", "items": one})

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.types import Message, Scope, Send
 
 from sedid.paths import ASSETS
+from sedid.ui.server import parts
 
 NAME = "SeDID Explorer"
 TITLE = "Can a diffusion model recognise its own pictures?"
@@ -29,11 +30,23 @@ ICON = (
 FOREIGN = re.compile(r'<meta\s+(?:property="og:|name="twitter:)[^>]*>', re.DOTALL)
 
 
-def own_head(document: str, address: str) -> str:
-    """The document with the project's icon and card in place of Gradio's.
+BASE = re.compile(r"<base\b[^>]*>")
+BODY = re.compile(r"<body\b[^>]*>")
+FIRST_WORDS = f"""<style>
+#sed-first {{ position: absolute; inset: 0 0 auto; padding: 1rem 1.5rem; font-family: system-ui, sans-serif }}
+body:has(#sed-title) #sed-first {{ display: none }}
+</style>
+<div id="sed-first"><p>{NAME}</p><h1>{TITLE}</h1><p>{DESCRIPTION}</p>
+<noscript><p>This page needs JavaScript, which your browser does not run.</p></noscript></div>"""
+"""What stands there until Gradio's scripts have drawn the page."""
+
+
+def own_head(document: str, address: str, needed: parts.Parts) -> str:
+    """The document with the project's icon and card in place of Gradio's, and its first words.
 
     Args:
         address: of the page as the visitor's browser knows it, without a query; a card's picture needs a whole one.
+        needed: the files that the page is made of. They are named early, so that the browser asks while it reads on.
     """
     said = {
         "og:type": "website",
@@ -54,7 +67,10 @@ def own_head(document: str, address: str) -> str:
         f'<meta name="description" content="{escape(DESCRIPTION)}">',
         f'<link rel="icon" href="{ICON}">',
     ]
-    return FOREIGN.sub("", document).replace("<head>", f"<head>{''.join(tags)}", 1)
+    document = FOREIGN.sub("", document).replace("<head>", f"<head>{''.join(tags)}", 1)
+    document = BASE.sub(lambda base: base[0] + needed.early, document, count=1)  # names in them are relative to it
+    document = document.replace("</head>", f"{needed.late}</head>", 1)
+    return BODY.sub(lambda body: body[0] + FIRST_WORDS, document, count=1)
 
 
 def with_own_head(scope: Scope, send: Send) -> Send:
@@ -66,6 +82,7 @@ def with_own_head(scope: Scope, send: Send) -> Send:
     from gradio.route_utils import get_root_url  # as Gradio itself finds it, behind proxies, too
 
     address = get_root_url(Request(scope), "/", scope.get("root_path")) + "/"
+    needed = parts.of_app(scope["app"])
     start: list[Message] = []
     body = bytearray()
 
@@ -76,7 +93,7 @@ def with_own_head(scope: Scope, send: Send) -> Send:
         body.extend(message.get("body", b""))
         if message.get("more_body", False):
             return
-        made = own_head(body.decode("utf-8"), address).encode("utf-8")
+        made = own_head(body.decode("utf-8"), address, needed).encode("utf-8")
         headers = MutableHeaders(raw=list(start[0]["headers"]))
         headers["content-length"] = str(len(made))
         await send({**start[0], "headers": headers.raw})

@@ -7,18 +7,21 @@ It asks public hosts only, but for anybody and of any size; this app needs none 
 import shutil
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from starlette.datastructures import MutableHeaders
-from starlette.responses import FileResponse, JSONResponse
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sedid import settings
-from sedid.ui.server import access, document
+from sedid.ui.server import access, document, parts
 
 BODY = 40_000_000  # bytes of a request with data in it: a picture of 20 MB in base64, and room
+EVENTS = "/gradio_api/queue/data"
+"""Where a page hears what its events came to."""
 UPLOAD = 250_000_000  # bytes of a request with files, each of which Gradio limits too
 UPLOADS = 60  # requests with files, a minute and address
 WAITING = 24  # events of one address in the queue
@@ -58,6 +61,13 @@ class Door:
             if scope["method"] in ("GET", "HEAD") and scope["path"] == document.CARD_PATH and document.CARD.is_file():
                 await FileResponse(document.CARD)(scope, receive, send)
                 return
+            if scope["path"].startswith(parts.ASSETS):
+                send = kept(send)
+                if scope["path"] == (all_of := parts.of_app(scope["app"])).path:
+                    await Response(all_of.sheet, media_type="text/css")(scope, receive, send)
+                    return
+            if scope["path"] == EVENTS and "gzip" in Headers(scope=scope).get("accept-encoding", ""):
+                send = compressed(send)
             if (scope["method"], scope["path"]) == ("GET", "/"):
                 send = document.with_own_head(scope, send)
         await self.app(scope, receive, send)
@@ -107,6 +117,38 @@ def with_headers(send: Send) -> Send:
             for name, value in ours.items():
                 headers[name] = value
             message = {**message, "headers": headers.raw}
+        await send(message)
+
+    return changed
+
+
+def kept(send: Send) -> Send:
+    """Tell the browser to ask for a file once and never again: its name tells its content."""
+
+    async def changed(message: Message) -> None:
+        if message["type"] == "http.response.start" and message["status"] == 200:
+            headers = MutableHeaders(raw=list(message.get("headers", [])))
+            headers["cache-control"] = "public, max-age=31536000, immutable"
+            message = {**message, "headers": headers.raw}
+        await send(message)
+
+    return changed
+
+
+def compressed(send: Send) -> Send:
+    """Compress a stream of events, each as it comes: the parts of the page that they carry are most of its weight."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)  # gzip's format
+
+    async def changed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(raw=list(message.get("headers", [])))
+            headers["content-encoding"] = "gzip"
+            headers.add_vary_header("accept-encoding")
+            del headers["content-length"]
+            message = {**message, "headers": headers.raw}
+        elif message["type"] == "http.response.body":
+            end = zlib.Z_SYNC_FLUSH if message.get("more_body", False) else zlib.Z_FINISH
+            message = {**message, "body": packer.compress(message.get("body", b"")) + packer.flush(end)}
         await send(message)
 
     return changed

@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from sedid.ui.kit import LIGHT
+from sedid.ui.kit import LIGHT, html, paragraph
 from sedid.ui.scripts import function
 from sedid.ui.server import access
 
@@ -25,7 +25,7 @@ def lock(menu: gr.Dropdown) -> None:
     with gr.Accordion("For the host of this page", open=False, elem_id="host"):
         given = gr.Textbox("", type="password", label="Password", max_lines=1, elem_id="host-password")
         button = gr.Button("Unlock", size="sm", elem_id="host-unlock")
-        said = gr.Markdown("It unlocks this open page until it is reloaded, for eight hours at most.")
+        said = html(paragraph("It unlocks this open page until it is reloaded, for eight hours at most."), "host-said")
     unlocking = gr.on([button.click, given.submit], unlock, given, [said, menu], **LIGHT)
     unlocking.success(None, None, None, js=function("gate", "unlocked"), **LIGHT)
     unlocking.then(lambda: "", None, given, **LIGHT)
@@ -38,5 +38,5 @@ def unlock(given: str) -> tuple[str, gr.Dropdown]:
         gr.Error: as `access.unlock`.
     """
     access.unlock(given)
-    words = "Unlocked: jobs can be started here, and the menu of detectors takes any folder or Hub id."
-    return words, gr.Dropdown(allow_custom_value=True)
+    said = "Unlocked: jobs can be started here, and the menu of detectors takes any folder or Hub id."
+    return paragraph(said), gr.Dropdown(allow_custom_value=True)
