@@ -108,6 +108,13 @@ def check(config: LoopConfig) -> None:
     Runtime.choose(config.device, config.precision)
 
 
+def least(config: LoopConfig) -> int:
+    """How many photographs `data` must have."""
+    if config.heldout or config.data in TEST_PARTS:
+        return 1
+    return config.validation + config.calibration + config.classifier + config.test + 1  # one at least to train on
+
+
 def write_splits(config: LoopConfig, out: Path) -> None:
     """Read the data once and write the real images of each split, and splits.json last.
 

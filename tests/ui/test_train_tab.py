@@ -1,8 +1,11 @@
 """The Train tab: its parts as pure functions, its events, and one visit with a browser."""
 
+import json
 import os
+import re
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import gradio as gr
 import numpy as np
@@ -13,14 +16,18 @@ from helpers.results import write_evaluation
 from PIL import Image
 
 from sedid import ui
+from sedid.data.datasets import load_images
+from sedid.data.images import ImageError
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job
+from sedid.jobs.uploads import keep
 from sedid.studies.evaluate import EvaluationResults
 from sedid.ui import menu
 from sedid.ui.context import Context
 from sedid.ui.train import form
 from sedid.ui.train import tab as train_tab
 from sedid.ui.train import view as train_view
+from sedid.ui.train.job_card import worth_resuming
 
 
 @pytest.fixture
@@ -141,11 +148,103 @@ def test_samples_are_the_newest_grid_or_the_generated_images(tmp_path: Path) -> 
     assert ">Samples at step 3 of the augmented model<" in train_view.samples_html(tmp_path)
 
 
+def test_a_generator_that_makes_noise_is_said_to(tmp_path: Path) -> None:
+    """The demo preset's detector has a perfect score, for telling noise from photographs."""
+    (tmp_path / "samples").mkdir()
+    grid = tmp_path / "samples" / "0000001.png"
+    for values, said in ((np.random.default_rng(0).integers(0, 256, (64, 64, 3)), True), (photographs(), False)):
+        Image.fromarray(values.astype(np.uint8)).save(grid)
+        assert ("still makes noise" in train_view.state_html(a_job(tmp_path), [])) is said
+
+
+def photographs() -> np.ndarray:
+    """Four photographs as a grid."""
+    images = load_images("sample:real[0:4]", 32, None)
+    return np.vstack([np.hstack(images[:2]), np.hstack(images[2:])])
+
+
+def test_how_the_samples_changed_is_shown(tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    for step in range(100, 700, 100):
+        Image.new("RGB", (64, 64)).save(tmp_path / "samples" / f"{step:07d}.png")
+    assert re.findall(r"<figcaption>step (\d+)", str(train_view.samples_html(tmp_path))) == ["100", "300", "400", "600"]
+
+
+def test_a_finished_job_is_there_to_look_at(page: train_tab.Page) -> None:
+    """Where nothing can be started there is something to see: curve, samples, what was measured, and no way to open it."""
+    shown = page.parts(None)
+    assert "An example to look at" in shown["job"]
+    assert "still makes noise" in shown["job"]
+    assert "Open in Inspect" not in shown["job"]
+    assert "<h2>Measured</h2>" in shown["report"]
+    assert "Loss, stage" in shown["pictures"]
+    assert "How the samples changed" in shown["pictures"]
+    assert sum(file.stat().st_size for file in train_tab.EXAMPLE.rglob("*")) < 1_000_000
+
+
+def test_images_are_counted_before_the_start(page: train_tab.Page) -> None:
+    few = ["", "sample:real[0:200]", *[""] * 5]
+    assert "500 real images found; this needs 241 at least" in page.count(
+        "loop", "demo", "", "", "sample:real", *few[2:]
+    )
+    assert "200 real images found, and this needs 241" in page.count("loop", "demo", "", *few)
+    with pytest.raises(gr.Error, match="200 real images found"):
+        page.start("loop", "demo", "", *few)
+    assert page.store.jobs() == []  # nothing that fails and offers to be resumed
+    assert "200 real images found; this needs 191 at least" in page.count("loop", "demo", "test = 10", *few)
+    assert "real images" not in page.count("loop", "small", "", "", "cifar10", *few[2:])  # fetched when it starts
+
+
+def test_own_images_become_a_data_set(page: train_tab.Page, tmp_path: Path) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for file in files:
+        Image.new("RGB", (8, 8)).save(file)
+    names = ["my cat.png", "../dog.PNG", "3.png"]
+    place = keep(page.store.folder, 5, files, names)
+    assert place == page.store.folder / "images" / "my-cat"
+    assert load_images(place, 8, None).shape == (3, 8, 8, 3)
+    assert {file.parent for file in place.rglob("*.*")} == {place}
+    with ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(files[0], "a.png")
+    packed = keep(page.store.folder, 5, [tmp_path / "a.zip"], ["holiday.zip"])
+    assert load_images(packed, 8, None).shape == (1, 8, 8, 3)
+    assert {value for _, value in page.offer_reals().choices} >= {str(place), str(packed), "sample:real"}
+    before = sorted(page.store.folder.rglob("*"))
+    (tmp_path / "b.zip").write_bytes(b"no zip")
+    for limit, given, error in (
+        (5, [tmp_path / "b.zip"], ImageError),
+        (5, [tmp_path / "a.zip", files[0]], ImageError),
+        (0, files, ValueError),
+    ):
+        with pytest.raises(error):
+            keep(page.store.folder, limit, given, [file.name for file in given])
+    assert sorted(page.store.folder.rglob("*")) == before  # nothing half-done stays
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "done", "worth"),
+    [
+        ("failed", 1, 0, False),
+        ("failed", 1, 3, True),
+        ("failed", -9, 0, True),
+        ("stopped", 130, 0, True),
+        ("done", 0, 3, False),
+    ],
+)
+def test_resume_is_offered_where_it_can_help(tmp_path: Path, state: str, code: int, done: int, worth: bool) -> None:
+    write_records(tmp_path, [record | {"done": done} for record in records(0.5)])
+    assert worth_resuming(a_job(tmp_path, state=state, exit_code=code)) is worth
+
+
+def write_records(folder: Path, rows: list[dict[str, Any]]) -> None:
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def test_events_start_watch_and_stop(page: train_tab.Page, runs: Path) -> None:
     values = ["", "sample:real", "", "33", "", "", ""]
     with pytest.raises(gr.Error, match="unknown name &#x27;stepz&#x27;; did you mean &#x27;steps&#x27;"):
         page.start("train-ddpm", "demo", "stepz = 3", *values)
-    assert page.look(None, {})[4] == train_view.EMPTY
+    assert "No job yet" in page.look(None, {})[4]
     chosen = page.start("train-ddpm", "demo", "", *values)
     job = page.store.get(chosen.value)
     assert "steps = 33" in (job.folder / "config.toml").read_text()

@@ -1,11 +1,13 @@
 """What the Train tab starts: stages, what each asks for, and how a filled form becomes settings of a loop."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
+from sedid.data.datasets import NAMES, open_data
 from sedid.detector.bundle import SHIPPED, called, pipelines
-from sedid.jobs.commands import COMMANDS
+from sedid.jobs.commands import COMMANDS, resolve_loop
 from sedid.jobs.store import Job
 
 STAGES = {
@@ -46,6 +48,18 @@ WITHOUT_HELDOUT = {
     "defend": "others of the real images",
 }
 """Stage -> what it does where the field `heldout` is left empty."""
+WORDS = {
+    "sample:real": "The embedded sample: photographs",
+    "cifar10": "CIFAR-10, training images",
+    "cifar10:test": "CIFAR-10, test images",
+    "celeba": "CelebA, training faces",
+    "celeba:valid": "CelebA, validation faces",
+    "celeba:test": "CelebA, test faces",
+    "tiny-imagenet": "Tiny-ImageNet, training images",
+    "tiny-imagenet:val": "Tiny-ImageNet, validation images",
+    "sample:generated": "The embedded sample: generated images",
+}
+"""Data set -> what it is."""
 PRESETS = {"demo": "demo (minutes)", "small": "small (hours)", "paper": "paper (a GPU and days)"}
 WITH_PRESETS = tuple(name for name in STAGES if COMMANDS[name].presets)
 
@@ -76,10 +90,58 @@ def to_settings(stage: str, fields: dict[str, str], lines: str) -> list[str]:
     return settings
 
 
+def counted(stage: str, preset: str, settings: Sequence[str]) -> str:
+    """How many real images a filled form names, and how many it needs at least; empty where nothing can be said.
+
+    Args:
+        settings: as `to_settings`.
+
+    Raises:
+        ValueError: the images named are no data set, or too few.
+    """
+    if not {"data"} & set(FIELDS[stage]):
+        return ""
+    here = [] if COMMANDS[stage].in_place else ["out=."]
+    try:
+        _, config = resolve_loop(stage, preset, None, [*settings, *here])
+    except (ValueError, FileNotFoundError):
+        return ""  # a setting is missing or does not fit: the start says which
+    spec = str(getattr(config, REALS.get(stage, "data")))
+    needed = LEAST[stage](config) if stage in LEAST else 1
+    if spec.partition("[")[0] in FETCHED:
+        return f"{spec} is fetched when the job starts. It needs {needed:,} images at least." if needed > 1 else ""
+    count = open_data(spec, 32, None).count  # the size matters only to who reads the images
+    if count < needed:
+        raise ValueError(
+            f"{count:,} real images found, and this needs {needed:,} at least: choose more, or a smaller validation, calibration, "
+            "classifier or test in Other settings."
+        )
+    return f"{count:,} real images found{f'; this needs {needed:,} at least' if needed > 1 else ''}."
+
+
+def least_of_loop(config: Any) -> int:
+    """As `whole_loop.least`, which is imported when it is asked for: it takes PyTorch along."""
+    from sedid.recipes.whole_loop import least
+
+    return least(config)
+
+
+FETCHED = tuple(name for name in NAMES if not name.startswith("sample:"))
+"""Data sets that come from elsewhere, when a job asks for them."""
+LEAST: dict[str, Callable[[Any], int]] = {"loop": least_of_loop}
+"""Stages that divide their images."""
+
+
 def in_words(error: Exception) -> str:
     """An error of the command line's settings as the page says it."""
     said = str(error).replace("--set has", "This stage has").replace(", e.g. --set ", ", e.g. ")
     return said[:1].upper() + said[1:]
+
+
+def reals(uploads: Sequence[Path]) -> list[tuple[str, str]]:
+    """Photographs to choose from, (name, data set): the sample that is there, those that were uploaded, the others."""
+    known = [(f"{WORDS[name]} ({name})", name) for name in WORDS]
+    return [known[0], *((f"{path.name} (uploaded)", str(path)) for path in uploads), *known[1:]]
 
 
 def detectors(jobs: list[Job]) -> list[tuple[str, str]]:

@@ -76,7 +76,7 @@ class Watch(Actions):
         allowed, state = not access.refusal(), job.state if job else ""
         made: dict[str, Any] = {
             "stop": gr.Button(visible=allowed and state in ACTIVE),
-            "resume": gr.Button(visible=allowed and state in ("stopped", "failed")),
+            "resume": gr.Button(visible=bool(allowed and job and worth_resuming(job))),
             "delete": gr.Button(visible=bool(allowed and state and state not in ACTIVE)),
         }
         keys = dict.fromkeys(made, f"{state} {allowed}") | {"state": state}
@@ -90,6 +90,13 @@ class Watch(Actions):
         watched = job is not None and seen.get("shown") == job.id and seen["state"] in ACTIVE
         news = keys["results"] if watched and keys["results"] != seen["results"] else ""
         return [*fresh, news or gr.skip(), keys if keys != seen else gr.skip()]
+
+
+def worth_resuming(job: Job) -> bool:
+    """Whether it ended before its time and may go further: what failed by itself at its very first step fails there again."""
+    if job.state == "failed" and job.exit_code == 1:
+        return any(record["done"] for record in read_records(job.folder))
+    return job.state in ("stopped", "failed")
 
 
 def current(jobs: list[Job]) -> Job | None:

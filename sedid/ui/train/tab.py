@@ -3,19 +3,32 @@
 from typing import Any
 
 import gradio as gr
+from markupsafe import Markup
 
-from sedid.data.datasets import NAMES
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
+from sedid.jobs.uploads import keep, uploaded
+from sedid.paths import ASSETS
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html
 from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
-from sedid.ui.train.job_card import CONFIRM, POLL, Actions, choice, problem, run_while_open, small_button
+from sedid.ui.train.job_card import (
+    CONFIRM,
+    POLL,
+    Actions,
+    choice,
+    problem,
+    run_while_open,
+    small_button,
+    worth_resuming,
+)
+from sedid.ui.upload import file_of
 
 TITLE = "Train"
+EXAMPLE = ASSETS / "training" / "demo"
 SHOWN = 30  # jobs in the list
 
 
@@ -36,10 +49,12 @@ def build(context: Context, head: Head) -> None:
             preset = gr.Radio(
                 [(name, key) for key, name in form.PRESETS.items()], value="demo", label="Preset", elem_id="preset"
             )
-            fields = {
+            fields: dict[str, Any] = {
                 "detector": choice("Detector", form.detectors([])),
                 "data": choice(
-                    "Real images", list(NAMES), "A name, folder, .zip or .npz; [0:1000] after it takes a part."
+                    "Real images",
+                    form.reals([]),
+                    "Or type a folder, .zip or .npz file; [0:1000] after it takes the first 1,000.",
                 ),
                 "heldout": optional("Held-out images", form.WITHOUT_HELDOUT["train-ddpm"]),
                 "generated": choice("Generated images", form.generated_sets([])),
@@ -49,6 +64,14 @@ def build(context: Context, head: Head) -> None:
                 "learning_rate": optional("Learning rate"),
                 "epochs": optional("Epochs", "20"),
             }
+            images = gr.File(
+                file_count="multiple",
+                label="Your own images: a .zip file, or many at once",
+                height=150,
+                visible=not access.is_public(),
+                elem_id="own-images",
+            )
+            counted = html("", "counted")
             # Never folded away: Gradio makes what an accordion holds when it is opened, and loses what is typed meanwhile.
             lines = gr.Textbox(
                 "",
@@ -67,7 +90,7 @@ def build(context: Context, head: Head) -> None:
                 stop = small_button("Stop", "job", variant="stop")
                 resume = small_button("Resume", "job")
                 delete = small_button("Delete", "job")
-            job = html(view.EMPTY, "job")
+            job = html(view.empty_html(None), "job")
             report = html("", "report")
             pictures = html("", "pictures")
             log = html("", "log")
@@ -92,6 +115,12 @@ def build(context: Context, head: Head) -> None:
     for event in (opened.success, stage.change):
         event(view.settings_html, stage, settings, **LIGHT)
     opened.success(page.offer, None, [fields["detector"], fields["generated"]], **LIGHT)
+    opened.success(page.offer_reals, None, fields["data"], **LIGHT)
+    filled = [stage, preset, lines, *fields.values()]
+    images.upload(page.keep, images, [fields["data"], images], preprocess=False, **LIGHT)
+    told = [stage, preset, fields["data"], fields["heldout"]]
+    for event in (opened.success, lines.blur, *(part.change for part in told)):
+        event(page.count, filled, counted, trigger_mode="always_last", **LIGHT)
 
 
 class Page(Actions):
@@ -120,12 +149,38 @@ class Page(Actions):
         meant = {name: settings.get("data", "") for name, settings in COMMANDS[stage].presets.items()}
         return gr.update(value=meant[preset] or "sample:real") if any(meant.values()) else gr.skip()
 
+    def offer_reals(self) -> gr.Dropdown:
+        """The photographs that can be chosen now; what was chosen stays."""
+        return gr.Dropdown(choices=form.reals(uploaded(self.store.folder)))
+
+    def keep(self, files: list[dict[str, Any]] | None) -> Any:
+        """Keep uploaded images as a data set, and choose it."""
+        access.refuse()
+        try:
+            paths, names = zip(*map(file_of, files or []), strict=True)
+            place = keep(self.store.folder, self.store.limit_gb, paths, names)
+        except (ValueError, OSError) as error:
+            raise problem(error) from error
+        return gr.Dropdown(choices=form.reals(uploaded(self.store.folder)), value=str(place)), None
+
+    def count(self, stage: str, preset: str, lines: str, *values: str) -> Markup:
+        """How many real images the form names, and how many it needs."""
+        if access.refusal():
+            return Markup()
+        try:
+            settings = form.to_settings(stage, dict(zip(self.names, values, strict=True)), lines)
+            return view.note(form.counted(stage, preset if stage in form.WITH_PRESETS else "", settings))
+        except (ValueError, OSError) as error:
+            return Markup('<p class="sed-warn" role="alert">{}</p>').format(form.in_words(error))
+
     def start(self, stage: str, preset: str, lines: str, *values: str) -> Any:
         """Start a job and show it."""
         access.refuse()
         try:
             settings = form.to_settings(stage, dict(zip(self.names, values, strict=True)), lines)
-            job = self.store.start(stage, settings, preset if stage in form.WITH_PRESETS else "")
+            preset = preset if stage in form.WITH_PRESETS else ""
+            form.counted(stage, preset, settings)
+            job = self.store.start(stage, settings, preset)
         except (ValueError, OSError) as error:
             raise problem(error) from error
         return gr.Radio(choices=listed(self.store.jobs()), value=job.id, visible=True)
@@ -139,7 +194,7 @@ class Page(Actions):
         made: dict[str, Any] = {
             "jobs": gr.Radio(choices=listed(jobs), value=job.id if job else None, visible=bool(jobs)),
             "stop": gr.Button(visible=bool(allowed and job and job.active)),
-            "resume": gr.Button(visible=bool(allowed and job and job.state in ("stopped", "failed"))),
+            "resume": gr.Button(visible=bool(allowed and job and worth_resuming(job))),
             "delete": gr.Button(visible=bool(allowed and job and not job.active)),
         }
         keys = {name: repr((listed(jobs), job.id if job else "", job.state if job else "", allowed)) for name in made}
@@ -152,14 +207,28 @@ class Page(Actions):
     def parts(job: Job | None) -> dict[str, str]:
         """What is shown of one job."""
         if job is None:
-            return {"job": view.EMPTY, "report": "", "pictures": "", "log": ""}
-        records = read_records(job.folder)
-        return {
-            "job": view.state_html(job, records),
-            "report": view.report_html(job.folder),
-            "pictures": view.pictures_html(job.folder, records),
-            "log": view.log_html(job),
-        }
+            example = finished_example()
+            shown = shown_of(example) if example else dict.fromkeys(("report", "pictures"), "")
+            return shown | {"job": view.empty_html(example), "log": ""}
+        return shown_of(job) | {"log": view.log_html(job)}
+
+
+def shown_of(job: Job) -> dict[str, str]:
+    """State, report and pictures of a job."""
+    records = read_records(job.folder)
+    return {
+        "job": view.state_html(job, records),
+        "report": view.report_html(job.folder),
+        "pictures": view.pictures_html(job.folder, records),
+    }
+
+
+def finished_example() -> Job | None:
+    """A job of the demo preset as it ended, without its weights; None where it is not beside the package."""
+    try:
+        return JobStore(EXAMPLE.parent).get(EXAMPLE.name)
+    except ValueError:
+        return None
 
 
 def listed(jobs: list[Job]) -> list[tuple[str, str]]:

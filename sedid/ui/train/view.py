@@ -10,9 +10,11 @@ import numpy as np
 from markupsafe import Markup
 
 from sedid.config import described
+from sedid.data.image_statistics import LEAST, high_frequency, luma
 from sedid.escaping import written_by
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.console import duration
+from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, last_words
 from sedid.method.diffusion import write_steps
 from sedid.report.charts.chart import Chart, of_source
@@ -26,10 +28,11 @@ from sedid.storage import read_arrays
 from sedid.studies.defence import DefenceResults
 from sedid.studies.evaluate import EvaluationResults, NNRow, StatRow
 from sedid.ui.html import render
-from sedid.ui.train.form import job_name
+from sedid.ui.train.form import has_detector, job_name
 
-EMPTY = """<div class="sed-state"><p><b>No job yet.</b></p><p class="sed-when-on">Choose a stage and press Start. A job goes on when this page
-is closed, and is found again when it is opened.</p></div>"""
+NOISE = 0.4
+"""Of an image's power, the share in the finest details from which on it is noise: of white noise it is three quarters, of
+photographs a few hundredths."""
 WORDS = {
     "learning_rate": "learning rate",
     "heldout_loss": "held-out loss, weighted as in training",
@@ -50,14 +53,20 @@ def state_html(job: Job, records: Sequence[dict[str, Any]]) -> Markup:
         error=job.error[:1].upper() + job.error[1:].rstrip("."),
         last=last,
         stage=last and re.sub(r"^[a-z](?! )", lambda first: first[0].upper(), last["stage"]),
-        bundle=(job.folder / "bundle").is_dir(),
+        bundle=has_detector(job.folder),
         facts=facts(job, records),
+        noise=noise(job.folder),
     )
 
 
 def settings_html(stage: str) -> Markup:
     """The settings of a stage: what each accepts, its default, and what it is."""
     return render("settings.html", settings=described(COMMANDS[stage].settings))
+
+
+def empty_html(example: Job | None) -> Markup:
+    """What stands where there is no job: how to start one, and the state of a finished one to look at."""
+    return render("job_none.html", example=example and state_html(example, read_records(example.folder)))
 
 
 def facts(job: Job, records: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -137,11 +146,22 @@ def smoothed(values: np.ndarray, span: int = 10) -> np.ndarray:
 
 
 def samples_html(folder: Path) -> Markup | None:
-    """The newest images the job's model made: a training's sample grid, or the start of a generated set; None of neither.
+    """What the job's model makes: how its samples changed, then the newest images; None of neither."""
+    newest = newest_images(folder)
+    if newest is None:
+        return None
+    grids = sample_grids(folder)
+    kept = np.unique(np.linspace(0, len(grids) - 1, 4).round().astype(int)) if len(grids) > 1 else ()
+    corners = [(grid[: len(grid) // 2, : len(grid) // 2], step) for grid, step in (read_grid(grids[at]) for at in kept)]
+    return render("job_samples.html", picture=newest[0], caption=newest[1], corners=corners)
+
+
+def newest_images(folder: Path) -> tuple[np.ndarray, str] | None:
+    """A training's newest sample grid, or the start of a generated set, uint8 (H, W, 3), and what it is; None of neither.
 
     A trial of defences has several models, each in a folder of its own.
     """
-    grids = [file for run in ("", "ddpm/", "*/ddpm/") for file in folder.glob(f"{run}samples/*.png")]
+    grids = sample_grids(folder)
     parts = [file for run in ("", "generated/", "*/generated/") for file in folder.glob(f"{run}parts/*.npz")]
     if not (grids or parts):
         return None
@@ -153,14 +173,38 @@ def samples_html(folder: Path) -> Markup | None:
         rows = images.reshape(-1, columns, *images.shape[1:]).swapaxes(1, 2)
         picture, caption = rows.reshape(-1, columns * images.shape[2], 3), "The first generated images"
     else:
-        from PIL import Image
-
-        with Image.open(newest) as opened:
-            picture = np.asarray(opened.convert("RGB"))
-        caption = f"Samples at step {int(newest.stem):,}"
+        newest = grids[-1]
+        picture, step = read_grid(newest)
+        caption = f"Samples at step {step:,}"
     *within, _ = newest.relative_to(folder).parts
-    caption += f" of the {within[0]} model" if len(within) > 2 else ""
-    return render("job_samples.html", picture=picture, caption=caption)
+    return picture, caption + (f" of the {within[0]} model" if len(within) > 2 else "")
+
+
+def sample_grids(folder: Path) -> list[Path]:
+    """The sample grids of the training at work, or the last to be, the oldest first."""
+    grids = [file for run in ("", "ddpm/", "*/ddpm/") for file in folder.glob(f"{run}samples/*.png")]
+    newest = max(grids, key=lambda file: file.stat().st_mtime_ns, default=None)
+    return sorted(file for file in grids if newest and file.parent == newest.parent)  # names are steps
+
+
+def noise(folder: Path) -> float:
+    """The share of the finest details in the contrast of what the job's model makes, where that is noise.
+
+    0 where it is not, where there is nothing yet, or nothing large enough to tell.
+    """
+    newest = newest_images(folder)
+    if newest is None or min(newest[0].shape[:2]) < LEAST:
+        return 0.0
+    share = float(high_frequency(luma(newest[0][None]))[0])
+    return share if share > NOISE else 0.0
+
+
+def read_grid(grid: Path) -> tuple[np.ndarray, int]:
+    """A sample grid and its training step."""
+    from PIL import Image
+
+    with Image.open(grid) as opened:
+        return np.asarray(opened.convert("RGB")), int(grid.stem)
 
 
 def log_html(job: Job, lines: int = 12) -> str:
