@@ -1,5 +1,6 @@
 """The verdict cards and the two factors, in words."""
 
+import re
 from collections.abc import Callable
 from math import isfinite
 from typing import Any
@@ -20,6 +21,8 @@ CALLS = {
     Call.OUTSIDE: ("Outside the calibrated range", "none"),
 }
 """How the page says a call, and the style class it gets."""
+TRACE = re.compile(r"[:,] ([a-z][^():,.]*) \(AUC ([01]\.\d+) ")
+"""In the leak audit's warning: what a probe looked at, and how well that alone tells the classes apart."""
 
 
 def headline(verdict: Verdict | None) -> tuple[str, str]:
@@ -63,9 +66,13 @@ def is_share(value: Any) -> bool:
 
 
 def leak_warning(detector: Detector, part: str) -> str:
-    """The first sentence of what the leak audit said of a calibration's images; "" where it said nothing."""
+    """What the leak audit said of a calibration's images, as a sentence for anybody; "" where it said nothing."""
     section = detector.info.get(part)
-    return str(section.get("leak_warning") or "").partition(". ")[0] if isinstance(section, dict) else ""
+    said = str(section.get("leak_warning") or "") if isinstance(section, dict) else ""
+    if not (traces := TRACE.findall(said)):
+        return said.partition(". ")[0]
+    listed = ", ".join(f"by {name} {round(100 * float(auc))} times" for name, auc in traces)
+    return f"Without the model, too, generated images rank above real ones: {listed} in 100 (50 is guessing)."
 
 
 def explained(detector: Detector, verdict: Verdict, show: Callable[[float], str]) -> dict[str, Any]:

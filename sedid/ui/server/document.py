@@ -34,9 +34,10 @@ BASE = re.compile(r"<base\b[^>]*>")
 BODY = re.compile(r"<body\b[^>]*>")
 FIRST_WORDS = f"""<style>
 #sed-first {{ position: absolute; inset: 0 0 auto; padding: 1rem 1.5rem; font-family: system-ui, sans-serif }}
+#sed-first b {{ font-size: 1.75rem }}
 body:has(#sed-title) #sed-first {{ display: none }}
 </style>
-<div id="sed-first"><p>{NAME}</p><h1>{TITLE}</h1><p>{DESCRIPTION}</p>
+<div id="sed-first"><p>{NAME}</p><p><b>{TITLE}</b></p><p>{DESCRIPTION}</p>
 <noscript><p>This page needs JavaScript, which your browser does not run.</p></noscript></div>"""
 """What stands there until Gradio's scripts have drawn the page."""
 

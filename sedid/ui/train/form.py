@@ -99,7 +99,7 @@ def counted(stage: str, preset: str, settings: Sequence[str]) -> str:
     Raises:
         ValueError: the images named are no data set, or too few.
     """
-    if not {"data"} & set(FIELDS[stage]):
+    if "data" not in FIELDS[stage]:
         return ""
     here = [] if COMMANDS[stage].in_place else ["out=."]
     try:
