@@ -25,7 +25,7 @@ from sedid.storage import replacing, write_json
 from sedid.studies.evaluate import scores_file
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.nn_state import save_state as save_nn_state
-from sedid.training.train_ddpm import State, TrainDDPMConfig, keep_best, save_state
+from sedid.training.run import State, save_best, save_state
 from sedid.ui.train import tab as train_tab
 from sedid.ui.train import view as train_view
 
@@ -190,8 +190,7 @@ def write_state(folder: Path, unet: Any) -> None:
 
 
 def write_best(folder: Path, unet: Any) -> None:
-    config = TrainDDPMConfig(data="x", out=str(folder))
-    keep_best(config, folder, State(unet, {}, unet.state_dict(), None, 1, 9.0), None, None, None)  # type: ignore[arg-type]
+    save_best(folder, State(unet, {}, unet.state_dict(), None, 1, 9.0))
 
 
 def write_arrays(folder: Path, unet: Any) -> None:

@@ -23,7 +23,7 @@ from sedid.jobs.commands import COMMANDS
 from sedid.jobs.console import ProgressLine, duration, line
 from sedid.paths import ROOT
 from sedid.progress import Progress
-from sedid.training.train_ddpm import TrainProgress
+from sedid.training.run import TrainProgress
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,7 +11,7 @@ from typing import Any
 from sedid import processes
 from sedid.progress import Progress
 from sedid.storage import read_json, write_json
-from sedid.training.train_ddpm import TrainProgress
+from sedid.training.run import TrainProgress
 
 Stage = tuple[str, Generator[Any, None, Any]]
 """Its name, and a loop, which does nothing until it is driven."""

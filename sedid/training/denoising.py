@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,22 +41,46 @@ def loss_weights(t: Tensor, schedule: NoiseSchedule, gamma: float) -> Tensor:
 def heldout_errors(
     unet: torch.nn.Module, images: np.ndarray, schedule: NoiseSchedule, runtime: Runtime, batch_size: int = 128
 ) -> tuple[Tensor, Tensor]:
+    """`errors_at_fixed_noise` of a U-Net of pixels."""
+    return errors_at_fixed_noise(
+        lambda x_t, t, _: unet(x_t, t).sample,
+        lambda rows: as_model_input(images[rows]),
+        len(images),
+        schedule,
+        runtime,
+        batch_size,
+    )
+
+
+def errors_at_fixed_noise(
+    ask: Callable[[Tensor, Tensor, slice], Tensor],
+    read: Callable[[slice], Tensor],
+    count: int,
+    schedule: NoiseSchedule,
+    runtime: Runtime,
+    batch_size: int = 128,
+) -> tuple[Tensor, Tensor]:
     """Squared errors of the predicted noise at fixed noise, timesteps spread evenly over 0 .. T-1.
+
+    Args:
+        ask: x_t, t and which rows they are -> the predicted noise.
+        read: rows -> what the network walks on, x_0.
+        count: of all rows.
 
     Returns:
         t (N,) int64 and the errors, means over channels and pixels, (N,) float32.
     """
     with torch.inference_mode():
         generator = torch.Generator().manual_seed(0)
-        t = (torch.arange(len(images)) * len(schedule)) // len(images)
+        t = (torch.arange(count) * len(schedule)) // count
         errors = []
-        for start in range(0, len(images), batch_size):
-            x_0 = as_model_input(images[start : start + batch_size])
+        for start in range(0, count, batch_size):
+            rows = slice(start, start + batch_size)
+            x_0 = read(rows)
             eps = torch.randn(x_0.shape, generator=generator)
-            part = t[start : start + batch_size]
-            x_t = noised(x_0, eps, part, schedule).to(runtime.device, memory_format=torch.channels_last)
+            x_t = noised(x_0, eps, t[rows], schedule).to(runtime.device, memory_format=torch.channels_last)
             with runtime.autocast():
-                predicted = unet(x_t, part.to(runtime.device)).sample
+                predicted = ask(x_t, t[rows].to(runtime.device), rows)
             errors.append((predicted.float().cpu() - eps).square().mean(dim=(1, 2, 3)))
         return t, torch.cat(errors)
 

@@ -20,6 +20,7 @@ from sedid.training import train_ddpm as loop
 from sedid.training.denoising import HeldoutLoss
 from sedid.training.nn_state import load_state, save_state
 from sedid.training.resnet import Recipe, fit
+from sedid.training.run import check_finite
 from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 from sedid.training.train_nn import TrainNNConfig, train_nn
 
@@ -78,9 +79,9 @@ def test_the_step_is_named_where_it_was_though_it_is_looked_for_later(config: Tr
 def test_weights_that_are_not_finite_are_not_saved(config: TrainDDPMConfig) -> None:
     """After the last step there is no loss any more that would show it."""
     fine = torch.ones(3, 2)
-    loop.check_finite(config, Path(config.out), fine, [torch.ones(2)], 7)
+    check_finite(config, Path(config.out), fine, [torch.ones(2)], 7)
     with pytest.raises(ValueError, match="the network's weights after step 7 are not finite"):
-        loop.check_finite(config, Path(config.out), fine, [torch.ones(2), torch.tensor([1.0, float("inf")])], 7)
+        check_finite(config, Path(config.out), fine, [torch.ones(2), torch.tensor([1.0, float("inf")])], 7)
 
 
 def test_a_gradient_that_is_not_finite_counts_though_the_loss_is(

@@ -23,9 +23,11 @@ from sedid.data.datasets import load_images
 from sedid.detector.bundle import export_run
 from sedid.method.diffusion import NoiseSchedule
 from sedid.paths import ROOT
+from sedid.training import run
 from sedid.training import train_ddpm as loop
 from sedid.training.denoising import HeldoutLoss, heldout_errors, heldout_loss, loss_weights, noised
-from sedid.training.train_ddpm import TrainDDPMConfig, draw_batch, learning_rate, train_ddpm
+from sedid.training.run import learning_rate
+from sedid.training.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -93,7 +95,7 @@ def test_resumed_run_is_bit_equal_to_the_uninterrupted(config: TrainDDPMConfig, 
 
 def test_hours_count_every_session_of_a_run(config: TrainDDPMConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     now = itertools.count(0.0, 36.0)  # every look at the clock costs 0.01 h
-    monkeypatch.setattr(loop.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(run.time, "monotonic", lambda: next(now))
     hours = []
     for record in train_ddpm(config):
         hours.append(record.hours)
@@ -191,8 +193,8 @@ def test_averaged_weights_follow_the_ramp(
 ) -> None:
     from sedid.models.networks import UNETS
 
-    decays, update = [], loop.update_ema
-    monkeypatch.setattr(loop, "update_ema", lambda ema, live, decay: (decays.append(decay), update(ema, live, decay)))
+    decays, update = [], run.update_ema
+    monkeypatch.setattr(run, "update_ema", lambda ema, live, decay: (decays.append(decay), update(ema, live, decay)))
     list(train_ddpm(replace(config, steps=4, ema_decay=0.2)))
     assert decays == [0.2] * 4  # trained weights to start from are worth averaging at once
     decays.clear()
@@ -207,7 +209,7 @@ def test_averaged_weights_are_the_stated_average() -> None:
     unet = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.constant_(unet.weight, 3.0)
     ema = {"weight": torch.tensor([[1.0]])}
-    loop.update_ema(ema, unet.state_dict(), 0.75)
+    run.update_ema(ema, unet.state_dict(), 0.75)
     assert ema["weight"].item() == pytest.approx(1.5)
 
 
