@@ -284,7 +284,7 @@ def verify(
 
 @app.command()
 def export(
-    run: Annotated[Path, typer.Argument(help="The run folder of train-ddpm.")],
+    run: Annotated[Path, typer.Argument(help="The run folder of train-ddpm or train-latent.")],
     bundle: Annotated[Path, typer.Argument(help="The bundle folder to write.")],
     force: ForceOption = False,
 ) -> None:
@@ -448,7 +448,7 @@ def add_loop(loop: Command) -> None:
                 return
             from sedid.jobs.folder import attached
 
-            with attached(run, recorded=name != "train-ddpm") as write:  # which keeps that file itself
+            with attached(run, recorded=not loop.own_records) as write:
                 run_loop(name, preset, config, setting or [], force, write)
 
 

@@ -53,7 +53,7 @@ BUNDLE = {"sedid/detector.json": re.compile(rb'"format":')}
 JOB = {"job.json": re.compile(rb'"command":')}
 SPLITS = {"splits/*.npz": re.compile(rb"\APK")}
 RUNS: dict[str, dict[str, re.Pattern[bytes]]] = {
-    "train-ddpm": {"config.json": re.compile(rb'"ema_decay":')},
+    **{name: {"config.json": re.compile(rb'"ema_decay":')} for name in ("train-ddpm", "train-vae", "train-latent")},
     "trials": {"trials.json": re.compile(rb'"trials":'), "0/config.json": re.compile(rb'"ema_decay":')},
     "generate": {"manifest.json": re.compile(rb'"checkpoint_sha256":')},
     "loop": {"config.json": re.compile(rb'"sampler_steps":'), "plan.json": re.compile(rb'"recipe":')} | SPLITS,

@@ -57,6 +57,8 @@ FORMAT = 2
 CALIBRATED = ("stat", "existing", "nn", "metrics")
 """The sections of detector.json that hold for one model, preprocessing and classifier only."""
 SHARD = "8MB"
+PARTS = "pipeline"
+"""In the run folder of `train-latent`: the pipeline whose U-Net is trained."""
 SHIPPED = CHECKPOINTS / "cifar10"
 
 
@@ -95,8 +97,22 @@ def save_pipeline(unet: Any, folder: Path) -> None:
         write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
 
 
+def save_latent_pipeline(unet: Any, parts: Path, folder: Path) -> None:
+    """Write the diffusers part of a latent bundle, as `save_pipeline`.
+
+    Args:
+        unet: a `UNet2DConditionModel`.
+        parts: a pipeline folder with all its other parts.
+    """
+    with replacing_parts(folder) as written:
+        shutil.copytree(parts, written, ignore=shutil.ignore_patterns("unet", "sedid"), dirs_exist_ok=True)
+        deepcopy(unet).half().save_pretrained(written / "unet", max_shard_size=SHARD)
+        for config in written.glob("*/config.json"):
+            write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
+
+
 def export_run(run: Path, folder: Path, data: str = "", center_crop: float | None = None) -> dict[str, Any]:
-    """Turn the best EMA weights of a `train-ddpm` run into a (not yet calibrated) bundle; returns detector.json.
+    """Turn the best EMA weights of a `train-ddpm` or `train-latent` run into a (not yet calibrated) bundle.
 
     Args:
         run: the run folder.
@@ -104,27 +120,33 @@ def export_run(run: Path, folder: Path, data: str = "", center_crop: float | Non
         data: what its images are called; "": as the file the run read them from.
         center_crop: how they were cropped before the run read them; None: as the run cropped them.
 
+    Returns:
+        detector.json.
+
     Raises:
         FileNotFoundError: the folder is no training run, or one that was not evaluated yet.
         ValueError: the file is damaged, or does not say of which architecture its weights are.
     """
-    from diffusers.models import UNet2DModel
+    from diffusers.models import UNet2DConditionModel, UNet2DModel
 
     settings, best = Path(run) / "config.json", Path(run) / "best.safetensors"
     if not settings.is_file():
         raise FileNotFoundError(f"{run} is no training run of `train-ddpm`: it has no config.json")
     if not best.is_file():
         raise FileNotFoundError(f"{run} has no weights to export yet: its first evaluation writes best.safetensors")
-    config = read_json(settings)
+    config, parts = read_json(settings), Path(run) / PARTS
     made_of = trained_architecture(best)
-    unet: Any = UNet2DModel(**made_of)
+    unet: Any = UNet2DConditionModel(**made_of) if parts.is_dir() else UNet2DModel(**made_of)
     with stored_tensors(best) as stored:
         metadata = stored.metadata()
         unet.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
-    save_pipeline(unet, folder)
+    if parts.is_dir():
+        save_latent_pipeline(unet, parts, folder)
+    else:
+        save_pipeline(unet, folder)
     detector_file(folder).unlink(missing_ok=True)
     take_splits(Path(run) / SPLITS, folder)
-    named = ("data", "heldout", "start")  # paths of one machine: only their last part belongs in a bundle
+    named = ("data", "heldout", "start", "vae")  # paths of one machine: only their last part belongs in a bundle
     training = {name: Path(value).name if name in named else value for name, value in config.items() if name != "out"}
     measured = {name: metadata.get(name, "None") for name in ("heldout_loss", "heldout_plain")}
     training |= {"step": int(metadata["step"])} | ({"data": data} if data else {})
@@ -156,6 +178,11 @@ def trained_architecture(best: Path) -> dict[str, Any]:
     """
     with stored_tensors(best) as stored:
         metadata = stored.metadata() or {}
+    if "vae" in metadata:
+        raise ValueError(
+            f"{best.parent} is a run of train-vae, half of a latent model: `train-latent --set vae={best.parent}` trains the "
+            "other half"
+        )
     if "unet" not in metadata:
         raise ValueError(f"{best} does not say of which architecture its weights are: train it with this version")
     return dict(json.loads(metadata["unet"]))
@@ -232,14 +259,15 @@ def frame(folder: Path) -> tuple[int, float | None]:
     """How a detector, or the run of one, sees pictures: the side in pixels, and the centre crop (`images.crop_side`).
 
     Args:
-        folder: a bundle, another diffusers pipeline, or a run folder of `train-ddpm`.
+        folder: a bundle, another diffusers pipeline, or a run folder of `train-ddpm` or `train-latent`.
 
     Raises:
         FileNotFoundError, ValueError: there is none, it cannot be read, or the crop is none.
     """
     best = Path(folder) / "best.safetensors"
     if best.is_file():
-        size = trained_architecture(best)["sample_size"]
+        parts = best.with_name(PARTS)
+        size = picture_size(parts) if parts.is_dir() else trained_architecture(best)["sample_size"]
         crop = read_object(best.with_name("config.json")).get("center_crop") or None
     else:
         size, crop = picture_size(folder), read_info(folder).get("center_crop")

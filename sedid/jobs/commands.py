@@ -64,6 +64,19 @@ SMALL_TRAINING: dict[str, Any] = {
     "save_every": 500,
 }
 
+CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+"""Its classes, in the order of their numbers."""
+SHORT_LATENT: dict[str, Any] = {
+    "steps": 2_000,
+    "batch_size": 32,
+    "warmup_steps": 100,
+    "cooldown_steps": 500,
+    "ema_decay": 0.995,
+    "learning_rate": 1e-3,
+    "eval_every": 500,
+    "save_every": 250,
+}
+
 _ALL = (
     Command(
         "train-ddpm",
@@ -83,6 +96,42 @@ _ALL = (
             "small": SMALL_TRAINING,
             "paper": {},
         },
+        own_records=True,
+    ),
+    Command(
+        "train-vae",
+        "sedid.training.train_vae",
+        "Train a small VAE, the first half of a latent diffusion model, or continue a run that was stopped.",
+        presets={
+            "demo": SHORT_LATENT | {"vae": "demo"},
+            "small": {"vae": "small", "steps": 20_000, "cooldown_steps": 5_000, "eval_every": 1_000, "save_every": 250},
+            "paper": {},
+        },
+        job=False,
+        own_records=True,
+    ),
+    Command(
+        "train-latent",
+        "sedid.training.train_latent",
+        "Train the U-Net of a latent diffusion model, told the classes' names, or continue a run that was stopped.",
+        presets={
+            "demo": SHORT_LATENT | {"unet": "demo", "classes": CIFAR10},
+            "small": {
+                "unet": "small",
+                "classes": CIFAR10,
+                "steps": 60_000,
+                "batch_size": 64,
+                "learning_rate": 5e-4,
+                "warmup_steps": 500,
+                "cooldown_steps": 15_000,
+                "ema_decay": 0.9995,
+                "min_snr_gamma": 5.0,
+                "eval_every": 1_000,
+                "save_every": 250,
+            },
+            "paper": {"classes": CIFAR10},
+        },
+        job=False,
         own_records=True,
     ),
     Command(

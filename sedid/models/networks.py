@@ -158,12 +158,20 @@ def set_dropout(unet: Any, share: float) -> None:
 
 
 def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What a `UNet2DModel` is, by its configuration: what a run and a detector say of their network.
+    """What a U-Net is, by its configuration: what a run and a detector say of their network.
 
     Returns:
-        unet: the preset it is, at whatever image size and dropout; "own" if none. parameters: how many. dropout.
+        unet: the preset a `UNet2DModel` is, at whatever image size and dropout; "own" if none. parameters: how many. dropout.
     """
-    from diffusers.models import UNet2DModel
+    from diffusers.models import UNet2DConditionModel, UNet2DModel
+
+    if "cross_attention_dim" in config:
+        with torch.device("meta"):
+            told: Any = UNet2DConditionModel(**{name: config[name] for name in config if not name.startswith("_")})
+        return {
+            "parameters": sum(values.numel() for values in told.parameters()),
+            "dropout": config.get("dropout", 0.0),
+        }
 
     accepted = inspect.signature(UNet2DModel.__init__).parameters.values()
     defaults = {one.name: one.default for one in accepted if one.name not in ("self", "sample_size")}
