@@ -80,15 +80,18 @@ class Task(Protocol):
     Attributes:
         command: that trains it.
         part: of a pipeline that is trained: unet or vae.
-        network: it, a model of diffusers on its device.
         images, heldout: uint8 (N, H, W, 3); None without held-out images.
     """
 
     command: str
     part: str
-    network: Any
     images: np.ndarray
     heldout: np.ndarray | None
+
+    @property
+    def network(self) -> Any:
+        """The network that is trained, a model of diffusers on its device."""
+        ...
 
     @property
     def asked(self) -> Any:

@@ -289,13 +289,10 @@ def write_parts(config: TrainLatentConfig, images: np.ndarray, folder: Path) -> 
         "unet": unet,
         "text_encoder": text_encoder.half(),
         "tokenizer": tokenizer,
+        "scheduler": make_latent_scheduler(),
     }
     pipeline = StableDiffusionPipeline(
-        **parts,
-        scheduler=make_latent_scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
+        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
     )
     with replacing_parts(folder) as written:
         pipeline.save_pretrained(written, max_shard_size=SHARD)

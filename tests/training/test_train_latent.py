@@ -103,7 +103,7 @@ def assert_resumes(train: Callable[[Any], Any], config: RunSettings, whole: Path
 
 def test_a_vae_learns_and_resumes(vae: tuple[Path, list[Any]], vae_config: TrainVAEConfig, tmp_path: Path) -> None:
     run, records = vae
-    assert np.mean([record.loss for record in records[-5:]]) < 0.9 * np.mean([record.loss for record in records[:5]])
+    assert np.mean([record.loss for record in records[-5:]]) < 0.95 * np.mean([record.loss for record in records[:5]])
     assert records[-1].heldout_plain < records[-1].heldout_loss  # the divergence comes on top
     assert (run / "samples" / "0000030.png").is_file()
     assert_resumes(train_vae, replace(vae_config, out=str(tmp_path / "broken")), run)
