@@ -13,12 +13,13 @@ from sedid.data.splits import overlap, read_splits, splits_file
 from sedid.detector.bundle import SHIPPED, checkpoint_hash
 from sedid.detector.detector import Detector
 from sedid.detector.provenance import in_full, provenance
-from sedid.detector.sample import ASSETS
+from sedid.detector.sample import ASSETS, first_right
 from sedid.paths import ROOT
 from sedid.recipes.ship import ShipConfig
 from sedid.report.card import fill, measured
 from sedid.report.markdown import STUDIES, studies
 from sedid.storage import read_json
+from sedid.studies.evaluate import EvaluationResults
 from sedid.studies.sign import SignResults
 from sedid.ui.examples import bundle_examples, list_examples
 
@@ -30,6 +31,23 @@ every_bundle = pytest.mark.parametrize("bundle", BUNDLES, ids=lambda bundle: bun
 @pytest.fixture(scope="module")
 def detector() -> Detector:
     return load_detector(device="cpu")
+
+
+def test_the_app_opens_with_the_detector_that_shows_the_method_best() -> None:
+    """The rule of docs/architecture: the highest test AUC of STAT's own pair, a smaller t-error meaning generated."""
+    found = {}
+    for bundle in BUNDLES:
+        rows = EvaluationResults.read(bundle / "sedid" / "results.json").stat["heldout"]
+        found |= {bundle: row.auc for row in rows if row.chosen and row.polarity == "smaller"}
+    assert max(found, key=lambda bundle: found[bundle]) == SHIPPED
+
+
+@every_bundle
+def test_a_page_opens_with_the_first_example_of_either_class_that_stat_is_right_about(bundle: Path) -> None:
+    own = bundle / "sedid" / "examples"
+    found = first_right(load_detector(bundle, device="cpu"), own if own.is_dir() else ASSETS / "examples")
+    assert found == read_json(bundle / "sedid" / "detector.json")["opens_with"]
+    assert found.keys() == {"real", "generated"}
 
 
 def test_no_shipped_file_over_9_mb() -> None:
@@ -61,7 +79,8 @@ def test_results_belong_to_the_shipped_checkpoint(bundle: Path) -> None:
     assert results["protocol"]["checkpoint_sha256"] == checkpoint_hash(bundle)
     assert results["protocol"]["generated_by"]["cross_checkpoint"] is False
     counts = {kind: images["count"] for kind, images in results["protocol"]["images"].items()}
-    assert min(counts["generated"], counts["heldout"]) >= 2_000
+    recipe = load_config(ShipConfig, file=bundle.with_suffix(".toml"), settings=["out=x"])
+    assert (counts["generated"], counts["heldout"]) == (recipe.test, recipe.test_real or recipe.test)
 
 
 @every_bundle
@@ -106,7 +125,7 @@ def test_sample_matches_its_manifest() -> None:
     assert manifest["checkpoint_sha256"] == checkpoint_hash(SHIPPED)
     for name in ("real", "generated"):
         images = load_images(f"sample:{name}", 32, None)
-        assert images.shape == (500, 32, 32, 3)
+        assert images.shape == (manifest[name]["count"], 32, 32, 3)
         assert fingerprint(images) == manifest[name]["sha256"]
 
 

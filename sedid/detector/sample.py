@@ -1,7 +1,7 @@
 """The embedded sample in assets/: the first test images of the detector the app starts with, real and generated.
 
-The single images that the Inspect tab opens with are the first ones of either class, not picked by hand. Where the
-photographs of a data set may not be passed on (`licences`), free ones stand in for them.
+The examples of the Inspect tab are the first ones of either class, not picked by hand; the page opens with those of
+`first_right`. Where the photographs of a data set may not be passed on (`licences`), free ones stand in for them.
 
 assets/sample.npz                   `real` and `generated`, uint8 (N, 32, 32, 3)
 assets/sample.json                  where both came from
@@ -15,7 +15,9 @@ import numpy as np
 
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.licences import PHOTOGRAPHS, closed
+from sedid.detector.batches import judge_in_batches
 from sedid.detector.bundle import checkpoint_hash, frame
+from sedid.detector.detector import GENERATED, REAL, Detector
 from sedid.detector.provenance import provenance
 from sedid.paths import ASSETS
 from sedid.storage import replacing, write_json
@@ -52,6 +54,29 @@ def _write_files(name: str, spec: str, detector: Path, folder: Path) -> None:
     for number, one in enumerate(load_images(spec, *frame(detector))[:EXAMPLES], start=1):
         with replacing(folder / f"{name}-{number}.png") as temporary:
             Image.fromarray(one).save(temporary)
+
+
+def first_right(detector: Detector, folder: Path) -> dict[str, str]:
+    """By class the first example that STAT at the detector's pair is right about: its file name without the suffix.
+
+    A rule, so that what a page opens with shows the method at work and nobody picks it. A class of which STAT is right
+    about no example is left out.
+
+    Raises:
+        ValueError: the detector is not calibrated.
+    """
+    if detector.chosen is None:
+        raise ValueError(f"{detector.name} is not calibrated: nothing is said of its examples")
+    found = {}
+    for label, prefixes in ((REAL, ("real", "photograph")), (GENERATED, ("generated",))):
+        files = [file for prefix in prefixes for file in sorted(folder.glob(f"{prefix}-*.png"))]
+        images = [load_images(str(file), detector.size, detector.center_crop) for file in files]
+        for file, image in zip(files, images, strict=True):
+            (judgement,) = judge_in_batches(detector, image, *detector.chosen)
+            if judgement.stat is not None and judgement.stat.call == label:
+                found[label] = file.stem
+                break
+    return found
 
 
 def write_sample(real: str, generated: str, detector: Path, folder: Path = ASSETS) -> None:

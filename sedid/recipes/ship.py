@@ -31,12 +31,13 @@ from sedid.data.images import check_crop
 from sedid.data.licences import closed
 from sedid.data.quality import chance, contrast, sliced_wasserstein
 from sedid.data.spec import Spec
-from sedid.detector.bundle import export_run, frame, update_info
+from sedid.detector.bundle import export_run, frame, load_detector, update_info
 from sedid.detector.provenance import provenance
 from sedid.detector.published import FOLDER, write_images
-from sedid.detector.sample import write_examples, write_sample
+from sedid.detector.sample import first_right, write_examples, write_sample
 from sedid.models.networks import Runtime, load_unet
 from sedid.models.schedules import load_schedule
+from sedid.paths import ASSETS
 from sedid.progress import Progress
 from sedid.recipes.stages import Stage, check_settings, quick, run_stages
 from sedid.report.card import write_card
@@ -334,6 +335,12 @@ def write_losses(config: ShipConfig, bundle: Path) -> None:
     update_info(bundle, training=info["training"] | plain)
 
 
+def choose_opening(config: ShipConfig, bundle: Path) -> None:
+    """Write down which examples the page opens with (`first_right`)."""
+    folder = (ASSETS if config.sample else bundle / "sedid") / "examples"
+    update_info(bundle, opens_with=first_right(load_detector(bundle, config.device, config.precision), folder))
+
+
 def stages(config: ShipConfig) -> Iterator[Stage]:
     """Every stage in order; a generator does nothing until it is driven."""
     out, bundle = Path(config.out), Path(config.detector)
@@ -430,6 +437,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     else:
         yield "sample", quick(write_sample, *(cut(spec, config.sample) for spec in pair.values()), bundle)
         yield "gallery", gallery(GalleryConfig(**scoring))
+    yield "opening", quick(choose_opening, config, bundle)
     yield "card", quick(write_card, bundle)
 
 

@@ -3,7 +3,8 @@
 So does every T_SEC of the paths that are given.
 
 The detector's own pair is the one with the highest AUC on this calibration split, in whichever polarity holds
-there. The existing method of the paper's Table 2 is calibrated beside it, on the same images. Test images have no
+there, among those whose steps are all of one size: a path is the detector's own only where `studies.choose` found it
+and was told to apply it. The existing method of the paper's Table 2 is calibrated beside it, on the same images. Test images have no
 place here.
 """
 
@@ -85,9 +86,9 @@ def calibrate_pair(k: Steps, t_sec: int, real: np.ndarray, generated: np.ndarray
 
 
 def calibrate_all(real: Scores, generated: Scores, error_rate: float) -> tuple[list[Calibration], Pair]:
-    """Calibrate every pair of two score sets; returns them and the pair with the highest AUC."""
+    """Calibrate every pair of two score sets; returns them and, of one step size where there is one, that of highest AUC."""
     made = [calibrate_pair(*pair, real[pair], generated[pair], error_rate) for pair in real]
-    best = max(made, key=lambda calibration: calibration.auc)
+    best = max(made, key=lambda calibration: (isinstance(calibration.k, int), calibration.auc))
     return made, (best.k, best.t_sec)
 
 
@@ -137,9 +138,11 @@ def calibrate(config: CalibrateConfig) -> Generator[Progress, None, dict[str, An
     of_real, _ = yield from score(detector, real, walks, config.batch_size, "scoring real images")
     of_generated, _ = yield from score(detector, generated, walks, config.batch_size, "scoring generated images")
     calibrations, chosen = calibrate_all(of_real, of_generated, config.error_rate)
+    uniform = sum(isinstance(calibration.k, int) for calibration in calibrations)
+    among = f"{uniform} pairs of one step size" if config.paths and uniform else f"{len(calibrations)} pairs"
     section = {
         "chosen": chosen,
-        "chosen_by": f"highest AUC on the calibration split among {len(calibrations)} pairs",
+        "chosen_by": f"highest AUC on the calibration split among {among}",
         "error_rate": config.error_rate,
         "data": {
             "real": {"count": len(real), "sha256": fingerprint(real)},

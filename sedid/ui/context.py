@@ -57,6 +57,22 @@ class Context:
         """
         return self.own_examples(key) or self.examples
 
+    def opens_with(self, detector: Detector, key: str = DEFAULT) -> dict[str, Example]:
+        """By origin the example that the page opens with: what `first_right` found when the detector was shipped.
+
+        Else, and in a bundle that says nothing of use, the first one of its origin.
+
+        Raises:
+            ValueError: this app may not open it.
+        """
+        told = detector.info.get("opens_with")
+        chosen = set(told.values()) if isinstance(told, dict) and all(isinstance(x, str) for x in told.values()) else ()
+        found: dict[str, Example] = {}
+        for example in self.examples_of(key):
+            if example.origin not in found or example.path.stem in chosen:
+                found[example.origin] = example
+        return found
+
     def warm_up(self) -> None:
         """Load the detector in the background, so that the page is served at once."""
 
@@ -64,8 +80,8 @@ class Context:
             try:
                 detector = self.detectors.get()
                 k, t_sec = detector.chosen or START
-                if examples := self.examples_of():
-                    detector.judge(self.traces.walk(detector, as_seen(detector, examples[0].path)[0], k), t_sec)
+                for example in list(self.opens_with(detector).values())[:1]:
+                    detector.judge(self.traces.walk(detector, as_seen(detector, example.path)[0], k), t_sec)
             except (OSError, ValueError):
                 pass  # the page says so when it asks
 

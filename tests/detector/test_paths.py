@@ -25,7 +25,7 @@ from sedid.studies.evaluate import EvaluateConfig, evaluate, evaluated
 from sedid.studies.reference_scores import GalleryConfig, gallery, read_gallery
 from sedid.studies.results import load_evaluation
 from sedid.studies.sweep import SweepConfig, SweepResults, sweep
-from sedid.training.calibrate import CalibrateConfig, calibrate
+from sedid.training.calibrate import CalibrateConfig, calibrate, calibrate_all
 from sedid.training.scoring import kept_pairs, pairs_to_keep, score
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -195,3 +195,13 @@ def test_inspect_offers_the_calibrated_paths_alone() -> None:
     assert marks.choices == [("165", "165"), ("0, 495, 825, 990", "0,495,825,990"), ("another", "other")]
     assert marks.value == "0,495,825,990"
     assert [marks_of(plain, k).value for k in (165, 150)] == ["165", "other"]
+
+
+def test_the_own_pair_is_of_one_step_size() -> None:
+    """Of a path it is only where somebody chose it: what a visitor sees first has one k."""
+    real, generated = np.arange(40.0) + 20, np.arange(40.0)
+    better = {(495, 990): generated, (PATH, 990): generated - 20}
+    calibrations, chosen = calibrate_all(dict.fromkeys(better, real), better, 0.1)
+    assert calibrations[1].auc > calibrations[0].auc
+    assert chosen == (495, 990)
+    assert calibrate_all({(PATH, 990): real}, {(PATH, 990): generated}, 0.1)[1] == (PATH, 990)

@@ -234,10 +234,10 @@ class Inspector:
         visit = replace(visit, source=source)
         pair = self.fit(detector, query.get("k"), query.get("t_sec"), detector.chosen or START)
         frame = self.frame(source, detector, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
-        examples = self.context.examples_of(source)
-        if not examples:
+        opens = list(self.context.opens_with(detector, source).values())
+        example = self.named(query.get("example"), source) or (opens[0] if opens else None)
+        if example is None:
             return frame | {self.parts.verdicts: EMPTY} | self.looking(source, None)
-        example = self.named(query.get("example"), source) or examples[0]
         return self.open(visit, detector, example, pair, frame)
 
     def frame(self, source: str, detector: Detector, pair: Pair) -> Updates:
@@ -248,7 +248,8 @@ class Inspector:
             self.parts.k: gr.Slider(minimum=low, maximum=high, value=step),
             self.parts.marks: marks_of(detector, pair[0]),
         }
-        examples = {self.parts.examples: example_strip(self.context.examples_of(source))}
+        opens = self.context.opens_with(detector, source).values()
+        examples = {self.parts.examples: example_strip(self.context.examples_of(source), opens)}
         return examples | {self.parts.calibrated: calibrated_button(detector)} | self.controls(detector, *pair) | reach
 
     def named(self, name: Any, source: str) -> Example | None:

@@ -1,8 +1,8 @@
 /* The two ways to begin, above the Inspect tab. */
 
-/* Look at the first generated example of the detector in use. */
+/* Look at the generated example that the detector in use begins with. */
 export function tryOne() {
-  document.querySelector('.sed-example[data-name^=generated]')?.click();
+  document.querySelector('.sed-example[data-opens=generated]')?.click();
 }
 
 /* Gradio keeps tabs that do not fit behind a menu: then the address leads there. */
