@@ -25,7 +25,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
-from sedid.config import Count, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
+from sedid.config import Count, ErrorRate, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import crop_of, describe_split, grid_of, load_images, make_splits
 from sedid.data.images import check_crop
 from sedid.data.licences import closed
@@ -95,6 +95,7 @@ class ShipConfig(Settings):
     sample: Whole = 0  # first test images of each class that the app carries (assets/); 0 leaves its sample as it is
     ks: StepSizes = (165, 330)  # calibrated; every T_SEC of each
     paths: tuple[str, ...] = ()  # and of walks whose steps are not all of one size, each as 0+495+825+990
+    error_rate: ErrorRate = 0.1  # of STAT's verdicts, of either class
     classifier_t_sec: Count = 990  # at the calibrated k: the paper's best one on two of its three data sets
     sweep_ks: StepSizes = (55, 110, 165, 245, 330, 495)
     compare_test: Count = 1_000  # test images of each class the comparison of methods takes,
@@ -393,7 +394,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         yield "losses", quick(write_losses, config, bundle)
     walks: dict[str, Any] = {"ks": config.ks, "paths": config.paths}
     calibration: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
-    yield "calibrate", calibrate(CalibrateConfig(**calibration, **walks, **scoring))
+    yield "calibrate", calibrate(CalibrateConfig(**calibration, **walks, **scoring, error_rate=config.error_rate))
     training = TrainNNConfig(
         detector=config.detector,
         real=real["classifier"],
