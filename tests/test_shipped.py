@@ -172,10 +172,10 @@ def test_diffusers_opens_the_bundle() -> None:
 
 @every_bundle
 def test_a_shipped_detector_knows_the_photographs_it_has_seen(bundle: Path) -> None:
-    """Of generated images, which are not kept, the sets alone are known."""
+    """Of a set of generated images that older versions recorded, its fingerprint alone is known."""
     info = read_json(bundle / "sedid" / "detector.json")
     seen = read_splits(splits_file(bundle), info)
-    assert seen.keys() == {"training", "validation", "calibration_real", "classifier_real"}
+    assert seen.keys() >= {"training", "validation", "calibration_real", "classifier_real"}
     assert len(seen["calibration_real"]) == info["stat"]["data"]["real"]["count"]
     assert len(seen["classifier_real"]) == info["nn"]["data"]["real"]["count"]
     for name, prints in seen.items():
