@@ -4,7 +4,8 @@ Compared variants run in turn and the fastest run of each of their steps counts,
 disturbs little, and all alike. What is measured:
 
     literal / engine    the sweep as published (2N evaluations, f_theta formed) over `diffusion.t_errors` (N + 1)
-    engine / network    `t_errors` over its N + 1 bare network evaluations: what the method costs besides
+    engine / network    `t_errors` over its N + 1 bare network evaluations: what the method costs besides; also of a
+                        U-Net of latents that is told a text, at the walk of SecMI's reference for these (k = 10, N = 15)
     fp32 / bf16         speed-up by autocast, beside the change in AUC it causes
     one image           seconds for all six T_SEC at k = 165, over the seconds allowed
     evaluation          the same for 1,000 + 1,000 images, from the scoring of some: STAT, NN and the training loss
@@ -33,7 +34,8 @@ from sedid.data.datasets import SAMPLE, as_model_input, load_images
 from sedid.detector.bundle import load_detector
 from sedid.detector.detector import Detector
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
-from sedid.models.networks import Runtime, UNetName, eps_model, load_unet, make_unet
+from sedid.models.latent_parts import TEXT_WIDTH, TOKENS, make_latent_unet, make_vae
+from sedid.models.networks import Runtime, Told, UNetName, eps_model, load_unet, make_unet
 from sedid.models.schedules import load_schedule
 from sedid.progress import Meter, Progress
 from sedid.results import Results, Rows
@@ -44,6 +46,7 @@ from sedid.training.train_ddpm import TrainDDPMConfig, draw_batch, train_ddpm
 
 K, T_SEC = 165, 990  # the paper's step: six values of T_SEC
 FINE_K, FINE_T_SEC = 49, 980  # twenty
+LATENT_K, LATENT_T_SEC = 10, 150  # fifteen
 SAMPLE_BATCH = 25
 EVALUATED, EVALUATION_SECONDS = 2_000, 180
 TRAINING_STEPS = 2  # of every loop in turn
@@ -153,11 +156,11 @@ def engine_sweep(eps: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: int, t_
     return (error.score for error in t_errors(eps, x_0, schedule, k, t_sec))
 
 
-def bare_passes(unet: nn.Module, x: Tensor, k: int, t_sec: int) -> Iterator[Tensor]:
+def bare_passes(unet: nn.Module, x: Tensor, k: int, t_sec: int, **told: Tensor) -> Iterator[Tensor]:
     """N + 1 network evaluations and nothing else."""
     with torch.inference_mode():
         for t in range(0, t_sec + 1, k):
-            yield unet(x, torch.tensor(t, device=x.device)).sample
+            yield unet(x, torch.tensor(t, device=x.device), **told).sample
 
 
 def fastest(variants: list[Callable[[], Iterator[Tensor]]], repeats: int) -> list[float]:
@@ -199,6 +202,27 @@ def sweep_rows(
         Row.at_least(f"literal / engine, N = {n}", literal / engine, bar, f"{note}; at best {2 * n / (n + 1):.3f}"),
         Row.at_most(f"engine / network alone, N = {n}", engine / bare, 1.05, note),
     ]
+
+
+def latent_row(preset: str, runtime: Runtime, batch_size: int, repeats: int) -> Row:
+    """The engine against a bare U-Net of latents that is told a text."""
+    unet: Any = runtime.place(make_latent_unet(preset, make_vae(preset))).eval()
+    channels, side = unet.config.in_channels, unet.config.sample_size
+    x = torch.randn((batch_size, channels, side, side), generator=torch.Generator().manual_seed(0)).to(runtime.device)
+    x = x.contiguous(memory_format=torch.channels_last)
+    text = torch.randn((1, TOKENS, TEXT_WIDTH), generator=torch.Generator().manual_seed(1)).to(runtime.device)
+    eps = eps_model(unet, runtime, Told({"encoder_hidden_states": text}))
+    rows = text.expand(batch_size, -1, -1)
+    engine, bare = fastest(
+        [
+            lambda: engine_sweep(eps, x, NoiseSchedule.linear(), LATENT_K, LATENT_T_SEC),
+            lambda: bare_passes(unet, x, LATENT_K, LATENT_T_SEC, encoder_hidden_states=rows),
+        ],
+        repeats,
+    )
+    name = f"engine / network alone, N = {LATENT_T_SEC // LATENT_K}, of latents, told a text"
+    note = f"random {preset} U-Net, k = {LATENT_K}, batch of {batch_size}, fastest of {repeats}"
+    return Row.at_most(name, engine / bare, 1.05, note)
 
 
 def sample_auc(eps: EpsModel, runtime: Runtime, schedule: NoiseSchedule, images: int, size: int) -> Tensor:
@@ -367,6 +391,7 @@ def bench(
     measurements: list[Callable[[], list[Row]]] = [
         lambda: sweep_rows(unet, runtime, schedule, x, K, T_SEC, 1.65, repeats),
         lambda: sweep_rows(unet, runtime, schedule, x, FINE_K, FINE_T_SEC, 1.85, repeats),
+        lambda: [latent_row("demo" if quick else "paper", runtime, batch_size, repeats)],
         lambda: precision_rows(unet, runtime, schedule, x, images, repeats),
         lambda: [latency_row(network, unet, runtime, schedule, x, 1, repeats)],
         paper_size,

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from sedid.cli import app
 from sedid.detector.detector import Detector
 from sedid.detector.whose import RULE, Answer, as_dict, as_lines, ask, summary
+from sedid.report.whose import table
 
 IMAGE = make_image(3)
 
@@ -45,6 +46,20 @@ def test_each_detector_answers_among_its_own_references_whatever_the_others_say(
     assert as_dict(answers[::-1])["rows"] == rows[::-1]
     assert summary([answers[1]]) == "By STAT, the picture looks generated to none of 1 detectors."
     assert as_lines(answers)[-1] == RULE
+
+
+def test_the_table_names_what_each_says_and_keeps_their_order() -> None:
+    near = replace(make_detector(), name="<b>near")
+    shown = table([put_to(near), Answer("far", refused="no <detector> at nowhere")])
+    verdict = put_to(near).judgement.stat  # type: ignore[union-attr]
+    assert verdict is not None
+    share = (
+        f"above {verdict.percentile_real:.0f} % of its real and {verdict.percentile_generated:.0f} % of its generated"
+    )
+    rows = shown[shown.index("<tbody>") :]  # what stands above names verdicts, too
+    places = ("&lt;b&gt;near", verdict.call, share, "far", "no &lt;detector&gt; at nowhere")
+    assert sorted(places, key=rows.index) == list(places)
+    assert RULE in shown
 
 
 def test_who_cannot_answer_says_why_and_does_not_stop_the_others() -> None:

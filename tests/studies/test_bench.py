@@ -62,7 +62,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
     out, records = tmp_path / "new" / "bench.json", []
     result = finish(bench(tiny_bundle, out, device="cpu", quick=True), records.append)
     assert SpeedResults.read(out) == result
-    assert [(record.done, record.total) for record in records] == [(done, 7) for done in range(8)]
+    assert [(record.done, record.total) for record in records] == [(done, 8) for done in range(9)]
     assert all(isinstance(record, Progress) for record in records)
     assert result.network == "bundle"
     assert result.quick is True
@@ -74,6 +74,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
         "engine / network alone, N = 6": "<= 1.05",
         "literal / engine, N = 20": ">= 1.85",
         "engine / network alone, N = 20": "<= 1.05",
+        "engine / network alone, N = 15, of latents, told a text": "<= 1.05",
         "fp32 / bf16": "",
         "fp32 / bf16: largest change in AUC": "",
         "one image, six T_SEC, bundle: seconds / 1 s": "<= 1",
@@ -89,8 +90,8 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
     assert all(row.value > 0 for row in rows.values())
     assert all((row.met is None) == (row.bar == "") for row in rows.values())
     shown = table(result).splitlines()
-    assert len(shown) == 12
-    assert "n/a" in shown[6]
+    assert len(shown) == 13
+    assert "n/a" in shown[7]
 
 
 def test_without_a_detector_a_random_unet_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

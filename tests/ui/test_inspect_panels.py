@@ -22,13 +22,14 @@ from sedid.models.sharing import ROWS_ON_CPU
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
 from sedid.ui.context import Context
+from sedid.ui.examples import list_examples
 from sedid.ui.inspect import facts_panel, stability_panel, tiles_panel
 from sedid.ui.inspect.case_panel import file_name
 from sedid.ui.inspect.events import Inspector, Parts, Visit
 from sedid.ui.inspect.stability_panel import Checker
 from sedid.ui.inspect.tiles_panel import Tiler
 from sedid.ui.inspect.view import Shown
-from sedid.ui.menu import DEFAULT
+from sedid.ui.menu import DEFAULT, Menu
 from sedid.ui.server import access
 
 # --- as HTML ---------------------------------------------------------------------------------------------------
@@ -199,6 +200,13 @@ def tabs() -> tuple[str, ...]:
     return ("inspect",)
 
 
+@pytest.fixture(scope="module")
+def context(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Context:
+    """A page whose menu holds its own detector alone: no other one is opened and asked."""
+    place, detector = tmp_path_factory.mktemp("menu"), make_detector()
+    return Context(lambda: detector, list_examples(examples), Menu(checkpoints=place / "none", runs=place / "runs"))
+
+
 def upload(page, photo: Path) -> None:
     wait_for_t_sec(page, 330)
     page.set_input_files("#photo input[type=file]", str(photo))
@@ -255,6 +263,10 @@ def test_facts_follow_the_file_and_stability_is_run_only_when_asked(page, photo:
     upload(page, photo)
     unfold(page, "file-facts")
     page.wait_for_selector(f"#facts-shown >> text={file_facts(photo).sha256}")
+    unfold(page, "whose")
+    own = next(label for label, key in context.menu.choices() if key == DEFAULT)
+    page.wait_for_selector(f"#whose-shown tbody th >> text={own}")
+    assert page.locator("#whose-shown td").first.inner_text().count("%") == 2
     unfold(page, "resave")
     page.wait_for_selector("#resaved .sed-before")
     assert page.locator("#stable .sed-versions").count() == 0

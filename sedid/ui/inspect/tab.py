@@ -9,7 +9,15 @@ from sedid.report.html import term
 from sedid.ui import frame
 from sedid.ui.context import START, Context
 from sedid.ui.frame import Head
-from sedid.ui.inspect import case_panel, facts_panel, member_panel, resave_panel, stability_panel, tiles_panel
+from sedid.ui.inspect import (
+    case_panel,
+    facts_panel,
+    member_panel,
+    resave_panel,
+    stability_panel,
+    tiles_panel,
+    whose_panel,
+)
 from sedid.ui.inspect.events import K_RANGE, OTHER, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip, verdict_strip
 from sedid.ui.kit import LIGHT, NETWORK, html
@@ -88,6 +96,7 @@ def build(context: Context, head: Head) -> None:
             with panel.box:
                 stable = stability_panel.layout()
             tiles = tiles_panel.layout(back)
+            whose = whose_panel.layout()
             member = member_panel.layout()
             case = case_panel.layout()
     bridge = gr.HTML(LIGHTBOX, js_on_load=on_load("bridge"), apply_default_css=False, elem_id="bridge")
@@ -136,6 +145,7 @@ def build(context: Context, head: Head) -> None:
     tiling = tiles_panel.wire(tiles, on, view, walking)
     stability_panel.wire(stable, on, view)
     facts_panel.wire(about_file, on, view)
+    whose_panel.wire(whose, on, view)
     member_panel.wire(member, on, view)
     case_panel.wire(case, on, stable.checked, tiles.tiled, view)
     for event in (taking, picking, stepping, going, returning, moving, resaving, *tiling, *following):

@@ -23,6 +23,7 @@ from sedid.method.diffusion import Steps, read_steps, steps_order
 from sedid.ui.context import Context
 from sedid.ui.gallery.many import MOST, Batch
 from sedid.ui.inspect.events import k_range
+from sedid.ui.inspect.whose_panel import at_own_pair
 from sedid.ui.kit import NETWORK
 from sedid.ui.menu import DEFAULT
 from sedid.ui.server import access
@@ -163,9 +164,7 @@ class Api:
 
         def look(opened: Detector) -> Inspection:
             upload = read_upload(opened, payload)
-            step, at = opened.pair()
-            trace = self.context.traces.walk(opened, upload.seen, step)
-            return Inspection(trace, opened.judge(trace, at), upload.notes)
+            return at_own_pair(self.context, opened, upload.seen, upload.notes)
 
         with in_words():
             read_upload(self._detector(DEFAULT), payload)  # refused once, not by each of them
