@@ -300,3 +300,30 @@ def test_a_password_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch
     assert set(compared) == {(32, 32)}
     assert len(compared) == 4
     assert hmac is access.hmac
+
+
+def test_a_picture_stays_in_its_session_when_its_upload_is_deleted(served: Served) -> None:
+    """Uploads live for an hour: what is shown can be walked at another k, and only what reads the file asks for it again."""
+    session, picture = "deleted", served.root / "picture.png"
+    Image.fromarray(make_image(8)).save(picture)
+    with httpx.Client(base_url=served.url) as http:
+        events = events_of(http.get("config").json())
+        path = Path(http.post("gradio_api/upload", files={"files": picture.read_bytes()}).json()[0])
+
+    def sent(element: str, kind: str, **given: Any) -> str:
+        event = next(
+            one for one in events if (element, kind) in one["on"] and (not given or given.keys() & one["takes"])
+        )
+        data = [given.get(kind, False if kind == "checkbox" else None) for kind in event["takes"]]
+        return answers(served.url, session, [(event["id"], data, None)])[event["id"]]
+
+    image = {"path": str(path), "orig_name": "picture.png", **FILE}
+    assert '"success": true' in sent("photo", "upload", image=image)
+    path.unlink()
+    walked = sent("bridge", "select", slider=495)
+    assert '"success": true' in walked
+    assert "T_SEC" in walked
+    refused = sent("photo", "upload", image=image)
+    assert '"success": false' in refused
+    assert "picture.png is no longer here" in refused
+    assert str(served.root) not in refused
