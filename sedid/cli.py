@@ -261,23 +261,33 @@ def bench(
 
 @app.command()
 def verify(
-    source: Annotated[str, typer.Argument(help="An evaluated bundle, or results.json of an evaluation.")],
+    source: Annotated[str, typer.Argument(help="An evaluated bundle, or the results file of an evaluation or study.")],
     detector: Annotated[str, typer.Option(help="Whose results they are; default: the bundle they lie in.")] = "",
     data: Annotated[
         list[str] | None, typer.Option(help="A data set to look for the images in; may be repeated.")
     ] = None,
     count: Annotated[int, typer.Option(min=0, help="Score the first images of each set alone; 0: all.")] = 0,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="key=value, in place of what a study's file records; may be repeated."),
+    ] = None,
     device: DeviceOption = "auto",
 ) -> None:
     """Score the images behind published figures anew and compare; exit code 1 if something differs."""
     with plain_errors():
         from sedid.jobs.console import ProgressLine
         from sedid.progress import finish
+        from sedid.recipes.rerun import rerun
         from sedid.recipes.verify import verify as compare_anew
 
         quiet()
+        file = Path(source)
+        if file.is_file() and file.name != "results.json":
+            loop = rerun(file, settings or (), detector, device)
+        else:
+            loop = compare_anew(source, data or (), count, detector, device)
         with ProgressLine() as progress:
-            found = finish(compare_anew(source, data or (), count, detector, device), progress.show)
+            found = finish(loop, progress.show)
     say("\n".join(found.lines()))
     raise typer.Exit(0 if found.passed else 1)
 

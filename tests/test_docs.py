@@ -21,6 +21,7 @@ from sedid.jobs.commands import resolve_loop
 from sedid.method.methods import METHODS
 from sedid.paths import ROOT
 from sedid.recipes.reproduce import settings_of
+from sedid.recipes.rerun import study_of
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 CARDS = sorted(ROOT.glob("checkpoints/*/README.md"))
@@ -88,8 +89,17 @@ def test_commands_and_their_settings_exist(file: Path) -> None:
             recipes = [ROOT / recipe for recipe in settings_in(words, "--config")]
             # raises, naming what is unknown or missing
             resolve_loop(name, *(preset or [""]), *recipes, settings=settings)
+        elif name == "verify":
+            accepted = get_type_hints(study_of(Path(words[0])).settings)
+            assert {setting.partition("=")[0] for setting in settings} <= accepted.keys()
         else:
             settings_of(words[0], 1.0, "", "", "", settings)
+
+
+@every_file
+def test_files_of_the_project_that_are_named_exist(file: Path) -> None:
+    named = re.findall(r"`(tests/[\w/-]+\.py)`", file.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).is_file()] == []
 
 
 @every_file

@@ -24,7 +24,7 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.augment import Augmentation
 from sedid.data.datasets import load_images, make_splits
 from sedid.data.splits import overlap, prints_of
-from sedid.detector.bundle import export_run, versions
+from sedid.detector.bundle import export_run
 from sedid.detector.provenance import provenance
 from sedid.method.diffusion import NoiseSchedule, check_step
 from sedid.models.networks import Runtime, UNetName
@@ -43,7 +43,7 @@ from sedid.studies.defence import (
     pictures_file,
     write_pictures,
 )
-from sedid.studies.study import MadeBy, described, short_name
+from sedid.studies.study import MadeBy, described, made_with, short_name
 from sedid.training.generate import GenerateConfig, SamplerName, generate, make_sampler
 from sedid.training.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 
@@ -202,7 +202,7 @@ def begun(config: DefendConfig, out: Path, images: Mapping[str, np.ndarray]) -> 
         rows=(),
         intervals=ABOUT,
         meaning=MEANING,
-        versions=versions(),
+        versions=made_with(),
         config=asdict(config)
         | {name: short_name(getattr(config, name)) for name in ("data", "heldout")}
         | {name: Path(getattr(config, name)).name for name in ("out", "start")},

@@ -15,6 +15,7 @@ from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, re
 from sedid.detector.detector import Detector, Pair
 from sedid.detector.provenance import in_full, provenance
 from sedid.method.diffusion import Steps, order
+from sedid.paths import commit
 from sedid.results import Setting
 from sedid.stats.intervals import ABOUT
 from sedid.training.checks import SplitCheck
@@ -119,7 +120,7 @@ class Protocol:
         evaluations_per_image: of the network; None where images differ in it.
         positive: what is counted as a hit.
         intervals: how they were made.
-        versions: of Python and the libraries.
+        versions: of Python and the libraries, and the commit of a checkout.
         config: the settings of the command, of paths the last part.
     """
 
@@ -232,9 +233,14 @@ class Study(Generic[Config]):
             generated_by=None if generated is None else self.made_by(generated),
             evaluations_per_image=evaluations,
             intervals=ABOUT,
-            versions=versions(),
+            versions=made_with(),
             config=self.config.recorded(),
         )
+
+
+def made_with() -> dict[str, str]:
+    """What a results file says of the code behind it: `versions`, and the commit where it ran in a checkout."""
+    return versions() | ({"commit": found} if (found := commit()) else {})
 
 
 def open_study(config: Config, folder: Path | None = None, calibrated: bool = False) -> Study[Config]:
