@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 from sedid.models.latent import INSTALL
+from sedid.storage import replacing, replacing_parts, write_json
 
 if TYPE_CHECKING:
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -134,16 +135,18 @@ def make_text(prompts: Iterable[str]) -> tuple[Any, Any]:
 
 def save_tokenizer(tokenizer: Any, folder: Path) -> None:
     """Write a CLIPTokenizer as it is written today, and as earlier versions of transformers read it."""
-    tokenizer.save_pretrained(folder)
     merges = json.loads(tokenizer.backend_tokenizer.to_str())["model"]["merges"]
-    write_words(tokenizer.get_vocab(), merges, Path(folder))
+    with replacing_parts(folder) as place:
+        tokenizer.save_pretrained(place)
+        write_words(tokenizer.get_vocab(), merges, place)
 
 
 def write_words(vocabulary: dict[str, int], merges: Iterable[Iterable[str]], folder: Path) -> None:
     """vocab.json and merges.txt of a CLIPTokenizer."""
-    (folder / "vocab.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    write_json(folder / "vocab.json", vocabulary)
     lines = ["#version: 0.2", *(" ".join(pair) for pair in merges)]
-    (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with replacing(folder / "merges.txt") as temporary:
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def make_latent_scheduler() -> DDIMScheduler:

@@ -44,7 +44,7 @@ def rerun(
     accepted = {field.name for field in fields(command.settings)}
     recorded = {name: value for name, value in stated.config.items() if name in accepted}
     with TemporaryDirectory() as out:
-        own = {"out": out, "device": device} | ({"detector": detector} if detector else {})
+        own: dict[str, Any] = {"out": out, "device": device} | ({"detector": detector} if detector else {})
         own |= {"apply": False} if "apply" in accepted else {}  # the detector stays as it is
         found = yield from command.loop(load_config(command.settings, recorded | own, None, settings))
     checks = [

@@ -271,6 +271,7 @@ def write_parts(config: TrainLatentConfig, images: np.ndarray, folder: Path) -> 
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(config.start, folder, ignore=shutil.ignore_patterns("sedid", "*.md", "images"))
         return
+    vae: Any
     if is_latent(Path(config.vae)):
         vae = load_vae(Path(config.vae))
     else:
@@ -291,7 +292,7 @@ def write_parts(config: TrainLatentConfig, images: np.ndarray, folder: Path) -> 
         "tokenizer": tokenizer,
         "scheduler": make_latent_scheduler(),
     }
-    pipeline = StableDiffusionPipeline(
+    pipeline: Any = StableDiffusionPipeline(
         **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
     )
     with replacing_parts(folder) as written:

@@ -90,6 +90,8 @@ def received(payload: dict[str, Any], name: str) -> Path | bytes:
         ours = False
     if not ours:
         raise ImageError("The image is no file that was uploaded to this app: upload it first, or send a data URI.")
+    if not path.is_file():
+        raise ImageError(f"{name} is no longer here: uploads are deleted within an hour or so. Give it again.")
     return path
 
 

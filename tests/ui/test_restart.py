@@ -22,7 +22,7 @@ def test_an_open_page_says_so_and_goes_on_when_the_server_is_back(
 
     def serve() -> Callable[[], None]:
         demo = ui.build_demo(context)
-        demo.launch(prevent_thread_lock=True, quiet=True, server_port=port, **ui.launch_options())
+        demo.launch(prevent_thread_lock=True, quiet=True, **ui.launch_options() | {"server_port": port})
         return demo.close
 
     stop = serve()
