@@ -102,7 +102,7 @@ def test_the_card_says_what_the_results_files_say(bundle: Path) -> None:
 @every_bundle
 def test_the_documents_are_as_the_command_fills_them(bundle: Path, tmp_path: Path) -> None:
     filled = []
-    for name in ("README.md", "docs/results.md", "docs/training.md"):
+    for name in ("README.md", "docs/results.md", "docs/training.md", "docs/defence.md"):
         copy = tmp_path / Path(name).name
         copy.write_text((ROOT / name).read_text(encoding="utf-8"), encoding="utf-8")
         filled += fill(copy, bundle)
