@@ -99,7 +99,7 @@ def line_name(evaluation: Evaluation, pair: Pair | None) -> str:
     """What the legend of many lines calls a score."""
     if pair is None:
         return "NN"
-    steps = f"{steps_in_words(pair[0])}, " if len({k for k, _ in evaluation.pairs}) > 1 else ""
+    steps = f"{steps_in_words(pair[0])} at " if len({k for k, _ in evaluation.pairs}) > 1 else ""
     return f"STAT {steps}{pair[1]}{', the calibrated pair' if pair == evaluation.chosen else ''}"
 
 

@@ -168,8 +168,8 @@ STUDIES = (
     Study(
         "Methods",
         "compare",
-        "SeDID and its peers on the same detector, the same images and one shared set of network evaluations. Half of the "
-        "images calibrate every method, the other half are measured.",
+        "SeDID and its peers on the same detector, the same images and one shared set of network evaluations. Some of the "
+        "images calibrate every method, the others are measured.",
         draw_methods,
         methods_settings,
     ),
@@ -177,7 +177,7 @@ STUDIES = (
         "T_SEC, k and certainty",
         "choose",
         "Which step to measure, chosen by cross-validation; how often a trajectory can stop early; whether a stated "
-        "probability holds; and when to say cannot tell. Half of the images choose, the other half are measured.",
+        "probability holds; and when to say cannot tell. Some of the images choose, the others are measured.",
         lambda file, _: choice.whole(ChoiceResults.read(file)),
         halved,
     ),

@@ -27,7 +27,7 @@ EMPTY = (
     '<div class="sed-state"><b>Nothing has been swept yet.</b><br>Start a sweep below, or run '
     "<code>python -m sedid sweep</code>; it appears here.</div>"
 )
-ABOUT = """Half of the images calibrate each pair (polarity and threshold), the other half are measured. Few images give
+ABOUT = """Some of the images calibrate each pair (polarity and threshold), the others are measured. Few images give
 the shape of the landscape, not its height: with 50 of each class measured, an AUC is uncertain by about 0.06. One
 trajectory answers every T_SEC of a k, so a small k costs more than a large one."""
 
