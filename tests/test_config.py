@@ -195,7 +195,7 @@ def test_settings_are_described_by_the_checks_their_values_go_through() -> None:
     found = {one.name: one for one in described(COMMANDS["train-ddpm"].settings)}
     assert found["data"].default is None
     assert (found["steps"].values, found["steps"].default) == ("whole number from 1", "800000")
-    assert found["unet"].values == "demo, small, paper"
+    assert found["unet"].values == "tiny, demo, small, paper"
     assert found["ema_decay"].values == "number from 0 below 1"
     assert (found["seed"].default, found["flip"].default, found["dropout"].default) == ("0", "true", "none")
     for name in COMMANDS:

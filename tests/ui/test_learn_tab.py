@@ -164,8 +164,9 @@ def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
 
     info = read_json(SHIPPED / "sedid" / "detector.json")
     row = next(row for row in info["metrics"]["stat"]["heldout"] if row["chosen"])
-    detector = replace(make_detector(), info=info, chosen=(row["k"], row["t_sec"]))
+    pair, detector = (row["k"], row["t_sec"]), make_detector()
     one = replace(next(iter(detector.stat.values())), k=row["k"], t_sec=row["t_sec"], polarity=row["polarity"])
+    detector = replace(detector, info=info, chosen=pair, stat={pair: one})
     walk = Lesson(detector, None, (), lambda image, k: None)  # type: ignore[arg-type, return-value]
     said = learn_error.separation(walk, one)
     assert f"AUC {row['auc']:.2f} on {row['real']:,} real and {row['generated']:,} generated test images" in said

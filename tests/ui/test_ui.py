@@ -304,8 +304,8 @@ def test_the_image_wanted_last_is_waited_for_alone() -> None:
     later = turns.want("me", 165, second)
     assert (wanted(), later(), other()) == (False, True, True)
     assert turns.wants("me", 165)  # whichever image
-    turns.want("me", 165)  # the slider of k says nothing of the image
-    assert (wanted(), later()) == (True, True)
+    turns.want("me", 165)  # the slider of k says nothing of the image: it is the one wanted last
+    assert (wanted(), later()) == (False, True)
 
 
 def test_the_detector_is_loaded_once_by_many_and_a_failure_is_tried_again() -> None:
