@@ -116,16 +116,16 @@ def test_test_images_that_chose_something_are_refused_by_picture(tmp_path: Path,
 
 
 def test_chance_duplicates_and_near_copies_are_named(tmp_path: Path, photographs: np.ndarray) -> None:
-    folder, info = used(tmp_path, calibration_real=photographs[:100])
-    test = photographs[100:300].copy()
+    folder, info = used(tmp_path, calibration_real=photographs[:50])
+    test = photographs[50:200].copy()
     test[7] = photographs[4]
-    test[150:152] = saved_again(photographs[10:12])
+    test[100:102] = saved_again(photographs[10:12])
     found = check_unused(folder, info, {"heldout": test})
     (one,) = found.overlaps
-    assert (one.same, one.near, one.places) == (1, 2, (7, 150, 151))
-    assert "1 of 200 heldout images are also the detector's calibration (real) images" in found.warning
-    assert "2 of 200 heldout images are near copies" in found.warning
-    assert "(at 7, 150, 151)" in found.warning
+    assert (one.same, one.near, one.places) == (1, 2, (7, 100, 101))
+    assert "1 of 150 heldout images are also the detector's calibration (real) images" in found.warning
+    assert "2 of 150 heldout images are near copies" in found.warning
+    assert "(at 7, 100, 101)" in found.warning
 
 
 def test_training_images_are_no_held_out_reals_and_members_are(tmp_path: Path) -> None:

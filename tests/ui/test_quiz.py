@@ -148,11 +148,11 @@ def test_a_question_is_the_same_for_real_and_generated_but_for_the_pixels() -> N
 
 def test_the_sample_leaves_out_what_the_page_shows_with_its_class() -> None:
     whole = quiz.sample_of(known_pictures(make_detector(), ()))
-    known = tuple(image.tobytes() for image in whole.images[[0, 3, 700]])
+    known = tuple(image.tobytes() for image in whole.images[[0, 3, 300]])
     rest = quiz.sample_of(whole.known, known)
     assert len(rest.images) == len(whole.images) - 3
     assert not {image.tobytes() for image in rest.images} & set(known)
-    np.testing.assert_array_equal(rest.generated, np.delete(whole.generated, [0, 3, 700]))
+    np.testing.assert_array_equal(rest.generated, np.delete(whole.generated, [0, 3, 300]))
 
 
 def test_the_shipped_examples_are_left_out() -> None:
