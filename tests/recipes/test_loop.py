@@ -138,7 +138,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"unet": "huge"}, "unknown unet 'huge'; accepted: demo, small, paper"),
+        ({"unet": "huge"}, "unknown unet 'huge'; accepted: tiny, demo, small, paper"),
         ({"sampler": "magic"}, "unknown sampler 'magic'"),
         ({"sampler_steps": 1001}, "steps must be between 1 and 1000, not 1001"),
         ({"input": "triple"}, "unknown input 'triple'"),
