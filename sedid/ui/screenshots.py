@@ -31,8 +31,8 @@ LIMIT = 300_000  # bytes a picture
 WAIT = 180_000  # milliseconds; an upper bound for a slow machine
 
 VIEWS = {
-    "inspect": "example=generated-1",
-    "learn": "tab=learn&step=5&example=generated-1",
+    "inspect": "example=generated-2",
+    "learn": "tab=learn&step=5&example=generated-2",
     "guide": "tab=guide&doc=verdict",
 }
 """Tab -> the query of its picture, where it is not just the tab."""
