@@ -206,7 +206,8 @@ def sweep_rows(
 
 def latent_row(preset: str, runtime: Runtime, batch_size: int, repeats: int) -> Row:
     """The engine against a bare U-Net of latents that is told a text."""
-    unet: Any = runtime.place(make_latent_unet(preset, make_vae(preset))).eval()
+    made: Any = make_latent_unet(preset, make_vae(preset))
+    unet: Any = runtime.place(made).eval()
     channels, side = unet.config.in_channels, unet.config.sample_size
     x = torch.randn((batch_size, channels, side, side), generator=torch.Generator().manual_seed(0)).to(runtime.device)
     x = x.contiguous(memory_format=torch.channels_last)

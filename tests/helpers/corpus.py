@@ -180,14 +180,11 @@ class Ways:
     def page_settings(self, bad: Bad) -> tuple[bool, str]:
         """What the Train tab does with such settings."""
         lines = bad.file.read_bytes().decode("utf-8", "replace")
-        fields = ["", "sample:real", "", "sample:generated", "", "", "", ""]
+        start = next(one for one in self.events if ("start-job", "click") in one["on"])
+        fields = ["", "sample:real", "", "sample:generated", *[""] * (len(start["takes"]) - 7)]
         # the stages of the page are not all of the commands
         stage = bad.command if bad.command in ("calibrate", "generate", "evaluate", "loop") else "loop"
-        return self.event(self.found("start-job", "click"), [stage, "demo", lines, *fields])
-
-    def found(self, element: str, event: str) -> int:
-        """An event of the page by the id of what it is an event of."""
-        return next(one["id"] for one in self.events if (element, event) in one["on"])
+        return self.event(start["id"], [stage, "demo", lines, *fields])
 
     def filled(self, element: str, event: str, **given: Any) -> tuple[int, list[Any]]:
         """An event and its inputs, by their kinds; boxes are not ticked, and the rest is empty."""
