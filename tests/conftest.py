@@ -101,13 +101,24 @@ def images_npz(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Tiny networks on a busy machine: threads that wait for each other cost a hundredfold."""
+def with_one_thread() -> Iterator[None]:
+    """Set the number of threads to one, and back."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Tiny networks on a busy machine: threads that wait for each other cost a hundredfold."""
+    yield from with_one_thread()
+
+
+@pytest.fixture(scope="module")
+def one_thread_for_all() -> Iterator[None]:
+    """Threads share the work of a kernel, so their number decides on the rounding, too: one for a whole file of tests."""
+    yield from with_one_thread()
 
 
 @pytest.fixture

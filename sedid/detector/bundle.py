@@ -93,8 +93,7 @@ def save_pipeline(unet: Any, folder: Path) -> None:
     pipeline: Any = DDPMPipeline(deepcopy(unet).half(), make_scheduler())
     with replacing_parts(folder) as written:
         pipeline.save_pretrained(written, max_shard_size=SHARD)
-        config = written / "unet" / "config.json"
-        write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
+        _forget_origin(written)
 
 
 def save_latent_pipeline(unet: Any, parts: Path, folder: Path) -> None:
@@ -107,8 +106,13 @@ def save_latent_pipeline(unet: Any, parts: Path, folder: Path) -> None:
     with replacing_parts(folder) as written:
         shutil.copytree(parts, written, ignore=shutil.ignore_patterns("unet", "sedid"), dirs_exist_ok=True)
         deepcopy(unet).half().save_pretrained(written / "unet", max_shard_size=SHARD)
-        for config in written.glob("*/config.json"):
-            write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
+        _forget_origin(written)
+
+
+def _forget_origin(written: Path) -> None:
+    """Take from the configurations of a pipeline where on this machine its networks came from."""
+    for config in written.glob("*/config.json"):
+        write_json(config, {name: value for name, value in read_json(config).items() if name != "_name_or_path"})
 
 
 def export_run(run: Path, folder: Path, data: str = "", center_crop: float | None = None) -> dict[str, Any]:

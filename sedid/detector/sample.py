@@ -9,6 +9,7 @@ assets/examples/*.png               of the sample
 checkpoints/*/sedid/examples/*.png  of the test images of a detector without a sample; photograph-*.png are no test images
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,16 @@ from sedid.storage import replacing, write_json
 
 EXAMPLES = 6
 """Of either class."""
+
+
+LABELS = {"real": REAL, "photograph": REAL, "generated": GENERATED}
+"""What the files of examples begin with -> the class; a photograph stands in for a real image of the data set."""
+
+
+def example_files(folder: Path) -> Iterator[tuple[str, Path]]:
+    """(kind, file) of the examples in a folder, by the order of LABELS and by name; none if there is no folder."""
+    for kind in LABELS:
+        yield from ((kind, file) for file in sorted(folder.glob(f"{kind}-*.png")))
 
 
 def write_examples(real: str, generated: str, detector: Path, folder: Path) -> None:
@@ -67,15 +78,14 @@ def first_right(detector: Detector, folder: Path) -> dict[str, str]:
     """
     if detector.chosen is None:
         raise ValueError(f"{detector.name} is not calibrated: nothing is said of its examples")
-    found = {}
-    for label, prefixes in ((REAL, ("real", "photograph")), (GENERATED, ("generated",))):
-        files = [file for prefix in prefixes for file in sorted(folder.glob(f"{prefix}-*.png"))]
-        images = [load_images(str(file), detector.size, detector.center_crop) for file in files]
-        for file, image in zip(files, images, strict=True):
+    found: dict[str, str] = {}
+    for kind, file in example_files(folder):
+        label = LABELS[kind]
+        if label not in found:
+            image = load_images(str(file), detector.size, detector.center_crop)
             (judgement,) = judge_in_batches(detector, image, *detector.chosen)
             if judgement.stat is not None and judgement.stat.call == label:
                 found[label] = file.stem
-                break
     return found
 
 

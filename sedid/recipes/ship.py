@@ -1,9 +1,8 @@
 """From a finished training run to a shipped detector and every figure it is published with, in one resumable command.
 
 The real images the network never saw and the images of the main sampler are cut into the same disjoint splits:
-calibration, classifier and test. The other samplers make
-test images alone, but for those that make images for the classifier too: with other seeds, and with as many real
-images beside them. Nothing of the test split chooses anything.
+calibration, classifier and test. The other samplers make test images; those that make images for the classifier too
+make them with other seeds, and as many real images stand beside them. Nothing of the test split chooses anything.
 
     OUT/splits/*.npz, splits.json    the real images of each split
     OUT/<sampler>-<steps>/           the images of each sampler; classifier-<sampler>-<steps>/ what it makes for NN

@@ -2,10 +2,10 @@
 
 So does every T_SEC of the paths that are given.
 
-The detector's own pair is the one with the highest AUC on this calibration split, in whichever polarity holds
-there, among those whose steps are all of one size: a path is the detector's own only where `studies.choose` found it
-and was told to apply it. The existing method of the paper's Table 2 is calibrated beside it, on the same images. Test images have no
-place here.
+The detector's own pair is the one with the highest AUC on this calibration split, in whichever polarity holds there,
+among those whose steps are all of one size: a path is the detector's own only where `studies.choose` found it and was
+told to apply it. The existing method of the paper's Table 2 is calibrated beside it, on the same images. Test images
+have no place here.
 """
 
 from collections.abc import Generator, Sequence

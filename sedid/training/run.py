@@ -29,7 +29,8 @@ import torch
 from torch import Tensor
 
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, Whole
-from sedid.data.datasets import load_sets
+from sedid.data.datasets import crop_of, load_sets
+from sedid.data.images import check_crop
 from sedid.data.splits import FILE as SPLITS
 from sedid.data.splits import TRAINING, VALIDATION, record_splits
 from sedid.detector.bundle import checkpoint_hash
@@ -166,6 +167,29 @@ def rows_of(count: int, config: RunSettings, step: int) -> np.ndarray:
         for epoch in np.unique(places // count)
     }
     return np.array([order[int(place // count)][place % count] for place in places])
+
+
+def mirrored(x: Tensor, config: RunSettings, generator: torch.Generator) -> Tensor:
+    """A batch (B, 3, H, W), where the settings say so with about half of its pictures turned left to right."""
+    if not config.flip:
+        return x
+    flipped = torch.rand(len(x), generator=generator) < 0.5
+    return torch.where(flipped[:, None, None, None], x.flip(3), x)
+
+
+def crop_of_run(config: Any, own: float | None) -> float | None:
+    """The centre crop that a run reads its images at.
+
+    Args:
+        config: settings with `center_crop` and `data`, as `RunSettings`.
+        own: that of the weights it starts from.
+
+    Raises:
+        ValueError: it is none.
+    """
+    crop = config.center_crop or own or crop_of(config.data)
+    check_crop(crop)
+    return crop
 
 
 def batches(

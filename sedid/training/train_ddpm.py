@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from sedid.config import Decay, NotNegative
 from sedid.data.augment import Augmentation, augmented
-from sedid.data.datasets import as_model_input, crop_of
-from sedid.data.images import check_crop
+from sedid.data.datasets import as_model_input
 from sedid.detector.bundle import frame
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import UNETS, Runtime, UNetName, about_unet, load_unet, make_unet, set_dropout
 from sedid.training.denoising import HeldoutLoss, heldout_loss, loss_weights, noised
-from sedid.training.run import RunSettings, TrainProgress, prepared, read_sets, rows_of, run
+from sedid.training.run import RunSettings, TrainProgress, crop_of_run, mirrored, prepared, read_sets, rows_of, run
 from sedid.training.samples import write_grid
 from sedid.training.seeds import seed_of
 
@@ -48,9 +47,7 @@ def frame_of(config: Any) -> tuple[int, float | None]:
         FileNotFoundError, ValueError: the network to start from cannot be read, or the crop is none.
     """
     size, crop = frame(Path(config.start)) if config.start else (int(UNETS[config.unet]["sample_size"]), None)
-    crop = config.center_crop or crop or crop_of(config.data)
-    check_crop(crop)
-    return size, crop
+    return size, crop_of_run(config, crop)
 
 
 def draw_batch(
@@ -63,17 +60,13 @@ def draw_batch(
     Returns:
         x_t (B, 3, H, W) float32, t (B,) int64, eps (B, 3, H, W) float32.
     """
-    index, size = rows_of(len(images), config, step), config.batch_size
     generator = torch.Generator().manual_seed(seed_of(config.seed, 2, step))
-    chosen = images[index]
+    chosen = images[rows_of(len(images), config, step)]
     if config.augment:
         changed = augmented(torch.from_numpy(chosen).permute(0, 3, 1, 2), config.augment, seed_of(config.seed, 4, step))
         chosen = changed.permute(0, 2, 3, 1).numpy()
-    x_0 = as_model_input(chosen)
-    if config.flip:
-        flipped = torch.rand(size, generator=generator) < 0.5
-        x_0 = torch.where(flipped[:, None, None, None], x_0.flip(3), x_0)
-    t = torch.randint(len(schedule), (size,), generator=generator)
+    x_0 = mirrored(as_model_input(chosen), config, generator)
+    t = torch.randint(len(schedule), (len(x_0),), generator=generator)
     eps = torch.randn(x_0.shape, generator=generator)
     return noised(x_0, eps, t, schedule), t, eps
 

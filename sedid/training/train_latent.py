@@ -11,6 +11,7 @@ training began with, as StableDiffusionPipeline saves it: VAE, text encoder, tok
 first step. `export` puts the best weights in its place.
 """
 
+import json
 import shutil
 from collections.abc import Generator, Sequence
 from copy import deepcopy
@@ -24,8 +25,7 @@ from torch import Tensor
 
 from sedid import processes
 from sedid.config import Decay, NotNegative
-from sedid.data.datasets import as_model_input, crop_of, grid_of
-from sedid.data.images import check_crop
+from sedid.data.datasets import as_model_input, grid_of
 from sedid.data.labels import load_labels
 from sedid.detector.bundle import PARTS, SHARD, frame
 from sedid.models.folders import check_pipeline, is_latent, part_weights
@@ -43,7 +43,7 @@ from sedid.progress import finish
 from sedid.storage import hash_files, read_json, replacing, replacing_parts, stored_tensors
 from sedid.training.denoising import HeldoutLoss, errors_at_fixed_noise, loss_weights, noised
 from sedid.training.generate import make_sampler, sample, to_uint8
-from sedid.training.run import RunSettings, TrainProgress, prepared, read_sets, rows_of, run
+from sedid.training.run import RunSettings, TrainProgress, crop_of_run, prepared, read_sets, rows_of, run
 from sedid.training.samples import STEPS
 from sedid.training.seeds import seed_of
 from sedid.training.train_vae import load_vae
@@ -209,9 +209,7 @@ def frame_of(config: TrainLatentConfig) -> tuple[int, float | None]:
     else:
         made_of, settings = vae_run(Path(config.vae))
         size, crop = int(made_of["sample_size"]), settings.get("center_crop")
-    crop = config.center_crop or crop or crop_of(config.data)
-    check_crop(crop)
-    return size, crop
+    return size, crop_of_run(config, crop)
 
 
 def labels_of(config: TrainLatentConfig, spec: str, count: int) -> np.ndarray:
@@ -237,8 +235,6 @@ def vae_run(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         ValueError: the folder is no such run, or one that was not evaluated yet.
     """
-    import json
-
     best = folder / "best.safetensors"
     made_of = None
     if best.is_file():

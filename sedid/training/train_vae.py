@@ -21,15 +21,14 @@ import torch
 from torch import Tensor, nn
 
 from sedid.config import Count, Decay, NotNegative, Positive, Whole
-from sedid.data.datasets import as_images, as_model_input, crop_of, grid_of
-from sedid.data.images import check_crop
+from sedid.data.datasets import as_images, as_model_input, grid_of
 from sedid.detector.bundle import read_info
 from sedid.models.folders import is_latent, part_weights
 from sedid.models.latent_parts import PartsName, make_vae
 from sedid.models.networks import Runtime, load_part
 from sedid.storage import replacing
 from sedid.training.denoising import HeldoutLoss
-from sedid.training.run import RunSettings, TrainProgress, prepared, read_sets, rows_of, run
+from sedid.training.run import RunSettings, TrainProgress, crop_of_run, mirrored, prepared, read_sets, rows_of, run
 from sedid.training.seeds import seed_of
 
 AT_ONCE = 64
@@ -160,9 +159,7 @@ def draw_pictures(
     """
     x = as_model_input(images[rows_of(len(images), config, step)])
     generator = torch.Generator().manual_seed(seed_of(config.seed, 2, step))
-    if config.flip:
-        flipped = torch.rand(len(x), generator=generator) < 0.5
-        x = torch.where(flipped[:, None, None, None], x.flip(3), x)
+    x = mirrored(x, config, generator)
     return x, torch.randn((len(x), *latents), generator=generator)
 
 
@@ -175,9 +172,7 @@ def train_vae(config: TrainVAEConfig) -> Generator[TrainProgress, None, None]:
     """
     accelerator, runtime = prepared(config)
     vae = load_vae(Path(config.start)) if config.start else seeded_vae(config)
-    crop = config.center_crop or (read_info(Path(config.start)).get("center_crop") if config.start else 0)
-    crop = crop or crop_of(config.data)
-    check_crop(crop)
+    crop = crop_of_run(config, read_info(Path(config.start)).get("center_crop") if config.start else None)
     config = replace(config, center_crop=crop or 0.0)
     images, heldout = read_sets(config, vae.config.sample_size, crop, accelerator.num_processes)
     task = Reconstruction(config, runtime, runtime.place(vae).train(), images, heldout)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sedid.detector.sample import LABELS, example_files
 from sedid.method import paper
 from sedid.paths import ASSETS
 
@@ -35,14 +36,10 @@ class Example:
 
 
 def list_examples(folder: Path = EXAMPLES) -> tuple[Example, ...]:
-    """The PNG files named real-*, photograph-* (stand-ins) and generated-*, in this order and by name.
-
-    There are none if there is no folder.
-    """
+    """Those of `example_files`, in its order."""
     return tuple(
-        Example(path, path.stem, "real" if kind == "photograph" else kind, stand_in=kind == "photograph")
-        for kind in ("real", "photograph", "generated")
-        for path in sorted(Path(folder).glob(f"{kind}-*.png"))
+        Example(path, path.stem, LABELS[kind], stand_in=kind == "photograph")
+        for kind, path in example_files(Path(folder))
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from helpers.fakes import make_detector, make_image
 
 from sedid.detector import company
@@ -17,18 +16,11 @@ from sedid.models.networks import eps_model
 from sedid.models.sharing import Sharing
 from sedid.progress import finish
 
+pytestmark = pytest.mark.usefixtures("one_thread_for_all")
+
 K, T_SEC = 330, 660
 COUNT = 12
 IMAGES = np.stack([make_image(seed) for seed in range(COUNT)])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread_for_all() -> Iterator[None]:
-    """Threads share the work of a kernel, so their number decides on the rounding, too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,10 @@
 """A study's results file is made anew by the command and settings it records: the same bits here, and what differs is named."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from helpers.bundles import pictures, shared_bundle
 from typer.testing import CliRunner
 
@@ -16,14 +14,7 @@ from sedid.progress import finish
 from sedid.recipes.rerun import compared
 from sedid.studies.sweep import SweepConfig, SweepResults, sweep
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread_for_all() -> Iterator[None]:
-    """Threads share the work of a kernel, so their number decides on the rounding, too."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread_for_all")
 
 
 @pytest.fixture(scope="module")

@@ -50,17 +50,9 @@ def vae_config(tmp_path_factory: pytest.TempPathFactory, data: Path, tiny_preset
 
 
 @pytest.fixture(scope="module")
-def vae(vae_config: TrainVAEConfig, one_thread_once: None) -> tuple[Path, list[Any]]:
+def vae(vae_config: TrainVAEConfig, one_thread_for_all: None) -> tuple[Path, list[Any]]:
     """A finished run of train-vae, and its records."""
     return Path(vae_config.out), list(train_vae(vae_config))
-
-
-@pytest.fixture(scope="module")
-def one_thread_once() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -63,7 +63,10 @@ class Door:
                 return
             if scope["path"].startswith(parts.ASSETS):
                 send = kept(send)
-                if scope["path"] == (all_of := parts.of_app(scope["app"])).path:
+                if (
+                    scope["path"].startswith(parts.SHEET)
+                    and scope["path"] == (all_of := parts.of_app(scope["app"])).path
+                ):
                     await Response(all_of.sheet, media_type="text/css")(scope, receive, send)
                     return
             if scope["path"] == EVENTS and "gzip" in Headers(scope=scope).get("accept-encoding", ""):

@@ -10,12 +10,14 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 
 ASSETS = "/assets/"
 """Where Gradio serves its scripts and style sheets; their names tell their content."""
+SHEET = f"{ASSETS}all-"
+"""What the path of our sheet begins with, and none of Gradio's."""
 ENTRY = re.compile(r'src="\./assets/(index-[\w-]+\.js)"')
 LISTED = re.compile(r"m\.f=\[([^\]]*)\]")
 IMPORTED = re.compile(r"import\(`\./([\w.-]+\.js)`\)[^`]*?__vite__mapDeps\(\[([\d,]*)\]\)")
@@ -34,10 +36,10 @@ class Parts:
     styles: tuple[str, ...] = ()
     sheet: str = ""
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Of the sheet: beside those it is made of, since it may name others; another one when it changes."""
-        return f"{ASSETS}all-{hashlib.sha256(self.sheet.encode()).hexdigest()[:16]}.css"
+        return f"{SHEET}{hashlib.sha256(self.sheet.encode()).hexdigest()[:16]}.css"
 
     @property
     def early(self) -> str:

@@ -90,7 +90,7 @@ def build(context: Context, head: Head) -> None:
                 stop = small_button("Stop", "job", variant="stop")
                 resume = small_button("Resume", "job")
                 delete = small_button("Delete", "job")
-            job = html(view.empty_html(None), "job")
+            job = html(view.empty_html(), "job")
             report = html("", "report")
             pictures = html("", "pictures")
             log = html("", "log")
@@ -208,8 +208,8 @@ class Page(Actions):
         """What is shown of one job."""
         if job is None:
             example = finished_example()
-            shown = shown_of(example) if example else dict.fromkeys(("report", "pictures"), "")
-            return shown | {"job": view.empty_html(example), "log": ""}
+            shown = shown_of(example) if example else dict.fromkeys(("job", "report", "pictures"), "")
+            return shown | {"job": view.empty_html(shown["job"]), "log": ""}
         return shown_of(job) | {"log": view.log_html(job)}
 
 

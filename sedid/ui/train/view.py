@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from sedid.data.image_statistics import LEAST, high_frequency, luma
 from sedid.escaping import written_by
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.console import duration
-from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, last_words
 from sedid.method.diffusion import write_steps
 from sedid.report.charts.chart import Chart, of_source
@@ -64,9 +64,9 @@ def settings_html(stage: str) -> Markup:
     return render("settings.html", settings=described(COMMANDS[stage].settings))
 
 
-def empty_html(example: Job | None) -> Markup:
-    """What stands where there is no job: how to start one, and the state of a finished one to look at."""
-    return render("job_none.html", example=example and state_html(example, read_records(example.folder)))
+def empty_html(example: str = "") -> Markup:
+    """What stands where there is no job: how to start one, and the state of a finished one to look at, as `state_html`."""
+    return render("job_none.html", example=example)
 
 
 def facts(job: Job, records: Sequence[dict[str, Any]]) -> dict[str, str]:
@@ -167,7 +167,8 @@ def newest_images(folder: Path) -> tuple[np.ndarray, str] | None:
         return None
     newest = max([*grids, *parts], key=lambda file: (file.stat().st_mtime_ns, file.name))
     if newest in parts:
-        images = read_arrays(min(newest.parent.glob("*.npz")))["images"][:16]
+        first = min(newest.parent.glob("*.npz"))
+        images = first_images(first, first.stat().st_mtime_ns)
         columns = min(4, len(images))
         images = images[: len(images) // columns * columns]
         rows = images.reshape(-1, columns, *images.shape[1:]).swapaxes(1, 2)
@@ -201,10 +202,22 @@ def noise(folder: Path) -> float:
 
 def read_grid(grid: Path) -> tuple[np.ndarray, int]:
     """A sample grid and its training step."""
+    return pixels(grid, grid.stat().st_mtime_ns), int(grid.stem)
+
+
+@lru_cache(8)  # a page looks every second or two, and the state and the samples both
+def pixels(picture: Path, changed: int) -> np.ndarray:
+    """The pixels of a picture file, uint8 (H, W, 3), read again when it has changed."""
     from PIL import Image
 
-    with Image.open(grid) as opened:
-        return np.asarray(opened.convert("RGB")), int(grid.stem)
+    with Image.open(picture) as opened:
+        return np.asarray(opened.convert("RGB"))
+
+
+@lru_cache(2)
+def first_images(part: Path, changed: int) -> np.ndarray:
+    """The first images of a part of a generated set, uint8 (N, H, W, 3), read again when it has changed."""
+    return read_arrays(part)["images"][:16].copy()  # without the copy all of them would stay in memory
 
 
 def log_html(job: Job, lines: int = 12) -> str:
