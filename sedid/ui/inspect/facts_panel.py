@@ -1,19 +1,12 @@
 """The panel "About the file" of the Inspect tab: what the file says of itself, apart from the verdict."""
 
-from typing import Any
-
 from sedid.data.file_facts import FileFacts, file_facts
 from sedid.report import evidence
-from sedid.ui.inspect import folded
 from sedid.ui.inspect.events import Inspector, Visit
+from sedid.ui.inspect.folded import Folded
 from sedid.ui.inspect.view import Shown
 
 NO_FILE = '<p class="sed-fine">This image did not come from a file.</p>'
-
-
-def layout() -> folded.Panel:
-    """The panel, closed."""
-    return folded.layout("About the file", "file-facts", "facts-shown")
 
 
 def facts_of(shown: Shown) -> FileFacts | None:
@@ -27,17 +20,11 @@ def facts_of(shown: Shown) -> FileFacts | None:
     return None if content is None else file_facts(content, shown.name)
 
 
-def wire(panel: folded.Panel, inspector: Inspector, view: list[Any]) -> None:
-    """Connect the panel; it follows the image.
-
-    Args:
-        view: state and switches, as `visited` takes them.
-    """
-    folded.wire(panel, inspector, view, inspector.parts.seen, draw)
-
-
 def draw(_: Inspector, visit: Visit) -> str:
     """The facts of the file whose image is shown."""
     assert visit.shown is not None
     facts = facts_of(visit.shown)
     return NO_FILE if facts is None else evidence.facts_table(facts)
+
+
+PANEL = Folded("About the file", "file-facts", "facts-shown", "seen", draw)

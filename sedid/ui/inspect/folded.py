@@ -20,40 +20,48 @@ class Panel:
     opened: gr.State
 
 
-def layout(title: str, name: str, shown: str) -> Panel:
-    """The panel, closed.
+@dataclass(frozen=True)
+class Folded:
+    """Such a panel as it is described.
 
-    Args:
+    Attributes:
         name, shown: ids of the panel and of what it shows.
-    """
-    opened = gr.State(False)
-    with gr.Accordion(title, open=False, elem_id=name, elem_classes="sed-after") as box:
-        part = html("", shown)
-    return Panel(box, part, opened)
-
-
-def wire(
-    panel: Panel, inspector: Inspector, view: list[Any], follows: gr.HTML, draw: Callable[[Inspector, Visit], str]
-) -> None:
-    """Connect the panel.
-
-    Args:
-        view: state and switches, as `visited` takes them.
-        follows: the part of the tab whose change means that the panel has something else to show.
+        follows: the part of the tab (a field of `events.Parts`) whose change means that it has something else to show.
         draw: what it shows of a visit that shows an image, as HTML; what it raises as OSError or ValueError is said.
     """
 
-    def show(visit: Visit, opened: bool) -> Updates:
-        if not opened:
-            return gr.skip()
-        if visit.shown is None:
-            return {panel.shown: ""}
-        try:
-            return {panel.shown: draw(inspector, visit)}
-        except (OSError, ValueError) as error:
-            raise refusal(error) from error
+    title: str
+    name: str
+    shown: str
+    follows: str
+    draw: Callable[[Inspector, Visit], str]
 
-    showing: dict[str, Any] = {"fn": visited(show), "inputs": [panel.opened, *view], "outputs": [panel.shown], **LIGHT}
-    panel.box.expand(lambda: True, None, panel.opened, queue=False, **LIGHT).then(**showing)
-    panel.box.collapse(lambda: False, None, panel.opened, queue=False, **LIGHT)
-    follows.change(**showing)
+    def layout(self) -> Panel:
+        """The panel, closed."""
+        opened = gr.State(False)
+        with gr.Accordion(self.title, open=False, elem_id=self.name, elem_classes="sed-after") as box:
+            part = html("", self.shown)
+        return Panel(box, part, opened)
+
+    def wire(self, panel: Panel, inspector: Inspector, view: list[Any]) -> None:
+        """Connect the panel.
+
+        Args:
+            view: state and switches, as `visited` takes them.
+        """
+
+        def show(visit: Visit, opened: bool) -> Updates:
+            if not opened:
+                return gr.skip()
+            if visit.shown is None:
+                return {panel.shown: ""}
+            try:
+                return {panel.shown: self.draw(inspector, visit)}
+            except (OSError, ValueError) as error:
+                raise refusal(error) from error
+
+        asked = [panel.opened, *view]
+        showing: dict[str, Any] = {"fn": visited(show), "inputs": asked, "outputs": [panel.shown], **LIGHT}
+        panel.box.expand(lambda: True, None, panel.opened, queue=False, **LIGHT).then(**showing)
+        panel.box.collapse(lambda: False, None, panel.opened, queue=False, **LIGHT)
+        getattr(inspector.parts, self.follows).change(**showing)

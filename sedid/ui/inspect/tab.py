@@ -77,7 +77,7 @@ def build(context: Context, head: Head) -> None:
                 stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
             seen = html("", "seen")
             back = tiles_panel.back_button()
-            about_file = facts_panel.layout()
+            about_file = facts_panel.PANEL.layout()
         with gr.Column(scale=9, min_width=320):
             verdicts = html(WAITING, "verdicts")
             with gr.Row():
@@ -96,8 +96,8 @@ def build(context: Context, head: Head) -> None:
             with panel.box:
                 stable = stability_panel.layout()
             tiles = tiles_panel.layout(back)
-            whose = whose_panel.layout()
-            member = member_panel.layout()
+            whose = whose_panel.PANEL.layout()
+            member = member_panel.PANEL.layout()
             case = case_panel.layout()
     bridge = gr.HTML(LIGHTBOX, js_on_load=on_load("bridge"), apply_default_css=False, elem_id="bridge")
 
@@ -144,9 +144,9 @@ def build(context: Context, head: Head) -> None:
     resaving = resave_panel.wire(panel, on, view, walking)
     tiling = tiles_panel.wire(tiles, on, view, walking)
     stability_panel.wire(stable, on, view)
-    facts_panel.wire(about_file, on, view)
-    whose_panel.wire(whose, on, view)
-    member_panel.wire(member, on, view)
+    facts_panel.PANEL.wire(about_file, on, view)
+    whose_panel.PANEL.wire(whose, on, view)
+    member_panel.PANEL.wire(member, on, view)
     case_panel.wire(case, on, stable.checked, tiles.tiled, view)
     for event in (taking, picking, stepping, going, returning, moving, resaving, *tiling, *following):
         event.success(None, where, js=function("view", "remember"), **LIGHT)

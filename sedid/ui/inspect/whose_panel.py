@@ -1,7 +1,6 @@
 """The panel "Whose is it?" of the Inspect tab: the picture put to every detector of the menu, each among its own references."""
 
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -10,22 +9,8 @@ from sedid.detector.detector import Detector, Inspection
 from sedid.detector.whose import ask
 from sedid.report.whose import table
 from sedid.ui.context import Context
-from sedid.ui.inspect import folded
 from sedid.ui.inspect.events import Inspector, Visit
-
-
-def layout() -> folded.Panel:
-    """The panel, closed."""
-    return folded.layout("Whose is it?", "whose", "whose-shown")
-
-
-def wire(panel: folded.Panel, inspector: Inspector, view: list[Any]) -> None:
-    """Connect the panel; it follows the image.
-
-    Args:
-        view: state and switches, as `visited` takes them.
-    """
-    folded.wire(panel, inspector, view, inspector.parts.seen, draw)
+from sedid.ui.inspect.folded import Folded
 
 
 def draw(inspector: Inspector, visit: Visit) -> str:
@@ -50,3 +35,6 @@ def at_own_pair(context: Context, detector: Detector, seen: np.ndarray, notes: t
     k, t_sec = detector.pair()
     trace = context.traces.walk(detector, seen, k)
     return Inspection(trace, detector.judge(trace, t_sec), notes)
+
+
+PANEL = Folded("Whose is it?", "whose", "whose-shown", "seen", draw)
