@@ -304,7 +304,7 @@ def export(
 
         check_folder(bundle, BUNDLE, force)
 
-        from sedid.detector.bundle import export_run
+        from sedid.detector.export import export_run
         from sedid.detector.trained import loss_name
 
         training = export_run(run, bundle)["training"]

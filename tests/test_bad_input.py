@@ -17,8 +17,9 @@ from helpers.light_jobs import wait_for
 from typer.testing import CliRunner
 
 from sedid.cli import app
-from sedid.detector.bundle import save_classifier, save_pipeline, update_info
+from sedid.detector.bundle import update_info
 from sedid.detector.csv_file import COLUMNS, score_files
+from sedid.detector.export import save_classifier, save_pipeline
 from sedid.jobs import store as jobs_store
 from sedid.progress import finish
 from sedid.storage import replacing, write_json

@@ -1,17 +1,43 @@
 """What a detector says of its network's training: which network it is, and whose the steps and hours are."""
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from sedid.models.folders import pipeline_part
 from sedid.models.networks import about_unet
-from sedid.storage import read_object, write_json
+from sedid.storage import read_object, stored_tensors, write_json
 
 RUN = {"steps": "steps of this run", "step": "weights of its step", "hours": "hours of this run"}
 """Entries that are of the last run alone -> what a card calls them."""
 
 PLAIN = "held-out loss, plain"
+
+PARTS = "pipeline"
+"""In the run folder of `train-latent`: the pipeline whose U-Net is trained."""
+
+
+def trained_architecture(best: Path) -> dict[str, Any]:
+    """The U-Net's configuration of a run's weights, as their file states it.
+
+    Not the preset that the run's settings name: a run that started from other weights has their architecture, and one that
+    differs in attention heads alone would load without an error.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or does not state it.
+    """
+    with stored_tensors(best) as stored:
+        metadata = stored.metadata() or {}
+    if "vae" in metadata:
+        raise ValueError(
+            f"{best.parent} is a run of train-vae, half of a latent model: `train-latent --set vae={best.parent}` trains the "
+            "other half"
+        )
+    if "unet" not in metadata:
+        raise ValueError(f"{best} does not say of which architecture its weights are: train it with this version")
+    return dict(json.loads(metadata["unet"]))
 
 
 def named(training: Mapping[str, Any], unet: Mapping[str, Any], detector: str) -> dict[str, Any]:

@@ -287,7 +287,8 @@ def bundle_of(source: str | Path) -> Path:
     Raises:
         FileNotFoundError: there is nothing of the kind.
     """
-    from sedid.detector.bundle import export_run, resolve
+    from sedid.detector.bundle import resolve
+    from sedid.detector.export import export_run
 
     run = Path(source)
     best, bundle = run / "best.safetensors", run / "bundle"

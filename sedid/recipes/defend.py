@@ -24,7 +24,7 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.augment import Augmentation
 from sedid.data.datasets import load_images, make_splits
 from sedid.data.splits import overlap, prints_of
-from sedid.detector.bundle import export_run
+from sedid.detector.export import export_run
 from sedid.detector.provenance import provenance
 from sedid.method.diffusion import NoiseSchedule, check_step
 from sedid.models.networks import Runtime, UNetName

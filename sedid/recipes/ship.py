@@ -30,7 +30,8 @@ from sedid.data.images import check_crop
 from sedid.data.licences import closed
 from sedid.data.quality import chance, contrast, sliced_wasserstein
 from sedid.data.spec import Spec
-from sedid.detector.bundle import export_run, frame, load_detector, update_info
+from sedid.detector.bundle import frame, load_detector, update_info
+from sedid.detector.export import export_run
 from sedid.detector.provenance import provenance
 from sedid.detector.published import FOLDER, write_images
 from sedid.detector.sample import first_right, write_examples, write_sample

@@ -15,15 +15,8 @@ import numpy as np
 from sedid.data.images import check_crop, preprocessing
 from sedid.data.licences import closed
 from sedid.detector import hub
-from sedid.detector.bundle import (
-    FORMAT,
-    checkpoint_hash,
-    detector_file,
-    load_classifier,
-    own_folder,
-    read_calibrations,
-    resolve,
-)
+from sedid.detector.bundle import FORMAT, checkpoint_hash, detector_file, load_classifier, own_folder, resolve
+from sedid.detector.calibrations import read_calibrations
 from sedid.detector.identity import Identity
 from sedid.detector.sample import write_photographs
 from sedid.detector.trained import correct_training

@@ -23,7 +23,7 @@ from pydantic import Field
 
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import describe_split, load_images, make_splits
-from sedid.detector.bundle import export_run
+from sedid.detector.export import export_run
 from sedid.method import paper
 from sedid.method.diffusion import NNInput, NoiseSchedule, check_step
 from sedid.models.folders import check_plain

@@ -27,7 +27,9 @@ from sedid import processes
 from sedid.config import Decay, NotNegative
 from sedid.data.datasets import as_model_input, grid_of
 from sedid.data.labels import load_labels
-from sedid.detector.bundle import PARTS, SHARD, frame
+from sedid.detector.bundle import frame
+from sedid.detector.export import SHARD
+from sedid.detector.trained import PARTS
 from sedid.models.folders import check_pipeline, is_latent, part_weights
 from sedid.models.latent import Latents
 from sedid.models.latent_parts import (

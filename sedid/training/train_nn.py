@@ -20,8 +20,9 @@ from sedid.data.datasets import fingerprint, load_sets
 from sedid.data.perturb import mildly
 from sedid.data.spec import Spec
 from sedid.data.splits import record_splits, splits_file
-from sedid.detector.bundle import load_detector, own_folder, save_classifier, update_info
+from sedid.detector.bundle import load_detector, own_folder, update_info
 from sedid.detector.detector import Detector, NNCalibration, Pair
+from sedid.detector.export import save_classifier
 from sedid.detector.identity import Identity
 from sedid.method.diffusion import INPUT_IMAGES, NNInput
 from sedid.progress import Progress

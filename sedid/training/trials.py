@@ -21,7 +21,8 @@ from pydantic import Field
 
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, load_config
 from sedid.data.datasets import fingerprint, load_images
-from sedid.detector.bundle import checkpoint_hash, export_run, frame
+from sedid.detector.bundle import checkpoint_hash, frame
+from sedid.detector.export import export_run
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.folders import check_plain
 from sedid.models.networks import Runtime, UNetName, about_unet, load_unet

@@ -15,8 +15,9 @@ from sedid import load_detector
 from sedid.data import datasets
 from sedid.data.datasets import fingerprint, load_images
 from sedid.data.images import prepare
-from sedid.detector.bundle import detector_file, export_run, frame, save_pipeline, update_info
+from sedid.detector.bundle import detector_file, frame, update_info
 from sedid.detector.detector import Call
+from sedid.detector.export import export_run, save_pipeline
 from sedid.detector.sample import write_examples, write_sample
 from sedid.jobs.commands import resolve_loop
 from sedid.models.schedules import make_scheduler

@@ -225,7 +225,8 @@ def test_the_check_is_plain_values() -> None:
 
 
 def test_a_run_hands_its_prints_to_the_bundle(tmp_path: Path, one_thread: None) -> None:
-    from sedid.detector.bundle import adopt, export_run
+    from sedid.detector.bundle import adopt
+    from sedid.detector.export import export_run
     from sedid.training.train_ddpm import TrainDDPMConfig, train_ddpm
 
     for name, seed in (("data", 1), ("heldout", 2)):

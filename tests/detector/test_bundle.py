@@ -12,7 +12,8 @@ from helpers.bundles import CHOSEN, pictures, shared_bundle, tiny_bundle
 
 from sedid import load_detector
 from sedid.data.datasets import as_model_input
-from sedid.detector.bundle import checkpoint_hash, detector_file, export_run, save_pipeline
+from sedid.detector.bundle import checkpoint_hash, detector_file
+from sedid.detector.export import export_run, save_pipeline
 from sedid.models.networks import make_unet
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,15 +15,9 @@ from typer.testing import CliRunner
 
 from sedid import load_detector
 from sedid.cli import app
-from sedid.detector.bundle import (
-    adopt,
-    current_info,
-    detector_file,
-    frame,
-    read_calibrations,
-    save_pipeline,
-    update_info,
-)
+from sedid.detector.bundle import adopt, current_info, detector_file, frame, update_info
+from sedid.detector.calibrations import read_calibrations
+from sedid.detector.export import save_pipeline
 from sedid.detector.identity import Identity, changed
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.networks import make_unet

@@ -13,7 +13,7 @@ from helpers.foreign import KINDS, drawn
 
 from sedid.data.datasets import as_images, as_model_input
 from sedid.detector.batches import judge_in_batches
-from sedid.detector.bundle import read_calibrations
+from sedid.detector.calibrations import read_calibrations
 from sedid.detector.company import near_an_edge
 from sedid.detector.detector import Call, Detector
 from sedid.detector.words import why

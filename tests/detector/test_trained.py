@@ -9,7 +9,7 @@ import torch
 from helpers.bundles import tiny_bundle
 from helpers.results import write_evaluation
 
-from sedid.detector.bundle import export_run
+from sedid.detector.export import export_run
 from sedid.detector.trained import after, in_words
 from sedid.escaping import for_markdown
 from sedid.models.networks import UNETS, about_unet, make_unet

@@ -19,8 +19,9 @@ _keep = []  # the shared folder lives as long as the test session
 
 def tiny_bundle(folder: Path, seed: int = 0, calibrated: bool = True) -> Path:
     """Write a bundle around the demo U-Net (0.6 M parameters): STAT at every T_SEC of k = 165, NN at 495."""
-    from sedid.detector.bundle import save_classifier, save_pipeline, update_info
+    from sedid.detector.bundle import update_info
     from sedid.detector.detector import NNCalibration
+    from sedid.detector.export import save_classifier, save_pipeline
     from sedid.models.networks import make_resnet18, make_unet
     from sedid.training.calibrate import calibrate_all
 

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sedid.data.augment import Augmentation
 from sedid.data.datasets import load_images
-from sedid.detector.bundle import export_run
+from sedid.detector.export import export_run
 from sedid.method.diffusion import NoiseSchedule
 from sedid.paths import ROOT
 from sedid.training import run
@@ -364,7 +364,7 @@ def test_attention_heads_survive_resume_and_export(config: TrainDDPMConfig, tmp_
     """Weights of one head load into a network of many without an error, and mean something else there."""
     from diffusers import UNet2DModel
 
-    from sedid.detector.bundle import export_run
+    from sedid.detector.export import export_run
     from sedid.models.networks import load_unet
 
     heads = {"block_out_channels": (16, 16), "norm_num_groups": 4, "attention_head_dim": 4}

@@ -11,7 +11,8 @@ import torch
 from helpers.bundles import pictures
 from safetensors.torch import load_file
 
-from sedid.detector.bundle import export_run, frame, load_detector
+from sedid.detector.bundle import frame, load_detector
+from sedid.detector.export import export_run
 from sedid.models import latent_parts
 from sedid.progress import finish
 from sedid.training.generate import GenerateConfig, generate

@@ -14,7 +14,8 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from sedid.detector.bundle import current_info, frame, resolve, steps_of
+from sedid.detector.bundle import current_info, frame, resolve
+from sedid.detector.calibrations import steps_of
 from sedid.detector.detector import Detector, Inspection, Pair
 from sedid.detector.whose import as_dict as as_dict_of_all
 from sedid.detector.whose import ask
