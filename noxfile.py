@@ -26,7 +26,7 @@ def python(session: nox.Session, *words: str) -> None:
 
 @nox.session
 def quick(session: nox.Session) -> None:
-    """While you write: no browser, no jobs, no loops, nothing tried on everything."""
+    """While you write: no browser, no processes, no loops, nothing tried on everything."""
     kinds = "not (slow or browser or jobs or loops or wide or types)"
     python(session, "pytest", "-q", "-n", "2", "--dist", "loadfile", "-m", kinds, *session.posargs)
 

@@ -23,10 +23,31 @@ MARKS = {"browser": {"browser", "page"}, "jobs": {"runs", "store"}}
 """Mark -> the fixtures by which a test earns it: it opens a browser, or starts jobs as processes of their own."""
 LOOPS = {"training", "studies", "recipes"}
 """Folders whose tests run whole loops."""
-PLACES = {"test_quality.py": "types"} | dict.fromkeys(
-    ("test_corpus.py", "test_faults.py", "test_fuzz.py", "test_no_traceback.py"), "wide"
-)
-"""Files of tests that ask another program, or try one thing on everything."""
+PLACES = {
+    "types": ("test_quality",),
+    "wide": (
+        "test_corpus",
+        "test_endpoints",
+        "test_escaping",
+        "test_faults",
+        "test_fuzz",
+        "test_no_traceback",
+        "test_shipped",
+    ),
+    "jobs": ("test_cli", "test_http", "test_load", "test_packaging", "test_processes"),
+    "loops": (
+        "test_audit",
+        "test_company",
+        "test_frame",
+        "test_kinds",
+        "test_latent",
+        "test_paths",
+        "test_quality_figures",
+        "test_reproducible",
+        "test_trained",
+    ),
+}
+"""Mark -> files of tests that ask another program, try one thing on everything, start processes, or walk and fit for long."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,8 +63,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(mark)
         if item.path.parent.name in LOOPS:
             item.add_marker("loops")
-        if item.path.name in PLACES:
-            item.add_marker(PLACES[item.path.name])
+        for mark, files in PLACES.items():
+            if item.path.stem in files:
+                item.add_marker(mark)
 
 
 def make_tiny_unet(seed: int = 0, width: int = 8, sample_size: int = 8) -> Any:

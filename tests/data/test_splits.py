@@ -188,6 +188,7 @@ def test_damaged_prints_are_refused_in_a_sentence(tmp_path: Path, content: bytes
     assert len(read_splits(file, {})["training"]) == 4
 
 
+@pytest.mark.loops
 def test_from_calibration_to_results_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The loops write the prints, refuse by them, and state what they found: in the results and on the console."""
     bundle = tiny_bundle(tmp_path / "tiny")

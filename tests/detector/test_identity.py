@@ -144,6 +144,7 @@ def test_what_no_number_depends_on_may_change(copy: Path, change: Callable[[Path
     assert load_detector(copy, device="cpu").inspect(pictures(1)[0]).judgement == before
 
 
+@pytest.mark.loops
 def test_calibrating_and_training_anew_is_the_way_out(copy: Path, tmp_path: Path) -> None:
     for name in ("real", "generated"):
         np.savez(tmp_path / f"{name}.npz", images=pictures(12, seed=len(name)))

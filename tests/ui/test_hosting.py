@@ -235,6 +235,7 @@ def test_the_folder_named_for_uploads_need_not_be_there(tmp_path: Path, monkeypa
     assert list(below.iterdir()) == []
 
 
+@pytest.mark.jobs
 def test_the_app_starts_where_proxies_are_set(tmp_path: Path) -> None:
     """Gradio asks its own server whether it runs; no proxy could tell."""
     dead = {

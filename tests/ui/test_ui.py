@@ -351,6 +351,7 @@ def test_importing_the_ui_is_cheap_and_opens_no_socket() -> None:
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
+@pytest.mark.jobs
 def test_the_page_is_built_before_pytorch_is_imported() -> None:
     """Importing it takes half as long as everything else together; whoever wants a verdict waits for it, not the page."""
     code = (
