@@ -47,12 +47,21 @@ class Ledger:
     Args:
         x_0: images (B, C, H, W) in [-1, 1], any float dtype; taken to be at timestep index 0.
         noise: where noised points get their noise from; needed by methods that draw some.
+        reconstructed: of a latent model, the pictures behind x_0 and what its VAE makes of them; see `reconstructed`.
 
     """
 
-    def __init__(self, eps_model: EpsModel, schedule: NoiseSchedule, x_0: Tensor, noise: Noise | None = None) -> None:
+    def __init__(
+        self,
+        eps_model: EpsModel,
+        schedule: NoiseSchedule,
+        x_0: Tensor,
+        noise: Noise | None = None,
+        reconstructed: Callable[[], tuple[Tensor, Tensor]] | None = None,
+    ) -> None:
         self.schedule, self.x_0 = schedule, x_0
         self._asked = 0
+        self._reconstructed = reconstructed
         self._eps_model, self._noise = eps_model, noise
         self._points: dict[Hashable, Point] = {}
         self._draws: dict[int, Tensor] = {}
@@ -134,6 +143,16 @@ class Ledger:
         key = ("noised", t, name)
         return self._points.get(key) or self._evaluated(key, t, noised(self.schedule, self.x_0, eps, t))
 
+    def reconstructed(self) -> tuple[Tensor, Tensor]:
+        """Of a latent model, the pictures x and D(E(x)), both (B, 3, H, W) in [-1, 1]; no evaluation.
+
+        Raises:
+            ValueError: the model walks on the pixels themselves.
+        """
+        if self._reconstructed is None:
+            raise ValueError("a method that compares a picture with its VAE's reconstruction needs a latent model")
+        return self._reconstructed()
+
     def _evaluated(self, key: Hashable, t: int, x: Tensor) -> Point:
         self._asked += 1
         self._points[key] = Point(t, x, self._eps_model(x, t))
@@ -143,4 +162,4 @@ class Ledger:
 def rehearsal(schedule: NoiseSchedule) -> Ledger:
     """A ledger that counts what it is asked for, without a network: one pixel, nothing computed worth looking at."""
     pixel = torch.zeros(1, 3, 1, 1)
-    return Ledger(lambda x, t: x, schedule, pixel, lambda draw: pixel)
+    return Ledger(lambda x, t: x, schedule, pixel, lambda draw: pixel, lambda: (pixel, pixel))

@@ -40,6 +40,7 @@ MATSUMOTO = "Matsumoto et al. 2023, arXiv 2302.03262"
 SECMI = "Duan et al. 2023, arXiv 2302.01316"
 PIA = "Kong et al. 2023, arXiv 2305.18355"
 DIRE = "Wang et al. 2023, arXiv 2303.09295"
+AEROBLADE = "after AEROBLADE (Ricker et al. 2024, arXiv 2401.17879)"
 DID = "Qi et al. 2026, arXiv 2602.23732"
 
 THRESHOLD, LOGISTIC, BOOSTING, RESNET = "threshold", "logistic regression", "gradient boosting", "ResNet-18"
@@ -147,6 +148,15 @@ def second_order_step_map(ledger: Ledger, k: Steps, t_sec: int) -> Tensor:
     t = path[-2]
     x, once, twice = ledger.image(path[:-1]), ledger.image((*path, t)), ledger.image((*path, t, t_sec, t))
     return ((x - once).abs() - (once - twice).abs()).abs()
+
+
+def vae_distance(ledger: Ledger) -> Tensor:
+    """How far a picture lies from what a latent model's VAE can draw, (B,): mean |x - D(E(x))| on the [0, 1] scale.
+
+    E is the mean of the posterior. After AEROBLADE (Ricker et al. 2024); what differs is in AEROBLADE_DIFFERS.
+    """
+    pictures, again = ledger.reconstructed()
+    return (pictures - again).abs().mean(dim=(1, 2, 3)) / 2
 
 
 def turned_and_blurred(x: Tensor) -> Tensor:
@@ -269,6 +279,10 @@ DIRE_DIFFERS = (
     "multiple of k (990), not from alpha_bar 1 to 0; nothing is clipped on the way; the map is not rounded to 8 bits; and "
     "its classifier is a ResNet-18 at the images' own size, not a ResNet-50 at 256 pixels."
 )
+AEROBLADE_DIFFERS = (
+    "The distance to the VAE's reconstruction is not AEROBLADE's: it is the mean absolute difference of pixels, not LPIPS, "
+    "whose weights are another network's; and of one VAE, the detector's own, not the smallest over several."
+)
 STEP = {"k": 165, "t_sec": 495}
 SECMI_STEP = {"k": 10, "t_sec": 100}
 PROXIMAL = {"t": 200, "p": 4}
@@ -299,11 +313,19 @@ METHODS: dict[str, Method] = {
     )
 }
 """The methods by name, with their defaults: SecMI's step and PIA's norm are their papers', the rest this project's."""
+OF_LATENTS: dict[str, Method] = {
+    "vae-distance": Method(
+        *("vae-distance", "VAE reconstruction distance", AEROBLADE, THRESHOLD, vae_distance, {}),
+        differs=AEROBLADE_DIFFERS,
+    )
+}
+"""Methods that ask for a VAE, so only a latent detector has them."""
 
 
 def differences(names: Iterable[str]) -> str:
     """What is not as in the published code of the methods with these names, in sentences, each once."""
-    known = (METHODS[name.split()[0]] for name in names if name.split()[:1] and name.split()[0] in METHODS)
+    every = METHODS | OF_LATENTS
+    known = (every[name.split()[0]] for name in names if name.split()[:1] and name.split()[0] in every)
     return " ".join(dict.fromkeys(method.differs for method in known if method.differs))
 
 
@@ -317,9 +339,10 @@ def method_of(text: str) -> Method:
         ValueError: unknown method or parameter (the text names those accepted), or a value of another type.
     """
     name, *settings = text.split() or [""]
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}; accepted: {', '.join(METHODS)}")
-    method, changed = METHODS[name], {}
+    every = METHODS | OF_LATENTS
+    if name not in every:
+        raise ValueError(f"unknown method {name!r}; accepted: {', '.join(every)}")
+    method, changed = every[name], {}
     for setting in settings:
         key, equals, value = setting.partition("=")
         if not equals:

@@ -40,12 +40,14 @@ class Latents:
 
     Args:
         vae: an `AutoencoderKL` in float32, on its device.
+        draw: None for the posterior's mean; a number for a random sample of it, the same one for the same pixels.
     """
 
+    latent = True
     frames = 8  # a decoding costs as much as an evaluation of the U-Net
 
-    def __init__(self, vae: Any) -> None:
-        self.vae, self.channels = vae, int(vae.config.latent_channels)
+    def __init__(self, vae: Any, draw: int | None = None) -> None:
+        self.vae, self.channels, self.draw = vae, int(vae.config.latent_channels), draw
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self._decoded: OrderedDict[bytes, Tensor] = OrderedDict()
         self._lock = threading.Lock()
@@ -82,8 +84,8 @@ class Latents:
             )
         shift, scale = self._scaling
         with torch.inference_mode(), self._full_precision(pictures):
-            means = [self.vae.encode(pictures[i : i + 1]).latent_dist.mean for i in range(len(pictures))]
-        latents = (torch.cat(means) - shift) * scale if means else pictures.new_zeros(0)
+            found = [self._posterior(pictures[i : i + 1]) for i in range(len(pictures))]
+        latents = (torch.cat(found) - shift) * scale if found else pictures.new_zeros(0)
         if not bool(torch.isfinite(latents).all()):
             raise ValueError(
                 "the VAE makes NaN or infinity of a picture, so it has no score: its weights overflow, as those of SDXL do "
@@ -91,12 +93,23 @@ class Latents:
             )
         return latents
 
+    def _posterior(self, picture: Tensor) -> Tensor:
+        """The mean of a picture's posterior (1, 3, H, W), or what this draw takes of it."""
+        posterior = self.vae.encode(picture).latent_dist
+        if self.draw is None:
+            mean: Tensor = posterior.mean
+            return mean
+        seed = int.from_bytes(_digest(picture)[:4], "big") + self.draw
+        noise = torch.randn(posterior.mean.shape, generator=torch.Generator().manual_seed(seed))
+        drawn: Tensor = posterior.mean + posterior.std * noise.to(posterior.mean)
+        return drawn
+
     def decode(self, x: Tensor) -> Tensor:
         """Latents (N, channels, h, w), on any device, as pictures; those decoded last are remembered."""
         return torch.cat([self._one(x[i : i + 1]) for i in range(len(x))])
 
     def _one(self, x: Tensor) -> Tensor:
-        key = sha1(x.detach().cpu().float().contiguous().numpy().tobytes(), usedforsecurity=False).digest()
+        key = _digest(x)
         with self._lock:
             if key not in self._decoded:
                 shift, scale = self._scaling
@@ -109,6 +122,11 @@ class Latents:
 
     def _full_precision(self, x: Tensor) -> Any:
         return torch.autocast(self.vae.device.type, enabled=False)
+
+
+def _digest(x: Tensor) -> bytes:
+    """Which numbers these are, wherever they lie."""
+    return sha1(x.detach().cpu().float().contiguous().numpy().tobytes(), usedforsecurity=False).digest()
 
 
 def load_latents(folder: Path, runtime: Runtime) -> Latents:

@@ -372,7 +372,7 @@ class Told:
 def eps_model(
     unet: Callable[..., Any], runtime: Runtime, told: Told | None = None, pixels: int = PIXELS_AT_ONCE
 ) -> EpsModel:
-    """Wrap a U-Net as eps_theta(x, t): inference mode, the runtime's precision inside, float32 outside.
+    """Wrap a U-Net as eps_theta(x, t): inference mode, the runtime's precision inside, that of x (float32) outside.
 
     Of a network that predicts something else it gives that (`opening.Model.eps` has the noise). It has as many channels
     as x: where the variance is learned too, it follows them.
@@ -397,7 +397,7 @@ def eps_model(
             own = _rows(arguments, x.device, part, rows)
             with runtime.autocast():
                 said: Tensor = network(x[part], at, **own).sample
-            return said[:, : x.shape[1]].float()
+            return said[:, : x.shape[1]].to(x.dtype)
 
         found = []
         most = max(1, pixels // height_by_width)

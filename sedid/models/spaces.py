@@ -19,6 +19,11 @@ class Space(Protocol):
         ...
 
     @property
+    def latent(self) -> bool:
+        """Whether a VAE stands before the model."""
+        ...
+
+    @property
     def note(self) -> str:
         """What is done to a picture on the way there, beside its scaling; "" for nothing."""
         ...
@@ -40,7 +45,7 @@ class Space(Protocol):
 class Pixels:
     """The pixels as they are."""
 
-    channels, note, frames = 3, "", 24
+    channels, latent, note, frames = 3, False, "", 24
 
     def encode(self, pictures: Tensor) -> Tensor:
         """The pictures themselves."""
@@ -57,7 +62,7 @@ PIXELS = Pixels()
 class Grey:
     """One channel: the luma of ITU-R BT.601 in 8 bits, as Pillow converts RGB to L; a grey picture passes unchanged."""
 
-    channels, note, frames = 1, "converted to grey, of which alone the model knows", 24
+    channels, latent, note, frames = 1, False, "converted to grey, of which alone the model knows", 24
 
     def encode(self, pictures: Tensor) -> Tensor:
         """Grey pictures (N, 1, H, W) in [-1, 1]."""

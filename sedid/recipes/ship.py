@@ -83,6 +83,7 @@ class ShipConfig(Settings):
         ""  # the images whose held-out loss chose the weights: it is measured again, unless `run` recorded it
     )
     only: tuple[str, ...] = ()  # run these stages, finished or not, and no others
+    prompts: str = ""  # of a conditional model, as those of `generate`: its images are drawn of these in turn
     samplers: tuple[str, ...] = (
         "ddim 50",
         "dpm-solver++ 25",
@@ -107,6 +108,9 @@ class ShipConfig(Settings):
     classifier_rate: Positive = 0.01
     classifier_copies: Whole = 0  # of every classifier image, mildly re-encoded, beside the image itself
     classifier_samplers: tuple[str, ...] = ()  # each "name steps count": images of it for the classifier, too
+    posterior: Whole = (
+        0  # test images of each class that a latent detector judges at random samples of its posterior, too
+    )
     reencoded: Whole = 200  # test images of each class that are mildly re-encoded for the reliability of NN
     methods: tuple[str, ...] = (
         *("sedid-stat", "sedid-nn-pair", "pixels-nn", "sedid-multi-lr ks=165+330", "sedid-multi-gb ks=165+330", "loss"),
@@ -364,6 +368,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
             sampler=one.sampler,
             steps=one.steps,
             variance=one.variance,
+            prompts=config.prompts,
             batch_size=config.generate_batch,
             seed=config.seed + seed,
             **bulk,
@@ -417,6 +422,7 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
         "generated": generated["test"],
         "photographs": kept,
         "reencoded": config.reencoded,
+        "posterior": config.posterior,
         **walks,
     }
     yield "evaluate", evaluate(EvaluateConfig(**tested, **measuring, **scoring))

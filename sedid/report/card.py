@@ -10,13 +10,14 @@ from sedid.detector import trained
 from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
-from sedid.models.folders import unet_weights
+from sedid.models.folders import is_latent, unet_weights
 from sedid.paths import ASSETS
 from sedid.report.markdown import (
     STUDIES,
     counts_line,
     defence_block,
     leak_line,
+    posterior_line,
     results_table,
     sampler_words,
     setup_table,
@@ -65,6 +66,7 @@ def _measured(folder: Path, results: EvaluationResults, training: Markdown) -> s
         results_table(results, data_set),
         "How often each STAT verdict falls at the chosen pair:",
         verdict_table(results),
+        posterior_line(results.posterior),
         setup_table(results, training, parameters_of(folder), data_set),
     )
     return "\n\n".join(part for part in parts if part)
@@ -142,8 +144,8 @@ def front_matter(folder: Path) -> ModelCardData:
         ]
     return ModelCardData(
         library_name="diffusers",
-        pipeline_tag="unconditional-image-generation",
-        tags=["sedid", "image-forensics", "ddpm"],
+        pipeline_tag="text-to-image" if is_latent(folder) else "unconditional-image-generation",
+        tags=["sedid", "image-forensics", "latent-diffusion" if is_latent(folder) else "ddpm"],
         license="mit",
         model_name=f"SeDID detector {name}",
         eval_results=measured,
@@ -173,7 +175,8 @@ def _card(folder: Path, info: Markdown) -> str:
         "---",
         f"# SeDID detector {markdown(folder.resolve().name)}",
         "",
-        "A DDPM and what was calibrated for it: it tells images that THIS model generated from real ones by the step-wise",
+        f"{'A latent diffusion model' if is_latent(folder) else 'A DDPM'} and what was calibrated for it: it tells images that "
+        "THIS model generated from real ones by the step-wise",
         "error of SeDID (arXiv 2307.06272). It knows nothing about other generators.",
         "",
         "## Training",
@@ -190,6 +193,15 @@ def _card(folder: Path, info: Markdown) -> str:
             for kind, data in stat["data"].items()
         ],
     ]
+    if is_latent(folder):
+        lines.append(
+            "- The detector walks on latents, the mean of the posterior of its own VAE. It tells the network "
+            + (
+                f"the prompt `{info['prompt']}`."
+                if info.get("prompt")
+                else "the empty prompt, never anything about the picture."
+            )
+        )
     if "nn" in info:
         nn = info["nn"]["calibration"]
         lines.append(

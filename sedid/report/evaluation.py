@@ -64,6 +64,8 @@ def tables(evaluation: Evaluation, reals: str, data_set: str) -> Markup:
         methods=methods(evaluation, reals, data_set),
         loss=evaluation.existing(reals),
         reliability=evaluation.results.reliability,
+        posterior=evaluation.results.posterior,
+        SETS=REALS | {"generated": "generated images"},
         counts=f"Here: {images['generated'].count:,} generated images against {images[reals].count:,} {REALS[reals]}.",
         data_set=data_set,
         SOURCE=paper.SOURCE,

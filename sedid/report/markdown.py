@@ -24,6 +24,7 @@ from sedid.studies.defence import DefenceResults
 from sedid.studies.evaluate import EvaluationResults
 from sedid.studies.generalise import GeneraliseResults
 from sedid.studies.polarity import PolarityResults
+from sedid.studies.posterior import PosteriorSpread
 from sedid.studies.robustness import MethodChange, RobustnessResults
 from sedid.studies.shipped import QualityResults, TrainingResults
 from sedid.studies.study import MadeBy
@@ -187,6 +188,24 @@ def splits_line(found: SplitCheck | None) -> str:
     said = f"WARNING. {found.warning}" if found.warning else "no two sets that should be disjoint share a picture."
     kept = f" Compared as whole sets only: {', '.join(found.by_set)}." if found.by_set else ""
     return f"Splits, picture by picture: {said}{kept}"
+
+
+def posterior_line(found: PosteriorSpread | None) -> str:
+    """What random samples of a latent detector's posterior change, in sentences; empty where it was not measured."""
+    if found is None:
+        return ""
+    shares = "; ".join(
+        f"{name}: {found.changed[kind]:.1%} of the calls change, and {found.unsteady[kind]:.1%} of {count:,} pictures are not "
+        f"called alike by all samples"
+        for kind, count in found.images.items()
+        for name in [f"{REALS[kind]} reals" if kind in REALS else kind]
+    )
+    aucs = f"{min(found.auc_of_draws):.3f} to {max(found.auc_of_draws):.3f}"
+    return (
+        f"The VAE gives a picture a normal distribution of latents, and the detector scores its mean. With {found.draws} random "
+        f"samples in place of the mean (STAT at the chosen pair) {shares}. AUC of these pictures at the mean {found.auc:.3f}, "
+        f"at the samples {aucs}."
+    )
 
 
 def verdict_table(results: EvaluationResults) -> str:

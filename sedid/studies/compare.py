@@ -27,13 +27,13 @@ import numpy as np
 
 from sedid import processes
 from sedid.config import Count, NotNegative, Seed, Text, Whole
-from sedid.data.datasets import load_sets_with_files
+from sedid.data.datasets import as_model_input, load_sets_with_files
 from sedid.detector.detector import Detector
 from sedid.detector.identity import Identity
 from sedid.later import torch
 from sedid.method.diffusion import EpsModel
 from sedid.method.ledger import Ledger
-from sedid.method.methods import METHODS, RESNET, SECMI, Method, costs, method_of
+from sedid.method.methods import METHODS, OF_LATENTS, RESNET, SECMI, Method, costs, method_of
 from sedid.progress import Meter, Progress
 from sedid.storage import read_kept, write_kept
 from sedid.studies.comparison import CALIBRATION, MEANING, TEST, Comparison, ComparisonResults
@@ -82,6 +82,8 @@ def methods_for(config: CompareConfig, detector: Detector) -> list[Method]:
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"methods names {twice} twice")
+    if not detector.space.latent and (of_latents := [name for name in names if name.split()[0] in OF_LATENTS]):
+        raise ValueError(f"{of_latents[0]} needs a latent detector: {detector.name} walks on the pixels, without a VAE")
     existing = read_existing(detector.info)
     of_stat, of_nn = (
         dict(zip(("k", "t_sec"), pair, strict=True)) if pair else {}
@@ -127,12 +129,16 @@ def check_images(
 
 def ledger_of(detector: Detector, eps_model: EpsModel, images: np.ndarray, start: int, size: int, seed: int) -> Ledger:
     """The ledger of one batch of a set, uint8 (N, H, W, 3); noise by (seed, place in the set, draw)."""
-    x_0 = detector.encode(images[start : start + size])
+    pictures = images[start : start + size]
+    x_0 = detector.encode(pictures)
+
+    def reconstructed() -> tuple[Tensor, Tensor]:
+        return as_model_input(pictures).to(x_0.device), detector.space.decode(x_0)
 
     def noise(draw: int) -> Tensor:
         return torch.stack([noise_of(seed, start + i, draw, x_0.shape[1:]) for i in range(len(x_0))])
 
-    return Ledger(eps_model, detector.schedule, x_0, noise)
+    return Ledger(eps_model, detector.schedule, x_0, noise, reconstructed if detector.space.latent else None)
 
 
 def measure_set(

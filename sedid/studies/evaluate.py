@@ -28,6 +28,7 @@ from sedid.results import Interval, Results, Shares
 from sedid.stats.metrics import Metrics, measure, sign_of
 from sedid.stats.reliability import Reliability, reliability
 from sedid.storage import read_arrays, replacing
+from sedid.studies.posterior import PosteriorSpread, posterior_spread
 from sedid.studies.study import Protocol, StudyConfig, described, migrated_audit, migrated_protocol, open_study
 from sedid.training.baseline import LossRow, existing_row, read_existing, training_losses
 from sedid.training.calibrate import walks_of
@@ -59,6 +60,7 @@ class EvaluateConfig(StudyConfig):
     reencoded: Whole = (
         0  # images of each class that are mildly re-encoded, to see whether NN's probabilities still hold
     )
+    posterior: Whole = 0  # images of each class that a latent detector judges at random samples of its posterior, too
     photographs: bool = True  # keep the reals it was most wrong about, to show them; never CelebA's and ImageNet's
 
 
@@ -107,6 +109,7 @@ class EvaluationResults(Results):
         audit: of the generated images against held-out reals; None in older results.
         reliability: of NN's probabilities on held-out reals and generated images, CLEAN and mildly REENCODED; without those
             that were not measured.
+        posterior: what samples of a latent detector's posterior change; None where it was not measured.
     """
 
     VERSION: ClassVar[int] = 2
@@ -123,6 +126,7 @@ class EvaluationResults(Results):
     sides: dict[str, Shares]
     audit: LeakCheck | None
     reliability: dict[str, Reliability] = field(default_factory=dict)
+    posterior: PosteriorSpread | None = None
 
     def __post_init__(self) -> None:
         if not any(self.stat.get(kind) for kind in REALS):
@@ -323,10 +327,16 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResu
     reals = [name for name in REALS if name in images]
     asked = {name: found for name, found in probabilities.items() if found is not None}  # of a classifier, if any
     reliable = yield from nn_reliability(detector, images, asked, config)
+    spread = None
+    if config.posterior:
+        some = {name: images[name][: config.posterior] for name in ("heldout", "generated")}
+        spread = yield from posterior_spread(detector, some, config.batch_size)
     spent = study.evaluations(ks) + existing.get("noises", 0)
     results = EvaluationResults(
         protocol=study.protocol(described(specs, images), splits, config.generated, spent),
-        reduction="sum over channels and pixels of the squared difference, [0, 1] scale",
+        reduction="a quarter of the sum over the latents of the squared difference"
+        if detector.space.latent
+        else "sum over channels and pixels of the squared difference, [0, 1] scale",
         threshold_from="calibration split",
         loss_noise_seeds={name: seed for seed, name in enumerate(losses)},
         stat={name: tuple(stat_rows(detector, scores[name], scores["generated"])) for name in reals},
@@ -336,6 +346,7 @@ def evaluate(config: EvaluateConfig) -> Generator[Progress, None, EvaluationResu
         sides={},
         audit=leaks,
         reliability=reliable,
+        posterior=spread,
     )
     file = Path(config.out) if config.out else study.out / "results.json"
     shown = config.photographs and not closed(

@@ -7,18 +7,18 @@ noise predictions that are subtracted are nearly equal, and rounding weighs most
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sedid.data.datasets import as_model_input
-from sedid.detector.bundle import load_detector
-from sedid.later import torch
+from sedid.detector.bundle import condition_of, load_detector
 from sedid.method.diffusion import EpsModel, NoiseSchedule, Steps, t_errors
-from sedid.models.networks import load_unet
+from sedid.models.latent import Latents
+from sedid.models.networks import Runtime, Told
+from sedid.models.opening import Model, open_model
 from sedid.progress import Meter, Progress
 
 if TYPE_CHECKING:
@@ -57,27 +57,30 @@ class NoiseRow:
     bf16: Rounding
 
 
-def double_model(folder: Path) -> EpsModel:
-    """eps_theta of a bundle in float64, on the CPU (some GPUs have no float64).
+def in_float64(folder: Path) -> Model:
+    """The model of a bundle in float64, its VAE if it has one too, on the CPU (some GPUs have no float64).
 
     The embedding of the timestep is computed in float32 inside diffusers, as in the other precisions.
     """
-    unet: Any = load_unet(folder).double().requires_grad_(False)
+    model = open_model(folder, Runtime.choose("cpu"))
+    model.network.double()
+    if isinstance(model.space, Latents):
+        model.space.vae.double()
 
-    @torch.inference_mode()
-    def predict(x: Tensor, t: int) -> Tensor:
-        eps: Tensor = unet(x, torch.tensor(t)).sample
-        return eps
+    def tell(prompts: Sequence[str], guidance: float) -> Told:
+        told = model.tell(prompts, guidance)
+        return replace(told, arguments=_doubled(told.arguments), empty=_doubled(told.empty))
 
-    return predict
+    return replace(model, tell=tell)
 
 
-def exact_input(images: np.ndarray) -> Tensor:
-    """uint8 (N, H, W, 3) to float64 (N, 3, H, W): the very values the network gets, float32's rounding included.
+def _doubled(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a network in float64; numbers of classes stay whole."""
 
-    Only what the network and the steps add is measured thereby.
-    """
-    return as_model_input(images).double()
+    def double(value: Any) -> Any:
+        return _doubled(value) if isinstance(value, Mapping) else value.double() if value.is_floating_point() else value
+
+    return {name: double(value) for name, value in arguments.items()}
 
 
 def walked(
@@ -103,12 +106,15 @@ def noise_floor(
         A row a T_SEC.
     """
     detectors = {name: load_detector(folder, device, name) for name in PRECISIONS}
-    schedule, t_sec = detectors["fp32"].schedule, detectors["fp32"].max_t_sec(k)
+    plain = detectors["fp32"]
+    schedule, t_sec = plain.schedule, plain.max_t_sec(k)
     meter = Meter("noise floor", len(images) * (1 + len(PRECISIONS)) * (t_sec // k), "steps")
-    exact = yield from walked(double_model(folder), exact_input(images), schedule, k, t_sec, meter)
+    # the very values the network gets, float32's rounding included: what it and the steps add is measured, no more
+    x_0 = plain.encode(images)
+    model = in_float64(folder).eps(condition_of(plain.info))
+    exact = yield from walked(model, x_0.cpu().double(), schedule, k, t_sec, meter)
     found = {}
     for name, detector in detectors.items():
-        x_0 = as_model_input(images).to(detector.runtime.device)
         found[name] = yield from walked(detector.eps_model, x_0, schedule, k, t_sec, meter)
     rows = []
     for i, reference in enumerate(exact):

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from sedid import processes
-from sedid.data.datasets import fingerprint, load_images
-from sedid.detector.bundle import checkpoint_hash, load_detector
+from sedid.data.datasets import as_model_input, fingerprint, load_images
+from sedid.detector.bundle import checkpoint_hash, condition_of, load_detector
 from sedid.detector.detector import Detector
 from sedid.progress import Meter, Progress
 from sedid.storage import replacing
-from sedid.studies.noise_floor import double_model, exact_input, walked
+from sedid.studies.noise_floor import in_float64, walked
 
 FILE = "parity.npz"
 IMAGES = 50
@@ -28,8 +28,9 @@ def exact(bundle: Path, detector: Detector, images: np.ndarray) -> Generator[Pro
     """
     k = detector.pair()[0]
     meter = Meter("t-errors in float64", len(images) * len(detector.t_secs(k)), "steps")
-    model, x_0 = double_model(bundle), exact_input(images)
-    return (yield from walked(model, x_0, detector.schedule, k, detector.max_t_sec(k), meter))
+    model = in_float64(bundle)
+    x_0, eps_model = model.space.encode(as_model_input(images).double()), model.eps(condition_of(detector.info))
+    return (yield from walked(eps_model, x_0, detector.schedule, k, detector.max_t_sec(k), meter))
 
 
 def parity(bundle: Path, generated: str) -> Generator[Progress, None, Path]:

@@ -68,6 +68,8 @@ class MadeBy:
 
     Attributes:
         variance: of the ancestral sampler; "" for the others, and in older manifests.
+        prompts: how many different ones a conditional model was given in turn; 0 of the empty one alone.
+        guidance: w of classifier-free guidance; 1 is none.
         count: images of the whole set.
         precisions, batch_sizes: that were used on the way.
         cross_checkpoint: other weights made the images than those of the detector that scores them.
@@ -79,6 +81,8 @@ class MadeBy:
     steps: int
     seed: int
     variance: str = ""
+    prompts: int = 0
+    guidance: float = 1.0
     timestep_spacing: str = ""
     count: int | None = None
     precisions: tuple[str, ...] = ()
@@ -88,8 +92,11 @@ class MadeBy:
 
     @property
     def sampled(self) -> str:
-        """The sampler in words: "ddpm, 1000 steps, variance fixed_large"."""
-        return f"{self.sampler}, {self.steps} steps{f', variance {self.variance}' if self.variance else ''}"
+        """The sampler in words: "ddpm, 1000 steps, variance fixed_large", "ddim, 50 steps, 10 prompts in turn"."""
+        told = f", {self.prompts} prompt{'s in turn' if self.prompts > 1 else ''}" if self.prompts else ""
+        guided = f", guidance {self.guidance:g}" if self.guidance != 1 else ""
+        variance = f", variance {self.variance}" if self.variance else ""
+        return f"{self.sampler}, {self.steps} steps{variance}{told}{guided}"
 
     @classmethod
     def of(cls, manifest: Mapping[str, Any]) -> "MadeBy | None":
@@ -98,6 +105,8 @@ class MadeBy:
         for old, name in (("precision", "precisions"), ("batch_size", "batch_sizes")):
             if old in manifest and name not in found:
                 found[name] = (manifest[old],)
+        if isinstance(prompts := found.get("prompts"), list):  # a manifest has their texts
+            found["prompts"] = len(set(prompts))
         try:
             return TypeAdapter(cls).validate_python(found)
         except ValidationError:
