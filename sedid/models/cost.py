@@ -8,7 +8,7 @@ nearly all there is. How long that takes depends on the machine: the seconds are
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -108,44 +108,37 @@ def zeros(*shape: int) -> torch.Tensor:
     return torch.zeros(*shape, device="meta")
 
 
-def costs() -> list[Cost]:
-    """The shipped kinds, and public models."""
+def costs() -> Iterator[Cost]:
+    """Of the shipped kinds, then of public models."""
     from diffusers.models import AutoencoderKL, UNet2DConditionModel
 
     with torch.device("meta"):
-        small, vae = make_unet("small"), make_vae("small")
-        found = [
-            Cost(
-                "the shipped DDPMs, 32 px",
-                parameters_of(small),
-                operations(lambda: small(zeros(1, 3, 32, 32), zeros(1))),
-                0,
-            )
-        ]
-        found.append(cost_of_latents("cifar10-latent, 32 px", make_latent_unet("small", vae), vae, TOKENS))
+        pixels, vae = make_unet("small"), make_vae("small")
+        evaluation = operations(lambda: pixels(zeros(1, 3, 32, 32), zeros(1)))
+        yield Cost("the shipped DDPMs, 32 px", parameters_of(pixels), evaluation, 0)
+        yield cost_of_latents("cifar10-latent, 32 px", make_latent_unet("demo", vae), vae, TOKENS)
         for name, made_of in UNETS.items():
-            found.append(cost_of_latents(name, UNet2DConditionModel(**made_of), AutoencoderKL(**VAE), 77))
-    return found
+            yield cost_of_latents(name, UNet2DConditionModel(**made_of), AutoencoderKL(**VAE), 77)
 
 
-def table(found: list[Cost]) -> str:
+def table(found: Iterable[Cost]) -> str:
     """The costs as a Markdown table."""
-    head = ["model", "parameters", "GFLOP an evaluation", "GFLOP of the VAE"]
+    head = ["model", "parameters of the U-Net", "an evaluation", "the VAE"]
     for k, t_sec in (PAPER, SECMI):
-        head += [f"k = {k} to {t_sec}: evaluations", "GFLOP", "seconds, estimated"]
+        head += [f"k = {k} to {t_sec}: {t_sec // k + 1} evaluations", "seconds, estimated"]
     lines = [head, ["---"] * len(head)]
     for one in found:
-        line = [
-            one.name,
-            f"{one.parameters / 1e6:,.1f} M",
-            f"{one.evaluation / 1e9:,.1f}",
-            f"{one.encoding / 1e9:,.1f}",
-        ]
-        for k, t_sec in (PAPER, SECMI):
-            spent = one.picture(k, t_sec)
-            line += [str(t_sec // k + 1), f"{spent / 1e9:,.0f}", f"{spent / SUSTAINED:.2g}"]
+        line = [one.name, f"{one.parameters / 1e6:,.1f} M", gflop(one.evaluation), gflop(one.encoding)]
+        for walk in (PAPER, SECMI):
+            seconds = one.picture(*walk) / SUSTAINED
+            line += [gflop(one.picture(*walk)), f"{seconds:.1f}" if seconds >= 0.1 else "below 0.1"]
         lines.append(line)
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def gflop(count: float) -> str:
+    """Operations in words: "803 GFLOP", "0.05 GFLOP", or nothing where there are none."""
+    return f"{count / 1e9:,.0f} GFLOP" if count >= 1e10 else f"{count / 1e9:.2f} GFLOP" if count else ""
 
 
 if __name__ == "__main__":
