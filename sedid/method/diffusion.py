@@ -68,6 +68,18 @@ class Schedule(Protocol):
         """The fixed factor of the t-error of the step from t to s."""
         ...
 
+    def shares(self, t: int) -> tuple[float, float]:
+        """(signal, noise) of a noised image: x_t = signal x_0 + noise eps."""
+        ...
+
+    def target(self, x_0: Tensor, eps: Tensor) -> Tensor:
+        """What the network is trained to say of any x_t of these two."""
+        ...
+
+    def noise_of(self, said: Tensor, x: Tensor, t: int) -> Tensor:
+        """The noise that the network's answer about x at t stands for."""
+        ...
+
 
 @dataclass(frozen=True)
 class NoiseSchedule:
@@ -100,6 +112,18 @@ class NoiseSchedule:
         """c(t, k)^2 with s = t + k: the fixed factor of the t-error at T_SEC = s."""
         near, far = self.alpha_bar[t], self.alpha_bar[s]
         return (sqrt(1 - near) - sqrt(near / far) * sqrt(1 - far)) ** 2
+
+    def shares(self, t: int) -> tuple[float, float]:
+        """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t)."""
+        return sqrt(self.alpha_bar[t]), sqrt(1 - self.alpha_bar[t])
+
+    def target(self, x_0: Tensor, eps: Tensor) -> Tensor:
+        """The noise itself."""
+        return eps
+
+    def noise_of(self, said: Tensor, x: Tensor, t: int) -> Tensor:
+        """The answer itself: of a network that predicts something else, the engine is given the noise (`predictions`)."""
+        return said
 
 
 @dataclass(frozen=True)
@@ -317,16 +341,16 @@ def nn_input(schedule: Schedule, near: Point, far: Point, mode: str) -> Tensor:
     return {"pair": torch.cat(pair, 1), "error": error, "both": torch.cat((*pair, error), 1)}[mode]
 
 
-def noised(schedule: NoiseSchedule, x_0: Tensor, eps: Tensor, t: int) -> Tensor:
-    """q: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, same shape and dtype as x_0."""
-    alpha_bar = schedule.alpha_bar[t]
-    return sqrt(alpha_bar) * x_0 + sqrt(1 - alpha_bar) * eps
+def noised(schedule: Schedule, x_0: Tensor, eps: Tensor, t: int) -> Tensor:
+    """q: x_t = sqrt(alpha_bar_t) x_0 + sqrt(1 - alpha_bar_t) eps, or as `flow` has it; same shape and dtype as x_0."""
+    signal, noise = schedule.shares(t)
+    return signal * x_0 + noise * eps
 
 
-def training_loss(eps_model: EpsModel, x_0: Tensor, eps: Tensor, schedule: NoiseSchedule, t: int) -> Tensor:
+def training_loss(eps_model: EpsModel, x_0: Tensor, eps: Tensor, schedule: Schedule, t: int) -> Tensor:
     """The DDPM's training loss at one timestep, the existing method of the paper's Table 2 (Matsumoto et al. 2023).
 
-        L_t(x_0, eps) = || eps - eps_theta(q(x_0, t, eps), t) ||^2
+        L_t(x_0, eps) = || eps - eps_theta(q(x_0, t, eps), t) ||^2        of a flow, of eps - x_0
 
     One network evaluation an image. Like the t-error, smaller means generated.
 
@@ -342,4 +366,4 @@ def training_loss(eps_model: EpsModel, x_0: Tensor, eps: Tensor, schedule: Noise
     """
     if not 0 <= t < len(schedule):
         raise ValueError(f"the timestep of the training loss must be between 0 and {len(schedule) - 1}, not {t}")
-    return (eps_model(noised(schedule, x_0, eps, t), t) - eps).square().sum(dim=(1, 2, 3))
+    return (eps_model(noised(schedule, x_0, eps, t), t) - schedule.target(x_0, eps)).square().sum(dim=(1, 2, 3))

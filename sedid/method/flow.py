@@ -10,10 +10,15 @@ The identity holds as for noise, and more plainly, since the x of both ends canc
 
 It is how much the network changes its mind about the direction. The engine of `diffusion` walks such a schedule as it is:
 N + 1 evaluations, any path of timesteps. The step is DDIM's own with sqrt(alpha_bar) = 1 - sigma and
-sqrt(1 - alpha_bar) = sigma, and nothing is divided by 1 - sigma, which is 0 at the end.
+sqrt(1 - alpha_bar) = sigma, and nothing is divided by 1 - sigma, which is 0 at the end. Every method of `methods` runs
+along it: what the training loss and PIA need of a schedule are `shares`, `target` and `noise_of`.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -56,3 +61,15 @@ class FlowSchedule:
     def weight(self, t: int, s: int) -> float:
         """(sigma_s - sigma_t)^2."""
         return (self.sigma[s] - self.sigma[t]) ** 2
+
+    def shares(self, t: int) -> tuple[float, float]:
+        """1 - sigma and sigma."""
+        return 1 - self.sigma[t], self.sigma[t]
+
+    def target(self, x_0: "Tensor", eps: "Tensor") -> "Tensor":
+        """The direction of the path."""
+        return eps - x_0
+
+    def noise_of(self, said: "Tensor", x: "Tensor", t: int) -> "Tensor":
+        """What lies at the end of the straight path: x_t + (1 - sigma_t) v."""
+        return x + (1 - self.sigma[t]) * said

@@ -22,7 +22,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING
 
 from sedid.later import torch
-from sedid.method.diffusion import EpsModel, NoiseSchedule, Path, Point, Steps, ddim_step, noised, reverse_path
+from sedid.method.diffusion import EpsModel, Path, Point, Schedule, Steps, ddim_step, noised, reverse_path
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ Noise = Callable[[int], "Tensor"]
 """Number of a draw -> standard normal noise for every image of the batch, (B, C, H, W)."""
 
 
-def reconstruction_path(schedule: NoiseSchedule, k: Steps, t_sec: int) -> Path:
+def reconstruction_path(schedule: Schedule, k: Steps, t_sec: int) -> Path:
     """The path 0, ..., T_SEC and back to 0 with the same steps.
 
     Raises:
@@ -54,7 +54,7 @@ class Ledger:
     def __init__(
         self,
         eps_model: EpsModel,
-        schedule: NoiseSchedule,
+        schedule: Schedule,
         x_0: Tensor,
         noise: Noise | None = None,
         reconstructed: Callable[[], tuple[Tensor, Tensor]] | None = None,
@@ -159,7 +159,7 @@ class Ledger:
         return self._points[key]
 
 
-def rehearsal(schedule: NoiseSchedule) -> Ledger:
+def rehearsal(schedule: Schedule) -> Ledger:
     """A ledger that counts what it is asked for, without a network: one pixel, nothing computed worth looking at."""
     pixel = torch.zeros(1, 3, 1, 1)
     return Ledger(lambda x, t: x, schedule, pixel, lambda draw: pixel, lambda: (pixel, pixel))

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from sedid.config import known
 from sedid.later import torch
 from sedid.method.diffusion import (
-    NoiseSchedule,
     Path,
+    Schedule,
     Steps,
     ddim_step,
     nn_input,
@@ -80,7 +80,8 @@ def training_loss(ledger: Ledger, t: int, noises: int) -> Tensor:
     total = torch.zeros(len(ledger.x_0), dtype=ledger.x_0.dtype, device=ledger.x_0.device)
     for draw in range(noises):
         eps = ledger.noise(draw)
-        total += (ledger.noised(t, eps, ("draw", draw)).eps - eps).square().sum(dim=(1, 2, 3))
+        target = ledger.schedule.target(ledger.x_0, eps)
+        total += (ledger.noised(t, eps, ("draw", draw)).eps - target).square().sum(dim=(1, 2, 3))
     return total / noises
 
 
@@ -101,12 +102,14 @@ def proximal(ledger: Ledger, t: int, p: int, normalised: bool) -> Tensor:
     """
     if p < 1:
         raise ValueError(f"p must be at least 1, not {p}")
-    eps = ledger.point((0,)).eps
+    first = ledger.point((0,))
+    eps = ledger.schedule.noise_of(first.eps, first.x, 0)
     if normalised:
         # where the network predicts no noise at all there is no direction to keep
         mean = eps.abs().mean(dim=(1, 2, 3), keepdim=True).clamp(min=torch.finfo(eps.dtype).tiny)
         eps = eps / mean * sqrt(2 / pi)
-    said = ledger.noised(t, eps, ("proximal", normalised)).eps
+    point = ledger.noised(t, eps, ("proximal", normalised))
+    said = ledger.schedule.noise_of(point.eps, point.x, t)
     apart: Tensor = torch.linalg.vector_norm(eps - said, ord=p, dim=(1, 2, 3))
     return apart
 
@@ -232,7 +235,7 @@ class Method:
         """(B,) for a threshold or a distance, (B, D) for a regression or trees, (B, C, H, W) for the ResNet."""
         return self.measurement(ledger, **self.parameters)
 
-    def cost(self, schedule: NoiseSchedule) -> int:
+    def cost(self, schedule: Schedule) -> int:
         """Network evaluations an image when it runs alone.
 
         Raises:
@@ -248,7 +251,7 @@ class Method:
         return replace(self, parameters={**self.parameters, **changed}, origins=origins)
 
 
-def costs(methods: Sequence[Method], schedule: NoiseSchedule) -> list[int]:
+def costs(methods: Sequence[Method], schedule: Schedule) -> list[int]:
     """Network evaluations an image that each method adds to those of the methods before it; their sum is the union's.
 
     Raises:

@@ -7,8 +7,10 @@ import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
 from torch import Tensor
 
-from sedid.method.diffusion import ddim_step, t_errors, trajectory
+from sedid.method.diffusion import ddim_step, noised, t_errors, training_loss, trajectory
 from sedid.method.flow import FlowSchedule
+from sedid.method.ledger import Ledger
+from sedid.method.methods import METHODS
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -107,3 +109,24 @@ def test_a_shift_that_is_none_is_refused() -> None:
     for shift, timesteps in ((0.0, 1000), (-1.0, 1000), (float("nan"), 1000), (1.0, 1)):
         with pytest.raises(ValueError, match="a flow needs a shift above 0 and at least 2 timesteps"):
             FlowSchedule.shifted(timesteps, shift)
+
+
+def test_every_method_runs_on_a_flow_and_a_network_that_knows_the_picture_has_no_error() -> None:
+    x_0 = latents().tanh()
+
+    def knows(x: Tensor, t: int) -> Tensor:  # v = eps - x_0 with the eps that x was made of
+        return (x - x_0) / SCHEDULE.sigma[t]
+
+    eps = torch.randn_like(x_0)
+    for t in (0, 500, 999):
+        x_t = noised(SCHEDULE, x_0, eps, t)
+        torch.testing.assert_close(x_t, (1 - SCHEDULE.sigma[t]) * x_0 + SCHEDULE.sigma[t] * eps)
+        torch.testing.assert_close(SCHEDULE.noise_of(knows(x_t, t), x_t, t), eps)
+        assert training_loss(knows, x_0, eps, SCHEDULE, t) == pytest.approx([0, 0], abs=1e-20)
+    halved = training_loss(lambda x, t: knows(x, t) / 2, x_0, eps, SCHEDULE, 500)
+    torch.testing.assert_close(halved, ((eps - x_0) / 2).square().sum(dim=(1, 2, 3)))
+    for name, method in METHODS.items():
+        found = method.measure(Ledger(knows, SCHEDULE, x_0, lambda draw: eps))
+        assert bool(torch.isfinite(found).all()), name
+        if name in ("loss", "pia", "sedid-stat", "dire-stat"):
+            assert found == pytest.approx([0, 0], abs=1e-9), name
