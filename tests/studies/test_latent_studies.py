@@ -19,8 +19,11 @@ from sedid.method.diffusion import t_errors
 from sedid.models.latent import Latents
 from sedid.progress import finish
 from sedid.report.card import write_card
+from sedid.report.evaluation import tables
+from sedid.report.numbers import cell
 from sedid.studies.evaluate import EvaluationResults
 from sedid.studies.parity import parity
+from sedid.studies.results import load_evaluation
 
 pytestmark = pytest.mark.usefixtures("one_thread_for_all")
 
@@ -99,6 +102,8 @@ def test_the_spread_over_the_posterior_is_of_verdicts_at_its_samples(bundle: Pat
         images = stored["images"][20:24]
     assert isinstance(detector.space, Latents)
     assert detector.chosen is not None
+    page = tables(load_evaluation(bundle), "heldout", "CIFAR-10")
+    assert f"at the samples: {', '.join(cell(auc) for auc in found.auc_of_draws)}" in page
     rows = []
     for draw in range(5):
         x_0 = Latents(detector.space.vae, draw).encode(as_model_input(images))
