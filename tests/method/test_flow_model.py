@@ -13,7 +13,7 @@ from sedid.stats.intervals import auc_interval
 from sedid.stats.metrics import fit_cut
 
 SCHEDULE = FlowSchedule.shifted(1000, 1.0)
-K, STEPS, BATCH, EULER = 165, 400, 32, 20
+K, STEPS, BATCH, EULER, EACH = 165, 120, 32, 10, 120
 
 
 class Velocity:
@@ -69,13 +69,13 @@ def drawn(unet: UNet2DModel, count: int) -> Tensor:
 @pytest.mark.skipif(not SAMPLE.is_file(), reason="the embedded sample is not part of a wheel")
 def test_its_own_pictures_are_told_from_real_ones() -> None:
     real = as_model_input(load_images("sample:real", 16, None))
-    known, others = real[:-200], real[-200:]
+    known, others = real[:-EACH], real[-EACH:]
     unet = trained(known)
-    classes = [others, drawn(unet, 200)]
+    classes = [others, drawn(unet, EACH)]
     scores = [torch.stack([error.score for error in t_errors(Velocity(unet), x, SCHEDULE, K, 990)]) for x in classes]
     unseen, made = (found.numpy().astype(np.float64) for found in scores)
-    cuts = [fit_cut(unseen[n, :100], made[n, :100]) for n in range(len(unseen))]
+    cuts = [fit_cut(unseen[n, : EACH // 2], made[n, : EACH // 2]) for n in range(len(unseen))]
     best = max(range(len(cuts)), key=lambda n: cuts[n].auc)  # the first half of each class chooses
     sign = cuts[best].sign
-    low, _ = auc_interval(sign * unseen[best, 100:], sign * made[best, 100:])
+    low, _ = auc_interval(sign * unseen[best, EACH // 2 :], sign * made[best, EACH // 2 :])
     assert low > 0.5
