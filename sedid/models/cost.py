@@ -80,7 +80,8 @@ def operations(call: Callable[[], Any]) -> int:
 
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         call()
-    return counter.get_total_flops()
+    counted: int = counter.get_total_flops()
+    return counted
 
 
 def parameters_of(network: Any) -> int:

@@ -74,14 +74,15 @@ def test_every_study_measures_a_latent_detector(bundle: Path, sets: dict[str, st
     assert (rows["vae-distance"].evaluations_alone, rows["vae-distance"].polarity) == (0, "smaller")
     assert rows["vae-distance"].auc == 1  # what went through the VAE already comes back nearly as it is
     assert rows["sedid-stat"].evaluations_alone == 2
-    for command, settings in {
+    others: dict[str, dict[str, Any]] = {
         "generalise": {"heldout": real, "generated": made},
         "sweep": {**known, **unseen, "ks": "330,495"},
         "choose": {**known, **unseen, "ks": "330", "resamples": 5},
         "robustness": {"real": real, "generated": made, "count": 4, "perturbations": "jpeg,flip"},
         "polarity": {"real": real, "generated": made, "noise_images": 2, "side": 8},
         "sign": {"real": real, "generated": made, "changed": 4},
-    }.items():
+    }
+    for command, settings in others.items():
         results = run(command, **settings, **own)
         assert results.protocol.checkpoint_sha256 == found.protocol.checkpoint_sha256, command
         if command == "polarity":  # in float64 it is the same model, told the same
