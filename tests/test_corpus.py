@@ -1,18 +1,27 @@
 """A slice of the corpus of bad files through every way in; `python -m tests.helpers.corpus` tries all of it."""
 
+import json
+from pathlib import Path
+
 from helpers import corpus
 
 EVERY = 21
+WHOLE = Path(__file__).with_name("corpus.json")
+"""What that command wrote."""
 
 
 def test_a_slice_of_the_corpus_ends_in_sentences() -> None:
-    sizes: list[int] = []
+    names: list[tuple[str, str]] = []
 
     def some(all: list[corpus.Bad]) -> list[corpus.Bad]:
-        sizes.append(len(all))
+        names.extend((bad.kind, bad.name) for bad in all)
         return all[::EVERY]
 
     found = corpus.run(some)
-    assert sizes[0] >= 300
     assert set(found["files"]) == {"picture", "archive", "bundle", "settings"}
     assert found["faults"] == []
+    whole = json.loads(WHOLE.read_text(encoding="utf-8"))
+    assert [(one["kind"], one["name"]) for one in whole["outcomes"]] == names  # what is committed is of these files
+    assert len(names) >= 300
+    assert whole["faults"] == []
+    assert whole["bounds"] == found["bounds"]
