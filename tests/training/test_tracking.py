@@ -1,5 +1,10 @@
 """What the trackers write can be read back; what cannot be written is refused before anything runs."""
 
+import json
+import os
+import sqlite3
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,3 +92,56 @@ def test_trackers_that_cannot_be_used_are_refused(tmp_path: Path, monkeypatch: p
     with pytest.raises(ValueError, match="the tracker tensorboard is not installed"):
         finish(train_nn(TrainNNConfig("x", "x", "x", trackers=("tensorboard",))))
     assert list(tmp_path.iterdir()) == []
+
+
+LOGS = """
+import sys, time
+from pathlib import Path
+from sedid.models.networks import Runtime
+from sedid.training.tracking import tracking
+folder, other, value = Path(sys.argv[1]), Path(sys.argv[2]), float(sys.argv[3])
+with tracking(("trackio",), "train-ddpm", folder / "logs", Runtime.choose("cpu")) as log:
+    (folder / "ready").touch()
+    end = time.monotonic() + 120
+    while not (other / "ready").exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    for step in range(1, 41):
+        log({"loss": value, "heldout_loss": None}, step)
+        time.sleep(0.02)
+"""
+"""A training's measurements, once the other's database is open too."""
+
+
+@pytest.mark.jobs
+def test_two_trainings_at_once_write_into_one_trackio_database(tmp_path: Path) -> None:
+    pytest.importorskip("trackio")
+    folders = [tmp_path / "runs" / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    with_database = os.environ | {"TRACKIO_DIR": str(tmp_path / "trackio")}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOGS, str(folder), str(folders[1 - place]), str(place)],
+            env=with_database,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for place, folder in enumerate(folders)
+    ]
+    try:
+        for process in both:
+            _, said = process.communicate(timeout=240)
+            assert process.returncode == 0, said
+    finally:
+        for process in both:
+            process.kill()
+    (database,) = (tmp_path / "trackio").glob("*.db")
+    with sqlite3.connect(database) as opened:
+        rows = opened.execute("SELECT run_name, step, metrics FROM metrics ORDER BY run_name, step").fetchall()
+    found = [(name, step, json.loads(metrics)) for name, step, metrics in rows]
+    assert found == [
+        (f"runs-{folder.name}", step, {"loss": float(place)})
+        for place, folder in enumerate(folders)
+        for step in range(1, 41)
+    ]
