@@ -6,6 +6,7 @@ import numpy as np
 from markupsafe import Markup
 
 from sedid.method.methods import METHODS
+from sedid.report import lead
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import Series
@@ -59,7 +60,7 @@ def along(result: DefenceResults, what: str, title: str) -> Chart:
         ends = [one.low for one in found], [one.high for one in found]
         lines.append(Series(row.name, list(row.t_errors), [one.value for one in found], style, True, *ends))
     lines.append(Series("no difference", (0, 1000), (0.5, 0.5), "faint thin"))
-    return Chart(title, lines, Scale("T_SEC", 0, 1000), note="AUC")
+    return Chart(title, lines, Scale("T_SEC", 0, 1000), Scale("AUC", 0.0, 1.0), note="AUC of the t-error")
 
 
 def told_rows(result: DefenceResults) -> list[tuple[str, list[Told]]]:
@@ -120,10 +121,13 @@ def whole(result: DefenceResults, arrays: dict[str, np.ndarray]) -> str:
     html: Markup = render(
         "defence.html",
         result=result,
+        lead=lead.defence(result),
+        charts=[
+            trade_off(result),
+            along(result, "membership", "Members from held-out images"),
+            along(result, "origin", "Generated from held-out images"),
+        ],
         finding=finding(result),
-        trade_off=trade_off(result),
-        membership=along(result, "membership", "Members from held-out images"),
-        origin=along(result, "origin", "Generated from held-out images"),
         told=told_rows(result),
         setting_words=setting_words,
         galleries=galleries(arrays, result),

@@ -11,6 +11,7 @@ from sedid.method.methods import METHODS
 if TYPE_CHECKING:
     from sedid.detector.detector import Pair
     from sedid.studies.comparison import ComparisonResults
+    from sedid.studies.defence import DefenceResults
     from sedid.studies.generalise import GeneraliseResults
     from sedid.studies.polarity import PolarityResults
     from sedid.studies.results import Evaluation
@@ -50,6 +51,16 @@ def comparison(found: ComparisonResults, reals: str) -> str:
     if place:
         said += f" SeDID's STAT does so {times(measured[place][0])}, place {place + 1} of {len(measured)}."
     return said
+
+
+def defence(found: DefenceResults) -> str:
+    """How well the best attack finds the training images of every model."""
+    first, *others = ((row.name, f"{100 * row.exposed[1].value:.0f}") for row in found.rows)
+    said = (
+        f"The best attack ranks a training image above an unseen one {first[1]} times in 100 for the {first[0]} model"
+    )
+    said += "".join(f", {share} times for the {name} one" for name, share in others)
+    return f"{said}. Guessing would do so 50 times."
 
 
 def sweep(found: SweepResults) -> str:

@@ -341,12 +341,10 @@ def frame_table(found: PolarityResults) -> str:
     Args:
         found: what `studies.polarity` wrote.
     """
-    rows = []
-    for row in found.frame.methods:
-        name = f"STAT, T_SEC {row.t_sec}" if row.method == "stat" else f"training loss, t = {row.t}"
-        name = {"stat": name, "existing": name, "nn": "NN"}.get(row.method, row.title)
-        theirs = "" if row.paper is None else cell(row.paper)
-        rows.append([name, cell(row.plain.value), cell(row.framed.value), theirs])
+    rows = [
+        [row.name, cell(row.plain.value), cell(row.framed.value), "" if row.paper is None else cell(row.paper)]
+        for row in found.frame.methods
+    ]
     return _table(["method", "as they are", "in the black frame", "paper, CelebA"], rows)
 
 

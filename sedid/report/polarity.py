@@ -5,7 +5,6 @@ from markupsafe import Markup
 
 from sedid.data.image_statistics import STATISTICS
 from sedid.method import paper
-from sedid.method.diffusion import pair_in_words
 from sedid.report import lead
 from sedid.report.charts.chart import Chart, of_source
 from sedid.report.charts.scale import Scale, over
@@ -14,7 +13,6 @@ from sedid.report.html import render
 from sedid.report.markdown import leak_line
 from sedid.report.numbers import counted
 from sedid.report.protocol import detector_words, made_by, stated
-from sedid.studies.black_frame import FramedRow
 from sedid.studies.polarity import PolarityResults
 
 T_SECS = Scale("T_SEC", 0, 1000)
@@ -69,15 +67,6 @@ def scatter(arrays: dict[str, np.ndarray], t_sec: int, statistic: str) -> Chart 
     )
 
 
-def name_of(row: FramedRow) -> str:
-    """What a method of the lesson is called."""
-    if row.method == "existing":
-        return f"Training loss, t = {row.t}"
-    if row.title or row.k is None or row.t_sec is None:
-        return row.title
-    return f"{'STAT' if row.method == 'stat' else 'NN'}, {pair_in_words(row.k, row.t_sec).replace(' =', '')}"
-
-
 def framed(result: PolarityResults) -> Chart:
     """The CelebA frame: AUC of STAT with and without it, and the paper's."""
     k = result.rows[0].k
@@ -121,7 +110,6 @@ def whole(result: PolarityResults, arrays: dict[str, np.ndarray]) -> Markup:
         scatter=scatter(arrays, *result.closest),
         pictures=[(arrays[name], words) for name, words in examples if "example_framed" in arrays],
         framed=framed(result),
-        name_of=name_of,
         leak_line=leak_line,
         noise=result.noise and noise(result),
         apart=differences(result),

@@ -15,7 +15,7 @@ import numpy as np
 from sedid.data.datasets import CELEBA_CROP
 from sedid.detector.detector import Detector, Pair
 from sedid.method import paper
-from sedid.method.diffusion import Steps, order
+from sedid.method.diffusion import Steps, order, pair_in_words
 from sedid.method.methods import METHODS, THRESHOLD
 from sedid.progress import Progress
 from sedid.stats.confounds import Estimate, auc_of_smaller
@@ -50,6 +50,15 @@ class FramedRow:
     t_sec: int | None = None
     t: int | None = None
     title: str = ""
+
+    @property
+    def name(self) -> str:
+        """What tables call it: with its k, as a detector may be calibrated at several."""
+        if self.method == "existing":
+            return f"Training loss, t = {self.t}"
+        if self.title or self.k is None or self.t_sec is None:
+            return self.title
+        return f"{self.method.upper()}, {pair_in_words(self.k, self.t_sec)}"
 
     @property
     def paper(self) -> float | None:

@@ -6,6 +6,8 @@ import pytest
 
 from sedid.detector.bundle import SHIPPED
 from sedid.report import lead
+from sedid.report.defence import load_defence
+from sedid.report.defence import whole as defence_page
 from sedid.report.style import STATIC, css
 from sedid.report.sweep import whole as sweep_page
 from sedid.studies.polarity import load_polarity
@@ -35,6 +37,16 @@ def test_a_polarity_begins_with_what_its_intervals_show() -> None:
     for row in found.rows:
         shown = row.auc.high < 0.5 or row.auc.low > 0.5
         assert (f"{row.t_sec}" in said) is shown
+
+
+def test_defences_begin_with_the_best_attack_on_every_model_and_one_row_of_charts() -> None:
+    found, pictures = load_defence(SHIPPED / "sedid" / "defence.json")
+    drawn = defence_page(found, pictures)
+    for row in found.rows:
+        assert f"{100 * row.exposed[1].value:.0f} times" in drawn[: drawn.index("ch-row")]
+    before_the_folds = drawn[: drawn.index("<details")]
+    assert before_the_folds.count('data-kind="line"') == 3
+    assert "<table" not in before_the_folds
 
 
 def test_a_sweep_shows_one_grid_and_folds_the_others_and_how_it_was_measured() -> None:
