@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.latents import shared_latent
 
 from sedid.data.datasets import load_images
 from sedid.data.quality import chance, contrast
 from sedid.detector.bundle import checkpoint_hash, frame, load_detector, update_info
+from sedid.detector.provenance import read_manifest
 from sedid.models.networks import Runtime, load_unet
 from sedid.models.schedules import load_schedule
 from sedid.progress import finish
@@ -126,6 +128,18 @@ def test_a_stage_can_be_run_alone(config: ShipConfig, tmp_path: Path, tiny_bundl
         ValueError, match=r"only names loses; the stages are splits, ddim-2, .*, quality, chance, losses"
     ):
         finish(ship(replace(alone, only=("loses",))))
+
+
+def test_images_of_a_conditional_model_are_drawn_of_the_prompts_in_turn(config: ShipConfig, tmp_path: Path) -> None:
+    pytest.importorskip("transformers", reason="latent diffusion needs transformers: pip install -e '.[latent]'")
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a cat\nb\n")
+    sizes = {"calibration": 1, "classifier": 1, "test": 2, "samplers": ("ddim 2",), "classifier_samplers": ()}
+    alone = replace(config, run="", detector=str(shared_latent()), prompts=str(prompts), only=("ddim-2",), **sizes)
+    finish(ship(alone))
+    made = MadeBy.of(read_manifest(tmp_path / "work" / "ddim-2" / "manifest.json"))
+    assert made is not None
+    assert made.sampled == "ddim, 2 steps, 2 prompts in turn"
 
 
 def test_chance_stands_beside_rows_of_the_same_reals_alone(
