@@ -27,6 +27,7 @@ from sedid.report import evidence, filmstrip
 from sedid.report.curve import along
 from sedid.report.html import render
 from sedid.report.page import page
+from sedid.report.pictures import preview
 from sedid.report.style import css
 from sedid.report.verdict import factors, verdict_cards
 from sedid.storage import replacing
@@ -71,7 +72,7 @@ def examine(
     found, uri = None, ""
     if tiles:
         picture = read_image(file).image
-        found, uri = score_patches(detector, picture, k, t_sec), evidence.preview(picture)
+        found, uri = score_patches(detector, picture, k, t_sec), preview(picture)
     return Extras(file_facts(file), check(detector, image, k, t_sec) if stability else None, found, uri)
 
 

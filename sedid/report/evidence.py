@@ -3,12 +3,9 @@
 No Gradio, no network.
 """
 
-import base64
 from collections.abc import Sequence
-from io import BytesIO
 
 from markupsafe import Markup
-from PIL import Image
 
 from sedid.data.file_facts import NOTE, FileFacts, rows
 from sedid.detector.batches import METHODS, verdict_of
@@ -17,10 +14,8 @@ from sedid.detector.stability import RULE, Stability, in_words
 from sedid.detector.tiles import CAVEAT, PatchMap
 from sedid.detector.words import where
 from sedid.report.html import render
-from sedid.report.pictures import heat, number
+from sedid.report.pictures import PREVIEW, heat, number
 from sedid.report.verdict import headline
-
-PREVIEW = 720  # pixels, the longer side of a picture under its tiles
 
 
 def facts_table(facts: FileFacts) -> Markup:
@@ -65,15 +60,6 @@ def _call(judgement: Judgement, method: str) -> tuple[str, str, float | None]:
 
 
 # --- tiles -------------------------------------------------------------------------------------------------------
-
-
-def preview(picture: Image.Image) -> str:
-    """An RGB picture, at most PREVIEW pixels a side, as a data URI; for looking at only."""
-    small = picture.copy()
-    small.thumbnail((PREVIEW, PREVIEW))
-    file = BytesIO()
-    small.save(file, "JPEG", quality=88)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def told(judgement: Judgement, number_of: int, corner: tuple[int, int], of: int) -> str:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from sedid.escaping import whole
 from sedid.method.diffusion import pair_in_words, write_steps
 from sedid.report import numbers
-from sedid.report.pictures import GRADIENT, data_uri, number
+from sedid.report.pictures import GRADIENT, data_uri, number, preview
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -19,7 +19,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 def renderer(*folders: Path) -> Callable[..., Markup]:
     """What renders the templates of some folders; a name that none of them has, or no value, is an error.
 
-    Templates know the filters `number` and `data_uri` of `sedid.report.pictures`, and its GRADIENT; the functions of
+    Templates know the filters `number`, `data_uri` and `preview` of `sedid.report.pictures`, and its GRADIENT; the functions of
     `sedid.report.numbers` as filters; and `pair_in_words` and `write_steps`.
 
     Returns:
@@ -33,7 +33,7 @@ def renderer(*folders: Path) -> Callable[..., Markup]:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    filters = (number, data_uri, numbers.cell, numbers.between, numbers.percent, numbers.p_value, term)
+    filters = (number, data_uri, preview, numbers.cell, numbers.between, numbers.percent, numbers.p_value, term)
     environment.filters |= {function.__name__: function for function in filters}
     environment.globals |= {"GRADIENT": GRADIENT, "pair_in_words": pair_in_words, "write_steps": write_steps}
     return partial(_rendered, environment)

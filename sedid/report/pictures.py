@@ -30,6 +30,7 @@ def _lookup(anchors: Sequence[str]) -> np.ndarray:
 
 
 COLOURS = _lookup(INFERNO)
+PREVIEW = 720  # pixels, the longer side of a picture for looking at only
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 GRADIENT = f"linear-gradient(to right, {', '.join(INFERNO)})"
 
@@ -44,6 +45,15 @@ def data_uri(pixels: np.ndarray) -> str:
     buffer = BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def preview(picture: Image.Image) -> str:
+    """An RGB picture, at most PREVIEW pixels a side, as a data URI: with loss, for looking at only."""
+    small = picture.copy()
+    small.thumbnail((PREVIEW, PREVIEW))
+    buffer = BytesIO()
+    small.save(buffer, "WEBP", quality=88)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def visible(x: Tensor) -> np.ndarray:

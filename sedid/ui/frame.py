@@ -63,8 +63,12 @@ def head(context: Context) -> Head:
     return Head(menu, gr.State(DEFAULT), title)
 
 
-def invitation() -> None:
-    """What to do, how far it reaches, and two ways to begin; above the Inspect tab's parts."""
+def invitation() -> gr.Button:
+    """What to do, how far it reaches, and two ways to begin; above the Inspect tab's parts.
+
+    Returns:
+        The one of them that shows a picture.
+    """
     with gr.Row(elem_id="sed-begin"):
         words = Markup(
             "<p><b>Pick. Noise. Measure.</b> {}</p>"
@@ -73,9 +77,9 @@ def invitation() -> None:
         html(words.format(DESCRIPTION), "sed-how")
         with gr.Row(elem_id="sed-ways"):
             made = gr.Button("Try a generated one", variant="primary", size="md", min_width=150, elem_id="sed-try")
-            made.click(None, None, None, js=function("begin", "tryOne"), **LIGHT)
             tour = gr.Button("Take the 5-minute tour", size="md", min_width=150, elem_id="sed-tour")
             tour.click(None, None, None, js=function("begin", "tour"), **LIGHT)
+    return made
 
 
 def foot() -> None:

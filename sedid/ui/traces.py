@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,6 +44,20 @@ def size_of(trace: Trace) -> int:
     return sum(tensor.nbytes for point in trace.points for tensor in (point.x, point.eps))
 
 
+class Subject(NamedTuple):
+    """What a session waits for, apart from how its trajectory walks; "" is not said.
+
+    Attributes:
+        image: print of its pixels as the detector sees them.
+        source: key of that detector.
+        file: stamp of what it came from, the same for every detector.
+    """
+
+    image: str = ""
+    source: str = ""
+    file: str = ""
+
+
 class Turns:
     """What each session waits for now, so that a walk nobody waits for any more ends at its next step.
 
@@ -51,40 +65,52 @@ class Turns:
     """
 
     def __init__(self, sessions: int = SESSIONS) -> None:
-        self._wanted: Recent[str, tuple[Steps | None, str]] = Recent(sessions)
+        self._wanted: Recent[str, tuple[Steps | None, Subject]] = Recent(sessions)
         self._coming: Recent[str, Any] = Recent(sessions)
 
-    def want(self, session: str, k: Steps | None, image: np.ndarray | None = None, coming: Any = None) -> Wanted:
+    def want(
+        self,
+        session: str,
+        k: Steps | None,
+        image: np.ndarray | None = None,
+        source: str = "",
+        file: str = "",
+        coming: Any = None,
+    ) -> Wanted:
         """From now on this session waits for an image, or the one it waited for last, at k; None: for nothing.
 
         Args:
+            source, file: as `Subject`.
             coming: what the page is to show of the image, for events that come before it does; forgotten with the image.
 
         Returns:
             What says whether it still does.
         """
-        before = self.about(session) if k is not None else ""
-        self._wanted.put(session, (k, before if image is None else print_of(image)))
+        before = self.about(session) if k is not None else Subject()
+        self._wanted.put(session, (k, before if image is None else Subject(print_of(image), source, file)))
         if image is not None or k is None:
             self._coming.put(session, coming)
-        return lambda: self.wants(session, k, image)
+        return lambda: self.wants(session, k, image, source)
 
     def coming(self, session: str) -> Any:
         """What the page of a session is to show, until it has `come`; None: nothing new."""
         return self._coming.get(session)
 
-    def about(self, session: str) -> str:
-        """The print of the image that a session waited for last; "" if none, or after it waited for nothing."""
-        return (self._wanted.get(session) or (None, ""))[1]
+    def about(self, session: str) -> Subject:
+        """What a session waited for last; nothing said if none, or after it waited for nothing."""
+        return (self._wanted.get(session) or (None, Subject()))[1]
 
     def come(self, session: str) -> None:
         """The page shows it, or was told why not."""
         self._coming.put(session, None)
 
-    def wants(self, session: str, k: Steps | None, image: np.ndarray | None = None) -> bool:
-        """Whether an image, or any, at k is still waited for."""
-        wanted, which = self._wanted.get(session) or (k, "")
-        return wanted == k and (not which or image is None or which == print_of(image))
+    def wants(self, session: str, k: Steps | None, image: np.ndarray | None = None, source: str = "") -> bool:
+        """Whether an image, or any, at k is still waited for; of this detector, or of any."""
+        wanted, which = self._wanted.get(session) or (k, Subject())
+        asked = (print_of(image) if image is not None else "", source)
+        return wanted == k and all(
+            not one or not other or one == other for one, other in zip(asked, which[:2], strict=True)
+        )
 
 
 class Traces:

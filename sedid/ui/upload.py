@@ -20,6 +20,8 @@ from sedid.data.images import ImageError, read_image
 from sedid.detector.detector import Detector
 
 KEPT_BYTES = 1_000_000  # of a picture that came without a file; a session keeps them
+CAMERA = "camera.png"
+"""What a picture of the browser's camera is called here."""
 SHOWN_BY_BROWSERS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "WEBP")
 
 
@@ -46,6 +48,13 @@ def refusal(error: Exception) -> gr.Error:
     return gr.Error(html.escape(str(error)), print_exception=False)
 
 
+def rewritten(name: str) -> tuple[str, ...]:
+    """What a browser did to a picture that it did not get as a file, as a note; Gradio (6.31) calls a pasted one clipboard.png."""
+    if not name.startswith(("clipboard.", CAMERA)):
+        return ()
+    return ("pasted or photographed: the browser wrote it anew, and what an original file said of itself is gone",)
+
+
 def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
     """Decode an image component's raw payload.
 
@@ -62,7 +71,7 @@ def read_upload(detector: Detector, payload: dict[str, Any] | None) -> Upload:
         small = picture.image.copy()
         small.thumbnail((512, 512))
         preview = np.asarray(small)
-    notes = detector.notes(picture)
+    notes = (*detector.notes(picture), *rewritten(name))
     kept = data if isinstance(data, Path) or len(data) <= KEPT_BYTES else None
     return Upload(detector.prepare(picture.image), notes, preview, kept, name)
 

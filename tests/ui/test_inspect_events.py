@@ -23,6 +23,7 @@ from sedid.ui.examples import list_examples  # noqa: E402
 from sedid.ui.inspect import stability_panel, tiles_panel  # noqa: E402
 from sedid.ui.inspect.events import Inspector, Parts, Visit  # noqa: E402
 from sedid.ui.inspect.view import Shown  # noqa: E402
+from sedid.ui.menu import Menu  # noqa: E402
 
 SHOWN = Shown(make_image(1), (), 165, 330)
 
@@ -172,6 +173,53 @@ def test_what_a_panel_is_asked_of_a_picture_on_its_way_does_not_end_its_walk(exa
         assert checked.result()["checked"][0] == stability_panel.subject(visit(shown))
         assert tiled.result()["tiled"].subject == tiles_panel.subject(visit(shown))
         assert tiled.result()["tiled"].whole.name == "3.png"
+
+
+@pytest.mark.parametrize("size", [32, 16])
+@pytest.mark.parametrize("then", ["", "default"], ids=["another detector", "and back"])
+def test_a_picture_on_its_way_is_walked_by_the_detector_that_was_chosen_meanwhile(
+    size: int, then: str, examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was dropped, and the one before it was shown with the other detector."""
+    on, model = an_inspector(examples)
+    other = replace(on.detector(), size=size, name="other", chosen=(165, 495))
+    on.context.menu = Menu("fake", tmp_path / "checkpoints", tmp_path / "runs")
+    get = on.context.detectors.get
+    monkeypatch.setattr(on.context.detectors, "get", lambda key="default": other if key == "other" else get(key))
+    turns = on.context.traces.turns
+    model.gate.clear()
+    with ThreadPoolExecutor(3) as events:
+        early = events.submit(on.take, visit(), payload(3))
+        while turns.coming("me") is None:
+            pass
+        assert on.choose(visit(), "other").value == "other"  # opening it ends nothing
+        chosen = [events.submit(on.follow, visit(), "other", None)]
+        while turns.about("me").source != "other":
+            pass
+        if then:
+            chosen.append(events.submit(on.follow, visit(), then, None))
+            while turns.about("me").source != then:
+                pass
+        model.gate.set()
+        found = chosen[-1].result()
+        assert then or early.result() == gr.skip()  # the picture that was sent stays in its place
+        assert not then or chosen[0].result() == {"menu": then}
+    by, pair, side = ("default", (165, 330), 32) if then else ("other", (165, 495), size)
+    assert (found["source"], found["menu"]) == (by, by)
+    assert (found["state"].name, found["state"].k, found["state"].t_sec) == ("3.png", *pair)
+    assert found["state"].image.shape == (side, side, 3)
+    assert turns.coming("me") is None
+
+
+@pytest.mark.parametrize(("name", "noted"), [("clipboard.png", True), ("image.png", True), ("cat.png", False)])
+def test_a_picture_that_the_browser_wrote_anew_says_so(name: str, noted: bool, examples: Path) -> None:
+    """What its file said of itself is that of the browser's; Gradio gives a picture of the camera by its change alone."""
+    on, _ = an_inspector(examples)
+    sent = payload(3) | {"orig_name": name, "size": 900}
+    shown = (on.photograph if name == "image.png" else on.take)(visit(), sent)["state"]
+    again = on.seen_by(replace(on.detector(), size=16), shown, None)
+    for one in (shown, again):
+        assert any("the browser wrote it anew" in note for note in one.notes) is noted
 
 
 def seen(on: Inspector, seed: int) -> np.ndarray:

@@ -21,6 +21,7 @@ from sedid.detector.tiles import plan, score_patches
 from sedid.models.sharing import ROWS_ON_CPU
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
+from sedid.report.pictures import preview
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
 from sedid.ui.inspect import facts_panel, stability_panel, tiles_panel
@@ -38,7 +39,7 @@ from sedid.ui.server import access
 def test_every_tile_says_its_score_and_no_two_are_drawn_over_each_other() -> None:
     detector, picture = make_detector(), make_image(5, 80)
     found = score_patches(detector, picture, 165, 330)
-    drawn = evidence.patch_part(found, evidence.preview(Image.fromarray(picture)))
+    drawn = evidence.patch_part(found, preview(Image.fromarray(picture)))
     labels = [escaping.unescape(label) for label in re.findall(r'data-tile="\d+"[^>]* aria-label="([^"]+)"', drawn)]
     assert len(labels) == len(found.grid)
     for label, judgement in zip(labels, found.judgements, strict=True):

@@ -25,14 +25,14 @@ from sedid.ui.context import START, Context
 from sedid.ui.examples import Example
 from sedid.ui.inspect.view import Sections, Shown, example_strip, sections, snap
 from sedid.ui.menu import DEFAULT
-from sedid.ui.traces import Report, Stopped, Wanted, print_of
-from sedid.ui.upload import read_upload, refusal
+from sedid.ui.traces import Report, Stopped, Wanted
+from sedid.ui.upload import CAMERA, read_upload, refusal, rewritten
 
 K_RANGE = (5, 495)
 OTHER = "other"
 """The choice of a k that nothing was calibrated at."""
 
-WAITING = '<div class="sed-state">Loading the detector …</div>'
+WAITING = '<div class="sed-state sed-loading">Loading the detector …</div>'
 NO_DETECTOR = (
     "No detector could be opened. Name one in SEDID_DETECTOR (a bundle folder or a Hub id), or start the app in a checkout "
     "of the project, which brings one; an installed package does not."
@@ -162,7 +162,7 @@ class Inspector:
             Stopped: the visitor did not wait for it.
         """
         turns = self.context.traces.turns
-        wanted = turns.want(visit.session, shown.k, shown.image, (visit.source, shown))
+        wanted = self.wait(visit, shown, coming=True)
 
         def report(done: int, total: int) -> None:
             visit.progress((done, total), desc=f"{steps_in_words(shown.k)}: step {done} of {total}", unit="steps")
@@ -180,6 +180,24 @@ class Inspector:
         if not here:  # another event of this page wants something else, which is not to be covered by this
             raise Stopped
         return drawn
+
+    def wait(self, visit: Visit, shown: Shown, coming: bool = False) -> Wanted:
+        """From now on the page waits for this, by the detector of the visit.
+
+        Args:
+            coming: it is to be shown.
+
+        Returns:
+            What says whether it still does.
+        """
+        of = (visit.session, shown.k, shown.image, visit.source, shown.stamp)
+        return self.context.traces.turns.want(*of, (visit.source, shown) if coming else None)
+
+    def dropped(self, visit: Visit, shown: Shown) -> Updates:
+        """What the image input shows after a walk nobody waits for: the picture before, unless this one goes elsewhere."""
+        if self.context.traces.turns.about(visit.session).file == shown.stamp:
+            return {}
+        return {self.parts.photo: enlarge(visit.shown.image) if visit.shown else None}
 
     def controls(self, detector: Detector, k: Steps, t_sec: int) -> Updates:
         """How the trajectory walks, and T_SEC, whose steps follow."""
@@ -236,6 +254,8 @@ class Inspector:
         frame = self.frame(source, detector, pair) | {self.parts.menu: gr.Dropdown(choices=choices, value=source)}
         opens = list(self.context.opens_with(detector, source).values())
         example = self.named(query.get("example"), source) or (opens[0] if opens else None)
+        if source == DEFAULT:
+            del frame[self.parts.examples]  # the document has them
         if example is None:
             return frame | {self.parts.verdicts: EMPTY} | self.looking(source, None)
         return self.open(visit, detector, example, pair, frame)
@@ -248,8 +268,7 @@ class Inspector:
             self.parts.k: gr.Slider(minimum=low, maximum=high, value=step),
             self.parts.marks: marks_of(detector, pair[0]),
         }
-        opens = self.context.opens_with(detector, source).values()
-        examples = {self.parts.examples: example_strip(self.context.examples_of(source), opens)}
+        examples = {self.parts.examples: example_strip(self.context.examples_of(source))}
         return examples | {self.parts.calibrated: calibrated_button(detector)} | self.controls(detector, *pair) | reach
 
     def named(self, name: Any, source: str) -> Example | None:
@@ -278,35 +297,44 @@ class Inspector:
     def choose(self, visit: Visit, source: Any) -> Any:
         """Another detector was picked in the menu, typed, or asked for by another tab: open it, change nothing yet."""
         source, menu = str(visit.sent("detector") or source or DEFAULT).strip(), self.context.menu
-        self.context.traces.turns.want(visit.session, None)
         fetching = menu.typing and split_id(source) and not menu.offers(source) and not Path(source).is_dir()
         visit.progress(0, desc="Fetching from the Hub" if fetching else "Opening the detector")
         self.detector(source)
         return gr.Dropdown(choices=menu.choices(), value=source)
 
     def follow(self, visit: Visit, source: str, photo: dict[str, Any] | None) -> Updates:
-        """The page moves to the detector that `choose` opened, to its own pair."""
-        if source == visit.source:
+        """The page moves to the detector that `choose` opened, to its own pair.
+
+        An image that is on its way is looked at with it in the place of the one that is still shown.
+        """
+        before, shown = self.context.traces.turns.coming(visit.session) or (visit.source, visit.shown)
+        if source == before:
             return gr.skip()
         detector = self.detector(source)
         pair, there = self.fit(detector, None, None, detector.chosen or START), replace(visit, source=source)
-        if visit.shown is None:
+        if shown is None:
             return self.frame(source, detector, pair) | self.looking(source, None)
-        if visit.shown.example and (example := self.counterpart(visit, source)):
-            drawn = self.open(there, detector, example, pair, self.frame(source, detector, pair))
-            return drawn if self.parts.state in drawn else {self.parts.menu: visit.source}
+        frame = self.frame(source, detector, pair) | {self.parts.menu: source}
+        if shown.example and (example := self.counterpart(shown.example, before, source)):
+            drawn = self.open(there, detector, example, pair, frame)
+            return drawn if self.parts.state in drawn else self.remain(visit)
         try:
-            shown = replace(self.seen_by(detector, visit.shown, photo), k=pair[0], t_sec=pair[1])
-            return self.analyse(there, detector, shown) | self.frame(source, detector, pair)
+            shown = replace(self.seen_by(detector, shown, photo), k=pair[0], t_sec=pair[1])
+            return self.analyse(there, detector, shown) | frame
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
-            return {self.parts.menu: visit.source}
+            return self.dropped(visit, shown) | self.remain(visit)
 
-    def counterpart(self, visit: Visit, source: str) -> Example | None:
-        """The example of another detector that stands where the one at hand does: the same, or as many-eth of its origin."""
-        here = self.named(visit.shown.example if visit.shown else "", visit.source)
-        before, examples = self.context.examples_of(visit.source), self.context.examples_of(source)
+    def remain(self, visit: Visit) -> Updates:
+        """The menu after a walk with another detector that nobody waits for: the one in use, unless a third one is wanted."""
+        wanted = self.context.traces.turns.about(visit.session).source
+        return {self.parts.menu: wanted or visit.source}
+
+    def counterpart(self, name: str, at: str, source: str) -> Example | None:
+        """The example of another detector that stands where one of `at` does: the same, or as many-eth of its origin."""
+        here = self.named(name, at)
+        before, examples = self.context.examples_of(at), self.context.examples_of(source)
         if here is None or here in examples:
             return here
         alike, siblings = ([one for one in some if one.origin == here.origin] for some in (examples, before))
@@ -324,6 +352,7 @@ class Inspector:
         content = shown.content()
         if content is not None and not shown.edited:  # the page may show a preview in its place
             image, notes = as_seen(detector, content)
+            notes = (*notes, *rewritten(shown.name))
         else:
             upload = read_upload(detector, photo)
             image, notes = upload.seen, upload.notes
@@ -346,6 +375,12 @@ class Inspector:
         detector = self.detector(visit.source)
         return self.open(visit, detector, example, self.pair(visit, detector))
 
+    def try_one(self, visit: Visit) -> Updates:
+        """The generated example that the detector in use begins with."""
+        detector = self.detector(visit.source)
+        example = self.context.opens_with(detector, visit.source).get("generated")
+        return self.open(visit, detector, example, self.pair(visit, detector)) if example else gr.skip()
+
     def take(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
         """An image was uploaded or pasted."""
         try:
@@ -357,9 +392,9 @@ class Inspector:
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
-            if self.context.traces.turns.about(visit.session) != print_of(upload.seen):
-                return {self.parts.photo: enlarge(visit.shown.image) if visit.shown else None}
-            updates = {}  # it goes to another k, and that event shows the rest
+            updates = self.dropped(visit, shown)
+            if updates:
+                return updates  # else it goes to another pair or detector, and that event shows the rest
         if upload.preview is not None:
             updates |= {self.parts.photo: upload.preview}
         return updates or gr.skip()
@@ -368,7 +403,7 @@ class Inspector:
         """The image changed. Gradio (6.31) tells so little of the camera; its pictures have this name and a size."""
         if not payload or payload.get("orig_name") != "image.png" or payload.get("size") is None:
             return gr.skip()
-        return self.take(visit, payload)
+        return self.take(visit, payload | {"orig_name": CAMERA})
 
     def clear(self, visit: Visit) -> Updates:
         """The image was taken away, and with it any walk."""
@@ -411,10 +446,10 @@ class Inspector:
         """
         turns, coming = self.context.traces.turns, self.coming(visit)
         if coming is not None:
-            return coming, partial(turns.wants, visit.session, coming.k, coming.image)
+            return coming, partial(turns.wants, visit.session, coming.k, coming.image, visit.source)
         if visit.shown is None:
             return None, lambda: False
-        return visit.shown, turns.want(visit.session, visit.shown.k, visit.shown.image)
+        return visit.shown, self.wait(visit, visit.shown)
 
     def set_k(self, visit: Visit, k: Any) -> Updates:
         """The slider of k was let go."""
@@ -438,7 +473,7 @@ class Inspector:
             return gr.skip()
         detector, shown, coming = self.detector(visit.source), visit.shown, self.coming(visit)
         if coming is None or np.array_equal(coming.image, shown.image):  # no other k is waited for; another picture is
-            self.context.traces.turns.want(visit.session, shown.k, shown.image)
+            self.wait(visit, shown)
         found = snap(detector, visit.shown.k, whole(t_sec, visit.shown.t_sec))
         # A slider being dragged is not set back to where it was a moment ago.
         slider = {} if found == t_sec else {self.parts.t_sec: found}

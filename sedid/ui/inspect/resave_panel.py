@@ -151,7 +151,8 @@ class Resaver:
             Stopped: the visitor waits for another strength or another k, or for none.
         """
         assert visit.shown is not None
-        traces, now = self.inspector.context.traces, (visit.session, visit.shown.k, visit.shown.image)
+        traces = self.inspector.context.traces
+        now = (visit.session, visit.shown.k, visit.shown.image, visit.source)
         wanted_here = traces.turns.wants(*now)  # not so after Stop, which says nothing of the panel
 
         def report(done: int, total: int) -> None:

@@ -38,7 +38,7 @@ LIGHTBOX = """<dialog id="sed-lightbox" aria-label="Full size"><div class="sed-s
 def build(context: Context, head: Head) -> None:
     """Lay out the tab and wire it. Call inside a `gr.Tab`."""
     state = gr.State()
-    frame.invitation()
+    trying = frame.invitation()
     with gr.Row(elem_id="inspect"):
         with gr.Column(scale=4, min_width=300):
             photo = gr.Image(
@@ -120,9 +120,10 @@ def build(context: Context, head: Head) -> None:
     opening.success(None, where, js=function("view", "mark"), **LIGHT)
     taking = photo.upload(visited(on.take), [photo, *view], preprocess=False, **heavy)
     photo.change(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **LIGHT, **NETWORK)
-    photo.clear(visited(on.clear), view, parts.all(), **LIGHT)
+    clearing = photo.clear(visited(on.clear), view, parts.all(), **LIGHT)
     taking.failure(on.restore, state, photo, **LIGHT)
     picking = bridge.submit(visited(on.pick), view, trigger_mode="multiple", **heavy)
+    tried = trying.click(visited(on.try_one), view, trigger_mode="multiple", **heavy)
     # `wish` comes first: Gradio sends the events of one trigger in this order, each after the one before.
     bridge.select(on.wish, queue=False, trigger_mode="multiple", **LIGHT)
     stepping = bridge.select(visited(on.set_k), [k, *view], trigger_mode="always_last", preprocess=False, **heavy)
@@ -148,7 +149,7 @@ def build(context: Context, head: Head) -> None:
     whose_panel.PANEL.wire(whose, on, view)
     member_panel.PANEL.wire(member, on, view)
     case_panel.wire(case, on, stable.checked, tiles.tiled, view)
-    for event in (taking, picking, stepping, going, returning, moving, resaving, *tiling, *following):
+    for event in (taking, clearing, picking, tried, stepping, going, returning, moving, resaving, *tiling, *following):
         event.success(None, where, js=function("view", "remember"), **LIGHT)
     gr.on([weight_free.input, locked.input], visited(on.switch), view, parts.all(), **LIGHT)
     stop.click(on.stop, [head.source, state], [marks, k], queue=False, **LIGHT)

@@ -12,6 +12,7 @@ import numpy as np
 from sedid.data.images import read_image
 from sedid.detector.tiles import MAX_EVALUATIONS, MAX_TILES, PatchMap, cut, plan
 from sedid.report import evidence
+from sedid.report.pictures import preview
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
 from sedid.ui.inspect.view import GONE, Shown
 from sedid.ui.kit import LIGHT, NETWORK, html
@@ -115,7 +116,7 @@ class Tiler:
             return gr.skip()
         except (OSError, ValueError) as error:
             raise refusal(error) from error
-        found, uri = PatchMap(grid, shown.k, shown.t_sec, tuple(judged)), evidence.preview(picture.image)
+        found, uri = PatchMap(grid, shown.k, shown.t_sec, tuple(judged)), preview(picture.image)
         made = Tiled(subject(visit), found, tiles, shown.whole or shown, picture.notes, uri)
         return {self.panel.tiled: made, self.panel.shown: evidence.patch_part(found, uri)}
 

@@ -1,7 +1,7 @@
 """Everything the Inspect tab shows of one trace at one T_SEC, as HTML strings. No Gradio, no network."""
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -124,16 +124,12 @@ HEADINGS = {
 """What an example is (`Example.label`) -> the heading over all of them."""
 
 
-def example_strip(examples: tuple[Example, ...], opens: Collection[Example] = ()) -> str:
-    """The examples as buttons, reals and generated under their own headings; "" where there are none.
-
-    Args:
-        opens: those the page begins with; its buttons find them by their mark.
-    """
+def example_strip(examples: tuple[Example, ...]) -> str:
+    """The examples as buttons, reals and generated under their own headings; "" where there are none."""
     kinds = []
     for label, heading in HEADINGS.items():
         of_kind = [example for example in examples if example.label == label]
         if of_kind:
-            pictures = [np.asarray(read_image(example.path).image) for example in of_kind]
+            pictures = [read_image(example.path).image for example in of_kind]
             kinds.append((heading.format(of_kind[0].data_set), label, list(zip(of_kind, pictures, strict=True))))
-    return render("examples.html", kinds=kinds, opens=opens)
+    return render("examples.html", kinds=kinds)
