@@ -1,5 +1,6 @@
 """Images that somebody uploaded for jobs, kept as data sets in the runs folder: they count towards its limit."""
 
+import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -7,7 +8,8 @@ from pathlib import Path
 
 from sedid.data.datasets import open_data
 from sedid.data.images import ImageError
-from sedid.jobs.folder import disk_trouble
+from sedid.jobs.folder import disk_trouble, disk_used
+from sedid.jobs.store import JobStore
 
 FOLDER = "images"
 """Below the runs folder; a job's folder begins with a date."""
@@ -56,6 +58,32 @@ def keep(runs: Path, limit_gb: float, files: Sequence[Path], names: Sequence[str
     except BaseException:
         forget(place)
         raise
+    return place
+
+
+def size(place: Path) -> int:
+    """Bytes of a data set."""
+    return disk_used(place) if place.is_dir() else place.stat().st_size
+
+
+def remove(store: JobStore, name: str) -> Path:
+    """Delete the uploaded data set of this name.
+
+    Returns:
+        Where it was.
+
+    Raises:
+        ValueError: there is none, or a job at work reads it.
+        OSError: it cannot be deleted.
+    """
+    place = next((one for one in uploaded(store.folder) if one.name == name), None)
+    if place is None:
+        raise ValueError(f"there is no uploaded data set {name}")
+    named = re.compile(re.escape(json.dumps(str(place))[1:-1]) + r'["\[]')  # as a job's settings write it
+    for job in store.jobs():
+        if job.active and named.search((job.folder / "config.toml").read_text(encoding="utf-8")):
+            raise ValueError(f"job {job.id} reads {name}: stop it first")
+    forget(place)
     return place
 
 

@@ -208,7 +208,7 @@ def test_own_images_become_a_data_set(page: train_tab.Page, tmp_path: Path) -> N
         archive.write(files[0], "a.png")
     packed = keep(page.store.folder, 5, [tmp_path / "a.zip"], ["holiday.zip"])
     assert load_images(packed, 8, None).shape == (1, 8, 8, 3)
-    assert {value for _, value in page.offer_reals().choices} >= {str(place), str(packed), "sample:real"}
+    assert {value for _, value in page.offer_sets()[0].choices} >= {str(place), str(packed), "sample:real"}
     before = sorted(page.store.folder.rglob("*"))
     (tmp_path / "b.zip").write_bytes(b"no zip")
     for limit, given, error in (
@@ -219,6 +219,37 @@ def test_own_images_become_a_data_set(page: train_tab.Page, tmp_path: Path) -> N
         with pytest.raises(error):
             keep(page.store.folder, limit, given, [file.name for file in given])
     assert sorted(page.store.folder.rglob("*")) == before  # nothing half-done stays
+
+
+def test_uploaded_images_are_deleted_by_who_may_start_jobs(
+    page: train_tab.Page, images_npz: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(30)]
+    for file, image in zip(files, np.load(images_npz)["images"][[*range(24), *range(6)]], strict=True):
+        Image.fromarray(image).save(file)
+    names = [file.name for file in files]
+    place, other = (keep(page.store.folder, 5, files, names, called) for called in ("cats", "cats-2"))
+    data, sets, button = page.offer_sets()
+    assert [value for _, value in sets.choices] == ["cats-2", "cats"]
+    assert re.fullmatch(r"cats, \d\.\d MB", sets.choices[1][0])
+    assert button.visible
+    page.start("train-ddpm", "demo", "", "", f"{place}[0:20]", *[""] * 5)
+    with pytest.raises(gr.Error, match=r"Job .* reads cats: stop it first"):
+        page.remove("cats", str(place))
+    for wrong in ("..", "cats/00000-0.png", str(place)):
+        with pytest.raises(gr.Error, match="There is no uploaded data set"):
+            page.remove(wrong, "")
+    assert "value" not in page.remove(None, str(place))[0].constructor_args  # thought better of it
+    data, sets, _ = page.remove("cats-2", f"{other}[0:20]")
+    assert data.constructor_args["value"] == "sample:real"  # not what is no longer there
+    assert [value for _, value in sets.choices] == ["cats"]
+    assert (place.exists(), other.exists()) == (True, False)
+    monkeypatch.setenv("SEDID_PUBLIC", "1")
+    with pytest.raises(gr.Error, match="all other jobs are off"):
+        page.remove("cats", "")
+    data, sets, button = page.offer_sets()
+    assert (sets.visible, button.visible, place.exists()) == (False, False, True)
+    assert str(place) not in str(data.choices)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-/* The chosen job if the visitor wants it deleted, else nothing: not '', which a list of jobs does not know. */
-export function confirmed(id) {
-  return id && confirm('Delete this job and all its files?') ? id : null;
+/* What is chosen in a list if the visitor wants it deleted, else nothing: not '', which the list does not know. */
+export function confirmed(question, id) {
+  return id && confirm(question) ? id : null;
 }

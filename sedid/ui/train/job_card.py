@@ -16,7 +16,7 @@ from sedid.ui.server import access
 from sedid.ui.train import form, view
 
 POLL = 2.0  # seconds between looks at the running job, while its tab is open
-CONFIRM = function("jobs", "confirmed")
+CONFIRM = function("jobs", "confirmed", "Delete this job and all its files?")
 
 
 class Actions:

@@ -8,11 +8,12 @@ from markupsafe import Markup
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
-from sedid.jobs.uploads import keep, uploaded
+from sedid.jobs.uploads import keep, remove, size, uploaded
 from sedid.paths import ASSETS
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html
+from sedid.ui.scripts import function
 from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
 from sedid.ui.train.job_card import (
@@ -30,6 +31,7 @@ from sedid.ui.upload import file_of
 TITLE = "Train"
 EXAMPLE = ASSETS / "training" / "demo"
 SHOWN = 30  # jobs in the list
+FORGET = function("jobs", "confirmed", "Delete these uploaded images?")
 
 
 def build(context: Context, head: Head) -> None:
@@ -71,6 +73,8 @@ def build(context: Context, head: Head) -> None:
                 visible=not access.is_public(),
                 elem_id="own-images",
             )
+            sets = gr.Radio([], label="Uploaded images", elem_id="own-sets", visible=False)
+            remove_set = small_button("Delete", "set")
             counted = html("", "counted")
             # Never folded away: Gradio makes what an accordion holds when it is opened, and loses what is typed meanwhile.
             lines = gr.Textbox(
@@ -115,9 +119,11 @@ def build(context: Context, head: Head) -> None:
     for event in (opened.success, stage.change):
         event(view.settings_html, stage, settings, **LIGHT)
     opened.success(page.offer, None, [fields["detector"], fields["generated"]], **LIGHT)
-    opened.success(page.offer_reals, None, fields["data"], **LIGHT)
+    own = [fields["data"], sets, remove_set]
+    opened.success(page.offer_sets, None, own, **LIGHT)
+    remove_set.click(page.remove, [sets, fields["data"]], own, js=FORGET, **LIGHT).then(**watch)
     filled = [stage, preset, lines, *fields.values()]
-    images.upload(page.keep, images, [fields["data"], images], preprocess=False, **LIGHT)
+    images.upload(page.keep, images, [*own, images], preprocess=False, **LIGHT)
     told = [stage, preset, fields["data"], fields["heldout"]]
     for event in (opened.success, lines.blur, *(part.change for part in told)):
         event(page.count, filled, counted, trigger_mode="always_last", **LIGHT)
@@ -149,9 +155,27 @@ class Page(Actions):
         meant = {name: settings.get("data", "") for name, settings in COMMANDS[stage].presets.items()}
         return gr.update(value=meant[preset] or "sample:real") if any(meant.values()) else gr.skip()
 
-    def offer_reals(self) -> gr.Dropdown:
-        """The photographs that can be chosen now; what was chosen stays."""
-        return gr.Dropdown(choices=form.reals(uploaded(self.store.folder)))
+    def offer_sets(self, **chosen: str) -> list[Any]:
+        """The photographs that can be chosen now, the uploaded ones among them, and the way to delete these.
+
+        Args:
+            chosen: `value`, of the photographs; without it what was chosen stays.
+        """
+        there = [] if access.refusal() else uploaded(self.store.folder)
+        sizes = [(f"{place.name}, {view.in_bytes(size(place))}", place.name) for place in there]
+        shown = gr.Radio(choices=sizes, value=None, visible=bool(there))
+        return [gr.Dropdown(choices=form.reals(there), **chosen), shown, gr.Button(visible=bool(there))]
+
+    def remove(self, name: str | None, data: str) -> list[Any]:
+        """Delete an uploaded data set; no name: the visitor thought better of it."""
+        access.refuse()
+        if not name:
+            return self.offer_sets()
+        try:
+            place = remove(self.store, name)
+        except (ValueError, OSError) as error:
+            raise problem(error) from error
+        return self.offer_sets(**({"value": "sample:real"} if data.startswith(str(place)) else {}))
 
     def keep(self, files: list[dict[str, Any]] | None) -> Any:
         """Keep uploaded images as a data set, and choose it."""
@@ -161,7 +185,7 @@ class Page(Actions):
             place = keep(self.store.folder, self.store.limit_gb, paths, names)
         except (ValueError, OSError) as error:
             raise problem(error) from error
-        return gr.Dropdown(choices=form.reals(uploaded(self.store.folder)), value=str(place)), None
+        return [*self.offer_sets(value=str(place)), None]
 
     def count(self, stage: str, preset: str, lines: str, *values: str) -> Markup:
         """How many real images the form names, and how many it needs."""

@@ -275,8 +275,12 @@ def measured(results: EvaluationResults) -> Markup:
 
 def disk_html(used: int, limit_gb: float) -> Markup:
     """How full the runs folder is."""
-    size = f"{used / 1e9:.2f} GB" if used >= 1e8 else f"{used / 1e6:.1f} MB"
-    return note(f"Jobs use {size} of {limit_gb:g} GB of disk.")
+    return note(f"Jobs and uploaded images use {in_bytes(used)} of {limit_gb:g} GB of disk.")
+
+
+def in_bytes(count: int) -> str:
+    """A size of files as people read it."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e8 else f"{count / 1e6:.1f} MB"
 
 
 def note(said: object) -> Markup:
