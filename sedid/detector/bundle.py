@@ -217,7 +217,7 @@ def resolve(source: str | Path) -> Path:
     try:
         return hub.fetch(*named)
     except OSError as error:  # the same kind of error
-        raise type(error)(f"{source} is no folder here, and as a Hub id: {error}") from error
+        raise type(error)(f"{source} is no folder on this machine, and {error}") from error
 
 
 def own_folder(source: str | Path, copy: str | Path = "") -> Path:

@@ -117,7 +117,7 @@ def plain_errors(repo: str) -> Iterator[None]:
             error, OSError
         ):
             raise ConnectionError(
-                f"the Hub could not be reached for {repo}: check the network, or that HF_HUB_OFFLINE is not set"
+                f"the Hub cannot be asked for {repo}: this machine is offline, or HF_HUB_OFFLINE tells it to be"
             ) from error
         raise  # the disk's own errors say what they are
 

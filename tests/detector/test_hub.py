@@ -165,9 +165,13 @@ def test_only_whole_measured_bundles_are_published(hub: FakeHub, evaluated: Path
             r"me/mine is gated: accept its licence on https://huggingface\.co/me/mine, then log in",
         ),
         (answer(500), ConnectionError, r"the Hub refused \(500\): 500 from the Hub$"),
-        (errors.OfflineModeIsEnabled("offline"), ConnectionError, "could not be reached for me/mine: check the netw"),
-        (errors.LocalEntryNotFoundError("down"), ConnectionError, "could not be reached for me/mine"),
-        (errors.HTTPError("connection refused"), ConnectionError, "could not be reached for me/mine"),
+        (
+            errors.OfflineModeIsEnabled("offline"),
+            ConnectionError,
+            "cannot be asked for me/mine: this machine is offline",
+        ),
+        (errors.LocalEntryNotFoundError("down"), ConnectionError, "cannot be asked for me/mine"),
+        (errors.HTTPError("connection refused"), ConnectionError, "cannot be asked for me/mine"),
         (OSError(28, "No space left on device"), OSError, "No space left on device"),
     ],
 )

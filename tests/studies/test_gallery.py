@@ -136,6 +136,18 @@ def test_labels_sort_as_blocks_that_keep_their_order() -> None:
     assert reference.chosen("label", largest=True) == [3, 4, 5, 0, 1, 2]
 
 
+def test_both_kinds_come_in_turn_each_by_its_disagreement() -> None:
+    """The Gallery opened with sixty photographs, and not one generated picture in the first screen."""
+    rows = make_rows(3)
+    del rows[1]
+    reference = make_reference(rows)  # real 0, 1, generated 2, 3, 4, further and further from apart
+    assert reference.chosen("turns", largest=True) == [0, 2, 1, 3, 4]
+    assert reference.chosen("turns") == [1, 4, 0, 3, 2]
+    assert reference.chosen("turns", label=GENERATED) == [4, 3, 2]
+    unknown = replace(reference, apart=np.full(5, np.nan))  # of a detector without a classifier
+    assert unknown.chosen("turns", largest=True) == [0, 2, 1, 3, 4]
+
+
 def test_what_has_no_value_comes_last_either_way() -> None:
     rows = [replace(row, probability=None if row.place == 1 else row.probability) for row in make_rows(3)]
     for largest in (False, True):

@@ -33,8 +33,11 @@ def test_an_open_page_says_so_and_goes_on_when_the_server_is_back(
         page.wait_for_selector(".sed-card")
         said = page.locator("[data-verdict=stat] .sed-score").inner_text()
         stop()
-        page.get_by_role("button", name="Use the calibrated pair").click()
+        page.locator(".sed-example[data-name=real-02]").click()
         page.wait_for_selector("text=Connection to the server was lost")
+        assert (
+            page.locator(".sed-example[aria-pressed=true]").get_attribute("data-name") == "real-01"
+        )  # not what is not there
         assert page.locator("[data-verdict=stat] .sed-score").inner_text() == said  # what is shown stays
         with page.expect_navigation():
             stop = serve()

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,7 @@ SLICE = 16  # images scored at a time, at most
 SECONDS = 1.0  # of work, until others have their turn
 
 SORTS = {
+    "disagreement, kinds in turn": "turns",
     "t-error (STAT)": "t_error",
     "probability of “generated” (NN)": "probability",
     "disagreement of STAT and NN": "apart",
@@ -84,6 +86,9 @@ class Reference:
             label: real or generated; "" for both.
             verdict: a key of FILTERS.
         """
+        if sort == "turns":  # the first screen shows both, and where it is interesting
+            each = [self.chosen("apart", largest, kind, verdict) for kind in LABELS if label in ("", kind)]
+            return [place for turn in zip_longest(*each) for place in turn if place is not None]
         kept = [
             place
             for place, row in enumerate(self.rows)
