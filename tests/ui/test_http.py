@@ -1,5 +1,6 @@
 """What goes over the wire: text small, pictures as they are, events at once."""
 
+import gzip
 import re
 import threading
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 
+import brotli
 import httpx
 import pytest
 from helpers.browsing import served
@@ -14,12 +16,13 @@ from helpers.fakes import make_detector, make_image
 from helpers.image_files import encoded
 from PIL import Image
 
+from sedid.ui import scripts
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
 from sedid.ui.server import document
 
 PICTURE = encoded(make_image(3, 64))
-DOCUMENT = 120_000  # bytes of the page as sent
+DOCUMENT = 90_000  # bytes of the page as sent
 
 
 @pytest.fixture
@@ -61,7 +64,15 @@ def test_text_is_compressed_for_who_can_read_it(url: str) -> None:
     _, plain = fetch(url, "identity")
     script = re.search(rb"assets/[\w./-]+\.js", plain)
     assert script is not None
-    for path in ("", "config", "theme.css", "gradio_api/info", "static/img/logo.svg", script[0].decode()):
+    for path in (
+        "",
+        "config",
+        "theme.css",
+        "gradio_api/info",
+        "static/img/logo.svg",
+        script[0].decode(),
+        scripts.address("world_view")[1:],
+    ):
         whole, body = fetch(url + path, "identity")
         assert "content-encoding" not in whole.headers
         for coding in ("gzip", "gzip, deflate, br"):
@@ -69,8 +80,11 @@ def test_text_is_compressed_for_who_can_read_it(url: str) -> None:
             assert answer.headers["content-encoding"] in ("gzip", "br"), path
             assert len(sent) < 0.6 * len(body), path
             assert "accept-encoding" in answer.headers["vary"].lower()
-    _, sent = fetch(url, "gzip")
-    assert len(sent) < DOCUMENT < len(plain)
+            if answer.headers["content-encoding"] == "br" and path.startswith("assets"):
+                assert brotli.decompress(sent) == body
+    (_, sent), (_, best) = fetch(url, "gzip"), fetch(url, "gzip, deflate, br")
+    assert len(best) < 0.85 * len(sent) < DOCUMENT < len(plain)
+    assert brotli.decompress(best) == gzip.decompress(sent)
     assert httpx.get(url, timeout=20).content.count(b'rel="icon" href="data:') == 1  # changed, then compressed
 
 

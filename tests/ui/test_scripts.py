@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from sedid.ui import scripts
+from sedid.ui.train import job_card
 
 HERE = "https://here/app?tab=learn&step=3&t=330&example=real-2&k=165#top"
 SEEN = '<div data-example="real-01" data-path=""><ul><li>tile 12 of 40, at column 3</li></ul></div>'
@@ -24,6 +25,21 @@ def test_every_module_is_one_script_without_imports(blank) -> None:
     for name in modules:
         blank.evaluate("source => { new Function(source); }", scripts.statements(name))
         assert re.search(r"^(import|export)\b", scripts.statements(name), re.MULTILINE) is None
+
+
+def test_what_is_imported_late_is_asked_for_by_its_content() -> None:
+    """A new version has another address, since browsers keep it for ever."""
+    address = scripts.address("world_view")
+    assert f"import(new URL('.{address}', document.baseURI))" in scripts.statements("learn")
+    assert "function openWorld" not in scripts.statements("learn")
+    assert "export function openWorld" in (scripts.served(address) or "")
+    for wrong in (
+        f"{address}.js",
+        address.replace("world_view", "learn"),
+        "/assets/later-../x-0.js",
+        "/assets/later-none-0.js",
+    ):
+        assert scripts.served(wrong) is None
 
 
 def test_the_page_runs_what_the_modules_export() -> None:
@@ -87,7 +103,7 @@ def test_addresses(blank, module: str, expression: str, query: str) -> None:
 
 def test_cancel_leaves_the_chosen_job_alone(blank) -> None:
     """'' is no job of the list, which then refused it with a red error."""
-    asked = f"answer => {{ window.confirm = () => answer; return ({scripts.function('jobs', 'confirmed')})('job-1'); }}"
+    asked = f"answer => {{ window.confirm = () => answer; return ({job_card.CONFIRM})('job-1'); }}"
     assert [blank.evaluate(asked, answer) for answer in (True, False)] == ["job-1", None]
 
 

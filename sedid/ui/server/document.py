@@ -6,7 +6,7 @@ Gradio's document brings cards of its own, which advertise Gradio, and adds what
 import re
 from html import escape
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import Message, Scope, Send
 
@@ -84,6 +84,7 @@ def with_own_head(scope: Scope, send: Send) -> Send:
 
     address = get_root_url(Request(scope), "/", scope.get("root_path")) + "/"
     needed = parts.of_app(scope["app"])
+    small = parts.BROTLI in Headers(scope=scope).get("accept-encoding", "")
     start: list[Message] = []
     body = bytearray()
 
@@ -96,6 +97,10 @@ def with_own_head(scope: Scope, send: Send) -> Send:
             return
         made = own_head(body.decode("utf-8"), address, needed).encode("utf-8")
         headers = MutableHeaders(raw=list(start[0]["headers"]))
+        if small:
+            made = parts.packed(made, quality=6)
+            headers["content-encoding"] = parts.BROTLI
+            headers.add_vary_header("accept-encoding")
         headers["content-length"] = str(len(made))
         await send({**start[0], "headers": headers.raw})
         await send({"type": "http.response.body", "body": made})

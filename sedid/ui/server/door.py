@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sedid import settings
+from sedid.ui import scripts
 from sedid.ui.server import access, document, parts
 
 BODY = 40_000_000  # bytes of a request with data in it: a picture of 20 MB in base64, and room
@@ -63,11 +65,9 @@ class Door:
                 return
             if scope["path"].startswith(parts.ASSETS):
                 send = kept(send)
-                if (
-                    scope["path"].startswith(parts.SHEET)
-                    and scope["path"] == (all_of := parts.of_app(scope["app"])).path
-                ):
-                    await Response(all_of.sheet, media_type="text/css")(scope, receive, send)
+                found = await run_in_threadpool(asset, scope)
+                if found is not None:
+                    await found(scope, receive, send)
                     return
             if scope["path"] == EVENTS and "gzip" in Headers(scope=scope).get("accept-encoding", ""):
                 send = compressed(send)
@@ -103,6 +103,28 @@ class Door:
         elif what.startswith(("queue/join", "call/")) and waiting(scope.get("app"), address) >= WAITING:
             return 429, f"{WAITING} of your requests wait already. Please try again when some are done."
         return None
+
+
+def asset(scope: Scope) -> Response | None:
+    """The answer to a request for a script or a style sheet; None for what Gradio answers as well.
+
+    Gradio compresses each file anew for each visitor, in a hurry; these files never change, and are compressed well and once.
+    """
+    path, small = scope["path"], parts.BROTLI in Headers(scope=scope).get("accept-encoding", "")
+    text = scripts.served(path)
+    if text is None and path.startswith(parts.SHEET) and path == (all_of := parts.of_app(scope["app"])).path:
+        text = all_of.sheet
+    content = text.encode() if text is not None else parts.content(path) if small else None
+    if content is None:
+        return None
+    kind = "text/css" if path.endswith(".css") else "text/javascript"
+    if not small:
+        return Response(content, media_type=kind)
+    return Response(
+        parts.packed_once(content, quality=9),
+        media_type=kind,
+        headers={"content-encoding": parts.BROTLI, "vary": "accept-encoding"},
+    )
 
 
 def with_headers(send: Send) -> Send:

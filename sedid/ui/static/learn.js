@@ -5,7 +5,6 @@
 import { changed, put, visit } from './address.js';
 import { download } from './download.js';
 import { listening } from './listening.js';
-import { openWorld } from './world_view.js';
 
 /* Which button a key presses, as a selector; undefined for other keys. Letters work only inside the lesson, where they
    are written on the buttons. */
@@ -53,6 +52,7 @@ export function start({ element, trigger, watch }) {
   const listen = (type, handler) => document.addEventListener(type, handler, { signal });
   let playing = null;
   let moved = false;
+  let world = null; // a quarter of the page's scripts, which only this step needs
 
   function stop() {
     if (playing === null) return;
@@ -92,7 +92,8 @@ export function start({ element, trigger, watch }) {
       const control = frames.querySelector('input[type=range], input[checked]');
       show(frames, firstFrame(places, at, Number(control.getAttribute('value'))));
     }
-    openWorld(element);
+    if (element.querySelector('.world')) world ??= import('./world_view.js');
+    world?.then(own => own.openWorld(element)); // it ends one that was left, too
     const current = element.querySelector('.learn-nav [aria-current]');
     if (current) {
       const list = current.closest('ol');
