@@ -83,7 +83,7 @@ def memory() -> dict[str, int]:
         def note(name: str) -> None:
             found[name] = round(resident(process) / 1e6)
 
-        note("the page answers")
+        note("the page answers; no picture was asked about yet")
         for count, (_, key) in enumerate(Menu().shipped(""), 1):
             uri = f"data:image/png;base64,{base64.b64encode(visitor.picture).decode()}"
             refused = visitor.call("inspect", [file_data("picture.png", None, url=uri), 0, 0, key])

@@ -99,8 +99,8 @@ def footprint(found: dict[str, Any]) -> str:
         ["a shipped detector", f"{min(detectors)} to {max(detectors)} MB"],
         ["the embedded sample", f"{disk['embedded sample']} MB"],
     ]
-    held = [[f"app: {name}", f"{count:,} MB"] for name, count in memory.items()]
-    return f"{table(['disk', 'size'], rows)}\n\n{table(['memory', 'size'], held)}"
+    held = [[name if "detector" not in name else f"{name} open", f"{count:,} MB"] for name, count in memory.items()]
+    return f"{table(['disk', 'size'], rows)}\n\n{table(['memory of the app', 'size'], held)}"
 
 
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
