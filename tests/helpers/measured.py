@@ -14,6 +14,8 @@ from sedid.paths import ROOT
 
 PAGES = (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "hosting.md")
 FOLDER = ROOT / "tests"
+NO_BF16 = 1e-4
+"""Below this, what was to run in bf16 did not."""
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
@@ -85,7 +87,11 @@ def runtimes(found: dict[str, Any]) -> str:
         rows.append([way, *cells, f"{max(known):.5f}" if known else "n/a"])
     head = ["runs the network", *(f"{size} picture{'s' * (size != 1)}" for size in sizes), "differs by (rms)"]
     plain = ", ".join(f"{by[rows[0][0], size]['per_second']:.0f}" for size in sizes)
-    return f"Evaluations a second over those of PyTorch in fp32, which are {plain}.\n\n{table(head, rows)}"
+    said = f"Evaluations a second over those of PyTorch in fp32, which are {plain}."
+    half = [row["differs"] for row in found["rows"] if row["way"] == "OpenVINO, bf16" and row["differs"] is not None]
+    if half and max(half) < NO_BF16:
+        said += " This processor has no instructions for bf16: OpenVINO ran in fp32 in both of its rows."
+    return f"{said}\n\n{table(head, rows)}"
 
 
 def footprint(found: dict[str, Any]) -> str:

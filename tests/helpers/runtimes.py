@@ -11,6 +11,7 @@ import argparse
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
@@ -156,6 +157,7 @@ def main() -> None:
     asked.add_argument("--out", type=Path, required=True)
     asked.add_argument("--pictures", type=int, nargs="+", default=(1, 8, 32), help="at once")
     given = asked.parse_args()
+    warnings.simplefilter("ignore")  # of what a converter makes of Python's values
     write_json(given.out, measure(tuple(given.pictures)))
 
 
