@@ -67,6 +67,9 @@ def test_the_page_runs_what_the_modules_export() -> None:
         ("learn", "[buttonOf('g', false), buttonOf('x', true)].every(one => one === undefined)", True),
         ("learn", "[firstFrame(['0', '165'], '165', 0), firstFrame(['0', '165'], '7', 1), firstFrame([undefined], null, 0)]", [1, 1, 0]),
         ("learn", "[...bytes('w6k=')]", [0xC3, 0xA9]),
+        ("film", "[0, 1, 2, 3].map(moment => lit(moment, 3))", [0, 1, 2, 1]),
+        ("film", "[0, 1, 3].map(moment => told(moment, ['t = 0', 't = 5', 't = 10']).split(':')[0])", ["t = 0", "t = 5", "One step back, from t = 10 to t = 5"]),
+        ("film", "[paced(220, false), paced(220, true)]", [220, 1200]),
         ("view", f"exampleOf({SEEN!r})", "real-01"),
         ("world_view", "[nearest(660, 297, 1000), nearest(0, 165, 1000), nearest(999, 330, 1000)]", [594, 165, 990]),
         ("world_view", "[0, 0.2187, -12.349, 1250, 0.000123].map(digits)", ["0", "0.219", "-12.3", "1250", "1.2·10⁻⁴"]),
@@ -107,7 +110,7 @@ def test_cancel_leaves_the_chosen_job_alone(blank) -> None:
     assert [blank.evaluate(asked, answer) for answer in (True, False)] == ["job-1", None]
 
 
-FRAMES = """<div class="learn-frames"><button class="learn-play"><i>▶</i></button><input type="range" min="0" max="2" value="0"><output></output>
+FRAMES = """<div class="learn-frames"><button class="sed-play" data-name="Play"><i>▶</i></button><input type="range" min="0" max="2" value="0"><output></output>
 <div class="learn-frame" data-label="t = 0" data-at="0" data-x="0"></div>
 <div class="learn-frame" data-label="t = 165" data-at="165" data-x="16.5" hidden></div>
 <div class="learn-frame" data-label="t = 330" data-at="330" data-x="33" hidden></div><i class="learn-now"></i></div>"""
@@ -127,17 +130,66 @@ def test_leafing_shows_one_frame_and_says_which(blank) -> None:
 def test_playing_runs_to_the_last_frame_and_stops(blank) -> None:
     blank.clock.install()
     blank.set_content(FRAMES)
-    state = (
-        """() => [document.querySelector('output').textContent, document.querySelector('.learn-play').ariaPressed]"""
-    )
+    state = """() => [document.querySelector('output').textContent, document.querySelector('.sed-play').ariaPressed]"""
     blank.evaluate(
         f"""() => {{ const element = document.body, watch = () => 0, trigger = () => 0; {scripts.on_load("learn")} }}"""
     )
-    blank.click(".learn-play")
+    blank.click(".sed-play")
     blank.clock.run_for(300)
     assert blank.evaluate(state) == ["t = 165", "true"]
     blank.clock.run_for(2000)
     assert blank.evaluate(state) == ["t = 330", "false"]
+
+
+STRIP = """<div class="sed-film"><button class="sed-play" data-name="Play the path"><i>▶</i></button><output></output></div>
+<div class="sed-strip">{}</div><p>elsewhere</p>""".format(
+    "".join(f"<figure><button>x</button><figcaption>t = {t}</figcaption></figure>" for t in (0, 165, 330))
+)
+
+
+def test_the_film_strip_is_played_to_the_step_back_and_stops_at_any_other_choice(blank) -> None:
+    blank.clock.install()
+    blank.set_content(STRIP)
+    blank.evaluate(
+        f"""() => {{ const element = document.body, watch = () => 0, trigger = () => 0; {scripts.on_load("film")} }}"""
+    )
+    state = """() => [[...document.querySelectorAll('figure')].findIndex(one => one.classList.contains('sed-lit')),
+      document.querySelector('output').textContent.split(':')[0], document.querySelector('.sed-play').ariaLabel]"""
+    blank.focus(".sed-play")
+    blank.keyboard.press("Enter")
+    seen = [blank.evaluate(state)]
+    for _ in range(4):
+        blank.clock.run_for(700)
+        seen.append(blank.evaluate(state))
+    back = "One step back, from t = 330 to t = 165"
+    assert [(place, words) for place, words, _ in seen] == [
+        (0, "t = 0"),
+        (1, "t = 165"),
+        (2, "t = 330"),
+        (1, back),
+        (-1, back),
+    ]
+    assert [label for *_, label in seen] == ["Pause"] * 4 + ["Play the path"]
+    choices = (
+        lambda: blank.click(".sed-play"),
+        lambda: blank.click("p"),
+        lambda: blank.keyboard.press("Escape"),
+        lambda: blank.evaluate("document.body.dispatchEvent(new Event('input', { bubbles: true }))"),
+    )
+    for choose in choices:
+        blank.click(".sed-play")
+        blank.clock.run_for(700)
+        assert blank.evaluate(state) == [1, "t = 165", "Pause"]
+        choose()
+        blank.clock.run_for(700)
+        assert blank.evaluate(state) == [-1, "", "Play the path"]
+    blank.emulate_media(reduced_motion="reduce")
+    blank.click(".sed-play")
+    blank.clock.run_for(1100)  # who wants less motion gets a slower film
+    assert blank.evaluate(state) == [0, "t = 0", "Pause"]
+    blank.clock.run_for(200)
+    assert blank.evaluate(state) == [1, "t = 165", "Pause"]
+    blank.emulate_media(reduced_motion="no-preference")
 
 
 TILES = """<div class="sed-map"><div data-columns="2">{}</div><p class="sed-told"></p></div>""".format(

@@ -253,9 +253,9 @@ def test_a_point_is_dragged_keyed_and_played_without_the_server(browser, url: st
         page.keyboard.press("Home")
         page.wait_for_function("document.querySelector('.world-handle').ariaValueNow === '-6.00'")
         assert page.locator("#learn .learn").get_attribute("data-place") == "0"
-        page.locator("#learn .world-walk .learn-play").click()
+        page.locator("#learn .world-walk .sed-play").click()
         page.wait_for_function("document.querySelector('input[name=world-t]').value === '990'")
-        page.wait_for_selector('.world-walk .learn-play[aria-label="Play"]')  # it stops by itself
+        page.wait_for_selector('.world-walk .sed-play[aria-label="Play"]')  # it stops by itself
         page.wait_for_url(re.compile("t=990"))
         page.wait_for_function("document.querySelector('[data-world=status]').textContent.includes('t = 990')")
         assert asked == []

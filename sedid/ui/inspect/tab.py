@@ -91,7 +91,7 @@ def build(context: Context, head: Head) -> None:
                         locked = switch("Lock colours", "One scale for every T_SEC.")
             factors = html("", "factors")
             compared = html("", "compared")
-            film = html("", "film")
+            film = html("", "film", "film")
             panel = resave_panel.layout()
             with panel.box:
                 stable = stability_panel.layout()

@@ -5,6 +5,7 @@
 import { changed, put, visit } from './address.js';
 import { download } from './download.js';
 import { listening } from './listening.js';
+import { player } from './play.js';
 
 /* Which button a key presses, as a selector; undefined for other keys. Letters work only inside the lesson, where they
    are written on the buttons. */
@@ -41,25 +42,12 @@ export function show(frames, index) {
   return at;
 }
 
-function face(button, on) {
-  button.setAttribute('aria-pressed', on);
-  button.setAttribute('aria-label', on ? 'Pause' : 'Play');
-  button.firstChild.textContent = on ? '❚❚' : '▶';
-}
-
 export function start({ element, trigger, watch }) {
   const signal = listening('sedidLearn');
   const listen = (type, handler) => document.addEventListener(type, handler, { signal });
-  let playing = null;
+  const film = player(signal, 220);
   let moved = false;
   let world = null; // a quarter of the page's scripts, which only this step needs
-
-  function stop() {
-    if (playing === null) return;
-    clearInterval(playing);
-    playing = null;
-    for (const button of element.querySelectorAll('.learn-frames .learn-play')) face(button, false);
-  }
 
   function go(step) {
     visit(changed(location, { step, t: null, part: null }));
@@ -68,7 +56,6 @@ export function start({ element, trigger, watch }) {
 
   // Ask for the step that the address names.
   function arrive(step) {
-    stop();
     moved = true;
     for (const button of element.querySelectorAll('.learn-nav .learn-go')) {
       button.removeAttribute('aria-current');
@@ -85,7 +72,7 @@ export function start({ element, trigger, watch }) {
 
   // A place was drawn: Gradio keeps what the visitor did to the controls before.
   function settle() {
-    stop();
+    film.stop();
     const at = new URL(location).searchParams.get('t');
     for (const frames of element.querySelectorAll('.learn-frames')) {
       const places = [...frames.querySelectorAll('.learn-frame')].map(frame => frame.dataset.at);
@@ -106,19 +93,11 @@ export function start({ element, trigger, watch }) {
   }
 
   function play(button) {
-    if (playing !== null) {
-      stop();
-      return;
-    }
     const frames = button.closest('.learn-frames');
     const slider = frames.querySelector('input[type=range]');
     const ended = () => Number(slider.value) >= Number(slider.max);
-    if (ended()) show(frames, 0);
-    face(button, true);
-    playing = setInterval(() => {
-      if (!frames.isConnected || frames.offsetParent === null || ended()) stop();
-      else show(frames, Number(slider.value) + 1);
-    }, 220);
+    const next = () => !ended() && show(frames, Number(slider.value) + 1) !== undefined;
+    if (film.toggle(button, next) && ended()) show(frames, 0);
   }
 
   watch('value', settle);
@@ -128,10 +107,9 @@ export function start({ element, trigger, watch }) {
     if (!element.contains(event.target)) return;
     const on = selector => event.target.closest(selector);
     const [step, pick, guess, file] = ['go', 'pick', 'guess', 'file'].map(name => on(`.learn-${name}`));
-    const button = on('.learn-frames .learn-play');
+    const button = on('.learn-frames .sed-play');
     if (step) go(step.dataset.step);
     else if (pick) {
-      stop();
       put(changed(location, { example: pick.dataset.name }));
       trigger('select');
     } else if (guess) {
@@ -148,7 +126,6 @@ export function start({ element, trigger, watch }) {
   listen('input', event => {
     const frames = framesOf(event);
     if (!frames) return;
-    stop();
     show(frames, Number(event.target.value));
   });
   // the address follows when the slider rests: browsers limit how often it may change
