@@ -21,6 +21,7 @@ from sedid.ui.results.files import Own, as_csv, find_results, readable, results_
 from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, opened, taken, unsettled
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
 from sedid.ui.server import access, gate
+from sedid.ui.terms import explained
 from sedid.ui.train import form
 from sedid.ui.train.job_card import Watch, choice, problem
 
@@ -179,7 +180,7 @@ def show(own: Own, title: str, label: str | None, reals: str, method: str | None
     if unsettled(own, study.command, label):
         return gr.skip(), gr.skip()
     drawn = opened(own, study.command, label, lambda file: study.html(file, View(reals, method or "")))
-    return empty(study) if drawn is None else drawn, now
+    return empty(study) if drawn is None else explained(drawn), now
 
 
 def fresh(own: Own, title: str, label: str | None, reals: str, method: str | None, before: str) -> Any:

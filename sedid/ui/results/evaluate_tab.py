@@ -17,6 +17,7 @@ from sedid.ui.frame import Head
 from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, nothing, opened, taken, unsettled
+from sedid.ui.terms import explained
 
 TITLE = "Evaluate"
 CALIBRATED, ORACLE = "the calibration split", "the best of these images (the paper's)"
@@ -108,7 +109,9 @@ def show(own: Own, label: str | None, reals: str, data_set: str | None, score: s
         first = evaluation_report.first(evaluation, reals, data_set)
         charts = evaluation_report.charts(evaluation, reals, pair_of(evaluation, score), cut == ORACLE)
         tables = evaluation_report.tables(evaluation, reals, data_set)
-        return first, charts + tables + evaluation_report.mistakes(evaluation, reals, clickable=True)
+        mistakes = evaluation_report.mistakes(evaluation, reals, clickable=True)
+        seen: set[str] = set()
+        return explained(first, seen), explained(charts + tables + mistakes, seen)
 
 
 def take_away(own: Own, label: str | None, reals: str, data_set: str | None, score: str | None, cut: str) -> Any:

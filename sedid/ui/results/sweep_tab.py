@@ -19,6 +19,7 @@ from sedid.ui.kit import LIGHT, RESULTS, html, paragraph, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, of_job, opened, taken, unsettled
 from sedid.ui.server import access, gate
+from sedid.ui.terms import explained
 from sedid.ui.train import form
 from sedid.ui.train.job_card import Watch, choice, halves, problem
 
@@ -132,7 +133,9 @@ def show(own: Own, label: str | None, k: int | None, data_set: str | None) -> An
     data_set = data_set if data_set in paper.DATA_SETS else paper.DATA_SETS[0]
     with readable("sweep", found[1]):
         sweep = found[0]
-        return sweep_report.whole(sweep, k if k in sweep.measured_ks else sweep_report.first_k(sweep), data_set)
+        return explained(
+            sweep_report.whole(sweep, k if k in sweep.measured_ks else sweep_report.first_k(sweep), data_set)
+        )
 
 
 def take_away(own: Own, label: str | None) -> Any:
