@@ -35,7 +35,7 @@ from sedid.ui.gallery import view as gallery_view
 from sedid.ui.inspect import view as inspect_view
 from sedid.ui.known import Known
 from sedid.ui.learn import steps as learn_steps
-from sedid.ui.learn.tab import Teacher
+from sedid.ui.learn.tab import Teacher, Turn
 from sedid.ui.results import evaluate_tab, sweep_tab
 from sedid.ui.results.studies import STUDIES, View
 from sedid.ui.train import view as train_view
@@ -242,7 +242,9 @@ def test_every_part_of_the_page_shows_names_as_texts(detector: Detector, tmp_pat
     ]
     teacher = Teacher(context)
     parts += [
-        teacher.open("default", at, f"real-0{NAME}", "", f"http://a/{NAME}", None)[0] for at in learn_steps.PLACES
+        page
+        for at in learn_steps.PLACES
+        for page, _ in teacher.open("default", at, f"real-0{NAME}", "", f"http://a/{NAME}", "", Turn())
     ]
     for html in parts:
         assert_harmless(html)

@@ -195,11 +195,11 @@ def test_without_the_sample_gallery_and_quiz_say_so(
     from sedid.data import datasets
     from sedid.ui.gallery.reference import Library
     from sedid.ui.gallery.tab import Page
-    from sedid.ui.learn.tab import Teacher
+    from sedid.ui.learn.tab import Teacher, Turn
 
     monkeypatch.setattr(datasets, "SAMPLE", tmp_path / "sample.npz")
     context = Context(make_detector, list_examples(examples))
     missing = "The embedded sample does not come with the installed package"
     assert missing in Page(Library(context)).look("default", "label", False, "", "", "inspect")[0]
     with pytest.raises(gr.Error, match=missing):
-        Teacher(context).open("default", "quiz", "", "", "http://127.0.0.1/", None)
+        list(Teacher(context).open("default", "quiz", "", "", "http://127.0.0.1/", "", Turn()))

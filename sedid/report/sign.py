@@ -8,7 +8,7 @@ from sedid.report.charts.series import STYLES, Series
 from sedid.report.html import render
 from sedid.report.protocol import detector_words, set_words, stated
 from sedid.stats.confounds import Estimate
-from sedid.studies.sign import REAL, SignResults
+from sedid.studies.sign import REAL, DoseRow, SignResults, TurnRow
 
 DRAWN = 6  # changes in the picture
 NAMED = ("noise:1", "blur:0.6")  # changes in the paragraph
@@ -44,6 +44,29 @@ def picture(result: SignResults) -> list[Chart]:
     ]
 
 
+SIDES = {"smaller": "one", "larger": "three dash", "unclear": "faint"}
+"""Which way a set scores -> the style of its line."""
+
+
+def by_sampler(result: SignResults) -> list[tuple[TurnRow, str, Chart]]:
+    """Every generated set, which way it scores at the last T_SEC, and a small chart of its AUC with intervals."""
+    x, found = Scale("T_SEC", 0, 1000), []
+    for row in result.rows:
+        aucs, way = [at.auc for at in row.at], side(row.at[-1].auc)
+        values, low, high = ([getattr(auc, end) for auc in aucs] for end in ("value", "low", "high"))
+        lines = [
+            Series("no difference", (0, 1000), (0.5, 0.5), "faint thin"),
+            Series(row.set, result.t_secs, values, SIDES[way], True, low, high),
+        ]
+        found.append((row, way, Chart(row.set, lines, x, AUC)))
+    return found
+
+
+def named_doses(result: SignResults) -> list[DoseRow]:
+    """The changes of real pictures that are told in words."""
+    return [one for one in result.doses if one.key in NAMED]
+
+
 def protocol(result: SignResults) -> Markup:
     """What was measured on what."""
     about = result.protocol
@@ -68,7 +91,7 @@ def whole(result: SignResults) -> Markup:
         reals=result.protocol.images[REAL].count,
         picture=picture(result),
         ways={way: "; ".join(sets) for way, sets in ways.items()},
-        named=[one for one in result.doses if one.key in NAMED],
+        named=named_doses(result),
         noises=[row.noise for row in result.rows],
         moved=max(moved, default=None),
         protocol=protocol(result),

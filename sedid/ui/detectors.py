@@ -54,6 +54,14 @@ class Detectors:
                 self._others.put(stamp, found)
         return found
 
+    def is_open(self, key: str = DEFAULT) -> bool:
+        """Whether `get` would not have to wait.
+
+        Raises:
+            ValueError: this app may not open it.
+        """
+        return (self._own if key == DEFAULT else self._others.get(self._menu.stamp(key))) is not None
+
     def _open(self, key: str) -> Detector:
         try:
             return self._menu.open(key)

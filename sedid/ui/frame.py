@@ -1,6 +1,7 @@
 """What stands above and below the tabs, and the first lines of the first one."""
 
 from dataclasses import dataclass
+from inspect import isgeneratorfunction
 from typing import Any
 
 import gradio as gr
@@ -37,13 +38,18 @@ class Head:
 
         Args:
             tab: its name.
-            look: of the values of `inputs`.
+            look: of the values of `inputs`; it may yield several answers in turn.
         """
 
         def looked(request: gr.Request, *values: Any) -> Any:
             return look(*values) if request.query_params.get("tab") == tab else gr.skip()
 
-        self.source.change(looked, inputs, outputs, **{"api_visibility": "private"} | options)
+        def in_turn(request: gr.Request, *values: Any) -> Any:
+            if request.query_params.get("tab") == tab:
+                yield from look(*values)
+
+        follow = in_turn if isgeneratorfunction(look) else looked
+        self.source.change(follow, inputs, outputs, **{"api_visibility": "private"} | options)
 
 
 def head(context: Context) -> Head:

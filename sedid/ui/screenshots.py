@@ -49,7 +49,7 @@ READY = {
 # Nothing is being fetched or computed for what can be seen, and every picture has arrived.
 SETTLED = """() => {
   const seen = one => one.getClientRects().length > 0;
-  const busy = '.progress-text, .eta-bar, .wrap.generating, .wrap.full:not(.hide)';
+  const busy = '.progress-text, .eta-bar, .wrap.generating, .wrap.full:not(.hide), .learn-waiting';
   return ![...document.querySelectorAll(busy)].some(seen)
     && [...document.images].filter(seen).every(image => image.complete)
     && document.fonts.status === 'loaded';

@@ -15,21 +15,24 @@ import pytest
 import torch
 from helpers.browsing import WAIT, outside, served, visited
 from helpers.fakes import calling, make_apart, make_detector, make_image
+from markupsafe import Markup
 
 from sedid import ui
 from sedid.detector.bundle import SHIPPED
-from sedid.detector.detector import Call
+from sedid.detector.detector import Call, Detector
 from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
 from sedid.progress import finish
 from sedid.report.pictures import data_uri, number, visible
+from sedid.studies.sign import SignResults
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
 from sedid.ui.learn import classroom_sheet, verdicts
+from sedid.ui.learn import error as learn_error
 from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson
 from sedid.ui.learn.steps import NUMBERED, PLACES, QUIZ, SHEET, STEPS, WORLD
-from sedid.ui.learn.tab import Teacher
+from sedid.ui.learn.tab import Teacher, Turn
 from sedid.ui.menu import DEFAULT
 
 HOME = "http://classroom.example:7860/"
@@ -51,20 +54,25 @@ def lesson(teacher: Teacher, name: str = "real-01") -> Lesson:
     return teacher.lesson(detector, examples, teacher.subject(detector, examples, name, ""))
 
 
+def opened(teacher: Teacher, step: str, example: str = "", image: str = "", home: str = HOME) -> str:
+    """What a visit ends with."""
+    *_, (page, _) = teacher.open(DEFAULT, step, example, image, home, "", Turn())
+    return page
+
+
 # --- what the steps say -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("at", NUMBERED)
 def test_a_step_shows_its_equation_its_code_and_frames(teacher: Teacher, at: str) -> None:
-    page, stored = teacher.open(DEFAULT, at, "real-02", "", HOME, None)
-    assert stored == gr.skip()
+    page = opened(teacher, at, "real-02")
     assert f'data-place="{at}" data-example="real-02"' in page
     assert page.count("<math") == page.count("</math>") == len(STEPS[int(at) - 1].equations)
     assert page.count('class="learn-frame"') > 1
     assert page.count('class="learn-frame"') == page.count("data-label=") - page.count('class="sed-zoom"')
     assert len(re.findall(r'class="learn-frame"[^>]*(?<! hidden)>', page)) == 1
     assert "nan" not in re.sub(r'"data:[^"]*"', "", page).lower().split()
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert not re.search(r'(src|href)="(?!data:|\?tab=)', page)
 
 
 @pytest.mark.parametrize(
@@ -90,49 +98,82 @@ def test_the_code_shown_is_the_code_that_runs(thing: object) -> None:
 
 def test_a_step_is_drawn_once(examples: Path) -> None:
     teacher = make_teacher(examples)
-    first, _ = teacher.open(DEFAULT, "5", "real-01", "", HOME, None)
-    calls = teacher.detector().eps_model.network.calls  # type: ignore[attr-defined]
-    assert teacher.open(DEFAULT, "5", "real-01", "", HOME, None)[0] == first
-    assert teacher.detector().eps_model.network.calls == calls  # type: ignore[attr-defined]
+    first, network = opened(teacher, "5", "real-01"), teacher.detector().eps_model.network  # type: ignore[attr-defined]
+    calls = network.calls
+    assert [page for page, _ in teacher.open(DEFAULT, "5", "real-01", "", HOME, "", Turn())] == [first]
+    assert network.calls == calls
+
+
+@pytest.mark.parametrize("at", NUMBERED)
+def test_the_text_of_a_step_is_there_before_detector_and_network(examples: Path, at: str) -> None:
+    loaded: list[Detector] = []
+
+    def load() -> Detector:
+        loaded.append(replace(make_detector(), folder=SHIPPED))
+        return loaded[0]
+
+    visit = Teacher(Context(load, list_examples(examples))).open(DEFAULT, at, "real-01", "", HOME, "", Turn())
+    first, stored = next(visit)
+    assert stored == gr.skip()
+    assert loaded == []
+    pages = [first, *(page for page, _ in visit)]
+    for page in pages:
+        assert Markup(STEPS[int(at) - 1].idea).striptags() in Markup(page).striptags()
+        assert page.count("<math") == len(STEPS[int(at) - 1].equations)
+    assert ["learn-waiting" in page for page in pages] == [True] * (len(pages) - 1) + [False]
+    assert ["learn-frames" in page for page in pages] == [False] * (len(pages) - 1) + [True]
+    assert "of 9 answers" in "".join(pages) or at != "2"
+
+
+def test_a_visit_ends_where_another_one_begins(examples: Path) -> None:
+    teacher, turn = make_teacher(examples), Turn()
+    network = teacher.detector().eps_model.network  # type: ignore[attr-defined]
+    first = teacher.open(DEFAULT, "8", "real-01", "", HOME, "", turn)
+    assert "learn-waiting" in next(first)[0]
+    *_, (second, _) = teacher.open(DEFAULT, "1", "real-01", "", HOME, "", turn)
+    calls = network.calls
+    assert list(first) == []
+    assert network.calls - calls <= 1
+    assert 'data-place="1"' in second
 
 
 def test_an_unknown_place_or_image_opens_the_first(teacher: Teacher) -> None:
     for step, name in (("99", "<script>"), ("", ""), ("learn", "../secret")):
-        page, _ = teacher.open(DEFAULT, step, name, "javascript:x", HOME, None)
+        page = opened(teacher, step, name, "javascript:x")
         assert f'data-place="{WORLD}" data-example=""' in page
-    assert 'data-place="3" data-example="real-01"' in teacher.open(DEFAULT, "3", "../secret", "", HOME, None)[0]
+    assert 'data-place="3" data-example="real-01"' in opened(teacher, "3", "../secret")
 
 
 def test_the_image_in_inspect_is_walked_too(teacher: Teacher) -> None:
-    page, _ = teacher.open(DEFAULT, "5", "inspect", data_uri(make_image(9)), HOME, None)
+    page = opened(teacher, "5", "inspect", data_uri(make_image(9)))
     assert "your image" in page
     assert page.count("learn-portrait") == 3 * page.count('class="learn-frame"')  # beside one of both classes
-    known, _ = teacher.open(DEFAULT, "1", "inspect", data_uri(make_image(0)), HOME, None)
+    known = opened(teacher, "1", "inspect", data_uri(make_image(0)))
     assert 'data-example="real-01"' in known  # an example is called by its name
     with pytest.raises(gr.Error, match="not an image"):
-        teacher.open(
-            DEFAULT, "1", "inspect", "data:image/png;base64," + base64.b64encode(b"no image").decode(), HOME, None
-        )
+        opened(teacher, "1", "inspect", "data:image/png;base64," + base64.b64encode(b"no image").decode())
 
 
 def test_without_a_calibration_the_steps_that_need_one_say_so(examples: Path) -> None:
     teacher = make_teacher(examples, calibrated=False)
     for at in NUMBERED:
-        page, _ = teacher.open(DEFAULT, at, "", "", HOME, None)
+        page = opened(teacher, at)
         assert ("has not been calibrated" in page) == (at in ("5", "7", "8"))
-    assert "How far" not in teacher.open(DEFAULT, SHEET, "", "", HOME, None)[0]
+    assert "How far" not in opened(teacher, SHEET)
 
 
 def test_without_a_detector_or_examples_the_lesson_says_so(tmp_path: Path, examples: Path) -> None:
     def missing():
         raise FileNotFoundError("nothing in /a/secret/folder")
 
-    assert "<math" in Teacher(Context(missing)).open(DEFAULT, WORLD, "", "", HOME, None)[0]  # the world needs neither
+    assert "<math" in opened(Teacher(Context(missing)), WORLD)  # the world needs neither
+    visit, pages = Teacher(Context(missing, list_examples(examples))).open(DEFAULT, "1", "", "", HOME, "", Turn()), []
     with pytest.raises(gr.Error, match="No detector could be opened") as refused:
-        Teacher(Context(missing, list_examples(examples))).open(DEFAULT, "1", "", "", HOME, None)
-    assert "secret" not in str(refused.value)
+        pages.extend(page for page, _ in visit)
+    assert "secret" not in str(refused.value) + "".join(pages)
+    assert "No detector could be opened" in pages[-1]  # where the picture would stand, for the message above goes away
     with pytest.raises(gr.Error, match="needs the example images"):
-        Teacher(Context(make_detector)).open(DEFAULT, "1", "", "", HOME, None)
+        opened(Teacher(Context(make_detector)), "1")
 
 
 def test_the_estimate_undoes_the_noise_and_makes_the_ddim_step() -> None:
@@ -152,15 +193,14 @@ def test_a_network_that_knows_the_noise_makes_no_mistake(teacher: Teacher) -> No
     truth = learn_noise.noise_for(torch.zeros(1, 3, 32, 32))
     knowing = replace(walk, detector=replace(walk.detector, eps_model=lambda x, t: truth.clone()))
     silent = replace(walk, detector=replace(walk.detector, eps_model=lambda x, t: torch.zeros_like(x)))
-    assert {found.mistake for found in learn_noise.predictions(knowing)} == {0.0}
-    assert all(found.mistake == pytest.approx(1, abs=0.1) for found in learn_noise.predictions(silent))
+    assert {found.mistake for found in finish(learn_noise.predictions(knowing))} == {0.0}
+    assert all(found.mistake == pytest.approx(1, abs=0.1) for found in finish(learn_noise.predictions(silent)))
 
 
 def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
     """Step 5 quotes the polarity and the test AUC of detector.json, whatever they are."""
     from sedid.detector.bundle import SHIPPED
     from sedid.storage import read_json
-    from sedid.ui.learn import error as learn_error
 
     info = read_json(SHIPPED / "sedid" / "detector.json")
     row = next(row for row in info["metrics"]["stat"]["heldout"] if row["chosen"])
@@ -173,10 +213,33 @@ def test_the_shipped_detector_is_described_by_its_own_figures() -> None:
     assert f"a {row['polarity']} error meant generated" in said
 
 
+def test_the_claim_is_tested_with_every_sampler_of_the_bundles_study(tmp_path: Path) -> None:
+    """Step 5 says what sign.json says, and nothing of it where a bundle brings none."""
+    results = SignResults.read(SHIPPED.parent / "cifar10" / "sedid" / "sign.json")
+    words = " ".join(Markup(learn_error.samplers(SHIPPED.parent / "cifar10")).striptags().split())
+    for row in results.rows:
+        end = row.at[-1].auc
+        way = "Smaller" if end.low > 0.5 else "Larger" if end.high < 0.5 else "Neither"
+        assert f"{way} means generated at T_SEC {results.t_secs[-1]} (AUC {end.value:.2f})" in words
+        assert f"finest noise: {row.noise:.1f} grey levels" in words
+    sides = [one.at[-1].auc for one in results.rows]
+    assert f"holds with {sum(one.low > 0.5 for one in sides)} of these {len(sides)} samplers" in words
+    assert f"turns round with {sum(one.high < 0.5 for one in sides)}." in words
+    for folder in (None, tmp_path):
+        none = learn_error.samplers(folder)
+        assert "nobody has measured it" in none
+        assert "<figure" not in none
+    file = tmp_path / "sedid" / "sign.json"
+    file.parent.mkdir()
+    file.write_text("{}")
+    with pytest.raises(gr.Error, match=r"sign\.json"):
+        learn_error.samplers(tmp_path)
+
+
 def test_a_classifier_at_a_t_sec_of_its_own_is_shown_there(teacher: Teacher, examples: Path) -> None:
     detector = make_apart()
     apart = lesson(Teacher(Context(lambda: detector, list_examples(examples))))
-    shown, sheets = verdicts.versus_step(apart), classroom_sheet.document(apart, [], HOME, True)
+    shown, sheets = finish(verdicts.versus_step(apart)), classroom_sheet.document(apart, [], HOME, True)
     subjects = apart.some(3)
     for subject in subjects:
         trace = apart.walk(subject.image, 165)
@@ -186,7 +249,7 @@ def test_a_classifier_at_a_t_sec_of_its_own_is_shown_there(teacher: Teacher, exa
     assert shown.count("NN sees two images, at its own T_SEC 495</h4>") == len(subjects)
     assert "k = 165, T_SEC = 330, NN at its own T_SEC 495." in sheets
     usual = lesson(teacher)
-    assert "own T_SEC" not in verdicts.versus_step(usual) + classroom_sheet.document(usual, [], HOME, True)
+    assert "own T_SEC" not in finish(verdicts.versus_step(usual)) + classroom_sheet.document(usual, [], HOME, True)
 
 
 def test_what_only_the_classifier_calls_out_of_range_is_told_as_its_doubt() -> None:
@@ -301,9 +364,9 @@ def test_the_animation_is_scrubbed_and_played_without_the_server(page) -> None:
         "window.shown = []; const output = document.querySelector('.learn-scrub output');"
         "new MutationObserver(() => shown.push(output.textContent)).observe(output, {childList: true})"
     )
-    page.locator(".learn-play").click()  # at the end it starts again
+    page.locator("#learn .sed-play").click()  # at the end it starts again
     page.wait_for_function(f"shown.length >= {len(labels)}")
-    page.wait_for_selector('.learn-play[aria-pressed="false"]')  # it stops by itself
+    page.wait_for_selector('#learn .sed-play[aria-pressed="false"]')  # it stops by itself
     assert page.evaluate("shown") == labels
     assert asked == []
 

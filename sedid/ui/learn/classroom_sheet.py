@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from sedid.detector.detector import Judgement
 from sedid.detector.words import where
+from sedid.progress import finish
 from sedid.report.pictures import data_uri, number
 from sedid.report.style import css
 from sedid.report.verdict import headline
@@ -65,7 +66,7 @@ def exercises(lesson: Lesson) -> list[Exercise]:
     weights = [schedule.weight(t - k, t) for t in trace.t_secs]
     free = [value / weight for value, weight in zip(trace.curve, weights, strict=True)]
     half = next((t for t in range(len(schedule)) if schedule.alpha_bar[t] < 0.5), len(schedule) - 1)
-    found = predictions(lesson)
+    found = finish(predictions(lesson))
     read = [found[0], found[len(found) // 2], found[-1]]
     at_t_sec = lesson.judge(trace)
     raw, rest = trace.curve[-1] / trace.curve[0], free[-1] / free[0]

@@ -1,17 +1,24 @@
 """Steps 5 and 6 of the lesson: how large the error is for real and generated images, and where to measure it."""
 
+from collections import Counter
 from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
 
 from markupsafe import Markup
 
 from sedid.detector.detector import Calibration, Trace
+from sedid.jobs.commands import COMMANDS
 from sedid.report.charts.chart import Chart
 from sedid.report.charts.scale import Scale, over
 from sedid.report.charts.series import Series
 from sedid.report.curve import CLASSES, among_references
+from sedid.report.sign import by_sampler, named_doses
+from sedid.studies.sign import SignResults
 from sedid.ui.html import render
 from sedid.ui.learn.frames import Frame, scrubber
-from sedid.ui.learn.lesson import Lesson, Subject
+from sedid.ui.learn.lesson import Drawing, Lesson, Subject
+from sedid.ui.results.files import readable
 
 UNCALIBRATED = Markup(
     '<div class="sed-state"><b>This step needs reference images.</b><br>This diffusion model has not been calibrated as a '
@@ -37,13 +44,13 @@ def separation(lesson: Lesson, calibration: Calibration) -> Markup:
     )
 
 
-def size_step(lesson: Lesson) -> Markup:
-    """A real and a generated image beside the references, at every calibrated T_SEC."""
+def size_step(lesson: Lesson) -> Drawing:
+    """A real and a generated image beside the references, at every calibrated T_SEC; then the claim over samplers."""
     calibrations = lesson.calibrated()
     if not calibrations:
         return UNCALIBRATED
-    subjects = lesson.pair()
-    traces, frames = lesson.traces(subjects, lesson.k), []
+    subjects, frames = lesson.pair(), []
+    traces = yield from lesson.traces_of(subjects)
     for calibration in calibrations:
         columns = []
         for subject, trace in zip(subjects, traces, strict=True):
@@ -59,7 +66,25 @@ def size_step(lesson: Lesson) -> Markup:
         '<p class="sed-legend"><span><i class="sed-key sed-real"></i>real references</span>'
         '<span><i class="sed-key sed-generated"></i>generated references</span><span>hatched: no verdict</span></p>'
     )
-    return scrubber(frames, f"T_SEC, k = {lesson.k}", start) + keys
+    return scrubber(frames, f"T_SEC, k = {lesson.k}", start) + keys + samplers(lesson.detector.folder)
+
+
+def samplers(folder: Path | None) -> Markup:
+    """The claim over samplers of one network, by the study that a bundle brings; without one, that there is none."""
+    file = folder and folder / "sedid" / COMMANDS["sign"].results
+    if not file or not file.is_file():
+        return render("lesson_samplers.html", result=None)
+    with readable("sign", file):
+        result = SignResults.read(file)
+        drawn = by_sampler(result)
+        return render(
+            "lesson_samplers.html",
+            result=result,
+            drawn=drawn,
+            ways=Counter(way for _, way, _ in drawn),
+            noises=sorted(result.rows, key=lambda row: row.noise),
+            doses=named_doses(result),
+        )
 
 
 def step_sizes(lesson: Lesson) -> list[int]:
@@ -73,13 +98,12 @@ def curves_of(trace: Trace) -> tuple[list[float], list[float]]:
     return list(trace.curve), list(trace.weight_free)
 
 
-def choice_step(lesson: Lesson) -> Markup:
+def choice_step(lesson: Lesson) -> Drawing:
     """The curve over T_SEC at several k, raw and weight-free on fixed axes."""
     subjects, ks, end = lesson.pair(), step_sizes(lesson), len(lesson.detector.schedule)
-    found: dict[int, list[Trace]] = {}
-    for done, k in enumerate(ks):
-        lesson.report(done, len(ks))
-        found[k] = [lesson.walk(subject.image, k) for subject in subjects]
+    walks = [(subject.image, k) for k in ks for subject in subjects]
+    traces = iter((yield from lesson.traces(walks)))
+    found = {k: list(islice(traces, len(subjects))) for k in ks}
     curves = {k: [curves_of(trace) for trace in traces] for k, traces in found.items()}
     axes = [
         over(name, [v for k in ks for pair in curves[k] for v in pair[which]], log_from=1)

@@ -1,13 +1,18 @@
 """What the steps of the lesson draw from: the detector, the image of the walk and the examples beside it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from markupsafe import Markup
 
 from sedid.detector.detector import Calibration, Detector, Judgement, Trace
+from sedid.progress import Meter, Progress
 from sedid.report.verdict import tested
 from sedid.ui.inspect.view import snap
+
+Drawing = Generator[Progress, None, Markup]
+"""How a picture of the lesson is drawn: it tells how far the network is, then gives HTML."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +48,12 @@ class Lesson:
         subject: the image of the walk.
         examples: every example, reals first.
         walk: the trace of an image at k, from the app's cache or walked now.
-        report: told (done, total) between walks, so that the visitor sees it go on.
     """
 
     detector: Detector
     subject: Subject
     examples: tuple[Subject, ...]
     walk: Callable[[np.ndarray, int], Trace]
-    report: Callable[[int, int], None] = lambda done, total: None
 
     @property
     def k(self) -> int:
@@ -82,13 +85,17 @@ class Lesson:
         ]
         return tuple(few if any(one.name == self.subject.name for one in few) else [self.subject, *few])
 
-    def traces(self, subjects: tuple[Subject, ...], k: int) -> list[Trace]:
-        """The trace of each, at one k."""
-        found = []
-        for done, subject in enumerate(subjects):
-            self.report(done, len(subjects))
-            found.append(self.walk(subject.image, k))
+    def traces(self, walks: Sequence[tuple[np.ndarray, int]]) -> Generator[Progress, None, list[Trace]]:
+        """The trace of each (image, k)."""
+        meter, found = Meter("walking", len(walks), "walks"), []
+        for done, (image, k) in enumerate(walks):
+            yield meter.at(done)
+            found.append(self.walk(image, k))
         return found
+
+    def traces_of(self, subjects: Sequence[Subject]) -> Generator[Progress, None, list[Trace]]:
+        """The trace of each image at the lesson's k."""
+        return self.traces([(subject.image, self.k) for subject in subjects])
 
     def judge(self, trace: Trace) -> Judgement:
         """Both verdicts at the lesson's T_SEC."""

@@ -6,10 +6,10 @@ from sedid.report.membership import apart, standing
 from sedid.studies.membership import among, measured_on
 from sedid.ui.html import render
 from sedid.ui.learn.frames import Frame, scrubber
-from sedid.ui.learn.lesson import Lesson
+from sedid.ui.learn.lesson import Drawing, Lesson
 
 
-def memory_step(lesson: Lesson) -> Markup:
+def memory_step(lesson: Lesson) -> Drawing:
     """The t-errors of training images and of reals the network never saw, at every T_SEC, with the image of the walk."""
     folder = lesson.detector.folder
     evaluation = measured_on(folder) if folder else None
@@ -17,7 +17,7 @@ def memory_step(lesson: Lesson) -> Markup:
         return Markup(
             '<p class="sed-note">No evaluation of this detector kept t-errors of training images beside others.</p>'
         )
-    trace, start = lesson.walk(lesson.subject.image, lesson.k), 0
+    (trace,), start = (yield from lesson.traces_of([lesson.subject])), 0
     frames: list[Frame] = []
     for t_sec in lesson.detector.t_secs(lesson.k):
         found = among(evaluation, lesson.detector.judge(trace, t_sec))

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from math import sqrt
 from typing import TYPE_CHECKING
 
-from markupsafe import Markup
-
 from sedid.data.datasets import as_model_input
 from sedid.later import torch
 from sedid.method.diffusion import NoiseSchedule, noised
+from sedid.progress import Meter, Progress
 from sedid.report.charts.chart import Chart
 from sedid.report.charts.scale import Scale
 from sedid.report.charts.series import Series
 from sedid.report.pictures import number, visible
 from sedid.ui.html import render
 from sedid.ui.learn.frames import Frame, moving_line, scrubber
-from sedid.ui.learn.lesson import Lesson
+from sedid.ui.learn.lesson import Drawing, Lesson
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +62,9 @@ def schedule_chart(schedule: NoiseSchedule, t: int) -> Chart:
     )
 
 
-def schedule_step(lesson: Lesson) -> Markup:
+def schedule_step(lesson: Lesson) -> Drawing:
     """The image noised at many t."""
+    yield from ()  # no network: there is nothing to wait for
     schedule, x_0 = lesson.detector.schedule, as_model_input(lesson.subject.image[None])
     noise, last = noise_for(x_0), len(lesson.detector.schedule) - 1
     frames = []
@@ -77,9 +78,7 @@ def schedule_step(lesson: Lesson) -> Markup:
             added=sqrt(1 - alpha_bar),
         )
         frames.append(Frame(str(t), f"t = {t}, ᾱ = {number(alpha_bar)}", body, 100 * t / last))
-    start = NOISE_FRAMES // 8
-    chart = schedule_chart(schedule, timesteps(schedule, NOISE_FRAMES)[start])
-    return scrubber(frames, "Timestep t", start, chart=chart)
+    return scrubber(frames, "Timestep t", play=True, chart=schedule_chart(schedule, 0))
 
 
 @dataclass(frozen=True)
@@ -99,22 +98,23 @@ class Prediction:
     mistake: float
 
 
-def predictions(lesson: Lesson) -> list[Prediction]:
+def predictions(lesson: Lesson) -> Generator[Progress, None, list[Prediction]]:
     """The network's answers at a few timesteps, one evaluation each."""
     schedule, x_0 = lesson.detector.schedule, lesson.detector.encode(lesson.subject.image[None]).cpu()
     noise, device, found = noise_for(x_0), lesson.detector.runtime.device, []
+    meter = Meter("asking the network", PREDICTIONS, "answers")
     for done, t in enumerate(timesteps(schedule, PREDICTIONS)):
-        lesson.report(done, PREDICTIONS)
+        yield meter.at(done)
         x_t = noised(schedule, x_0, noise, t)
         eps = lesson.detector.eps_model(x_t.to(device), t).cpu()
         found.append(Prediction(t, x_t, noise, eps, float((eps - noise).square().mean())))
     return found
 
 
-def prediction_step(lesson: Lesson) -> Markup:
+def prediction_step(lesson: Lesson) -> Drawing:
     """What the network makes of the noised image."""
     frames = []
-    for found in predictions(lesson):
+    for found in (yield from predictions(lesson)):
         t, clean = found.t, estimate(lesson.detector.schedule, found.x, found.eps, found.t)
         pictures = [
             (visible(found.x), "noised image x", "", "", f"what the network sees at t = {t}"),

@@ -3,7 +3,7 @@
 import ast
 import inspect
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from sedid.detector import detector
 from sedid.method import diffusion
+from sedid.progress import Progress
 from sedid.studies import membership
 from sedid.training import calibrate
 from sedid.ui.html import render
@@ -22,7 +23,8 @@ from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import walk as learn_walk
 from sedid.ui.learn import world as learn_world
 from sedid.ui.learn.equations import Equation
-from sedid.ui.learn.lesson import Lesson
+from sedid.ui.learn.lesson import Drawing, Lesson
+from sedid.ui.terms import explained
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Step:
     title: str
     short: str
     idea: str
-    draw: Callable[[Lesson], Markup]
+    draw: Callable[[Lesson], Drawing]
     equations: tuple[Equation, ...]
     code: tuple[Any, ...]
     task: str
@@ -90,11 +92,12 @@ STEPS = (
         "Move T_SEC. Does the error stay at the same places of the image?",
     ),
     Step(
-        "Is it smaller for generated images?",
-        "Is it smaller?",
+        "Test the paper's claim: is it smaller?",
+        "The claim",
         "<p>The t-error is a fixed weight times how far the network <b>changes its mind</b> about the noise within one step. A "
-        "generated image came out of such steps, so the network should change its mind less on it. That is the paper's idea. "
-        "Whether it holds for the model at hand is a question to measure.</p>",
+        "generated image came out of such steps, so the network should change its mind less on it: its t-error should be "
+        "<b>smaller</b>. That is the paper's claim. A claim is there to be tested: for the model at hand, and with every way to "
+        "make images with it.</p>",
         learn_error.size_step,
         (equations.IDENTITY, equations.WEIGHT),
         (diffusion.NoiseSchedule.weight, diffusion.t_error, diffusion.TError.score),
@@ -196,7 +199,7 @@ def page(at: str, inside: str, detector: str = "", example: str = "") -> Markup:
     position, names, short = PLACES.index(at), titles(), titles(short=True)
     marks = (WORLD, *NUMBERED, "?", "✎")
     back, following = PLACES[max(position - 1, 0) : position], PLACES[position + 1 : position + 2]
-    return render(
+    drawn = render(
         "lesson.html",
         at=at,
         example=example,
@@ -206,27 +209,60 @@ def page(at: str, inside: str, detector: str = "", example: str = "") -> Markup:
         back=[(place, names[place]) for place in back],
         next=[(place, names[place]) for place in following],
     )
+    return explained(drawn)
 
 
-def draw(at: str, lesson: Lesson) -> Markup:
+def numbered(at: str, drawn: Markup, lesson: Lesson | None = None) -> Markup:
     """One of the numbered steps.
 
     Args:
         at: its number, one of NUMBERED.
+        drawn: its picture, or what stands there until it is drawn.
+        lesson: whose images are offered; None while it is not known.
     """
-    step = STEPS[NUMBERED.index(at)]
+    step, images = STEPS[NUMBERED.index(at)], {}
+    if lesson is not None:
+        images = {"subject": lesson.subject, "examples": lesson.examples}
     inside = render(
         "step.html",
         at=at,
         step=step,
         idea=Markup(step.idea),
-        subject=lesson.subject,
-        examples=lesson.examples,
-        drawn=step.draw(lesson),
+        drawn=drawn,
         equations=[Markup(equation.mathml) for equation in step.equations],
         code=[source(thing) for thing in step.code],
+        **images,
     )
-    return page(at, inside, lesson.detector.name, lesson.subject.name)
+    return page(at, inside, lesson.detector.name, lesson.subject.name) if lesson else page(at, inside)
+
+
+def draw(at: str, lesson: Lesson) -> Iterator[Markup]:
+    """One of the numbered steps: with its text while the network is at work on its picture, at last with the picture."""
+    drawing = STEPS[NUMBERED.index(at)].draw(lesson)
+    while True:
+        try:
+            progress = next(drawing)
+        except StopIteration as stop:
+            yield numbered(at, stop.value, lesson)
+            return
+        yield numbered(at, waiting("The network is at work on this picture …", progress), lesson)
+
+
+def waiting(words: str, progress: Progress | None = None) -> Markup:
+    """What stands in the place of a picture that is not drawn yet."""
+    return render("lesson_waiting.html", words=words, progress=progress)
+
+
+def text(at: str, words: str) -> Markup:
+    """A place other than WORLD before anything of it is known but its text.
+
+    Args:
+        words: what it waits for, or why it cannot be drawn; HTML if `Markup`.
+    """
+    if at in NUMBERED:
+        return numbered(at, waiting(words))
+    heading = Markup('<article><header><h2 tabindex="-1">{}</h2></header>{}</article>')
+    return page(at, heading.format(EXTRAS[at], waiting(words)))
 
 
 def world() -> Markup:

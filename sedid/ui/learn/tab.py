@@ -5,17 +5,19 @@ asks for a step only when it is opened.
 """
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import gradio as gr
 import numpy as np
+from markupsafe import Markup
 
 from sedid.data.images import ImageError
 from sedid.detector.detector import Detector, Trace, as_seen
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.inspect.events import NO_DETECTOR, PROGRESS, asked
+from sedid.ui.inspect.events import NO_DETECTOR, asked
 from sedid.ui.kit import LIGHT, NETWORK, html, this_tab
 from sedid.ui.known import known_pictures
 from sedid.ui.learn import classroom_sheet, quiz
@@ -24,9 +26,12 @@ from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.menu import DEFAULT
 from sedid.ui.recent import Recent
 from sedid.ui.scripts import function
+from sedid.ui.traces import Stopped, Wanted
 from sedid.ui.upload import read_upload, refusal
 
 TITLE = "Learn"
+Answer = tuple[Any, Any]
+"""A page of the lesson, and the visitor's quiz records where they changed."""
 KEPT = 40  # drawn steps, a few hundred kB each
 OPENING = '<div class="sed-state">Opening the lesson …</div>'
 
@@ -36,25 +41,33 @@ def build(context: Context, head: Head) -> None:
     teacher = Teacher(context)
     stage = html(OPENING, "learn", "learn")
     step, example, image, home, record = (gr.Textbox("", visible="hidden") for _ in range(5))  # filled by wish.js
-    wish = [head.source, step, example, image, home, record]
-    options: dict[str, Any] = {
-        "outputs": [stage, record],
-        "api_visibility": "private",
-        "show_progress_on": stage,
-        **NETWORK,
-    }
+    wish = [head.source, step, example, image, home, record, gr.State(Turn())]
+    answered: dict[str, Any] = {"outputs": [stage, record], "api_visibility": "private", **NETWORK}
+    # several may be under way: the one that was asked for last is the one that goes on
     opening: dict[str, Any] = {
-        "fn": teacher.open,
-        "inputs": wish,
         "js": function("wish", "wish"),
-        "trigger_mode": "always_last",
-        **options,
+        "trigger_mode": "multiple",
+        "show_progress": "hidden",
+        **answered,
     }
     for event in (this_tab().select, stage.select):
-        event(**opening)
-    head.follow("learn", teacher.open, wish, js=function("wish", "wish"), trigger_mode="always_last", **options)
-    stage.submit(teacher.guess, [head.source, record], **options)
+        event(teacher.open, wish, **opening)
+    head.follow("learn", teacher.open, wish, **opening)
+    stage.submit(teacher.guess, [head.source, record], show_progress_on=stage, **answered)
     record.change(None, record, None, js=function("wish", "keep"), **LIGHT)
+
+
+class Turn:
+    """Which visit to the lesson a page waits for: the last one. A `gr.State`, so one a page."""
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def take(self) -> Wanted:
+        """A visit begins; returns what says whether it is still the last one."""
+        self._last += 1
+        mine = self._last
+        return lambda: mine == self._last
 
 
 @dataclass(frozen=True)
@@ -62,7 +75,7 @@ class Teacher:
     """The events of the tab."""
 
     context: Context
-    _drawn: Recent[tuple[Any, ...], str] = field(default_factory=lambda: Recent(KEPT))
+    _drawn: Recent[tuple[Any, ...], Markup] = field(default_factory=lambda: Recent(KEPT))
     _samples: Recent[tuple[Any, ...], quiz.Sample] = field(default_factory=lambda: Recent(quiz.KEPT))
 
     def open(
@@ -73,9 +86,9 @@ class Teacher:
         image: str,
         home: str,
         stored: str,
-        progress: gr.Progress = PROGRESS,
-    ) -> tuple[Any, Any]:
-        """Show a place of the lesson.
+        turn: Turn,
+    ) -> Iterator[Answer]:
+        """Show a place of the lesson: its text at once, and again while the network is at work, at last with its picture.
 
         Args:
             source: the key of the detector in use.
@@ -84,26 +97,71 @@ class Teacher:
             image: data URI of the image in Inspect.
             home: the app's address, for the links of the classroom sheet.
             stored: the visitor's quiz records, `quiz.Records.stored`.
+            turn: of the page; where another visit begins, this one ends.
         """
-        at = learn_steps.place(step)
+        at, here = learn_steps.place(step), turn.take()
         if at == learn_steps.WORLD:
-            return learn_steps.world(), gr.skip()
+            yield learn_steps.world(), gr.skip()
+            return
+        try:
+            if at == learn_steps.QUIZ:
+                answers = self.to_quiz(source, stored)
+            elif at == learn_steps.SHEET:
+                answers = self.to_sheet(source, home, here)
+            else:
+                answers = self.to_step(at, source, example, image, here)
+            for answer in answers:
+                if not here():
+                    return
+                yield answer
+        except Stopped:
+            return
+        except gr.Error as error:
+            if here():
+                yield learn_steps.text(at, Markup(error.message)), gr.skip()
+                raise
+
+    def opened(self, at: str, source: str) -> Iterator[Answer]:
+        """The text of a place, where its detector is still to be opened."""
+        try:
+            if self.context.detectors.is_open(source):
+                return
+        except (OSError, ValueError):
+            pass  # `detector` tells why
+        yield learn_steps.text(at, "The detector is being opened …"), gr.skip()
+
+    def to_quiz(self, source: str, stored: str) -> Iterator[Answer]:
+        """The visitor's next image of the quiz."""
+        yield from self.opened(learn_steps.QUIZ, source)
+        yield self.question(source, self.detector(source), stored)
+
+    def to_sheet(self, source: str, home: str, here: Wanted) -> Iterator[Answer]:
+        """The classroom sheet."""
+        at = learn_steps.SHEET
+        yield learn_steps.text(at, "The teacher's key is being computed …"), gr.skip()
         detector = self.detector(source)
-        if at == learn_steps.QUIZ:
-            return self.question(source, detector, stored)
         examples = self.examples(source, detector)
-        if at == learn_steps.SHEET:
-            link = source if self.context.menu.offers(source) else None
-            sheet = classroom_sheet.offer(self.lesson(detector, examples, examples[0]), home, link)
-            return learn_steps.page(at, sheet, detector.name), gr.skip()
+        link = source if self.context.menu.offers(source) else None
+        sheet = classroom_sheet.offer(self.lesson(detector, examples, examples[0], here), home, link)
+        yield learn_steps.page(at, sheet, detector.name), gr.skip()
+
+    def to_step(self, at: str, source: str, example: str, image: str, here: Wanted) -> Iterator[Answer]:
+        """A numbered step."""
+        yield from self.opened(at, source)
+        detector = self.detector(source)
+        examples = self.examples(source, detector)
         subject = self.subject(detector, examples, example, image)
         model = (detector.info.get("checkpoint_sha256", detector.name), hash(detector.schedule))
         key = (source, *model, at, subject.name, subject.image.tobytes())
         drawn = self._drawn.get(key)
-        if drawn is None:
-            drawn = learn_steps.draw(at, self.lesson(detector, examples, subject, progress))
+        if drawn is not None:
+            yield drawn, gr.skip()
+            return
+        for page in learn_steps.draw(at, self.lesson(detector, examples, subject, here)):
+            drawn = page
+            yield page, gr.skip()
+        if drawn is not None:
             self._drawn.put(key, drawn)
-        return drawn, gr.skip()
 
     def detector(self, source: str = DEFAULT) -> Detector:
         """A detector, or a refusal the visitor reads."""
@@ -144,18 +202,14 @@ class Teacher:
         detector: Detector,
         examples: tuple[Subject, ...],
         subject: Subject,
-        progress: gr.Progress | None = None,
+        here: Wanted | None = None,
     ) -> Lesson:
-        """A walk through the method with one image."""
-
-        def report(done: int, total: int) -> None:
-            if progress is not None:
-                progress((done, total), desc="The network works", unit="parts")
+        """A walk through the method with one image; it ends early where nobody waits for it."""
 
         def walk(image: np.ndarray, k: int) -> Trace:
-            return self.context.traces.walk(detector, image, k)
+            return self.context.traces.walk(detector, image, k, here)
 
-        return Lesson(detector, subject, examples, walk, report)
+        return Lesson(detector, subject, examples, walk)
 
     def question(self, source: str, detector: Detector, stored: str) -> tuple[str, Any]:
         """The visitor's next image of the quiz."""

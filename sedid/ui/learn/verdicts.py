@@ -13,7 +13,7 @@ from sedid.report.verdict import headline
 from sedid.ui.html import render
 from sedid.ui.learn.error import UNCALIBRATED
 from sedid.ui.learn.frames import Frame, chooser
-from sedid.ui.learn.lesson import Lesson
+from sedid.ui.learn.lesson import Drawing, Lesson
 
 
 def call(method: str, verdict: Verdict | None, judgement: Judgement) -> Markup:
@@ -31,12 +31,12 @@ def calls(judgement: Judgement) -> Markup:
     return call("STAT", judgement.stat, judgement) + call("NN", judgement.nn, judgement)
 
 
-def versus_step(lesson: Lesson) -> Markup:
+def versus_step(lesson: Lesson) -> Drawing:
     """What each method sees of a few examples, both verdicts, and the measured figures."""
     if not lesson.calibrated():
         return UNCALIBRATED
-    subjects = lesson.some(3)
-    traces, frames, faces = lesson.traces(subjects, lesson.k), [], []
+    subjects, frames, faces = lesson.some(3), [], []
+    traces = yield from lesson.traces_of(subjects)
     for subject, trace in zip(subjects, traces, strict=True):
         judgement = lesson.judge(trace)
         at = judgement.nn.calibration.t_sec if judgement.nn else lesson.t_sec
@@ -91,22 +91,20 @@ def variants(image: np.ndarray) -> list[tuple[str, str, np.ndarray]]:
     ]
 
 
-def fail_step(lesson: Lesson) -> Markup:
+def fail_step(lesson: Lesson) -> Drawing:
     """Both verdicts on pictures they were not made for, and what the leak audit warned of."""
     if not lesson.calibrated():
         return UNCALIBRATED
     found = variants(lesson.subject.image)
-    frames, faces, first = [], [], None
-    for done, (name, words, image) in enumerate(found):
-        lesson.report(done, len(found))
-        judgement = lesson.judge(lesson.walk(image, lesson.k))
-        first = first or judgement
+    judgements = [lesson.judge(trace) for trace in (yield from lesson.traces([(one[2], lesson.k) for one in found]))]
+    frames, faces = [], []
+    for (name, words, image), judgement in zip(found, judgements, strict=True):
         body = render(
             "lesson_case.html",
             image=image,
             words=words,
             calls=calls(judgement),
-            moral=moral(first, judgement, name),
+            moral=moral(judgements[0], judgement, name),
         )
         frames.append(Frame(name, words, body))
         faces.append((image, words, ""))

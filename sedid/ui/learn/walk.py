@@ -7,7 +7,7 @@ from sedid.report.filmstrip import error_maps
 from sedid.report.pictures import difference, heat, number, visible
 from sedid.ui.html import render
 from sedid.ui.learn.frames import Frame, scrubber
-from sedid.ui.learn.lesson import Lesson
+from sedid.ui.learn.lesson import Drawing, Lesson
 
 
 def fine_k(lesson: Lesson) -> int:
@@ -15,21 +15,24 @@ def fine_k(lesson: Lesson) -> int:
     return max(1, lesson.k // 3)
 
 
-def reverse_step(lesson: Lesson) -> Markup:
+def reverse_step(lesson: Lesson) -> Drawing:
     """The trajectory as an animation."""
     k = fine_k(lesson)
-    trace = lesson.walk(lesson.subject.image, k)
+    (trace,) = yield from lesson.traces([(lesson.subject.image, k)])
     frames = []
     for place, point in enumerate(trace.points):
         body = render("lesson_reverse.html", t=point.t, image=visible(point.x), noise=visible(point.eps / 3))
         step = f"step {place} of {len(trace.points) - 1}"
         frames.append(Frame(str(point.t), f"t = {point.t}, {step}", body))
-    return scrubber(frames, f"Steps of k = {k}", 0, play=True)
+    finer = Markup(
+        '<p class="sed-fine">The detector jumps by k = {}. Here the walk takes steps of {}, so that there is more to see.</p>'
+    )
+    return scrubber(frames, f"Steps of {k}", play=True) + finer.format(lesson.k, k)
 
 
-def denoise_step(lesson: Lesson) -> Markup:
+def denoise_step(lesson: Lesson) -> Drawing:
     """Both compared images, their difference and the heatmap, at every T_SEC."""
-    trace = lesson.walk(lesson.subject.image, lesson.k)
+    (trace,) = yield from lesson.traces_of([lesson.subject])
     maps, frames = error_maps(trace, False), []
     for values, t_sec, score in zip(maps, trace.t_secs, trace.curve, strict=True):
         near, _ = trace.step(t_sec)

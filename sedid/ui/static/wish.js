@@ -3,7 +3,8 @@ export function wish(detector) {
   const query = new URL(location).searchParams;
   const name = query.get('example') || '';
   const shown = name === 'inspect' ? document.querySelector('#seen .sed-seen img')?.src || '' : '';
-  return [detector, query.get('step') || '', name, shown, location.origin + location.pathname, kept()];
+  // the last place is the server's own
+  return [detector, query.get('step') || '', name, shown, location.origin + location.pathname, kept(), null];
 }
 
 const RECORD = 'sedid-quiz-record';
