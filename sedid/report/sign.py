@@ -50,7 +50,7 @@ SIDES = {"smaller": "one", "larger": "three dash", "unclear": "faint"}
 
 def by_sampler(result: SignResults) -> list[tuple[TurnRow, str, Chart]]:
     """Every generated set, which way it scores at the last T_SEC, and a small chart of its AUC with intervals."""
-    x, found = Scale("T_SEC", 0, 1000), []
+    x, found = Scale("T_SEC", 0, 1000, (0, 500, 1000)), []
     for row in result.rows:
         aucs, way = [at.auc for at in row.at], side(row.at[-1].auc)
         values, low, high = ([getattr(auc, end) for auc in aucs] for end in ("value", "low", "high"))

@@ -60,12 +60,12 @@ PASSED = {
         "h3",
         "h4",
     ),  # they do something of their own, or name a part
-    *("code", "math", "output", "pre", "script", "style", "svg", "table"),
+    *("code", "figcaption", "math", "output", "pre", "script", "style", "svg", "table"),
 }
 """What no word is marked in."""
 
 
-def explained(html: Markup, seen: set[str] | None = None) -> Markup:
+def explained(html: str, seen: set[str] | None = None) -> Markup:
     """HTML in which the words of the glossary are explained where they stand first.
 
     What is folded away, and each frame of a picture with several, explains for itself.

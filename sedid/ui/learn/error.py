@@ -62,11 +62,7 @@ def size_step(lesson: Lesson) -> Drawing:
         frames.append(Frame(str(calibration.t_sec), f"T_SEC = {calibration.t_sec}", body))
     at = [calibration.t_sec for calibration in calibrations]
     start = at.index(lesson.t_sec) if lesson.t_sec in at else 0
-    keys = Markup(
-        '<p class="sed-legend"><span><i class="sed-key sed-real"></i>real references</span>'
-        '<span><i class="sed-key sed-generated"></i>generated references</span><span>hatched: no verdict</span></p>'
-    )
-    return scrubber(frames, f"T_SEC, k = {lesson.k}", start) + keys + samplers(lesson.detector.folder)
+    return scrubber(frames, f"T_SEC, k = {lesson.k}", start) + samplers(lesson.detector.folder)
 
 
 def samplers(folder: Path | None) -> Markup:

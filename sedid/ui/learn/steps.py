@@ -245,7 +245,7 @@ def draw(at: str, lesson: Lesson) -> Iterator[Markup]:
         except StopIteration as stop:
             yield numbered(at, stop.value, lesson)
             return
-        yield numbered(at, waiting("The network is at work on this picture …", progress), lesson)
+        yield numbered(at, waiting("The network is at work …", progress), lesson)
 
 
 def waiting(words: str, progress: Progress | None = None) -> Markup:
