@@ -159,6 +159,13 @@ def test_what_cannot_be_cut_is_refused_in_words(tiler: Tiler, shown: Shown, tmp_
         facts_panel.facts_of(replace(shown, file=tmp_path / "gone.png"))
 
 
+def test_the_facts_say_when_the_browser_wrote_the_picture_anew(tiler: Tiler, shown: Shown) -> None:
+    for name, said in (("clipboard.png", True), ("photo.png", False)):
+        facts = facts_panel.draw(tiler.inspector, visit(replace(shown, name=name)))
+        assert f"<dd>{name}</dd>" in facts
+        assert ("the browser wrote it anew" in facts) is said
+
+
 def test_on_a_public_page_the_tiles_fit_a_visitors_share(
     tiler: Tiler, shown: Shown, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
