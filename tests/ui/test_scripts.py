@@ -19,6 +19,16 @@ def blank(browser):
     page.close()
 
 
+@pytest.fixture
+def still(browser):
+    """A page whose time goes on only when it is told to."""
+    page = browser.new_page()
+    page.clock.install(time=0)
+    page.clock.pause_at(10)
+    yield page
+    page.close()
+
+
 def test_every_module_is_one_script_without_imports(blank) -> None:
     modules = sorted(file.stem for file in scripts.STATIC.glob("*.js"))
     assert len(modules) > 10
@@ -127,18 +137,17 @@ def test_leafing_shows_one_frame_and_says_which(blank) -> None:
     assert shown == ["165", "t = 165", "16.5%", [True, False, True]]
 
 
-def test_playing_runs_to_the_last_frame_and_stops(blank) -> None:
-    blank.clock.install()
-    blank.set_content(FRAMES)
+def test_playing_runs_to_the_last_frame_and_stops(still) -> None:
+    still.set_content(FRAMES)
     state = """() => [document.querySelector('output').textContent, document.querySelector('.sed-play').ariaPressed]"""
-    blank.evaluate(
+    still.evaluate(
         f"""() => {{ const element = document.body, watch = () => 0, trigger = () => 0; {scripts.on_load("learn")} }}"""
     )
-    blank.click(".sed-play")
-    blank.clock.run_for(300)
-    assert blank.evaluate(state) == ["t = 165", "true"]
-    blank.clock.run_for(2000)
-    assert blank.evaluate(state) == ["t = 330", "false"]
+    still.click(".sed-play")
+    still.clock.run_for(300)
+    assert still.evaluate(state) == ["t = 165", "true"]
+    still.clock.run_for(2000)
+    assert still.evaluate(state) == ["t = 330", "false"]
 
 
 STRIP = """<div class="sed-film"><button class="sed-play" data-name="Play the path"><i>▶</i></button><output></output></div>
@@ -147,20 +156,19 @@ STRIP = """<div class="sed-film"><button class="sed-play" data-name="Play the pa
 )
 
 
-def test_the_film_strip_is_played_to_the_step_back_and_stops_at_any_other_choice(blank) -> None:
-    blank.clock.install()
-    blank.set_content(STRIP)
-    blank.evaluate(
+def test_the_film_strip_is_played_to_the_step_back_and_stops_at_any_other_choice(still) -> None:
+    still.set_content(STRIP)
+    still.evaluate(
         f"""() => {{ const element = document.body, watch = () => 0, trigger = () => 0; {scripts.on_load("film")} }}"""
     )
     state = """() => [[...document.querySelectorAll('figure')].findIndex(one => one.classList.contains('sed-lit')),
       document.querySelector('output').textContent.split(':')[0], document.querySelector('.sed-play').ariaLabel]"""
-    blank.focus(".sed-play")
-    blank.keyboard.press("Enter")
-    seen = [blank.evaluate(state)]
+    still.focus(".sed-play")
+    still.keyboard.press("Enter")
+    seen = [still.evaluate(state)]
     for _ in range(4):
-        blank.clock.run_for(700)
-        seen.append(blank.evaluate(state))
+        still.clock.run_for(700)
+        seen.append(still.evaluate(state))
     back = "One step back, from t = 330 to t = 165"
     assert [(place, words) for place, words, _ in seen] == [
         (0, "t = 0"),
@@ -171,25 +179,24 @@ def test_the_film_strip_is_played_to_the_step_back_and_stops_at_any_other_choice
     ]
     assert [label for *_, label in seen] == ["Pause"] * 4 + ["Play the path"]
     choices = (
-        lambda: blank.click(".sed-play"),
-        lambda: blank.click("p"),
-        lambda: blank.keyboard.press("Escape"),
-        lambda: blank.evaluate("document.body.dispatchEvent(new Event('input', { bubbles: true }))"),
+        lambda: still.click(".sed-play"),
+        lambda: still.click("p"),
+        lambda: still.keyboard.press("Escape"),
+        lambda: still.evaluate("document.body.dispatchEvent(new Event('input', { bubbles: true }))"),
     )
     for choose in choices:
-        blank.click(".sed-play")
-        blank.clock.run_for(700)
-        assert blank.evaluate(state) == [1, "t = 165", "Pause"]
+        still.click(".sed-play")
+        still.clock.run_for(700)
+        assert still.evaluate(state) == [1, "t = 165", "Pause"]
         choose()
-        blank.clock.run_for(700)
-        assert blank.evaluate(state) == [-1, "", "Play the path"]
-    blank.emulate_media(reduced_motion="reduce")
-    blank.click(".sed-play")
-    blank.clock.run_for(1100)  # who wants less motion gets a slower film
-    assert blank.evaluate(state) == [0, "t = 0", "Pause"]
-    blank.clock.run_for(200)
-    assert blank.evaluate(state) == [1, "t = 165", "Pause"]
-    blank.emulate_media(reduced_motion="no-preference")
+        still.clock.run_for(700)
+        assert still.evaluate(state) == [-1, "", "Play the path"]
+    still.emulate_media(reduced_motion="reduce")
+    still.click(".sed-play")
+    still.clock.run_for(1100)  # who wants less motion gets a slower film
+    assert still.evaluate(state) == [0, "t = 0", "Pause"]
+    still.clock.run_for(200)
+    assert still.evaluate(state) == [1, "t = 165", "Pause"]
 
 
 TILES = """<div class="sed-map"><div data-columns="2">{}</div><p class="sed-told"></p></div>""".format(
