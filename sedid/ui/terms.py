@@ -60,7 +60,7 @@ PASSED = {
         "h3",
         "h4",
     ),  # they do something of their own, or name a part
-    *("code", "figcaption", "math", "output", "pre", "script", "style", "svg", "table"),
+    *("code", "figure", "math", "output", "pre", "script", "style", "svg", "table"),
 }
 """What no word is marked in."""
 

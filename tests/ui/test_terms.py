@@ -57,7 +57,7 @@ def test_a_word_is_explained_where_it_stands_first() -> None:
 
 
 def test_no_word_is_marked_where_a_click_does_something_else_or_twice() -> None:
-    for name in ("button", "summary", "h2", "table", "svg", "label", "a", "code"):
+    for name in ("button", "summary", "h2", "table", "svg", "figure", "label", "a", "code"):
         assert explains(f"<{name}><b>AUC</b><br></{name}>") == []
     assert explains('<span class="sed-term" data-term="AUC">AUC</span> and AUC') == ["AUC"]
     folded = "<details><summary>AUC</summary><p>AUC and AUC</p></details>"
