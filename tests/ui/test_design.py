@@ -1,19 +1,23 @@
-"""Every tab, light and dark, on a desktop and on a phone: readable, named for those who cannot see it, no wider than
-the screen; and the page does not jump while it opens."""
+"""Every tab and every step of the lesson, light and dark, on a desktop and on the narrowest phone, which is also a desktop at
+400 %: readable, named for those who cannot see it, no wider than the screen, and gone through by keyboard; and the page does not
+jump while it opens."""
 
 import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from helpers.browsing import WAIT, served
 from helpers.fakes import make_detector
+from helpers.keyboard import walk
 
 from sedid import ui
 from sedid.ui import TABS, launch_options, opening
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
+from sedid.ui.learn.steps import PLACES
 from sedid.ui.screenshots import SETTLED
 from sedid.ui.theme import SedidTheme
 
@@ -30,7 +34,7 @@ def url(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
             yield address
 
 
-@pytest.fixture(params=[(1280, "light"), (360, "dark")], ids=["desktop, light", "phone, dark"])
+@pytest.fixture(params=[(1280, "light"), (320, "dark")], ids=["desktop, light", "phone, dark"])
 def visit(request: pytest.FixtureRequest, browser, url: str):
     """Opens a tab by its address in a page of its own size and scheme; what the consoles call errors is one at the end."""
     width, scheme = request.param
@@ -54,19 +58,28 @@ def visit(request: pytest.FixtureRequest, browser, url: str):
     assert wrong == []
 
 
-def test_every_tab_is_readable_and_fits(visit) -> None:
+def faults(page: Any) -> list[str]:
+    """What is wrong with the page as it is, for eyes, for who hears it read, and on a phone for fingers and keyboard."""
     from axe_playwright_python.sync_playwright import Axe
 
-    found = []
+    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    found = [f"{wide} pixels too wide"] if wide > 0 else []
+    for violation in Axe().run(page).response["violations"]:
+        found += [f"{violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
+    return found + (walk(page) if page.viewport_size["width"] < 700 else [])
+
+
+def test_every_tab_and_step_is_readable_fits_and_is_reached(visit) -> None:
+    found = {}
     for name in TABS:
         page = visit(name)
-        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if wide > 0:
-            found.append((name, f"{wide} pixels too wide"))
-        for violation in Axe().run(page).response["violations"]:
-            if violation["impact"] in ("serious", "critical"):
-                found += [(name, violation["id"], node["html"][:200]) for node in violation["nodes"]]
-    assert found == []
+        found[name] = faults(page)
+        for step in PLACES if name == "learn" else ():
+            page.locator(f'.learn-nav [data-step="{step}"]').click()
+            page.wait_for_selector(f'#learn .learn[data-place="{step}"]')
+            page.wait_for_function(SETTLED)
+            found[f"{name} {step}"] = faults(page)
+    assert {place: wrong for place, wrong in found.items() if wrong} == {}
 
 
 def test_no_name_is_styled_twice() -> None:

@@ -22,7 +22,8 @@ class Equation:
     @cached_property
     def mathml(self) -> str:
         """An element that needs no script, no font and no request."""
-        return convert(self.latex, display="block").replace("<math", f'<math aria-label="{escape(self.spoken)}"', 1)
+        own = f'<math tabindex="0" aria-label="{escape(self.spoken)}"'  # on a phone it is scrolled, by keyboard as well
+        return convert(self.latex, display="block").replace("<math", own, 1)
 
 
 MIXTURE = Equation(
