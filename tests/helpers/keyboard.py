@@ -19,25 +19,27 @@ STOPS = """() => {
 }"""
 """Everything that Tab is to reach, marked."""
 
-HERE = """finger => new Promise(done => requestAnimationFrame(function look() {
-  const one = document.activeElement;
-  // the list of a menu that was left takes a moment to go
-  if (one?.role !== 'combobox' && document.querySelector('ul.options')) return requestAnimationFrame(look);
-  if (!one || one === document.body) return done(null);
-  const style = getComputedStyle(one), box = one.getBoundingClientRect(), label = one.closest('label') ?? one.labels?.[0];
-  const target = label?.getBoundingClientRect() ?? box;
+HERE = """finger => new Promise(done => {
   const within = (value, most) => Math.min(Math.max(value, 1), most - 1);
-  const top = document.elementFromPoint(
-    within(box.x + box.width / 2, innerWidth), within(box.y + box.height / 2, innerHeight));
-  const wrong = {
-    'has a focus that is not seen': style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2,
-    'has the focus out of view': box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth,
-    'lies under something': !(one.contains(top) || top?.contains(one) || label?.contains(top)),
-    'is smaller than a finger': style.display !== 'inline' && one.matches('a, button, input, select, textarea, summary')
-      && Math.min(Math.max(box.width, target.width), Math.max(box.height, target.height)) < finger - 0.5,
-  };
-  done({ stop: one.dataset.stop, said: one.outerHTML.slice(0, 160), wrong: Object.keys(wrong).filter(name => wrong[name]) });
-}))"""
+  let frames = 0;
+  requestAnimationFrame(function look() {
+    const one = document.activeElement;
+    if (!one || one === document.body) return done(null);
+    const style = getComputedStyle(one), box = one.getBoundingClientRect(), label = one.closest('label') ?? one.labels?.[0];
+    const target = label?.getBoundingClientRect() ?? box;
+    const top = document.elementFromPoint(
+      within(box.x + box.width / 2, innerWidth), within(box.y + box.height / 2, innerHeight));
+    if (top?.role === 'option' && frames++ < 60) return requestAnimationFrame(look);  // the list of a menu that was left goes
+    const wrong = {
+      'has a focus that is not seen': style.outlineStyle === 'none' || parseFloat(style.outlineWidth) < 2,
+      'has the focus out of view': box.bottom < 0 || box.top > innerHeight || box.right < 0 || box.left > innerWidth,
+      [`lies under ${top?.outerHTML.slice(0, 60)}`]: !(one.contains(top) || top?.contains(one) || label?.contains(top)),
+      'is smaller than a finger': style.display !== 'inline' && one.matches('a, button, input, select, textarea, summary')
+        && Math.min(Math.max(box.width, target.width), Math.max(box.height, target.height)) < finger - 0.5,
+    };
+    done({ stop: one.dataset.stop, said: one.outerHTML.slice(0, 160), wrong: Object.keys(wrong).filter(name => wrong[name]) });
+  });
+})"""
 """Where the focus is, and what is wrong with that."""
 
 
@@ -45,13 +47,13 @@ def walk(page: Any) -> list[str]:
     """What is wrong for who goes through a page by Tab, from its top to its end."""
     stops = page.evaluate(STOPS)
     wrong, met = [], set()
-    for _ in range(len(stops) + 3):  # no trap: from the last one it goes on
+    for _ in range(2 * len(stops) + 60):  # what is drawn meanwhile has stops, too
         page.keyboard.press("Tab")
         here = page.evaluate(HERE, FINGER)
         if here is None:  # past the end, or what had the focus was drawn anew
             continue
         if here.get("stop") in met:
-            break
+            break  # round once
         if "stop" in here:
             met.add(here["stop"])
         wrong += [f"{here['said']} {what}" for what in here["wrong"]]

@@ -496,6 +496,7 @@ const sedidCharts = (() => {
       last = { home, place: [...home.querySelectorAll('.ch-svg')].indexOf(plot), index: undefined };
     });
     listen('focusout', event => {
+      if (event.relatedTarget) last = null; // it is left, not drawn anew
       if (event.target instanceof Element && event.target.matches('.ch-svg')) show(event.target.closest('.chart'));
     });
     wake();

@@ -74,6 +74,11 @@ export function start({ element, trigger }) {
     if (dialog.open && event.key === 'ArrowLeft') move(-1);
     if (dialog.open && event.key === 'ArrowRight') move(1);
   });
+  // Gradio's (6.31) menus take the Tab that leaves them for a key pressed in them, and open their list over what comes next.
+  const leave = event => {
+    if (event.key === 'Tab' && event.target.role === 'combobox') event.stopPropagation();
+  };
+  document.addEventListener('keydown', leave, { capture: true, signal });
   // T_SEC answers while it moves; k, which costs a new trajectory, once it is let go (or on each arrow key).
   // The timeout lets Gradio take over the value first.
   listen('input', event => {
