@@ -100,8 +100,8 @@ def test_the_page_weighs_no_more_than_it_did(browser, url: str) -> None:
     """The bars of issue 17 are 60 requests and 350 kB: `opening` says how much of both is Gradio alone."""
     found = opening.visit(browser, url)
     assert 0 < found.words <= found.verdict
-    assert 0 < found.requests <= 70
-    assert 0 < found.bytes < 460_000
+    assert 0 < found.requests <= 66
+    assert 0 < found.bytes < 380_000
 
 
 @pytest.mark.parametrize("width", [1280, 360])

@@ -38,7 +38,7 @@ SLICE = 16  # images scored at a time, at most
 SECONDS = 1.0  # of work, until others have their turn
 
 SORTS = {
-    "disagreement, kinds in turn": "turns",
+    "both kinds in turn": "turns",
     "t-error (STAT)": "t_error",
     "probability of “generated” (NN)": "probability",
     "disagreement of STAT and NN": "apart",
