@@ -40,7 +40,7 @@ def test_scores_are_those_of_the_cpu(precision: str) -> None:
 
 def test_a_batch_in_company_is_judged_there() -> None:
     detector, images = load_detector(shared_bundle(), device=DEVICE), pictures(4, 6)
-    found = finish(company.judge(company.share(detector, Sharing()), images, K, 495))
+    found = company.judge(company.share(detector, Sharing()), images, K, 495)
     alone = [detector.judge(finish(detector.trace(image, K)), 495) for image in images]
     assert [one.stat and one.stat.call for one in found] == [one.stat and one.stat.call for one in alone]
 
@@ -68,7 +68,7 @@ def test_training_and_generating_run_there(tmp_path: Path, tiny_bundle: Path, im
 def test_a_comparison_times_what_has_finished_there(tmp_path: Path) -> None:
     sets = {}
     for seed, name in enumerate(("real", "generated", "test_real", "test_generated")):
-        np.savez(tmp_path / f"{name}.npz", images=pictures(6, seed))
+        np.savez(tmp_path / f"{name}.npz", images=pictures(10, seed))
         sets[name] = str(tmp_path / f"{name}.npz")
     config = CompareConfig(
         detector=str(shared_bundle()),
