@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from sedid import load_detector
@@ -65,8 +66,8 @@ def test_weights_are_half_precision() -> None:
         assert dtypes <= {"F16", "I64"}, file
 
 
-def test_three_data_sets_are_shipped_each_with_its_recipe() -> None:
-    assert [bundle.name for bundle in BUNDLES] == ["celeba", "cifar10", "tiny-imagenet"]
+def test_every_shipped_detector_has_its_recipe() -> None:
+    assert [bundle.name for bundle in BUNDLES] == ["celeba", "cifar10", "cifar10-latent", "tiny-imagenet"]
     for bundle in BUNDLES:
         assert (
             load_config(ShipConfig, file=bundle.with_suffix(".toml"), settings=["out=x"]).detector
@@ -169,6 +170,21 @@ def test_diffusers_opens_the_bundle() -> None:
 
     pipeline = DDPMPipeline.from_pretrained(SHIPPED, local_files_only=True)
     assert pipeline.unet.config.sample_size == 32
+
+
+def test_diffusers_draws_from_the_latent_bundle_what_a_prompt_asks_for() -> None:
+    from diffusers import StableDiffusionPipeline
+
+    bundle = SHIPPED.parent / "cifar10-latent"
+    pipeline = StableDiffusionPipeline.from_pretrained(bundle, local_files_only=True, torch_dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    drawn = {}
+    for prompt in ("ship", "frog"):
+        generator = torch.Generator().manual_seed(0)
+        made = pipeline(prompt, num_inference_steps=2, height=32, width=32, generator=generator, output_type="np")
+        drawn[prompt] = made.images[0]
+    assert drawn["ship"].shape == (32, 32, 3)
+    assert np.abs(drawn["ship"] - drawn["frog"]).max() > 0.01  # the text is heard
 
 
 @every_bundle
