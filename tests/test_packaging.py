@@ -22,7 +22,6 @@ from sedid.ui.examples import list_examples
 
 ELSEWHERE = {
     "spaces": "comes with the ZeroGPU Spaces it is for",
-    "transformers": "of the extra latent, which a latent model asks for in a sentence",
     "tokenizers": "comes with transformers",
     "playwright": "of the test extra, which `python -m sedid.ui.screenshots` asks for in a sentence",
 }

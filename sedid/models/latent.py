@@ -30,9 +30,6 @@ if TYPE_CHECKING:
 
 PIXELS_AT_ONCE = 2**15  # of latents that the U-Net is asked at once: 8 rows of 64 by 64
 KEPT = 16  # decoded pictures that are remembered: the page asks again for what it shows
-INSTALL = (
-    "latent diffusion needs the package transformers: `pip install 'sedid[latent]'`, or `pip install transformers`"
-)
 
 
 class Latents:
@@ -148,8 +145,7 @@ def load_teller(folder: Path, unet: nn.Module, size: int, runtime: Runtime) -> C
         size: of the pictures, pixels a side: what SDXL is told of it.
 
     Raises:
-        FileNotFoundError, ValueError: a text encoder or tokenizer cannot be loaded, or transformers is not installed; the
-            text says why.
+        FileNotFoundError, ValueError: a text encoder or tokenizer cannot be loaded; the text says why.
     """
     pipeline = text_pipeline(folder, unet, runtime)
     known: dict[str, dict[str, Any]] = {}
@@ -177,11 +173,8 @@ def text_pipeline(folder: Path, unet: nn.Module, runtime: Runtime) -> Any:
     Raises:
         FileNotFoundError, ValueError: as `load_teller`.
     """
-    try:
-        import transformers
-    except ImportError as error:
-        raise ValueError(INSTALL) from error
     import diffusers
+    import transformers
 
     parts: dict[str, Any] = {}
     for name, kinds in TEXT_PARTS.items():

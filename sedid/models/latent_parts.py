@@ -12,7 +12,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-from sedid.models.latent import INSTALL
 from sedid.storage import replacing, replacing_parts, write_json
 
 if TYPE_CHECKING:
@@ -94,15 +93,9 @@ def make_text(prompts: Iterable[str]) -> tuple[Any, Any]:
 
     Args:
         prompts: texts the model is to be trained with.
-
-    Raises:
-        ValueError: transformers is not installed.
     """
-    try:
-        from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-        from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
-    except ImportError as error:
-        raise ValueError(INSTALL) from error
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
     ends = ["<|startoftext|>", "<|endoftext|>"]
     learned = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
