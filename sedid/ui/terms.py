@@ -48,21 +48,10 @@ WORD = re.compile(r"(?<![\w-])(?:" + "|".join(f"({pattern})" for pattern in PATT
 TAG = re.compile(r"<(/?)([a-zA-Z][\w-]*)([^>]*)>")
 TERM = re.compile(r' data-term="([^"]*)"')
 VOID = {"br", "hr", "img", "input", "link", "meta", "wbr"}
-PASSED = {
-    *(
-        "a",
-        "button",
-        "label",
-        "select",
-        "summary",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-    ),  # they do something of their own, or name a part
-    *("code", "figure", "math", "output", "pre", "script", "style", "svg", "table"),
-}
-"""What no word is marked in."""
+ACTIVE = {"a", "button", "label", "select", "summary"}
+NAMES = {"h1", "h2", "h3", "h4"}
+PASSED = ACTIVE | NAMES | {"code", "figure", "math", "output", "pre", "script", "style", "svg", "table"}
+"""What no word is marked in: what does something of its own, what names a part, and what is no sentence."""
 
 
 def explained(html: str, seen: set[str] | None = None) -> Markup:
