@@ -278,7 +278,7 @@ def test_both_images_share_their_scales() -> None:
     assert shown.count('class="sed-bar"') == 1
     assert [len(re.findall(f'class="ch-series ch-[23] {name}[" ]', shown)) for name in ("ch-image", "ch-two")] == [1, 1]
     assert re.findall(r">([AB]) [\d.]+</text>", shown) == ["A", "B"]  # both named at T_SEC
-    assert shown.count("<td>") == 6
+    assert shown.count("<td>") == 7  # with the empty corner of the head
     assert "own T_SEC" not in shown
     further = comparison(detector, [Side(make_image(0), "one"), Side(make_image(1), "two")], traces, 660)
     assert further.count("%, at its own T_SEC 330</small>") == 2
