@@ -18,7 +18,7 @@ from sedid.ui import TABS, launch_options, opening
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
 from sedid.ui.learn.steps import PLACES
-from sedid.ui.screenshots import SETTLED
+from sedid.ui.screenshots import READY, SETTLED
 from sedid.ui.theme import SedidTheme
 
 TOPS = "() => ['photo', 'examples', 'controls', 'verdicts'].map(id => document.getElementById(id).getBoundingClientRect().top)"
@@ -50,6 +50,8 @@ def visit(request: pytest.FixtureRequest, browser, url: str):
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.goto(f"{url}?tab={tab}&__theme={scheme}")
         page.wait_for_selector(f"button[role=tab][aria-selected=true][data-tab-id={tab}]", state="attached")
+        if tab == "guide":  # its text comes by itself, with links that are stops, too
+            page.wait_for_selector(READY[tab])
         page.wait_for_function(SETTLED)
         return page
 

@@ -155,7 +155,7 @@ class Page(Actions):
         meant = {name: settings.get("data", "") for name, settings in COMMANDS[stage].presets.items()}
         return gr.update(value=meant[preset] or "sample:real") if any(meant.values()) else gr.skip()
 
-    def offer_sets(self, **chosen: str) -> list[Any]:
+    def offer_sets(self, **chosen: Any) -> list[Any]:
         """The photographs that can be chosen now, the uploaded ones among them, and the way to delete these.
 
         Args:
