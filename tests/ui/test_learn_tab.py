@@ -246,7 +246,7 @@ def test_a_classifier_at_a_t_sec_of_its_own_is_shown_there(teacher: Teacher, exa
         assert data_uri(visible(trace.denoised(495))) in shown
         assert data_uri(visible(trace.denoised(330))) not in shown
     assert "ψ(495 → 330)" in shown
-    assert shown.count("NN sees two images, at its own T_SEC 495</h4>") == len(subjects)
+    assert shown.count("NN sees two images, at its own T_SEC 495</h3>") == len(subjects)
     assert "k = 165, T_SEC = 330, NN at its own T_SEC 495." in sheets
     usual = lesson(teacher)
     assert "own T_SEC" not in finish(verdicts.versus_step(usual)) + classroom_sheet.document(usual, [], HOME, True)

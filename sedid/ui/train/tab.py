@@ -32,6 +32,7 @@ TITLE = "Train"
 EXAMPLE = ASSETS / "training" / "demo"
 SHOWN = 30  # jobs in the list
 FORGET = function("jobs", "confirmed", "Delete these uploaded images?")
+ASKED = LIGHT | {"trigger_mode": "multiple"}  # who thought better of it and presses again at once is asked again
 
 
 def build(context: Context, head: Head) -> None:
@@ -111,7 +112,7 @@ def build(context: Context, head: Head) -> None:
     start.click(page.start, [stage, preset, lines, *fields.values()], jobs, **LIGHT).success(**watch)
     stop.click(page.stop, jobs, None, show_progress_on=job, api_visibility="private").then(**watch)
     resume.click(page.resume, jobs, None, **LIGHT).then(**watch)
-    delete.click(page.delete, jobs, jobs, js=CONFIRM, **LIGHT).then(**watch)
+    delete.click(page.delete, jobs, jobs, js=CONFIRM, **ASKED).then(**watch)
     jobs.input(**watch)
     timer.tick(**watch)
     opened = run_while_open(timer, tab, TITLE)
@@ -121,7 +122,7 @@ def build(context: Context, head: Head) -> None:
     opened.success(page.offer, None, [fields["detector"], fields["generated"]], **LIGHT)
     own = [fields["data"], sets, remove_set]
     opened.success(page.offer_sets, None, own, **LIGHT)
-    remove_set.click(page.remove, [sets, fields["data"]], own, js=FORGET, **LIGHT).then(**watch)
+    remove_set.click(page.remove, [sets, fields["data"]], own, js=FORGET, **ASKED).then(**watch)
     filled = [stage, preset, lines, *fields.values()]
     images.upload(page.keep, images, [*own, images], preprocess=False, **LIGHT)
     told = [stage, preset, fields["data"], fields["heldout"]]
