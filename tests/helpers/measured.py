@@ -109,7 +109,19 @@ def footprint(found: dict[str, Any]) -> str:
     return f"{table(['disk', 'size'], rows)}\n\n{table(['memory of the app', 'size'], held)}"
 
 
+def opening(found: dict[str, Any]) -> str:
+    """tests/opening.json in one sentence."""
+    bars, warm, slow, alone = (found[name] for name in ("bars", "warm", "slow", "alone"))
+    return (
+        f"The page answers after {found['ratio']:.2f} times the time of importing Gradio (at most {bars['ratio']}). The first verdict stands after "
+        f"{warm['verdict']:.1f} s (at most {bars['verdict']}), over a slow line after {slow['verdict']:.1f} s (at most {bars['slow_verdict']:.0f}). "
+        f"It takes {warm['requests']} requests (at most {bars['requests']}) and {warm['bytes'] // 1000} kB (at most {bars['bytes'] // 1000}); "
+        f"a line that Gradio shows alone takes {alone['requests']} and {alone['bytes'] // 1000} kB."
+    )
+
+
 BLOCKS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "opening": opening,
     "corpus": corpus,
     "coverage": coverage,
     "mutants": mutants,
