@@ -42,38 +42,6 @@ PLACES = {
     "loops": (
         "test_audit",
         "test_company",
-        "test_detectors",
-        "test_frame",
-        "test_kinds",
-        "test_latent",
-        "test_paths",
-        "test_quality_figures",
-        "test_reproducible",
-        "test_trained",
-    ),
-}
-"""Mark -> the fixtures by which a test earns it: it opens a browser, or starts jobs as processes of their own."""
-LOOPS = {"training", "studies", "recipes"}
-"""Folders whose tests run whole loops."""
-PLACES = {
-    "types": ("test_quality",),
-    "wide": (
-        "test_corpus",
-        "test_endpoints",
-        "test_escaping",
-        "test_faults",
-        "test_fuzz",
-        "test_hub",
-        "test_identity",
-        "test_licences",
-        "test_no_traceback",
-        "test_outputs",
-        "test_shipped",
-    ),
-    "jobs": ("test_cli", "test_http", "test_load", "test_packaging", "test_processes"),
-    "loops": (
-        "test_audit",
-        "test_company",
         "test_frame",
         "test_kinds",
         "test_latent",
