@@ -14,7 +14,7 @@ from typing import Any
 
 from sedid.later import torch
 from sedid.models.latent_parts import TOKENS, make_latent_unet, make_vae
-from sedid.models.networks import make_unet
+from sedid.models.networks import make_unet, parameter_count
 
 SUSTAINED = 2e13
 """Operations a second: a quarter of what the makers of large desktop GPUs state for float32, as long networks reach it."""
@@ -84,11 +84,6 @@ def operations(call: Callable[[], Any]) -> int:
     return counted
 
 
-def parameters_of(network: Any) -> int:
-    """How many there are."""
-    return sum(values.numel() for values in network.parameters())
-
-
 def cost_of_latents(name: str, unet: Any, vae: Any, tokens: int) -> Cost:
     """The cost of a U-Net of latents that is told a text, both networks on the meta device."""
     config = unet.config
@@ -100,7 +95,10 @@ def cost_of_latents(name: str, unet: Any, vae: Any, tokens: int) -> Cost:
     v, picture = zeros(1, config.in_channels, side, side), side * 2 ** (len(vae.config.block_out_channels) - 1)
     evaluation = operations(lambda: unet(v, zeros(1), encoder_hidden_states=text, **more))
     return Cost(
-        name, parameters_of(unet), evaluation, operations(lambda: vae.encode(zeros(1, 3, picture, picture)).latent_dist)
+        name,
+        parameter_count(unet),
+        evaluation,
+        operations(lambda: vae.encode(zeros(1, 3, picture, picture)).latent_dist),
     )
 
 
@@ -116,7 +114,7 @@ def costs() -> Iterator[Cost]:
     with torch.device("meta"):
         pixels, vae = make_unet("small"), make_vae("small")
         evaluation = operations(lambda: pixels(zeros(1, 3, 32, 32), zeros(1)))
-        yield Cost("the shipped DDPMs, 32 px", parameters_of(pixels), evaluation, 0)
+        yield Cost("the shipped DDPMs, 32 px", parameter_count(pixels), evaluation, 0)
         yield cost_of_latents("cifar10-latent, 32 px", make_latent_unet("demo", vae), vae, TOKENS)
         for name, made_of in UNETS.items():
             yield cost_of_latents(name, UNet2DConditionModel(**made_of), AutoencoderKL(**VAE), 77)

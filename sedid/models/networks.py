@@ -157,6 +157,11 @@ def set_dropout(unet: Any, share: float) -> None:
     unet.register_to_config(dropout=share)
 
 
+def parameter_count(network: torch.nn.Module) -> int:
+    """How many numbers a network has learned."""
+    return sum(values.numel() for values in network.parameters())
+
+
 def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
     """What a U-Net is, by its configuration: what a run and a detector say of their network.
 
@@ -169,7 +174,7 @@ def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
         with torch.device("meta"):
             told: Any = UNet2DConditionModel(**{name: config[name] for name in config if not name.startswith("_")})
         return {
-            "parameters": sum(values.numel() for values in told.parameters()),
+            "parameters": parameter_count(told),
             "dropout": config.get("dropout", 0.0),
         }
 
@@ -184,7 +189,7 @@ def about_unet(config: Mapping[str, Any]) -> dict[str, Any]:
     same = [name for name, preset in UNETS.items() if whole(preset) == whole(config)]
     with torch.device("meta"):  # shapes alone
         unet: Any = UNet2DModel(**{name: config.get(name, default) for name, default in defaults.items()})
-    count = sum(parameter.numel() for parameter in unet.parameters())
+    count = parameter_count(unet)
     return {"unet": same[0] if same else "own", "parameters": count, "dropout": config.get("dropout", 0.0)}
 
 

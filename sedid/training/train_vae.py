@@ -25,7 +25,7 @@ from sedid.data.datasets import as_images, as_model_input, grid_of
 from sedid.detector.bundle import read_info
 from sedid.models.folders import is_latent, part_weights
 from sedid.models.latent_parts import PartsName, make_vae
-from sedid.models.networks import Runtime, load_part
+from sedid.models.networks import Runtime, load_part, parameter_count
 from sedid.storage import replacing
 from sedid.training.denoising import HeldoutLoss
 from sedid.training.run import RunSettings, TrainProgress, crop_of_run, mirrored, prepared, read_sets, rows_of, run
@@ -93,7 +93,7 @@ class Reconstruction:
     @property
     def about(self) -> dict[str, Any]:
         """How large it is."""
-        return {"parameters": sum(values.numel() for values in self.network.parameters())}
+        return {"parameters": parameter_count(self.network)}
 
     def draw(self, step: int) -> Sequence[Tensor]:
         """Pictures (B, 3, H, W) in [-1, 1], half of them mirrored, and noise of the shape of their latents."""
