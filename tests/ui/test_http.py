@@ -133,3 +133,9 @@ def test_events_arrive_before_the_work_is_done(url: str, opening: SimpleNamespac
             assert opening.asked.wait(20)
             opening.allowed.set()  # only now: the event came while the work was still to do
             assert next(line for line in lines if "process_completed" in line)
+
+
+def test_an_upload_without_a_name_is_not_missed(url: str) -> None:
+    answer = httpx.get(f"{url}gradio_api/upload_progress?upload_id=", timeout=20)
+    assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/event-stream")
+    assert answer.text == 'data: {"msg": "done"}\n\n'

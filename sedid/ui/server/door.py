@@ -24,6 +24,8 @@ from sedid.ui.server import access, document, parts
 BODY = 40_000_000  # bytes of a request with data in it: a picture of 20 MB in base64, and room
 EVENTS = "/gradio_api/queue/data"
 """Where a page hears what its events came to."""
+PROGRESS = "/gradio_api/upload_progress"
+"""Where a page hears how far its upload is."""
 UPLOAD = 250_000_000  # bytes of a request with files, each of which Gradio limits too
 UPLOADS = 60  # requests with files, a minute and address
 WAITING = 24  # events of one address in the queue
@@ -62,6 +64,10 @@ class Door:
                 return
             if scope["method"] in ("GET", "HEAD") and scope["path"] == document.CARD_PATH and document.CARD.is_file():
                 await FileResponse(document.CARD)(scope, receive, send)
+                return
+            if scope["path"] == PROGRESS and scope["query_string"] in (b"", b"upload_id="):
+                # Gradio's page asks so for a picture of the camera, at times; 404, its answer, is an error in the page
+                await Response('data: {"msg": "done"}\n\n', media_type="text/event-stream")(scope, receive, send)
                 return
             if scope["path"].startswith(parts.ASSETS):
                 send = kept(send)
