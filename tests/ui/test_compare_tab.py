@@ -79,22 +79,22 @@ ASKED = Asked("test[100:200]", ("made[0:100]",), 40, ("pia", "sedid-multi-lr ks=
 
 
 @pytest.mark.parametrize(
-    ("title", "settings"),
+    ("name", "settings"),
     [
-        ("Methods", {"real=test[100:120]", "test_real=test[120:140]", "test_generated=made[20:40]",
+        ("compare", {"real=test[100:120]", "test_real=test[120:140]", "test_generated=made[20:40]",
                      "methods=pia,sedid-multi-lr ks=165+330"}),
-        ("T_SEC, k and certainty", {"generated=made[0:20]", "test_real=test[120:140]"}),
-        ("Robustness", {"real=test[100:140]", "generated=made[0:40]"}),
-        ("Polarity", {"real=test[100:140]", "generated=made[0:40]"}),
-        ("Why the sign turns", {"real=test[100:140]", "generated=made[0:40]"}),
-        ("Other samplers", {"heldout=test[100:140]", "generated=made[0:40]"}),
-        ("Defences", {"data=test[100:120]", "heldout=test[120:140]", "members=20", "test=20"}),
+        ("choose", {"generated=made[0:20]", "test_real=test[120:140]"}),
+        ("robustness", {"real=test[100:140]", "generated=made[0:40]"}),
+        ("polarity", {"real=test[100:140]", "generated=made[0:40]"}),
+        ("sign", {"real=test[100:140]", "generated=made[0:40]"}),
+        ("generalise", {"heldout=test[100:140]", "generated=made[0:40]"}),
+        ("defend", {"data=test[100:120]", "heldout=test[120:140]", "members=20", "test=20"}),
     ],
 )  # fmt: skip
-def test_a_form_becomes_settings_its_loop_takes(title: str, settings: set[str]) -> None:
+def test_a_form_becomes_settings_its_loop_takes(name: str, settings: set[str]) -> None:
     from sedid.jobs.commands import resolve_loop
 
-    study = study_of(title)
+    study = study_of(name)
     made = study.settings(ASKED)
     assert settings <= set(made)
     resolve_loop(study.command, settings=["out=here", f"{study.detector}=somewhere", *made])
@@ -116,14 +116,14 @@ def test_forms_that_do_not_fit_are_refused(study: Any) -> None:
 
 def test_the_page_refuses_in_words(page: compare_tab.Page, tiny_bundle: Path) -> None:
     with pytest.raises(gr.Error, match="Choose at least one method"):
-        page.start("Methods", str(tiny_bundle), "sample:real", ["sample:generated"], 20, [])
+        page.start("compare", str(tiny_bundle), "sample:real", ["sample:generated"], 20, [])
     with pytest.raises(gr.Error, match="Choose one set of generated images, not 2"):
-        page.start("Polarity", str(tiny_bundle), "sample:real", ["sample:generated", "x.npz"], 20, [])
+        page.start("polarity", str(tiny_bundle), "sample:real", ["sample:generated", "x.npz"], 20, [])
     assert page.store.jobs() == []
 
 
 def test_results_fill_in_while_the_job_works(page: compare_tab.Page, runs: Path, tiny_bundle: Path) -> None:
-    page.start("Methods", str(tiny_bundle), "sample:real", ["sample:generated"], 20, ["pia", "pian"])
+    page.start("compare", str(tiny_bundle), "sample:real", ["sample:generated"], 20, ["pia", "pian"])
     (job,) = page.store.jobs()
     wait_for(lambda: page.store.get(job.id).state == "running")
     *_, news, seen = page.look({})
@@ -131,13 +131,13 @@ def test_results_fill_in_while_the_job_works(page: compare_tab.Page, runs: Path,
     write_comparison(job.folder, done=False)
     *_, news, seen = page.look(seen)
     assert news == job.id
-    title, _, _, source = compare_tab.of_job("nobody/nothing", news)
-    assert (title, source.value) == ("Methods", job.id)
-    shown, stamp = compare_tab.show("nobody/nothing", "Methods", job.id, "heldout", None)
+    name, _, _, source = compare_tab.of_job("nobody/nothing", news)
+    assert (name, source.value) == ("compare", job.id)
+    shown, stamp = compare_tab.show("nobody/nothing", "compare", job.id, "heldout", None)
     assert "At work" in shown
-    assert compare_tab.fresh("nobody/nothing", "Methods", job.id, "heldout", None, stamp) == (gr.skip(), gr.skip())
+    assert compare_tab.fresh("nobody/nothing", "compare", job.id, "heldout", None, stamp) == (gr.skip(), gr.skip())
     write_comparison(job.folder)
-    shown, after = compare_tab.fresh("nobody/nothing", "Methods", job.id, "heldout", None, stamp)
+    shown, after = compare_tab.fresh("nobody/nothing", "compare", job.id, "heldout", None, stamp)
     assert "At work" not in shown
     assert after != stamp
     page.stop(job.id)
@@ -145,7 +145,7 @@ def test_results_fill_in_while_the_job_works(page: compare_tab.Page, runs: Path,
 
 def test_everything_shown_can_be_taken_away(page: compare_tab.Page, runs: Path) -> None:
     write_comparison(runs / "mine")
-    files = compare_tab.take_away("nobody/nothing", "Methods", "mine", "heldout", "pia")
+    files = compare_tab.take_away("nobody/nothing", "compare", "mine", "heldout", "pia")
     texts = {file.orig_name: Path(file.path) for file in map(gr.FileData.model_validate, files.value)}
     assert texts.keys() == {"compare.json", "report.html", "methods.csv", "roc.png", "roc.svg"}
     assert texts["methods.csv"].read_text().count("\n") == 1 + len(COMPARED)
@@ -175,9 +175,16 @@ def test_a_visitor_compares_methods(
         visit.set_viewport_size({"width": width, "height": 900})
         visit.get_by_role("tab", name="Compare").click()
         expect(visit.get_by_text("This study has not been run yet.")).to_be_visible(timeout=WAIT)
-        visit.get_by_label("Robustness").check()
-        expect(visit.locator("#compare-methods")).to_be_hidden(timeout=WAIT)
-        visit.get_by_label("Methods", exact=True).check()
+        visit.get_by_label("Robustness").check()  # a place of the address, to come back from and to
+        visit.wait_for_url("**study=robustness")
+        for move, study in (
+            (visit.go_back, "Methods"),
+            (visit.go_forward, "Robustness"),
+            (visit.reload, "Robustness"),
+            (visit.go_back, "Methods"),
+        ):
+            move()
+            expect(visit.get_by_label(study, exact=True)).to_be_checked(timeout=WAIT)
         visit.get_by_role("button", name="New run of this study").click()
         expect(visit.locator("#compare-methods")).to_be_visible(timeout=WAIT)
         visit.locator("#compare-start").click()

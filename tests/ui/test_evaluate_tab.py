@@ -66,8 +66,8 @@ def test_every_tab_lists_the_detector_that_the_app_was_opened_with_first(
     listing = [one for one in asked if one.func is frame.choices]
     assert {one.args[1] for one in listing} == {"evaluate", "sweep"}
     assert {one(None).value for one in listing} == {"zebra"}
-    [of_study] = {one.func for one in asked if one.func is compare_tab.listed}
-    assert of_study(mine, "Methods", None).value == "zebra"
+    [of_study] = {one.func for one in asked if one.func is compare_tab.turned}
+    assert of_study(mine, "compare", None)[-1].value == "zebra"
 
 
 def test_bundles_of_one_name_are_all_listed(runs: Path) -> None:

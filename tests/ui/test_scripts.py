@@ -97,6 +97,8 @@ def test_what_they_work_out(blank, module: str, expression: str, value: Any) -> 
     [
         ("tabs", "tabAddress(HERE, 'inspect', true)", "?example=real-2&k=165"),
         ("tabs", "tabAddress(HERE, 'learn', false, 'real-9')", "?tab=learn&step=3&t=330&example=real-9&k=165"),
+        ("tabs", "tabAddress('https://here/?tab=compare&study=sign', 'compare', false)", "?tab=compare&study=sign"),
+        ("tabs", "tabAddress('https://here/?tab=compare&study=sign', 'sweep', false)", "?tab=sweep"),
         ("tabs", "tabAddress(HERE + '&doc=limits', 'guide', false)", "?tab=guide&example=real-2&k=165#top&doc=limits"),
         ("view", "viewAddress('https://here/?k=1&example=x', 165, 330, '', 'default')", "?k=165&t_sec=330"),
         (

@@ -20,6 +20,7 @@ from sedid.ui.kit import LIGHT, RESULTS, html, paragraph, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, opened, taken, unsettled
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
+from sedid.ui.scripts import function
 from sedid.ui.server import access, gate
 from sedid.ui.terms import explained
 from sedid.ui.train import form
@@ -36,8 +37,9 @@ def build(context: Context, _: Head) -> None:
     tab = this_tab()
     page = Page(context.jobs)
     drawn_from = gr.State("")
-    study = gr.Radio([one.title for one in STUDIES], value=STUDIES[0].title, label="Study", elem_id="compare-study")
-    about = html(paragraph(STUDIES[0].about), "compare-about")
+    offering = [(one.title, one.command) for one in STUDIES]
+    study = gr.Radio(offering, value=STUDIES[0].command, label="Study", elem_id="compare-study")
+    about = html(paragraph(STUDIES[0].about), "compare-about", "study")
     with gr.Row():
         source = gr.Dropdown([], label="Results of", elem_id="comparison", min_width=220)
         reals = gr.Radio(REALS_OFFERED, value="heldout", label="Against", elem_id="compare-reals", min_width=220)
@@ -64,15 +66,22 @@ def build(context: Context, _: Head) -> None:
 
     view = [study, source, reals, method]
     draw: dict[str, Any] = {"fn": partial(show, own), "inputs": view, "outputs": [drawn, drawn_from], **LIGHT}
-    entering = tab.select(partial(listed, own), [study, source], source, **LIGHT)
+    turn: dict[str, Any] = {
+        "fn": partial(turned, own),
+        "inputs": [study, source],
+        "outputs": [study, about, methods, source],
+        "trigger_mode": "always_last",
+        "preprocess": False,  # an address may name a study that there is not
+        **LIGHT,
+    }
+    entering, back = (event(**turn, js=function("study", "wish")) for event in (tab.select, about.select))
+    turning = study.input(**turn, js=function("study", "choose"))
     begin = (start, page.start, [study, detector, real, generated, count, methods])
     looked = job.wire(tab, TITLE, begin, [detector, generated], entering)
     looked.then(partial(fresh, own), [*view, drawn_from], [drawn, drawn_from], **LIGHT)
-    turning = study.input(turned, study, [about, methods, reals, method], trigger_mode="always_last", **LIGHT).then(
-        partial(listed, own), [study, source], source, **LIGHT
-    )
-    told = job.news.change(partial(of_job, own), job.news, [study, about, methods, source], **LIGHT)
-    for event in (entering.then, turning.then, told.then, source.input):
+    told = job.news.change(partial(of_job, own), job.news, turn["outputs"], **LIGHT)
+    told.success(None, study, None, js=function("study", "remember"), **LIGHT)
+    for event in (entering.then, back.then, turning.then, told.then, source.input):
         event(partial(offered, own), [study, source], [reals, method], **LIGHT).then(**draw)
     gr.on([reals.input, method.input], **draw)
     export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
@@ -85,7 +94,7 @@ class Page(Watch):
         super().__init__(store, tuple(study.command for study in STUDIES), has_results)
 
     def start(
-        self, title: str, detector: str, real: str, generated: list[str], count: float | None, methods: list[str]
+        self, name: str, detector: str, real: str, generated: list[str], count: float | None, methods: list[str]
     ) -> None:
         """Start the study as a job.
 
@@ -93,7 +102,7 @@ class Page(Watch):
             gr.Error: a setting does not fit.
         """
         access.refuse()
-        study = study_of(title)
+        study = study_of(name)
         try:
             asked = Asked(real or "", tuple(generated or ()), int(count or 0), tuple(methods or ()))
             self.store.start(study.command, [f"{study.detector}={detector}", *study.settings(asked)])
@@ -121,36 +130,24 @@ def empty(study: Study) -> str:
     )
 
 
-def turned(title: str) -> Any:
-    """Another study: what it is about, and the controls it has."""
-    study = study_of(title)
-    of_methods = study is STUDIES[0]
-    return (
-        paragraph(study.about),
-        gr.CheckboxGroup(visible=of_methods),
-        gr.Radio(visible=of_methods),
-        gr.Dropdown(visible=of_methods),
-    )
-
-
-def listed(own: Own, title: str, label: str | None) -> Any:
-    """The results of a study; the one selected stays so where it can."""
-    return choices(own, study_of(title).command, label)
+def turned(own: Own, name: str, label: str | None) -> Any:
+    """Another study: what it is about, the methods it takes, and its results; the one selected stays so where it can."""
+    study = study_of(name)
+    methods = gr.CheckboxGroup(visible=study is STUDIES[0])
+    return study.command, paragraph(study.about), methods, choices(own, study.command, label)
 
 
 def of_job(own: Own, id: str) -> Any:
     """Turn to the study and the results of a job."""
     for study in STUDIES:
-        found = list(find_results(own, study.file))
-        if id and id in found:
-            about, methods, *_ = turned(study.title)
-            return study.title, about, methods, gr.Dropdown(choices=found, value=id)
+        if id and id in find_results(own, study.file):
+            return turned(own, study.command, id)
     return gr.skip(), gr.skip(), gr.skip(), gr.skip()
 
 
-def offered(own: Own, title: str, label: str | None) -> Any:
+def offered(own: Own, name: str, label: str | None) -> Any:
     """Other results: what can be chosen in them."""
-    study = study_of(title)
+    study = study_of(name)
     of_methods = study is STUDIES[0]
     loaded = opened(own, study.command, label, compare.load_comparison) if of_methods else None
     if loaded is None:
@@ -164,39 +161,39 @@ def offered(own: Own, title: str, label: str | None) -> Any:
     )
 
 
-def stamp(own: Own, title: str, label: str | None) -> str:
+def stamp(own: Own, name: str, label: str | None) -> str:
     """What the page would show now: changes with the file."""
-    file = find_results(own, study_of(title).file).get(label or "")
-    return f"{title}|{label}|{file.stat().st_mtime_ns if file else ''}"
+    file = find_results(own, study_of(name).file).get(label or "")
+    return f"{name}|{label}|{file.stat().st_mtime_ns if file else ''}"
 
 
-def show(own: Own, title: str, label: str | None, reals: str, method: str | None) -> tuple[Any, Any]:
+def show(own: Own, name: str, label: str | None, reals: str, method: str | None) -> tuple[Any, Any]:
     """The results of a study, HTML, and their `stamp`.
 
     Raises:
         gr.Error: they cannot be read.
     """
-    study, now = study_of(title), stamp(own, title, label)
+    study, now = study_of(name), stamp(own, name, label)
     if unsettled(own, study.command, label):
         return gr.skip(), gr.skip()
     drawn = opened(own, study.command, label, lambda file: study.html(file, View(reals, method or "")))
     return empty(study) if drawn is None else explained(drawn), now
 
 
-def fresh(own: Own, title: str, label: str | None, reals: str, method: str | None, before: str) -> Any:
+def fresh(own: Own, name: str, label: str | None, reals: str, method: str | None, before: str) -> Any:
     """The same, where the file has changed since."""
-    return (gr.skip(), gr.skip()) if stamp(own, title, label) == before else show(own, title, label, reals, method)
+    return (gr.skip(), gr.skip()) if stamp(own, name, label) == before else show(own, name, label, reals, method)
 
 
-def take_away(own: Own, title: str, label: str | None, reals: str, method: str | None) -> Any:
+def take_away(own: Own, name: str, label: str | None, reals: str, method: str | None) -> Any:
     """What is shown as files, to download: the results file, an HTML report, and of a comparison CSV and ROC curves."""
-    study = study_of(title)
+    study = study_of(name)
     file = find_results(own, study.file).get(label or "")
     if file is None:
         raise nothing()
-    body, _ = show(own, title, label, reals, method)
-    name = f"SeDID: {study.title.lower()} of {label}"
-    texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(name, body)}
+    body, _ = show(own, name, label, reals, method)
+    heading = f"SeDID: {study.title.lower()} of {label}"
+    texts = {study.file: file.read_text(encoding="utf-8"), "report.html": html_page(heading, body)}
     if study is not STUDIES[0]:
         return taken(write_texts(texts))
     found, scores = compare.load_comparison(file)

@@ -46,7 +46,7 @@ class Study:
 
     Attributes:
         title: what the page calls it.
-        command: the loop.
+        command: the loop, by whose name an address names the study (`?tab=compare&study=robustness`).
         about: what it answers, a sentence or two.
         draw: a results file -> HTML.
         settings: a filled form as "key=value" texts of the loop; raises ValueError where it does not fit.
@@ -226,6 +226,6 @@ STUDIES = (
 REALS_OFFERED = [(words.capitalize(), kind) for kind, words in REALS.items()]
 
 
-def study_of(title: str | None) -> Study:
-    """The study of this title; the first if there is none."""
-    return next((study for study in STUDIES if study.title == title), STUDIES[0])
+def study_of(name: str | None) -> Study:
+    """The study of this command; the first if there is none."""
+    return next((study for study in STUDIES if study.command == name), STUDIES[0])

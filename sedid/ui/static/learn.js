@@ -26,14 +26,6 @@ export function bytes(packed) {
   return Uint8Array.from(atob(packed), one => one.charCodeAt(0));
 }
 
-/* Choose a study of the Compare tab, which may not be drawn yet. */
-function chooseStudy(title, tries = 50) {
-  const all = [...document.querySelectorAll('#compare-study input')];
-  const found = all.find(one => one.value === title);
-  if (found) found.click();
-  else if (tries) setTimeout(chooseStudy, 100, title, tries - 1);
-}
-
 /* Show one frame and say which; the place of it in the address. */
 export function show(frames, index) {
   const all = [...frames.querySelectorAll('.learn-frame')];
@@ -121,9 +113,9 @@ export function start({ element, trigger, watch }) {
     const compare = study && document.querySelector('button[role=tab][data-tab-id=compare]');
     if (compare) {
       event.preventDefault();
+      visit(changed(location, { tab: 'compare', study: study.dataset.study }));
       compare.click();
       scrollTo(0, 0);
-      chooseStudy(study.dataset.study);
     } else if (step) go(step.dataset.step);
     else if (pick) {
       put(changed(location, { example: pick.dataset.name }));

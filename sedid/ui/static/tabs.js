@@ -3,11 +3,13 @@ import { viewAddress } from './view.js';
 
 /* The address once a tab is open.
    ?tab=learn&step=3&example=real-2&t=330 opens the Learn tab there; ?k=165&t_sec=825&example=real-2 the Inspect tab,
-   which is the first one and needs no naming; ?tab=guide&doc=limits a page of the guide. */
+   which is the first one and needs no naming; ?tab=compare&study=robustness a study; ?tab=guide&doc=limits a page of the
+   guide. */
 export function tabAddress(address, name, first, example) {
   const url = changed(address, {
     tab: first ? null : name,
     ...(name === 'learn' ? {} : { step: null, t: null, part: null }),
+    ...(name === 'compare' ? {} : { study: null }),
     ...(name === 'guide' ? {} : { doc: null }),
     ...(example ? { example } : {}),
   });
