@@ -8,8 +8,8 @@
 
 Weights are half-precision safetensors in shards under 9 MB, so that a plain `git push` to a Space works. Any
 diffusers DDPM pipeline without the `sedid/` part opens too, as an uncalibrated detector, also one of the oldest layout
-(everything at the root of its folder). So does a latent one, as StableDiffusionPipeline and StableDiffusionXLPipeline save
-them; its VAE and text encoders lie beside unet/.
+(everything at the root of its folder). So does a latent one, as StableDiffusionPipeline, StableDiffusionXLPipeline and
+StableDiffusion3Pipeline save them; its VAE and text encoders lie beside unet/ or transformer/.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ from sedid.models.folders import (
     check_pipeline,
     check_shards,
     is_latent,
+    network_part,
+    network_weights,
     pipeline_part,
-    unet_weights,
 )
 from sedid.models.networks import Runtime, all_finite, make_resnet18
 from sedid.models.opening import Condition, open_model, picture_size
@@ -258,10 +259,11 @@ def adopt(source: Path, folder: Path) -> Path:
         if not model or model[0] != model[1]:
             raise ValueError(f"{folder} holds something other than a copy of {source}; choose another folder")
         return folder
-    unet, scheduler = pipeline_part(source, "unet"), pipeline_part(source, "scheduler")
-    files = {f"unet/{file.name}": file for file in unet_weights(source)}
-    files |= {f"unet/{file.name}": file for file in unet.glob(f"{WEIGHTS}.safetensors.index.json")}
-    files |= {"unet/config.json": unet / "config.json"}
+    name = network_part(source)
+    network, scheduler = pipeline_part(source, name), pipeline_part(source, "scheduler")
+    files = {f"{name}/{file.name}": file for file in network_weights(source)}
+    files |= {f"{name}/{file.name}": file for file in network.glob(f"{WEIGHTS}.safetensors.index.json")}
+    files |= {f"{name}/config.json": network / "config.json"}
     files |= {"scheduler/scheduler_config.json": scheduler / "scheduler_config.json"}
     if is_latent(source):
         copied = tuple(f"{part}/" for part in ("vae", *TEXT_PARTS))

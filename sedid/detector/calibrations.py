@@ -11,7 +11,7 @@ import numpy as np
 
 from sedid.data.image_statistics import PLAIN
 from sedid.detector.detector import Calibration, NNCalibration, Pair
-from sedid.method.diffusion import INPUT_IMAGES, NoiseSchedule, Steps, check_step, steps_in_words, whole_path
+from sedid.method.diffusion import INPUT_IMAGES, Schedule, Steps, check_step, steps_in_words, whole_path
 from sedid.stats.ranges import Cloud, Range
 
 CALIBRATED = ("stat", "existing", "nn", "metrics")
@@ -28,9 +28,7 @@ class Calibrated:
     nn: NNCalibration | None
 
 
-def read_calibrations(
-    info: dict[str, Any], schedule: NoiseSchedule, parts: Collection[str] = ("stat", "nn")
-) -> Calibrated:
+def read_calibrations(info: dict[str, Any], schedule: Schedule, parts: Collection[str] = ("stat", "nn")) -> Calibrated:
     """The calibrations of a detector.json.
 
     Args:
@@ -69,7 +67,7 @@ def read_calibrations(
     return Calibrated(stat, ranges, chosen, _calibration(NNCalibration, info["nn"]["calibration"], schedule))
 
 
-def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) -> Any:
+def _calibration(kind: type[Calibration], values: Any, schedule: Schedule) -> Any:
     """Build a calibration from JSON.
 
     Raises:
@@ -107,7 +105,7 @@ def _calibration(kind: type[Calibration], values: Any, schedule: NoiseSchedule) 
     return made
 
 
-def _range(values: Any, schedule: NoiseSchedule, stat: Collection[Pair]) -> tuple[Steps, Range]:
+def _range(values: Any, schedule: Schedule, stat: Collection[Pair]) -> tuple[Steps, Range]:
     """Where calibration images lie along one walk, from JSON: (k, range).
 
     Raises:

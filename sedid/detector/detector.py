@@ -22,9 +22,9 @@ from sedid.data.image_statistics import plain_statistics
 from sedid.later import torch
 from sedid.method.diffusion import (
     EpsModel,
-    NoiseSchedule,
     Path,
     Point,
+    Schedule,
     Steps,
     TError,
     check_step,
@@ -176,7 +176,7 @@ class Trace:
 
     image: np.ndarray
     k: Steps
-    schedule: NoiseSchedule = field(repr=False)
+    schedule: Schedule = field(repr=False)
     points: tuple[Point, ...] = field(repr=False)
     space: Space = field(default=PIXELS, repr=False)
 
@@ -270,7 +270,7 @@ class Detector:
     """
 
     eps_model: EpsModel
-    schedule: NoiseSchedule
+    schedule: Schedule
     runtime: Runtime
     name: str
     size: int = 32

@@ -14,26 +14,36 @@ from sedid.models.folders import STEMS, WEIGHTS, check_pipeline, part_weights, w
 from sedid.storage import read_object
 
 HUB_ID = re.compile(r"(?P<repo>\w[\w.-]*/\w[\w.-]*)(@(?P<revision>\w[\w./-]*))?")
-TEXT = ("text_encoder", "text_encoder_2")
-TOKENS = ("vocab.json", "merges.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+TEXT = tuple(STEMS)
+TOKENIZERS = ("tokenizer", "tokenizer_2", "tokenizer_3")
+TOKENS = (
+    "vocab.json",
+    "merges.txt",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "spiece.model",
+)
 DESCRIPTIONS = (
     *("README.md", "model_index.json", "config.json", "scheduler_config.json"),
-    *("unet/config.json", "scheduler/scheduler_config.json", "sedid/*.json"),
+    *("unet/config.json", "transformer/config.json", "scheduler/scheduler_config.json", "sedid/*.json"),
     *(f"{part}/config.json" for part in ("vae", *TEXT)),
-    *(f"{part}/{file}" for part in ("tokenizer", "tokenizer_2") for file in TOKENS),
+    *(f"{part}/{file}" for part in TOKENIZERS for file in TOKENS),
 )
 """What a detector says about itself; the second and third at the root are those of the oldest pipelines."""
-NETWORKS = {"": WEIGHTS, "unet/": WEIGHTS, "vae/": WEIGHTS} | {f"{part}/": STEMS[part] for part in TEXT}
+NETWORKS = {"": WEIGHTS, "unet/": WEIGHTS, "transformer/": WEIGHTS, "vae/": WEIGHTS} | {
+    f"{part}/": STEMS[part] for part in TEXT
+}
 TENSORS = (
     *(f"{place}{stem}{end}" for place, stem in NETWORKS.items() for end in (".safetensors", "-*-of-*.safetensors")),
     *(f"{place}{stem}.safetensors.index.json" for place, stem in NETWORKS.items()),
     *("sedid/classifier/*.safetensors", "sedid/classifier/*.json", "sedid/splits.npz"),
 )
 BUNDLE = (
-    *("README.md", "model_index.json", "unet/*.json", "unet/*.safetensors", "scheduler/scheduler_config.json"),
+    *("README.md", "model_index.json", "scheduler/scheduler_config.json"),
     *("images/*/*.zip", "images/*/manifest.json"),
-    *(f"{part}/*.{end}" for part in ("vae", *TEXT) for end in ("json", "safetensors")),
-    *(f"{part}/{file}" for part in ("tokenizer", "tokenizer_2") for file in TOKENS),
+    *(f"{part}/*.{end}" for part in ("unet", "transformer", "vae", *TEXT) for end in ("json", "safetensors")),
+    *(f"{part}/{file}" for part in TOKENIZERS for file in TOKENS),
     *(
         "sedid/*.json",
         "sedid/gallery.npz",
@@ -223,7 +233,7 @@ def publish(bundle: Path, repo: str, private: bool = False, dry_run: bool = Fals
             repo_id=repo,
             folder_path=bundle,
             allow_patterns=list(files),
-            delete_patterns=["unet/*.safetensors*", "sedid/classifier/*"],
+            delete_patterns=["unet/*.safetensors*", "transformer/*.safetensors*", "sedid/classifier/*"],
             commit_message="SeDID detector bundle",
         )
     return Published(files, str(url))

@@ -11,19 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from sedid.data.images import preprocessing
-from sedid.models.folders import check_pipeline, unet_weights
+from sedid.models.folders import check_pipeline, network_weights
 from sedid.models.opening import NOTHING, Condition, on_record, picture_size
-from sedid.models.schedules import load_scheduler
+from sedid.models.schedules import schedule_settings
 from sedid.storage import hash_files
 
 ENGINE = 1
 """Version of the arithmetic from a picture to its scores; raised by every change that changes numbers."""
-
-SCHEDULE = (
-    *("num_train_timesteps", "beta_schedule", "beta_start", "beta_end", "trained_betas", "rescale_betas_zero_snr"),
-    "prediction_type",
-)
-"""The settings of a scheduler that the noise schedule follows from; the others are its sampler's."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +27,7 @@ class Identity:
     Attributes:
         checkpoint_sha256: of the U-Net's weight files, in name order.
         architecture_sha256: of the U-Net's configuration.
-        schedule_sha256: of the settings in SCHEDULE.
+        schedule_sha256: of `schedules.schedule_settings`.
         preprocessing: what `images.preprocessing` says of the detector's size and crop, and `opening.on_record` of its model.
         classifier_sha256: of the classifier's weight files; None without one.
         engine: the ENGINE behind the numbers.
@@ -58,13 +52,13 @@ class Identity:
             condition: what the model is told.
 
         Raises:
-            FileNotFoundError, ValueError: as `folders.check_pipeline`, `schedules.load_scheduler` and `folders.unet_weights`.
+            FileNotFoundError, ValueError: as `folders.check_pipeline`, `schedules.load_scheduler` and `folders.network_weights`.
         """
-        config, scheduler = check_pipeline(folder), load_scheduler(folder).config
+        config = check_pipeline(folder)
         return cls(
             checkpoint_sha256=checkpoint_hash(folder),
             architecture_sha256=_hash_of({name: value for name, value in config.items() if name[0] != "_"}),
-            schedule_sha256=_hash_of({name: scheduler[name] for name in SCHEDULE}),
+            schedule_sha256=_hash_of(schedule_settings(folder)),
             preprocessing=preprocessing(picture_size(folder), center_crop) | on_record(folder, condition),
             classifier_sha256=classifier_hash(folder) if classifier else None,
             engine=ENGINE,
@@ -110,12 +104,12 @@ def changed(recorded: Identity, found: Identity) -> str:
 
 
 def checkpoint_hash(folder: Path) -> str:
-    """sha256 over the U-Net's weight files, in name order.
+    """sha256 over the network's weight files, in name order.
 
     Raises:
         FileNotFoundError: there are none.
     """
-    return hash_files(unet_weights(folder))
+    return hash_files(network_weights(folder))
 
 
 def classifier_hash(folder: Path) -> str:

@@ -17,6 +17,8 @@ along it: what the training loss and PIA need of a schedule are `shares`, `targe
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sedid.later import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -50,9 +52,11 @@ class FlowSchedule:
     def __len__(self) -> int:
         return len(self.sigma)
 
-    def asked_at(self, t: int) -> float:
-        """What the network is told in place of t: the shifted sigma times T, not t itself."""
-        return self.sigma[t] * len(self)
+    def asked_at(self, t: "int | Tensor") -> "float | Tensor":
+        """What the network is told in place of t, one or one of each row: the shifted sigma times T, not t itself."""
+        if isinstance(t, int):
+            return self.sigma[t] * len(self)
+        return t.new_tensor(self.sigma, dtype=torch.float32)[t] * len(self)
 
     def coefficients(self, t: int, u: int) -> tuple[float, float]:
         """Of a step along the path: x_u = x_t + (sigma_u - sigma_t) v."""

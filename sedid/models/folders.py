@@ -9,19 +9,23 @@ from sedid.storage import read_json, read_object
 WEIGHTS = "diffusion_pytorch_model"
 """What diffusers calls a U-Net's weight files."""
 CONDITIONAL = "UNet2DConditionModel"
+TRANSFORMER = "SD3Transformer2DModel"
 TEXT_PARTS = {
     "tokenizer": "CLIPTokenizer",
     "text_encoder": "CLIPTextModel",
     "tokenizer_2": "CLIPTokenizer",
     "text_encoder_2": "CLIPTextModelWithProjection",
+    "tokenizer_3": "T5TokenizerFast",
+    "text_encoder_3": "T5EncoderModel",
 }
-"""The parts of a latent pipeline that read a prompt, and their classes in transformers; the last two are SDXL's."""
-STEMS = {"text_encoder": "model", "text_encoder_2": "model"}
+"""The parts of a latent pipeline that read a prompt, and their classes in transformers; the second two are SDXL's and SD3's,
+the last two SD3's alone."""
+STEMS = {name: "model" for name in TEXT_PARTS if name.startswith("text_encoder")}
 """Parts whose weight files are not called WEIGHTS."""
 CALLED = {"unet": "U-Net", "vae": "VAE"}
 LATENT_LAYOUT = (
-    "accepted are folders as StableDiffusionPipeline and StableDiffusionXLPipeline save them, with unet, vae, text_encoder, "
-    "tokenizer and scheduler"
+    "accepted are folders as StableDiffusionPipeline, StableDiffusionXLPipeline and StableDiffusion3Pipeline save them, with "
+    "unet or transformer, vae, text_encoder, tokenizer and scheduler"
 )
 MAX_SIDE = 1024
 MAX_LAYERS = 64  # of a level, and levels: a network takes memory while it is built
@@ -34,34 +38,63 @@ def pipeline_part(folder: Path, name: str) -> Path:
     return part if part.is_dir() else Path(folder)
 
 
+def network_part(folder: Path) -> str:
+    """Which part of a pipeline folder is asked at every timestep: "unet", or "transformer"."""
+    return "transformer" if (Path(folder) / "transformer" / "config.json").is_file() else "unet"
+
+
+def network_name(folder: Path) -> str:
+    """What that part is called in a sentence."""
+    part = network_part(folder)
+    return CALLED.get(part, part)
+
+
 def is_latent(folder: Path) -> bool:
-    """Whether a pipeline folder's U-Net is one of latents and of text; False where there is none, too."""
-    file = Path(folder) / "unet" / "config.json"
-    return file.is_file() and read_object(file).get("_class_name") == CONDITIONAL
+    """Whether a pipeline folder's network is one of latents and of text; False where there is none, too."""
+    file = Path(folder) / network_part(folder) / "config.json"
+    return file.is_file() and read_object(file).get("_class_name") in (CONDITIONAL, TRANSFORMER)
 
 
-def second_text(folder: Path) -> bool:
-    """Whether a pipeline folder has a second text encoder, as SDXL does."""
-    return (Path(folder) / "text_encoder_2").is_dir()
+def is_flow(folder: Path) -> bool:
+    """Whether a pipeline folder's scheduler is one of flow matching, of whatever kind; False where there is none, too."""
+    file = pipeline_part(folder, "scheduler") / "scheduler_config.json"
+    return file.is_file() and str(read_object(file).get("_class_name")).startswith("FlowMatch")
+
+
+def text_parts(folder: Path) -> dict[str, str]:
+    """The parts of a latent pipeline folder that read a prompt, as `TEXT_PARTS`.
+
+    The second pair is told by its folder; the third, the large T5, by model_index.json, since SD3 is used without it too.
+    """
+    flow = network_part(folder) == "transformer"
+    kept = {"tokenizer", "text_encoder"}
+    if flow or (Path(folder) / "text_encoder_2").is_dir():
+        kept |= {"tokenizer_2", "text_encoder_2"}
+    index = Path(folder) / "model_index.json"
+    named = (read_object(index) if index.is_file() else {}).get("text_encoder_3")
+    if flow and named not in (None, [None, None]):
+        kept |= {"tokenizer_3", "text_encoder_3"}
+    found = {name: kind for name, kind in TEXT_PARTS.items() if name in kept}
+    return found | ({"text_encoder": TEXT_PARTS["text_encoder_2"]} if flow else {})
 
 
 def weighty_parts(folder: Path) -> list[str]:
-    """The parts of a pipeline folder that have weights a score depends on."""
-    text = ["text_encoder", *(["text_encoder_2"] if second_text(folder) else [])]
-    return ["unet", *(["vae", *text] if is_latent(folder) else [])]
+    """The parts of a pipeline folder that have weights a score depends on, the network first."""
+    text = [name for name in text_parts(folder) if name in STEMS]
+    return [network_part(folder), *(["vae", *text] if is_latent(folder) else [])]
 
 
-def unet_weights(folder: Path) -> list[Path]:
-    """The U-Net's weight files in name order: one, or its shards; no variants such as fp16 beside them.
+def network_weights(folder: Path) -> list[Path]:
+    """`part_weights` of the network.
 
     Raises:
         FileNotFoundError: there are none in safetensors.
     """
-    return part_weights(folder, "unet")
+    return part_weights(folder, network_part(folder))
 
 
 def part_weights(folder: Path, name: str) -> list[Path]:
-    """The weight files of a part, as `unet_weights`.
+    """The weight files of a part in name order: one, or its shards; no variants such as fp16 beside them.
 
     Raises:
         FileNotFoundError: there are none in safetensors.
@@ -101,33 +134,29 @@ def check_pipeline(folder: Path) -> dict[str, Any]:
     """Refuse, by its JSON files alone, a folder that holds no diffusion model that can be a detector.
 
     Returns:
-        The U-Net's configuration as its file has it.
+        The configuration of its network, a U-Net or a transformer, as its file has it.
 
     Raises:
         FileNotFoundError: it holds no U-Net at all.
         ValueError: it holds another kind of model; the text says which.
     """
-    config_file = pipeline_part(folder, "unet") / "config.json"
+    config_file = pipeline_part(folder, network_part(folder)) / "config.json"
     if not config_file.is_file():
-        if (Path(folder) / "transformer" / "config.json").is_file():
-            raise ValueError(
-                f"{folder} holds a transformer in place of a U-Net, as flow matching models do; only models with a U-Net and a "
-                "schedule of betas can be detectors"
-            )
         raise FileNotFoundError(f"{folder} holds no diffusers U-Net (neither unet/config.json nor config.json)")
     try:
         index_file = Path(folder) / "model_index.json"
         index = read_object(index_file) if index_file.is_file() else {}
         config = read_object(config_file)
     except ValueError as error:
-        raise ValueError(f"the U-Net in {folder} cannot be loaded: {error}") from error
+        raise ValueError(f"the {network_name(folder)} in {folder} cannot be loaded: {error}") from error
     kind = config.get("_class_name", "UNet2DModel")
-    if kind == CONDITIONAL:
+    if kind in (CONDITIONAL, TRANSFORMER):
         check_latent(folder, config)
         return config
-    if kind != "UNet2DModel":
+    if kind != "UNet2DModel" or network_part(folder) == "transformer":
         raise ValueError(
-            f"{folder} holds a {kind}; only a UNet2DModel of pixels, or a {CONDITIONAL} of latents, can be a detector"
+            f"{folder} holds a {kind!s:.60}; only a UNet2DModel of pixels, a {CONDITIONAL} of latents, or an {TRANSFORMER} of "
+            "latents and flow matching can be a detector"
         )
     others = sorted(
         name
@@ -148,19 +177,19 @@ def check_latent(folder: Path, config: dict[str, Any]) -> None:
     """Refuse, by its JSON files alone, a latent diffusion pipeline that cannot be a detector.
 
     Args:
-        config: of its U-Net.
+        config: of its network.
 
     Raises:
         ValueError: a part is missing, or it is of another kind; the text says which.
     """
-    vae, text = part_config(folder, "vae", "AutoencoderKL"), [part_config(folder, "text_encoder", "CLIPTextModel")]
-    if second_text(folder):
-        text.append(part_config(folder, "text_encoder_2", TEXT_PARTS["text_encoder_2"]))
-    for name in ("tokenizer", *(["tokenizer_2"] if second_text(folder) else [])):
+    vae, parts = part_config(folder, "vae", "AutoencoderKL"), text_parts(folder)
+    text = [part_config(folder, name, kind) for name, kind in parts.items() if name in STEMS]
+    for name in parts:
         if not (folder / name).is_dir():
             raise ValueError(f"{folder} lacks its {name}: {LATENT_LAYOUT}")
-    if reason := _unfit_latent(config, vae, text):
-        raise ValueError(f"the U-Net in {folder} {reason}")
+    unfit = _unfit_flow if config["_class_name"] == TRANSFORMER else _unfit_latent
+    if reason := unfit(config, vae, text) or _unfit_size(config, vae):
+        raise ValueError(f"the {network_name(folder)} in {folder} {reason}")
 
 
 def part_config(folder: Path, name: str, kind: str) -> dict[str, Any]:
@@ -171,7 +200,8 @@ def part_config(folder: Path, name: str, kind: str) -> dict[str, Any]:
     """
     file = Path(folder) / name / "config.json"
     if not file.is_file():
-        raise ValueError(f"{folder} lacks its {name} ({name}/config.json): {LATENT_LAYOUT}")
+        without = " (or say [null, null] of it in model_index.json, to go without)" if name == "text_encoder_3" else ""
+        raise ValueError(f"{folder} lacks its {name} ({name}/config.json){without}: {LATENT_LAYOUT}")
     config = read_object(file)
     found = config.get("_class_name") or (config.get("architectures") or [kind])[0]
     if found != kind:
@@ -206,6 +236,42 @@ def _unfit_latent(config: dict[str, Any], vae: dict[str, Any], text: list[dict[s
     width, heard = config.get("cross_attention_dim", 1280), sum(one.get("hidden_size", 512) for one in text)
     if width != heard:
         return f"listens to {width!r:.60} numbers a word (cross_attention_dim), and its text encoders say {heard}"
+    return ""
+
+
+def _unfit_flow(config: dict[str, Any], vae: dict[str, Any], text: list[dict[str, Any]]) -> str:
+    """Why a transformer of flow matching cannot be a detector, as the end of a sentence; "" where it can.
+
+    Args:
+        text: of two CLIP text encoders, and of a T5 where there is one.
+    """
+    channels, inputs, outputs = (one.get(name, 16) for one, name in ((vae, "latent_channels"), (config, "in_channels"), (config, "out_channels")))  # fmt: skip
+    if not channels == inputs == outputs:
+        return (
+            f"takes {inputs!r:.60} channels and predicts {outputs!r:.60}, and its VAE makes {channels!r:.60}: only models that "
+            "are given the latents alone can be detectors"
+        )
+    clip, t5 = text[:2], text[2:]
+    pooled, said = config.get("pooled_projection_dim", 2048), sum(one.get("projection_dim", 512) for one in clip)
+    if pooled != said:
+        return f"listens to {pooled!r:.60} numbers of a whole prompt (pooled_projection_dim), and its text encoders say {said}"
+    width, heard = config.get("joint_attention_dim", 4096), sum(one.get("hidden_size", 512) for one in clip)
+    if type(width) is not int or width < heard or any(one.get("d_model", 512) != width for one in t5):
+        words = " and ".join(str(one) for one in (heard, *(one.get("d_model", 512) for one in t5)))
+        return f"listens to {width!r:.60} numbers a word (joint_attention_dim), which do not fit the {words} of its text encoders"
+    patch, size = config.get("patch_size", 2), config.get("sample_size", 128)
+    if type(patch) is not int or patch < 1 or (type(size) is int and size % patch):
+        return f"reads patches of {patch!r:.60}, which do not fit its sample_size of {size!r:.60}"
+    layers = config.get("num_layers", 18)
+    return (
+        f"has more than {MAX_LAYERS} layers, the most that are accepted"
+        if type(layers) is int and layers > MAX_LAYERS
+        else ""
+    )
+
+
+def _unfit_size(config: dict[str, Any], vae: dict[str, Any]) -> str:
+    """Why a network of latents is too large or not square, as the end of a sentence; "" where it is neither."""
     factor, size = latent_factor(vae), config.get("sample_size")
     if type(size) is not int or size < 1:
         return f"is not for square images: its sample_size must be a whole number, not {size!r:.60}"
@@ -232,6 +298,8 @@ def check_plain(folder: Path) -> dict[str, Any]:
     config = check_pipeline(folder)
     if is_latent(folder):
         said = "is one of latents"
+    elif is_flow(folder):
+        said = "is one of flow matching"
     elif classes := config.get("num_class_embeds"):
         said = f"is class-conditional ({classes!r:.60} classes)"
     elif config.get("in_channels", 3) != 3:

@@ -4,7 +4,7 @@ r"""Latent diffusion: a VAE before the model, and a text beside the picture (app
     v~_{t+k} = phi(v~_t, t, C),  psi likewise: the same engine on latents, with eps_theta(v_t, t, C)
 
 C is what the text encoders make of a prompt, by default of the empty one. Folders are those that diffusers'
-StableDiffusionPipeline and StableDiffusionXLPipeline write. Prompts are encoded by these very pipelines.
+StableDiffusionPipeline, StableDiffusionXLPipeline and StableDiffusion3Pipeline write. Prompts are encoded by these very pipelines.
 
 The VAE encodes in float32 and without autocast, whatever the rest runs in: SDXL's overflows in half precision. It is given
 one picture at a time, which bounds its memory and makes a picture's latents independent of its batch. Its slices and
@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sedid.later import torch
-from sedid.models.folders import TEXT_PARTS, part_weights, second_text
+from sedid.models.folders import STEMS, network_part, part_weights, text_parts
 from sedid.models.networks import Runtime, Told, load_part, silent
 
 if TYPE_CHECKING:
@@ -138,7 +138,9 @@ def load_latents(folder: Path, runtime: Runtime) -> Latents:
     return Latents(runtime.place(vae).requires_grad_(False))
 
 
-def load_teller(folder: Path, unet: nn.Module, size: int, runtime: Runtime) -> Callable[[Sequence[str], float], Told]:
+def load_teller(
+    folder: Path, network: nn.Module, size: int, runtime: Runtime
+) -> Callable[[Sequence[str], float], Told]:
     """What a latent model is told of prompts: their text encoders' hidden states, each prompt encoded once.
 
     Args:
@@ -147,7 +149,7 @@ def load_teller(folder: Path, unet: nn.Module, size: int, runtime: Runtime) -> C
     Raises:
         FileNotFoundError, ValueError: a text encoder or tokenizer cannot be loaded; the text says why.
     """
-    pipeline = text_pipeline(folder, unet, runtime)
+    pipeline = text_pipeline(folder, network, runtime)
     known: dict[str, dict[str, Any]] = {}
 
     def encoded(prompt: str, guided: bool) -> dict[str, Any]:
@@ -156,7 +158,8 @@ def load_teller(folder: Path, unet: nn.Module, size: int, runtime: Runtime) -> C
         if key not in known:
             check_length(pipeline, prompt)
             with torch.inference_mode(), silent():
-                found = pipeline.encode_prompt(prompt, device=runtime.device, num_images_per_prompt=1, do_classifier_free_guidance=guided)  # fmt: skip
+                more = {"prompt_2": None, "prompt_3": None} if hasattr(pipeline, "transformer") else {}
+                found = pipeline.encode_prompt(prompt, device=runtime.device, num_images_per_prompt=1, do_classifier_free_guidance=guided, **more)  # fmt: skip
             known[key] = arguments(pipeline, found[1::2] if guided else found[::2], size)
         return known[key]
 
@@ -167,7 +170,7 @@ def load_teller(folder: Path, unet: nn.Module, size: int, runtime: Runtime) -> C
     return tell
 
 
-def text_pipeline(folder: Path, unet: nn.Module, runtime: Runtime) -> Any:
+def text_pipeline(folder: Path, network: nn.Module, runtime: Runtime) -> Any:
     """Diffusers' own pipeline of a folder, of whose parts only those for text are asked.
 
     Raises:
@@ -177,24 +180,27 @@ def text_pipeline(folder: Path, unet: nn.Module, runtime: Runtime) -> Any:
     import transformers
 
     parts: dict[str, Any] = {}
-    for name, kinds in TEXT_PARTS.items():
-        if name.endswith("_2") and not second_text(folder):
-            continue
-        if name.startswith("tokenizer"):
+    for name, kind in text_parts(folder).items():
+        if name not in STEMS:
             try:
                 with silent():
-                    parts[name] = transformers.CLIPTokenizer.from_pretrained(folder / name, local_files_only=True)
+                    parts[name] = getattr(transformers, kind).from_pretrained(folder / name, local_files_only=True)
             except Exception as error:  # transformers raises nearly anything
+                files = "vocab.json and merges.txt" if kind == "CLIPTokenizer" else "tokenizer.json or spiece.model"
                 raise ValueError(
-                    f"the {name} in {folder} cannot be loaded: accepted is a CLIPTokenizer, with its vocab.json and merges.txt"
+                    f"the {name} in {folder} cannot be loaded: accepted is a {kind}, with its {files}"
                 ) from error
         else:
-            network = load_part(getattr(transformers, kinds), folder, folder / name, part_weights(folder, name), name)
-            parts[name] = network.to(runtime.device).requires_grad_(False)
+            encoder = load_part(getattr(transformers, kind), folder, folder / name, part_weights(folder, name), name)
+            parts[name] = encoder.to(runtime.device).requires_grad_(False)
     # of the parts that encode no text, the pipeline reads settings alone
-    parts |= {"vae": None, "unet": unet, "scheduler": diffusers.DDPMScheduler(steps_offset=1, clip_sample=False)}
+    parts |= {"vae": None, "scheduler": diffusers.DDPMScheduler(steps_offset=1, clip_sample=False)}
     with silent():
-        if second_text(folder):
+        if network_part(folder) == "transformer":
+            parts |= {"text_encoder_3": parts.get("text_encoder_3"), "tokenizer_3": parts.get("tokenizer_3")}
+            return diffusers.StableDiffusion3Pipeline(**parts, transformer=network)
+        parts["unet"] = network
+        if "text_encoder_2" in parts:
             return diffusers.StableDiffusionXLPipeline(**parts, add_watermarker=False)
         return diffusers.StableDiffusionPipeline(
             **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
@@ -216,10 +222,15 @@ def check_length(pipeline: Any, prompt: str) -> None:
 
 
 def arguments(pipeline: Any, encoded: Sequence[Any], size: int) -> dict[str, Any]:
-    """What a U-Net takes of an encoded prompt, (1, ...) each: hidden states; of SDXL a pooled text and six sizes too."""
+    """What a network takes of an encoded prompt, (1, ...) each: hidden states, of SDXL and SD3 a pooled text too.
+
+    SDXL's is told six sizes beside it.
+    """
     hidden, *pooled = encoded
     if not pooled:
         return {"encoder_hidden_states": hidden}
+    if hasattr(pipeline, "transformer"):
+        return {"encoder_hidden_states": hidden, "pooled_projections": pooled[0]}
     ids = pipeline._get_add_time_ids(
         (size, size), (0, 0), (size, size), hidden.dtype, pipeline.text_encoder_2.config.projection_dim
     )

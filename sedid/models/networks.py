@@ -20,7 +20,17 @@ from sedid import processes
 from sedid.errors import first_line
 from sedid.later import torch
 from sedid.method.diffusion import EpsModel
-from sedid.models.folders import CONDITIONAL, check_pipeline, check_plain, check_shards, pipeline_part, unet_weights
+from sedid.models.folders import (
+    CONDITIONAL,
+    TRANSFORMER,
+    check_pipeline,
+    check_plain,
+    check_shards,
+    network_name,
+    network_part,
+    network_weights,
+    pipeline_part,
+)
 from sedid.storage import read_object, stored_tensors
 
 if TYPE_CHECKING:
@@ -206,12 +216,12 @@ def load_unet(folder: Path) -> UNet2DModel:
         ValueError: it is not an unconditional RGB U-Net for square images, or cannot be loaded.
     """
     check_plain(folder)
-    loaded: UNet2DModel = load_any_unet(folder)
+    loaded: UNet2DModel = load_network(folder)
     return loaded
 
 
-def load_any_unet(folder: Path) -> Any:
-    """The U-Net of a pipeline folder that may be a detector (`check_pipeline`), in float32.
+def load_network(folder: Path) -> Any:
+    """The network of a pipeline folder that may be a detector, a U-Net or a transformer (`check_pipeline`), in float32.
 
     Raises:
         FileNotFoundError, ValueError: as `check_pipeline` and `load_part`.
@@ -219,8 +229,17 @@ def load_any_unet(folder: Path) -> Any:
     import diffusers
 
     config = check_pipeline(folder)
-    kind = diffusers.UNet2DConditionModel if config.get("_class_name") == CONDITIONAL else diffusers.UNet2DModel
-    return load_part(kind, folder, pipeline_part(folder, "unet"), unet_weights(folder), "U-Net")
+    kinds = {CONDITIONAL: diffusers.UNet2DConditionModel, TRANSFORMER: diffusers.SD3Transformer2DModel}
+    kind, part = kinds.get(config.get("_class_name", ""), diffusers.UNet2DModel), network_part(folder)
+    return load_part(kind, folder, pipeline_part(folder, part), network_weights(folder), network_name(folder))
+
+
+def asked_as_unet(network: Any) -> Callable[..., Any]:
+    """How `eps_model` asks a network: a transformer, too, by x and t, t one for all rows or one of each."""
+    if type(network).__name__ != TRANSFORMER:
+        asked: Callable[..., Any] = network
+        return asked
+    return lambda x, t, **told: network(x, timestep=t.expand(len(x)), **told)
 
 
 def load_part(kind: Any, folder: Path, part: Path, files: list[Path], called: str) -> Any:

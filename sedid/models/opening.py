@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sedid.later import torch
-from sedid.method.diffusion import EpsModel, NoiseSchedule
+from sedid.method.diffusion import EpsModel, NoiseSchedule, Schedule
+from sedid.method.flow import FlowSchedule
 from sedid.method.predictions import to_eps
 from sedid.models.folders import check_pipeline, is_latent, latent_factor, part_weights, weighty_parts
 from sedid.models.latent import PIXELS_AT_ONCE as LATENT_PIXELS
 from sedid.models.latent import load_latents, load_teller
-from sedid.models.networks import PIXELS_AT_ONCE, Runtime, Told, eps_model, load_any_unet
-from sedid.models.schedules import load_schedule, load_scheduler
+from sedid.models.networks import PIXELS_AT_ONCE, Runtime, Told, asked_as_unet, eps_model, load_network
+from sedid.models.schedules import load_scheduler, schedule_of
 from sedid.models.spaces import PIXELS, Grey, Space
 from sedid.storage import hash_files, read_object
 
@@ -43,9 +44,9 @@ class Model:
     """A diffusion model as the engine uses it.
 
     Attributes:
-        network: its U-Net, on the runtime's device.
+        network: its U-Net or transformer, on the runtime's device.
         tell: prompts and guidance -> what the network is told, a row a prompt; it raises ValueError where it cannot be.
-        scheduler: the folder's, as a `DDPMScheduler`; `prediction_type` is what the network predicts.
+        scheduler: the folder's, as `schedules.load_scheduler` has it.
         space: what it walks on.
         size: of its pictures, pixels a side.
         side: of what it walks on.
@@ -56,7 +57,7 @@ class Model:
     network: nn.Module = field(repr=False)
     runtime: Runtime
     tell: Callable[[Sequence[str], float], Told] = field(repr=False)
-    schedule: NoiseSchedule = field(repr=False)
+    schedule: Schedule = field(repr=False)
     scheduler: Any = field(repr=False)
     space: Space
     size: int
@@ -73,16 +74,23 @@ class Model:
         Raises:
             ValueError: the model cannot be told this.
         """
-        return eps_model(self.network, self.runtime, self.tell(prompts, guidance), self.pixels)
+        said = eps_model(asked_as_unet(self.network), self.runtime, self.tell(prompts, guidance), self.pixels)
+        if not isinstance(self.schedule, FlowSchedule):
+            return said
+        asked_at = self.schedule.asked_at
+        return lambda x, t: said(x, asked_at(t))  # type: ignore[arg-type]
 
     def eps(self, condition: Condition = NOTHING) -> EpsModel:
-        """eps_theta(x, t): what the network predicts, as noise.
+        """eps_theta(x, t): what the network predicts, as noise; of a flow model v_theta, on which its schedule steps.
 
         Raises:
             ValueError: the model cannot be told this.
         """
-        said, prediction = self.answers([condition.prompt], condition.guidance), self.scheduler.config.prediction_type
+        said = self.answers([condition.prompt], condition.guidance)
         schedule = self.schedule  # not the whole model: what it was told stays, the text encoder need not
+        if not isinstance(schedule, NoiseSchedule):
+            return said
+        prediction = self.scheduler.config.prediction_type
 
         def predict(x: Tensor, t: Any) -> Tensor:
             return to_eps(prediction, schedule, said(x, t), x, t)
@@ -98,8 +106,9 @@ def open_model(folder: Path, runtime: Runtime) -> Model:
         ValueError: it cannot be a detector, or cannot be loaded; the text says why.
     """
     config = check_pipeline(folder)
-    scheduler, schedule = load_scheduler(folder), load_schedule(folder)
-    network = runtime.place(load_any_unet(folder)).requires_grad_(False)
+    scheduler = load_scheduler(folder)
+    schedule = schedule_of(scheduler, folder)
+    network = runtime.place(load_network(folder)).requires_grad_(False)
     size, side = picture_size(folder), config["sample_size"]
     if is_latent(folder):
         tell = load_teller(folder, network, size, runtime)
@@ -132,7 +141,7 @@ def on_record(folder: Path, condition: Condition = NOTHING) -> dict[str, Any]:
     """
     config = check_pipeline(folder)
     if is_latent(folder):
-        parts = [name for name in weighty_parts(folder) if name != "unet"]
+        parts = weighty_parts(folder)[1:]
         files = [file for name in parts for file in (folder / name / "config.json", *part_weights(folder, name))]
         space = {"space": "latents, the mean of the VAE's posterior", "vae_and_text_sha256": hash_files(files)}
         return space | {"prompt": condition.prompt, "guidance": condition.guidance}

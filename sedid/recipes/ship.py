@@ -36,7 +36,7 @@ from sedid.detector.provenance import provenance
 from sedid.detector.published import FOLDER, write_images
 from sedid.detector.sample import first_right, write_examples, write_sample
 from sedid.models.networks import Runtime, load_unet
-from sedid.models.schedules import load_schedule
+from sedid.models.schedules import load_betas
 from sedid.paths import ASSETS
 from sedid.progress import Progress
 from sedid.recipes.stages import Stage, check_settings, quick, run_stages
@@ -326,7 +326,7 @@ def write_losses(config: ShipConfig, bundle: Path) -> None:
     runtime = Runtime.choose(config.device, "fp32")
     images = load_images(config.chosen_on, *frame(bundle))
     network = runtime.place(load_unet(bundle))
-    loss = heldout_loss(network, images, load_schedule(bundle), runtime, settings["min_snr_gamma"])
+    loss = heldout_loss(network, images, load_betas(bundle), runtime, settings["min_snr_gamma"])
     if not isclose(loss.weighted, settings["heldout_loss"], rel_tol=0.01):  # the run may have measured with bf16
         raise ValueError(
             f"chosen_on gives a held-out loss of {loss.weighted:.5f}, not {settings['heldout_loss']:.5f} as the run: "

@@ -10,7 +10,7 @@ from sedid.detector import trained
 from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
-from sedid.models.folders import is_latent, unet_weights
+from sedid.models.folders import is_latent, network_weights
 from sedid.paths import ASSETS
 from sedid.report.markdown import (
     STUDIES,
@@ -75,7 +75,7 @@ def _measured(folder: Path, results: EvaluationResults, training: Markdown) -> s
 def parameters_of(folder: Path) -> int:
     """How many parameters the U-Net of a bundle has, by the headers of its weight files."""
     count = 0
-    for file in unet_weights(folder):
+    for file in network_weights(folder):
         with stored_tensors(file) as stored:
             count += sum(prod(stored.get_slice(name).get_shape()) for name in stored.keys())  # noqa: SIM118
     return count

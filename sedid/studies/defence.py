@@ -27,7 +27,7 @@ from sedid.method.diffusion import whole_path
 from sedid.method.ledger import Ledger, reconstruction_path
 from sedid.method.methods import METHODS
 from sedid.models.networks import load_unet
-from sedid.models.schedules import load_schedule
+from sedid.models.schedules import load_betas
 from sedid.progress import Progress
 from sedid.results import Results, Rows, Setting
 from sedid.stats.confounds import Estimate, auc_of_smaller
@@ -205,7 +205,7 @@ def losses(bundle: Path, images: Mapping[str, np.ndarray], device: str) -> dict[
     network = detector.runtime.place(load_unet(bundle)).eval()
     count = min(len(images["members"]), len(images["heldout"]))
     return {
-        kind: heldout_errors(network, images[kind][:count], load_schedule(bundle), detector.runtime)[1].mean().item()
+        kind: heldout_errors(network, images[kind][:count], load_betas(bundle), detector.runtime)[1].mean().item()
         for kind in ("members", "heldout")
     }
 

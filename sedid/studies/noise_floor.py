@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sedid.detector.bundle import condition_of, load_detector
-from sedid.method.diffusion import EpsModel, NoiseSchedule, Steps, t_errors
+from sedid.method.diffusion import EpsModel, Schedule, Steps, t_errors
 from sedid.models.latent import Latents
 from sedid.models.networks import Runtime, Told
 from sedid.models.opening import Model, open_model
@@ -84,7 +84,7 @@ def _doubled(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def walked(
-    eps_model: EpsModel, x_0: Tensor, schedule: NoiseSchedule, k: Steps, t_sec: int, meter: Meter
+    eps_model: EpsModel, x_0: Tensor, schedule: Schedule, k: Steps, t_sec: int, meter: Meter
 ) -> Generator[Progress, None, np.ndarray]:
     """E at every T_SEC, float64 (T_SEC values, N)."""
     rows = []

@@ -36,7 +36,7 @@ from sedid.detector.detector import Detector
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.models.latent_parts import TEXT_WIDTH, TOKENS, make_latent_unet, make_vae
 from sedid.models.networks import Runtime, Told, UNetName, eps_model, load_unet, make_unet
-from sedid.models.schedules import load_schedule
+from sedid.models.schedules import load_betas
 from sedid.progress import Meter, Progress
 from sedid.results import Results, Rows
 from sedid.stats.metrics import measure
@@ -373,7 +373,7 @@ def bench(
     facts = Machine.of(runtime)  # before the work, which is a load
     size: UNetName = "demo" if quick else "small"
     unet = runtime.place(load_unet(detector) if detector else make_unet(size)).eval()
-    schedule = load_schedule(detector) if detector else NoiseSchedule.linear()
+    schedule = load_betas(detector) if detector else NoiseSchedule.linear()
     network = Path(detector).name if detector else f"random {size} U-Net"
     x = torch.rand((batch_size, 3, 32, 32), generator=torch.Generator().manual_seed(0)) * 2 - 1
     x = x.to(runtime.device, memory_format=torch.channels_last)

@@ -35,7 +35,7 @@ from sedid.progress import Meter, Progress
 from sedid.storage import read_arrays, replacing, write_json
 from sedid.training.seeds import seed_of
 
-SamplerName = Literal["ddpm", "ddim", "dpm-solver++"]
+SamplerName = Literal["ddpm", "ddim", "dpm-solver++", "euler"]
 SAMPLERS = get_args(SamplerName)
 Variance = Literal["", "fixed_large", "fixed_small"]
 VARIANCES = ("fixed_large", "fixed_small", "fixed_small_log")
@@ -49,7 +49,7 @@ class GenerateConfig(Settings):
     detector: Text  # bundle or diffusers pipeline folder
     out: Text
     count: Count = 50_000
-    sampler: SamplerName = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++
+    sampler: SamplerName = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++; of a flow model euler
     steps: Count = 1000
     batch_size: Count = 128
     seed: Seed = 0
@@ -88,33 +88,41 @@ def make_sampler(name: str, trained_on: Any, steps: int, variance: str = "") -> 
     one step too far, to t = -1.
 
     Args:
-        trained_on: a `DDPMScheduler` (`schedules.load_scheduler`).
+        trained_on: as `schedules.load_scheduler` has it.
         variance: of "ddpm": fixed_large or fixed_small; "" is that of `trained_on`.
 
     Raises:
-        ValueError: unknown sampler, a number of steps outside 1 .. T, or a variance that the sampler does not have.
+        ValueError: unknown sampler, or one of another kind of model; a number of steps outside 1 .. T, or a variance that the sampler does not have.
     """
     import diffusers
 
+    if name not in SAMPLERS:
+        raise ValueError(f"unknown sampler {name!r}; accepted: {', '.join(SAMPLERS)}")
+    flow = isinstance(trained_on, diffusers.FlowMatchEulerDiscreteScheduler)
+    if flow != (name == "euler"):
+        only = "a flow model is sampled by euler alone" if flow else "only a flow model is sampled by euler"
+        raise ValueError(f"{only}, not by {name}" if flow else f"{only}; accepted here: {', '.join(SAMPLERS[:3])}")
     kinds = {
         "ddpm": diffusers.DDPMScheduler,
         "ddim": diffusers.DDIMScheduler,
         "dpm-solver++": diffusers.DPMSolverMultistepScheduler,
     }
-    if name not in kinds:
-        raise ValueError(f"unknown sampler {name!r}; accepted: {', '.join(kinds)}")
     whole = trained_on.config.num_train_timesteps
     if not 1 <= steps <= whole:
         raise ValueError(f"steps must be between 1 and {whole}, not {steps}")
     if variance and name != "ddpm":
         raise ValueError(f"variance is a setting of the sampler ddpm; {name} adds no noise")
+    timesteps = (np.round(np.arange(1, steps + 1) * whole / steps) - 1).astype(int)
+    if flow:
+        euler = type(trained_on).from_config(trained_on.config)
+        euler.set_timesteps(sigmas=((timesteps[::-1] + 1) / whole).tolist())
+        return Sampler(euler, timesteps[::-1].tolist(), "")
     if name == "ddpm":
         variance = variance or trained_on.config.variance_type
         if variance not in VARIANCES:
             raise ValueError(
                 f"this model's scheduler has the variance {variance!r}; give variance=fixed_large or fixed_small"
             )
-    timesteps = (np.round(np.arange(1, steps + 1) * whole / steps) - 1).astype(int)
     alpha_bar = trained_on.alphas_cumprod[timesteps]
     if alpha_bar[-1] == 0 and trained_on.config.prediction_type == "epsilon":
         raise ValueError(

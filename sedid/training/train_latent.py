@@ -30,6 +30,7 @@ from sedid.data.labels import load_labels
 from sedid.detector.bundle import frame
 from sedid.detector.export import SHARD
 from sedid.detector.trained import PARTS
+from sedid.method.diffusion import NoiseSchedule
 from sedid.models.folders import check_pipeline, is_latent, part_weights
 from sedid.models.latent import Latents
 from sedid.models.latent_parts import (
@@ -41,6 +42,7 @@ from sedid.models.latent_parts import (
 )
 from sedid.models.networks import Runtime, about_unet
 from sedid.models.opening import Model, open_model
+from sedid.models.schedules import load_betas
 from sedid.progress import finish
 from sedid.storage import hash_files, read_json, replacing, replacing_parts, stored_tensors
 from sedid.training.denoising import HeldoutLoss, errors_at_fixed_noise, loss_weights, noised
@@ -73,6 +75,7 @@ class LatentDenoising:
 
     Attributes:
         model: the pipeline of the run folder, opened; its network is trained.
+        schedule: the model's.
         told: the hidden states of every class's text and, last, of the empty one, (classes + 1, tokens, width).
         labels, heldout_labels: rows of `told`, (N,).
     """
@@ -80,6 +83,7 @@ class LatentDenoising:
     config: TrainLatentConfig
     runtime: Runtime
     model: Model
+    schedule: NoiseSchedule
     images: np.ndarray
     heldout: np.ndarray | None
     told: Tensor
@@ -131,11 +135,11 @@ class LatentDenoising:
         generator = torch.Generator().manual_seed(seed_of(config.seed, 2, step))
         flipped = torch.rand(len(index), generator=generator).numpy() < (0.5 if config.flip else 0.0)
         v_0 = self.latents(index, flipped)
-        t = torch.randint(len(self.model.schedule), (len(index),), generator=generator)
+        t = torch.randint(len(self.schedule), (len(index),), generator=generator)
         eps = torch.randn(v_0.shape, generator=generator)
         silent = torch.rand(len(index), generator=generator) < config.untold
         labels = torch.from_numpy(self.labels[index]).masked_fill(silent, len(self.told) - 1)
-        return noised(v_0, eps, t, self.model.schedule), t, eps, self.told[labels]
+        return noised(v_0, eps, t, self.schedule), t, eps, self.told[labels]
 
     def loss(self, asked: Any, batch: Sequence[Tensor]) -> Tensor:
         """The mean squared error of the predicted noise, weighted."""
@@ -143,7 +147,7 @@ class LatentDenoising:
         with self.runtime.autocast():
             said = asked(v_t.contiguous(memory_format=torch.channels_last), t, encoder_hidden_states=text).sample
         errors: Tensor = (said.float() - eps).square().mean(dim=(1, 2, 3))
-        return (loss_weights(t, self.model.schedule, self.config.min_snr_gamma) * errors).mean()
+        return (loss_weights(t, self.schedule, self.config.min_snr_gamma) * errors).mean()
 
     def measure(self, heldout: np.ndarray) -> HeldoutLoss:
         """The same at fixed noise, each picture told its class."""
@@ -156,8 +160,8 @@ class LatentDenoising:
         def read(rows: slice) -> Tensor:
             return self._encoded(as_model_input(heldout[rows]))
 
-        t, errors = errors_at_fixed_noise(ask, read, len(heldout), self.model.schedule, self.runtime)
-        weights = loss_weights(t, self.model.schedule, self.config.min_snr_gamma)
+        t, errors = errors_at_fixed_noise(ask, read, len(heldout), self.schedule, self.runtime)
+        weights = loss_weights(t, self.schedule, self.config.min_snr_gamma)
         return HeldoutLoss((weights * errors).mean().item(), errors.mean().item())
 
     def show(self, file: Path, count: int) -> None:
@@ -196,7 +200,9 @@ def train_latent(config: TrainLatentConfig) -> Generator[TrainProgress, None, No
     model.network.requires_grad_(True).train()
     with torch.no_grad():
         told = model.tell([*config.classes, ""], 1.0).arguments["encoder_hidden_states"].cpu().clone()
-    task = LatentDenoising(config, runtime, model, images, heldout, told, labels, heldout_labels, vae_hash(config))
+    task = LatentDenoising(
+        config, runtime, model, load_betas(parts), images, heldout, told, labels, heldout_labels, vae_hash(config)
+    )
     yield from run(task, config, runtime, accelerator)
 
 
@@ -266,6 +272,7 @@ def write_parts(config: TrainLatentConfig, images: np.ndarray, folder: Path) -> 
 
     if config.start:
         check_pipeline(Path(config.start))
+        load_betas(Path(config.start))  # refuses before anything is written
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(config.start, folder, ignore=shutil.ignore_patterns("sedid", "*.md", "images"))
         return

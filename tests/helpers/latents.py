@@ -101,6 +101,71 @@ def pipeline(sdxl: bool = False, seed: int = 0, unet: dict[str, Any] | None = No
     )
 
 
+def flow_pipeline(t5: bool = False, **scheduler: Any) -> Any:
+    """A StableDiffusion3Pipeline for 16x16 pictures: 8x8 latents of 4 channels, a transformer of one layer, shift 3."""
+    import diffusers
+    import transformers
+
+    with torch.random.fork_rng(devices=[]), TemporaryDirectory() as place:
+        torch.manual_seed(0)
+        vae = diffusers.AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2,
+            block_out_channels=(8, 16),
+            norm_num_groups=4,
+            latent_channels=4,
+            sample_size=SIDE,
+            scaling_factor=1.5,
+            shift_factor=0.06,
+            use_quant_conv=False,
+            use_post_quant_conv=False,
+        ).eval()
+        transformer = diffusers.SD3Transformer2DModel(
+            sample_size=SIDE // 2,
+            patch_size=2,
+            in_channels=4,
+            out_channels=4,
+            num_layers=1,
+            attention_head_dim=8,
+            num_attention_heads=2,
+            joint_attention_dim=40,
+            caption_projection_dim=16,
+            pooled_projection_dim=16,
+            pos_embed_max_size=8,
+        ).eval()
+        third: dict[str, Any] = {"text_encoder_3": None, "tokenizer_3": None}
+        if t5:
+            small = {"d_model": 40, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
+            pieces = [
+                ("<pad>", 0.0),
+                ("</s>", 0.0),
+                ("<unk>", 0.0),
+                ("\u2581", -1.0),
+                *((letter, -2.0) for letter in LETTERS),
+            ]
+            third["text_encoder_3"] = transformers.T5EncoderModel(transformers.T5Config(vocab_size=150, **small)).eval()
+            third["tokenizer_3"] = transformers.T5Tokenizer(vocab=pieces)
+        return diffusers.StableDiffusion3Pipeline(
+            transformer=transformer,
+            scheduler=diffusers.FlowMatchEulerDiscreteScheduler(**{"shift": 3.0} | scheduler),
+            vae=vae,
+            text_encoder=text_encoder("CLIPTextModelWithProjection", 16),
+            tokenizer=tokenizer(Path(place) / "one"),
+            text_encoder_2=text_encoder("CLIPTextModelWithProjection", 16),
+            tokenizer_2=tokenizer(Path(place) / "two"),
+            **third,
+        )
+
+
+@cache
+def shared_flow() -> Path:
+    """Such a folder without T5 for the whole test session; read it only."""
+    _keep.append(TemporaryDirectory())
+    folder = Path(_keep[-1].name) / "tiny-sd3"
+    flow_pipeline().save_pretrained(folder)
+    return folder
+
+
 @cache
 def shared_latent() -> Path:
     """One such folder for the whole test session; read it only."""

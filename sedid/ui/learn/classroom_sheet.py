@@ -20,7 +20,7 @@ from sedid.report.verdict import headline
 from sedid.ui import LOCAL
 from sedid.ui.html import render
 from sedid.ui.learn.lesson import Lesson, Subject
-from sedid.ui.learn.noise import predictions
+from sedid.ui.learn.noise import power, predictions
 from sedid.ui.learn.verdicts import variants
 from sedid.ui.menu import DEFAULT
 
@@ -65,7 +65,7 @@ def exercises(lesson: Lesson) -> list[Exercise]:
     trace = lesson.walk(one.image, k)
     weights = [schedule.weight(t - k, t) for t in trace.t_secs]
     free = [value / weight for value, weight in zip(trace.curve, weights, strict=True)]
-    half = next((t for t in range(len(schedule)) if schedule.alpha_bar[t] < 0.5), len(schedule) - 1)
+    half = next((t for t in range(len(schedule)) if power(schedule, t) < 0.5), len(schedule) - 1)
     found = finish(predictions(lesson))
     read = [found[0], found[len(found) // 2], found[-1]]
     at_t_sec = lesson.judge(trace)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import dataclass
-from math import sqrt
 from typing import TYPE_CHECKING
 
 from sedid.data.datasets import as_model_input
 from sedid.later import torch
-from sedid.method.diffusion import NoiseSchedule, noised
+from sedid.method.diffusion import NoiseSchedule, Schedule, noised
 from sedid.progress import Meter, Progress
 from sedid.report.charts.chart import Chart
 from sedid.report.charts.scale import Scale
@@ -30,34 +29,42 @@ def noise_for(x_0: Tensor) -> Tensor:
     return torch.randn(x_0.shape, generator=torch.Generator().manual_seed(0))
 
 
-def timesteps(schedule: NoiseSchedule, count: int) -> list[int]:
+def timesteps(schedule: Schedule, count: int) -> list[int]:
     """Evenly spaced timesteps from the first to the last."""
     return torch.linspace(0, len(schedule) - 1, count).round().int().tolist()
 
 
-def estimate(schedule: NoiseSchedule, x_t: Tensor, eps: Tensor, t: int) -> Tensor:
-    """f_theta: the clean image that x_t would come from if eps were its noise; same shape."""
-    alpha_bar = schedule.alpha_bar[t]
-    return (x_t - sqrt(1 - alpha_bar) * eps) / sqrt(alpha_bar)
+def estimate(schedule: Schedule, x_t: Tensor, eps: Tensor, t: int) -> Tensor:
+    """f_theta: the clean image that x_t would come from if eps were its noise, or a flow's direction; same shape."""
+    signal, noise = schedule.shares(t)
+    return (x_t - noise * eps) / (signal if isinstance(schedule, NoiseSchedule) else 1.0)
 
 
-def schedule_chart(schedule: NoiseSchedule, t: int) -> Chart:
-    """alpha_bar and the two factors of q against t, with a line that follows the slider."""
+def power(schedule: Schedule, t: int) -> float:
+    """The share of the image's power that is left: alpha_bar, or the square of a flow's factor."""
+    return schedule.alpha_bar[t] if isinstance(schedule, NoiseSchedule) else schedule.shares(t)[0] ** 2
+
+
+def schedule_chart(schedule: Schedule, t: int) -> Chart:
+    """The share of the image's power and the two factors of q against t, with a line that follows the slider."""
     last = len(schedule) - 1
     quarters = (round(len(schedule) * share) for share in (0, 0.25, 0.5, 0.75))
     x, shown = Scale("timestep t", 0, last, (*quarters, last)), timesteps(schedule, 101)
-    alpha_bar = [schedule.alpha_bar[at] for at in shown]
+    kept, added = zip(*(schedule.shares(at) for at in shown), strict=True)
+    names = ("ᾱ", "√ᾱ", "√(1-ᾱ)") if isinstance(schedule, NoiseSchedule) else ("(1-σ)²", "1-σ", "σ")  # noqa: RUF001
     lines = [
-        Series("ᾱ: share of the image's power that is left", shown, alpha_bar, "one"),
-        Series("√ᾱ: factor of the image", shown, [sqrt(a) for a in alpha_bar], "two dash"),
-        Series("√(1-ᾱ): factor of the noise", shown, [sqrt(1 - a) for a in alpha_bar], "three dots"),
+        Series(
+            f"{names[0]}: share of the image's power that is left", shown, [power(schedule, at) for at in shown], "one"
+        ),
+        Series(f"{names[1]}: factor of the image", shown, kept, "two dash"),
+        Series(f"{names[2]}: factor of the noise", shown, added, "three dots"),
     ]
     return Chart(
         "The noise schedule",
         lines,
         x,
         note="share or factor",
-        said="The noise schedule: alpha bar falls from 1 to 0 over the timesteps",
+        said="The noise schedule: the share of the image's power falls from 1 to 0 over the timesteps",
         over=moving_line(float(x.at(t))),
     )
 
@@ -69,15 +76,22 @@ def schedule_step(lesson: Lesson) -> Drawing:
     noise, last = noise_for(x_0), len(lesson.detector.schedule) - 1
     frames = []
     for t in timesteps(schedule, NOISE_FRAMES):
-        alpha_bar = schedule.alpha_bar[t]
+        signal, added = schedule.shares(t)
         body = render(
             "lesson_noised.html",
             t=t,
             image=visible(noised(schedule, x_0, noise, t)),
-            kept=sqrt(alpha_bar),
-            added=sqrt(1 - alpha_bar),
+            kept=signal,
+            added=added,
         )
-        frames.append(Frame(str(t), f"t = {t}, ᾱ = {number(alpha_bar)}", body, 100 * t / last))
+        frames.append(
+            Frame(
+                str(t),
+                f"t = {t}, {'ᾱ' if isinstance(schedule, NoiseSchedule) else '(1-σ)²'} = {number(power(schedule, t))}",  # noqa: RUF001
+                body,
+                100 * t / last,
+            )
+        )
     return scrubber(frames, "Timestep t", play=True, chart=schedule_chart(schedule, 0))
 
 
@@ -88,13 +102,15 @@ class Prediction:
     Attributes:
         x, noise: x_t and the noise in it.
         eps: the predicted noise.
-        mistake: mean squared difference of the two.
+        clean: the estimate of the image that follows.
+        mistake: mean squared difference of the two noises.
     """
 
     t: int
     x: Tensor
     noise: Tensor
     eps: Tensor
+    clean: Tensor
     mistake: float
 
 
@@ -106,8 +122,9 @@ def predictions(lesson: Lesson) -> Generator[Progress, None, list[Prediction]]:
     for done, t in enumerate(timesteps(schedule, PREDICTIONS)):
         yield meter.at(done)
         x_t = noised(schedule, x_0, noise, t)
-        eps = lesson.detector.eps_model(x_t.to(device), t).cpu()
-        found.append(Prediction(t, x_t, noise, eps, float((eps - noise).square().mean())))
+        said = lesson.detector.eps_model(x_t.to(device), t).cpu()
+        eps, clean = schedule.noise_of(said, x_t, t), estimate(schedule, x_t, said, t)
+        found.append(Prediction(t, x_t, noise, eps, clean, float((eps - noise).square().mean())))
     return found
 
 
@@ -115,12 +132,12 @@ def prediction_step(lesson: Lesson) -> Drawing:
     """What the network makes of the noised image."""
     frames = []
     for found in (yield from predictions(lesson)):
-        t, clean = found.t, estimate(lesson.detector.schedule, found.x, found.eps, found.t)
+        t = found.t
         pictures = [
             (visible(found.x), "noised image x", "", "", f"what the network sees at t = {t}"),
             (visible(found.noise / 3), "true noise ε", "", "", "what was added"),
             (visible(found.eps / 3), "predicted noise ε", "θ", "", "what the network says was added"),
-            (visible(clean), "estimate f", "θ", " of the image", "the clean image that follows"),
+            (visible(found.clean), "estimate f", "θ", " of the image", "the clean image that follows"),
         ]
         body = render("lesson_prediction.html", t=t, pictures=pictures, mistake=found.mistake)
         frames.append(Frame(str(t), f"t = {t}, mistake {number(found.mistake)}", body))
