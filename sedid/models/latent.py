@@ -214,7 +214,8 @@ def check_length(pipeline: Any, prompt: str) -> None:
         ValueError: it is longer than the encoder reads.
     """
     tokenizer = pipeline.tokenizer
-    tokens, most = len(tokenizer(prompt).input_ids), tokenizer.model_max_length
+    with silent():  # it warns of what is refused here
+        tokens, most = len(tokenizer(prompt).input_ids), tokenizer.model_max_length
     if tokens > most:
         raise ValueError(
             f"the prompt {prompt!r:.60} is too long: it has {tokens - 2} tokens, and the text encoder reads {most - 2}"
