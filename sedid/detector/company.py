@@ -31,17 +31,25 @@ Watch = Callable[[Iterator[Point]], Iterator[Point]]
 
 
 class Remembering:
-    """A classifier that is asked once about an image.
+    """A classifier that is asked once about an image, and once more, alone, where company could decide on the call.
 
-    Its trace is judged at one T_SEC after another, and by the check for edges before that.
+    Its trace is judged at one T_SEC after another, and by the check for edges before that: all get the same answer.
 
     Args:
         network: (B, channels, H, W) -> (B, 1).
+        by_itself: the same, whose answer owes nothing to company.
+        edges: the logits at which a call changes.
         most: answers that are kept.
     """
 
-    def __init__(self, network: Callable[[Tensor], Tensor], most: int = 256) -> None:
-        self.network = network
+    def __init__(
+        self,
+        network: Callable[[Tensor], Tensor],
+        by_itself: Callable[[Tensor], Tensor],
+        edges: tuple[float, ...] = (),
+        most: int = 256,
+    ) -> None:
+        self.network, self.by_itself, self.edges = network, by_itself, edges
         self._answer = lru_cache(most)(self._ask)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -52,15 +60,19 @@ class Remembering:
 
     def _ask(self, pixels: bytes, shape: torch.Size, device: torch.device) -> Tensor:
         x = torch.frombuffer(bytearray(pixels), dtype=torch.float32).reshape(shape)
-        return self.network(x.to(device, memory_format=torch.channels_last))
+        x = x.to(device, memory_format=torch.channels_last)
+        answer = self.network(x)
+        close = any(abs(answer.item() - edge) <= LOGIT_BOUND for edge in self.edges)
+        return self.by_itself(x) if close else answer
 
 
 def share(detector: Detector, sharing: Sharing) -> Detector:
-    """The detector with its network shared: what several threads ask at the same time is one batch.
-
-    The classifier keeps to itself: one image of it costs little, and what it says of a trace is then the same whoever asks.
-    """
-    network = None if detector.network is None else Remembering(Shared(sharing, detector.network, alone=True))
+    """The detector with its networks shared: what several threads ask at the same time is one batch."""
+    network = None
+    if detector.network is not None:
+        shared = Shared(sharing, detector.network)
+        at = [] if detector.nn is None else [logit(edge) * detector.nn.temperature for edge in detector.nn.band]
+        network = Remembering(shared, replace(shared, alone=True), tuple(map(float, at)))
     return replace(detector, eps_model=Shared(sharing, detector.eps_model), network=network)
 
 

@@ -35,8 +35,11 @@ LOCAL = ("localhost", "127.0.0.1", "::1")
 def quiet() -> None:
     """Keep Gradio and huggingface_hub from calling home, and from asking any proxy whether Gradio's own server runs.
 
-    It must run before Gradio is imported.
+    Threads of PyTorch that wait for each other sleep: beside other work, those that spin take what the rest needs.
+
+    It must run before Gradio and PyTorch are imported.
     """
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     direct = [os.environ.get("no_proxy") or os.environ.get("NO_PROXY"), settings.read().server_name, *LOCAL]

@@ -14,7 +14,7 @@ from sedid.progress import finish
 from sedid.training.scoring import Scores, score
 from sedid.ui.recent import Recent
 
-TRACES, TRACE_BYTES = 64, 200e6
+TRACES, TRACE_BYTES = 128, 200e6  # four walks for each of 32 visitors
 SESSIONS = 1000
 
 TraceKey = tuple[str, int, str, Steps]

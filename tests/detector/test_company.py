@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from helpers.fakes import make_detector, make_image
 
 from sedid.detector import company
@@ -118,6 +119,26 @@ def test_the_classifier_is_asked_once_about_a_trace() -> None:
     assert judged == [detector.judge(trace, t_sec) for t_sec in (330, 495, 330)]
     assert len(asked) == 1
     assert judge_in_batches(shared, IMAGES, 165, 330) == judge_in_batches(detector, IMAGES, 165, 330)
+
+
+def test_near_an_edge_the_classifier_is_asked_alone() -> None:
+    """In company its answer lies on the wrong side: the call is that of the answer alone."""
+    x = torch.zeros(1, 6, 4, 4)
+    said = {"in company": 0.999, "alone": 1.001}
+
+    def answers(how: str) -> Callable[[Any], Any]:
+        return lambda x: torch.full((len(x), 1), said[how])
+
+    near = company.Remembering(answers("in company"), answers("alone"), (1.0, 3.0))
+    far = company.Remembering(answers("in company"), answers("alone"), (2.0, 3.0))
+    assert near(x).item() == pytest.approx(1.001)
+    assert far(x).item() == pytest.approx(0.999)
+    detector = make_detector()
+    assert detector.nn is not None
+    shared: Any = company.share(detector, Sharing()).network
+    logits = np.array(shared.edges) / detector.nn.temperature
+    assert 1 / (1 + np.exp(-logits)) == pytest.approx(detector.nn.band)
+    assert (shared.network.alone, shared.by_itself.alone) == (False, True)
 
 
 def test_the_classifier_has_edges_too() -> None:

@@ -44,6 +44,18 @@ def card() -> dict[str, Any]:
     return yaml.safe_load(matter)
 
 
+def test_the_apps_threads_sleep_while_they_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sedid import ui
+
+    monkeypatch.setenv("GOMP_SPINCOUNT", "")
+    monkeypatch.delenv("GOMP_SPINCOUNT")
+    ui.quiet()
+    assert os.environ["GOMP_SPINCOUNT"] == "0"
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")  # whoever says otherwise is heard
+    ui.quiet()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
 def test_the_front_matter_is_what_a_space_reads(card: dict[str, Any]) -> None:
     assert set(card) <= KEYS
     assert card["sdk"] == "gradio"
