@@ -80,6 +80,10 @@ class Schedule(Protocol):
         """The noise that the network's answer about x at t stands for."""
         ...
 
+    def clean_of(self, said: Tensor, x: Tensor, t: int) -> Tensor:
+        """f_theta: the image without noise that the network's answer about x at t stands for; same shape as x."""
+        ...
+
 
 @dataclass(frozen=True)
 class NoiseSchedule:
@@ -124,6 +128,11 @@ class NoiseSchedule:
     def noise_of(self, said: Tensor, x: Tensor, t: int) -> Tensor:
         """The answer itself: of a network that predicts something else, the engine is given the noise (`predictions`)."""
         return said
+
+    def clean_of(self, said: Tensor, x: Tensor, t: int) -> Tensor:
+        """(x_t - sqrt(1 - alpha_bar_t) eps) / sqrt(alpha_bar_t)."""
+        signal, noise = self.shares(t)
+        return (x - noise * said) / signal
 
 
 @dataclass(frozen=True)

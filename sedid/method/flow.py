@@ -77,3 +77,7 @@ class FlowSchedule:
     def noise_of(self, said: "Tensor", x: "Tensor", t: int) -> "Tensor":
         """What lies at the end of the straight path: x_t + (1 - sigma_t) v."""
         return x + (1 - self.sigma[t]) * said
+
+    def clean_of(self, said: "Tensor", x: "Tensor", t: int) -> "Tensor":
+        """What lies at its beginning: x_t - sigma_t v."""
+        return x - self.sigma[t] * said

@@ -130,7 +130,7 @@ def schedule_settings(folder: Path) -> dict[str, Any]:
         ValueError: as `load_scheduler`.
     """
     config = load_scheduler(folder).config
-    return {name: config[name] for name in (("num_train_timesteps", "shift") if is_flow(folder) else BETAS)}
+    return {name: config[name] for name in (("num_train_timesteps", "shift") if "shift" in config else BETAS)}
 
 
 def load_schedule(folder: Path) -> Schedule:
@@ -165,7 +165,7 @@ def schedule_of(scheduler: Any, folder: Path) -> Schedule:
     Raises:
         ValueError: the betas do not lie between 0 and 1.
     """
-    if is_flow(folder):
+    if "shift" in scheduler.config:  # of a flow
         return FlowSchedule.shifted(scheduler.config.num_train_timesteps, scheduler.config.shift)
     betas = scheduler.betas
     try:

@@ -99,14 +99,15 @@ def make_sampler(name: str, trained_on: Any, steps: int, variance: str = "") -> 
     if name not in SAMPLERS:
         raise ValueError(f"unknown sampler {name!r}; accepted: {', '.join(SAMPLERS)}")
     flow = isinstance(trained_on, diffusers.FlowMatchEulerDiscreteScheduler)
-    if flow != (name == "euler"):
-        only = "a flow model is sampled by euler alone" if flow else "only a flow model is sampled by euler"
-        raise ValueError(f"{only}, not by {name}" if flow else f"{only}; accepted here: {', '.join(SAMPLERS[:3])}")
     kinds = {
         "ddpm": diffusers.DDPMScheduler,
         "ddim": diffusers.DDIMScheduler,
         "dpm-solver++": diffusers.DPMSolverMultistepScheduler,
     }
+    if flow and name in kinds:
+        raise ValueError(f"a flow model is sampled by euler alone, not by {name}")
+    if not flow and name not in kinds:
+        raise ValueError(f"only a flow model is sampled by {name}; accepted here: {', '.join(kinds)}")
     whole = trained_on.config.num_train_timesteps
     if not 1 <= steps <= whole:
         raise ValueError(f"steps must be between 1 and {whole}, not {steps}")

@@ -1,9 +1,11 @@
 """A detector bundle with random weights, complete in every part: for tests of everything around the numbers."""
 
+import json
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import torch
@@ -62,3 +64,8 @@ def pictures(count: int, seed: int = 0) -> np.ndarray:
     """Smooth random images, uint8 (count, 32, 32, 3)."""
     coarse = np.random.default_rng(seed).integers(0, 256, (count, 8, 8, 3), dtype=np.uint8)
     return coarse.repeat(4, axis=1).repeat(4, axis=2)
+
+
+def edit(path: Path, **changes: Any) -> None:
+    """Change values of a JSON file."""
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | changes), encoding="utf-8")

@@ -1,6 +1,5 @@
 """Flow matching through the same door: tiny pipelines of SD3's classes, and of a U-Net of pixels, against diffusers."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from diffusers import DDPMPipeline, FlowMatchEulerDiscreteScheduler, UNet2DModel
+from helpers.bundles import edit
 from helpers.latents import SIDE, flow_pipeline, shared_flow, shared_latent
 from PIL import Image
 from typer.testing import CliRunner
@@ -23,7 +23,7 @@ from sedid.progress import finish
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.seeds import seed_of
-from sedid.ui.learn.noise import estimate, schedule_chart
+from sedid.ui.learn.noise import schedule_chart
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -35,10 +35,6 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def folder(tmp_path: Path) -> Path:
     """A copy that may be damaged."""
     return Path(shutil.copytree(shared_flow(), tmp_path / "sd3"))
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.mark.parametrize("t5", [False, True])
@@ -165,5 +161,5 @@ def test_the_lesson_of_a_flow_shows_the_picture_and_the_noise_that_its_direction
     schedule = load_schedule(shared_flow())
     x_0, eps = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(0)).unbind(0)
     for t in (0, 500, 999):
-        torch.testing.assert_close(estimate(schedule, noised(schedule, x_0, eps, t), eps - x_0, t), x_0, **CLOSE)
+        torch.testing.assert_close(schedule.clean_of(eps - x_0, noised(schedule, x_0, eps, t), t), x_0, **CLOSE)
     assert "1-σ: factor of the image" in str(schedule_chart(schedule, 0).html())  # noqa: RUF001

@@ -34,15 +34,14 @@ def timesteps(schedule: Schedule, count: int) -> list[int]:
     return torch.linspace(0, len(schedule) - 1, count).round().int().tolist()
 
 
-def estimate(schedule: Schedule, x_t: Tensor, eps: Tensor, t: int) -> Tensor:
-    """f_theta: the clean image that x_t would come from if eps were its noise, or a flow's direction; same shape."""
-    signal, noise = schedule.shares(t)
-    return (x_t - noise * eps) / (signal if isinstance(schedule, NoiseSchedule) else 1.0)
-
-
 def power(schedule: Schedule, t: int) -> float:
     """The share of the image's power that is left: alpha_bar, or the square of a flow's factor."""
     return schedule.alpha_bar[t] if isinstance(schedule, NoiseSchedule) else schedule.shares(t)[0] ** 2
+
+
+def symbols(schedule: Schedule) -> tuple[str, str, str]:
+    """What `power` and the two shares of a noised image are called."""
+    return ("ᾱ", "√ᾱ", "√(1-ᾱ)") if isinstance(schedule, NoiseSchedule) else ("(1-σ)²", "1-σ", "σ")  # noqa: RUF001
 
 
 def schedule_chart(schedule: Schedule, t: int) -> Chart:
@@ -51,7 +50,7 @@ def schedule_chart(schedule: Schedule, t: int) -> Chart:
     quarters = (round(len(schedule) * share) for share in (0, 0.25, 0.5, 0.75))
     x, shown = Scale("timestep t", 0, last, (*quarters, last)), timesteps(schedule, 101)
     kept, added = zip(*(schedule.shares(at) for at in shown), strict=True)
-    names = ("ᾱ", "√ᾱ", "√(1-ᾱ)") if isinstance(schedule, NoiseSchedule) else ("(1-σ)²", "1-σ", "σ")  # noqa: RUF001
+    names = symbols(schedule)
     lines = [
         Series(
             f"{names[0]}: share of the image's power that is left", shown, [power(schedule, at) for at in shown], "one"
@@ -87,7 +86,7 @@ def schedule_step(lesson: Lesson) -> Drawing:
         frames.append(
             Frame(
                 str(t),
-                f"t = {t}, {'ᾱ' if isinstance(schedule, NoiseSchedule) else '(1-σ)²'} = {number(power(schedule, t))}",  # noqa: RUF001
+                f"t = {t}, {symbols(schedule)[0]} = {number(power(schedule, t))}",
                 body,
                 100 * t / last,
             )
@@ -123,7 +122,7 @@ def predictions(lesson: Lesson) -> Generator[Progress, None, list[Prediction]]:
         yield meter.at(done)
         x_t = noised(schedule, x_0, noise, t)
         said = lesson.detector.eps_model(x_t.to(device), t).cpu()
-        eps, clean = schedule.noise_of(said, x_t, t), estimate(schedule, x_t, said, t)
+        eps, clean = schedule.noise_of(said, x_t, t), schedule.clean_of(said, x_t, t)
         found.append(Prediction(t, x_t, noise, eps, clean, float((eps - noise).square().mean())))
     return found
 

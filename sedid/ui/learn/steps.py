@@ -68,7 +68,7 @@ STEPS = (
         "f<sub>θ</sub>. The more noise there is, the more of that estimate is the network's own imagination.</p>",
         learn_noise.prediction_step,
         (equations.ESTIMATE,),
-        (learn_noise.estimate, diffusion.training_loss),
+        (diffusion.NoiseSchedule.clean_of, diffusion.training_loss),
         "Where is the mistake largest: with little or with much noise? Why is that the hard end?",
     ),
     Step(
