@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from helpers.bundles import CHOSEN, K, pictures, shared_bundle
+from helpers.bundles import CHOSEN, K, edit, pictures, shared_bundle
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
@@ -41,10 +41,6 @@ PYTHON = (
 def copy(tmp_path: Path) -> Path:
     """A bundle that may be changed."""
     return Path(shutil.copytree(shared_bundle(), tmp_path / "bundle"))
-
-
-def edit(file: Path, **values: Any) -> None:
-    file.write_text(json.dumps(json.loads(file.read_text(encoding="utf-8")) | values), encoding="utf-8")
 
 
 def other_weights(bundle: Path) -> None:

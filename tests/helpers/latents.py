@@ -44,22 +44,47 @@ def text_encoder(kind: str, width: int) -> Any:
     return getattr(transformers, kind)(config).eval()
 
 
+def small_vae(**settings: Any) -> Any:
+    """An AutoencoderKL of 16x16 pictures: 8x8 latents of 4 channels."""
+    import diffusers
+
+    return diffusers.AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        latent_channels=4,
+        sample_size=SIDE,
+        **settings,
+    ).eval()
+
+
+def small_transformer(words: int, prompt: int) -> Any:
+    """An SD3Transformer2DModel of one layer for such latents, told so many numbers a word and of a whole prompt."""
+    import diffusers
+
+    return diffusers.SD3Transformer2DModel(
+        sample_size=SIDE // 2,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        joint_attention_dim=words,
+        caption_projection_dim=16,
+        pooled_projection_dim=prompt,
+        pos_embed_max_size=8,
+    ).eval()
+
+
 def pipeline(sdxl: bool = False, seed: int = 0, unet: dict[str, Any] | None = None, **scheduler: Any) -> Any:
     """A StableDiffusionPipeline for 16x16 pictures, or an SDXL one: 8x8 latents of 4 channels."""
     import diffusers
 
     with torch.random.fork_rng(devices=[]), TemporaryDirectory() as place:
         torch.manual_seed(seed)
-        vae = diffusers.AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(8, 16),
-            norm_num_groups=4,
-            latent_channels=4,
-            sample_size=SIDE,
-            scaling_factor=0.3,
-            force_upcast=sdxl,
-        ).eval()
+        vae = small_vae(scaling_factor=0.3, force_upcast=sdxl)
         parts: dict[str, Any] = {
             "vae": vae,
             "tokenizer": tokenizer(Path(place) / "one"),
@@ -108,31 +133,8 @@ def flow_pipeline(t5: bool = False, **scheduler: Any) -> Any:
 
     with torch.random.fork_rng(devices=[]), TemporaryDirectory() as place:
         torch.manual_seed(0)
-        vae = diffusers.AutoencoderKL(
-            down_block_types=("DownEncoderBlock2D",) * 2,
-            up_block_types=("UpDecoderBlock2D",) * 2,
-            block_out_channels=(8, 16),
-            norm_num_groups=4,
-            latent_channels=4,
-            sample_size=SIDE,
-            scaling_factor=1.5,
-            shift_factor=0.06,
-            use_quant_conv=False,
-            use_post_quant_conv=False,
-        ).eval()
-        transformer = diffusers.SD3Transformer2DModel(
-            sample_size=SIDE // 2,
-            patch_size=2,
-            in_channels=4,
-            out_channels=4,
-            num_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=40,
-            caption_projection_dim=16,
-            pooled_projection_dim=16,
-            pos_embed_max_size=8,
-        ).eval()
+        vae = small_vae(scaling_factor=1.5, shift_factor=0.06, use_quant_conv=False, use_post_quant_conv=False)
+        transformer = small_transformer(words=40, prompt=16)
         third: dict[str, Any] = {"text_encoder_3": None, "tokenizer_3": None}
         if t5:
             small = {"d_model": 40, "d_kv": 8, "d_ff": 32, "num_layers": 1, "num_heads": 2}
@@ -157,19 +159,21 @@ def flow_pipeline(t5: bool = False, **scheduler: Any) -> Any:
         )
 
 
+def shared(name: str, pipe: Any) -> Path:
+    """The folder of a pipeline, which lives as long as the test session; read it only."""
+    _keep.append(TemporaryDirectory())
+    folder = Path(_keep[-1].name) / name
+    pipe.save_pretrained(folder)
+    return folder
+
+
 @cache
 def shared_flow() -> Path:
-    """Such a folder without T5 for the whole test session; read it only."""
-    _keep.append(TemporaryDirectory())
-    folder = Path(_keep[-1].name) / "tiny-sd3"
-    flow_pipeline().save_pretrained(folder)
-    return folder
+    """One of flow matching, without T5."""
+    return shared("tiny-sd3", flow_pipeline())
 
 
 @cache
 def shared_latent() -> Path:
-    """One such folder for the whole test session; read it only."""
-    _keep.append(TemporaryDirectory())
-    folder = Path(_keep[-1].name) / "tiny-sd"
-    pipeline().save_pretrained(folder)
-    return folder
+    """One of betas."""
+    return shared("tiny-sd", pipeline())

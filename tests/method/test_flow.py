@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, SD3Transformer2DModel
+from helpers.latents import small_transformer
 from torch import Tensor
 
 from sedid.method.diffusion import ddim_step, noised, t_errors, training_loss, trajectory
@@ -21,19 +22,7 @@ SCHEDULE = FlowSchedule.shifted(1000, 3.0)
 def transformer() -> SD3Transformer2DModel:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return SD3Transformer2DModel(
-            sample_size=8,
-            patch_size=2,
-            in_channels=4,
-            num_layers=1,
-            attention_head_dim=8,
-            num_attention_heads=2,
-            joint_attention_dim=16,
-            caption_projection_dim=16,
-            pooled_projection_dim=8,
-            out_channels=4,
-            pos_embed_max_size=8,
-        ).eval()
+        return small_transformer(words=16, prompt=8)
 
 
 class Velocity:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from helpers.bundles import edit
 from helpers.latents import SIDE, pipeline, shared_latent
 
 pytest.importorskip("transformers", reason="latent diffusion needs transformers: pip install -e '.[latent]'")
@@ -37,10 +38,6 @@ CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 def folder(tmp_path: Path) -> Path:
     """A copy that may be damaged."""
     return Path(shutil.copytree(shared_latent(), tmp_path / "sd"))
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def score(folder: Path, **settings: Any) -> list[float]:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffusers import DDPMScheduler
+from helpers.bundles import edit
 
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.folders import check_pipeline
@@ -34,10 +35,6 @@ CPU = Runtime(torch.device("cpu"))
 def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     """A copy that may be damaged."""
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-
-
-def edit(path: Path, **changes: Any) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 @pytest.mark.parametrize(("name", "millions"), [("tiny", 0.4), ("demo", 0.7), ("small", 9.4), ("paper", 35.7)])
