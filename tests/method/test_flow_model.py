@@ -24,7 +24,8 @@ class Velocity:
 
     @torch.inference_mode()
     def __call__(self, x: Tensor, t: int) -> Tensor:
-        v: Tensor = self.unet(x, SCHEDULE.asked_at(t)).sample
+        at = torch.tensor(SCHEDULE.asked_at(t))  # of a Python number the U-Net takes the whole part
+        v: Tensor = self.unet(x, at).sample
         return v
 
 
