@@ -35,7 +35,10 @@ from sedid.progress import Meter, Progress
 from sedid.storage import read_arrays, replacing, write_json
 from sedid.training.seeds import seed_of
 
-SamplerName = Literal["ddpm", "ddim", "dpm-solver++", "euler"]
+SamplerName = Literal["ddpm", "ddim", "dpm-solver++"]
+"""Samplers of a model with a schedule of betas: of those that are trained here."""
+AnySampler = Literal[SamplerName, "euler"]
+"""The same, and that of a flow model."""
 SAMPLERS = get_args(SamplerName)
 Variance = Literal["", "fixed_large", "fixed_small"]
 VARIANCES = ("fixed_large", "fixed_small", "fixed_small_log")
@@ -49,7 +52,7 @@ class GenerateConfig(Settings):
     detector: Text  # bundle or diffusers pipeline folder
     out: Text
     count: Count = 50_000
-    sampler: SamplerName = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++; of a flow model euler
+    sampler: AnySampler = "ddpm"  # ddpm (ancestral), ddim (deterministic) or dpm-solver++; of a flow model euler
     steps: Count = 1000
     batch_size: Count = 128
     seed: Seed = 0
@@ -96,18 +99,18 @@ def make_sampler(name: str, trained_on: Any, steps: int, variance: str = "") -> 
     """
     import diffusers
 
-    if name not in SAMPLERS:
-        raise ValueError(f"unknown sampler {name!r}; accepted: {', '.join(SAMPLERS)}")
+    if name not in get_args(AnySampler):
+        raise ValueError(f"unknown sampler {name!r}; accepted: {', '.join(get_args(AnySampler))}")
     flow = isinstance(trained_on, diffusers.FlowMatchEulerDiscreteScheduler)
     kinds = {
         "ddpm": diffusers.DDPMScheduler,
         "ddim": diffusers.DDIMScheduler,
         "dpm-solver++": diffusers.DPMSolverMultistepScheduler,
     }
-    if flow and name in kinds:
+    if flow and name in SAMPLERS:
         raise ValueError(f"a flow model is sampled by euler alone, not by {name}")
-    if not flow and name not in kinds:
-        raise ValueError(f"only a flow model is sampled by {name}; accepted here: {', '.join(kinds)}")
+    if not flow and name not in SAMPLERS:
+        raise ValueError(f"only a flow model is sampled by {name}; accepted here: {', '.join(SAMPLERS)}")
     whole = trained_on.config.num_train_timesteps
     if not 1 <= steps <= whole:
         raise ValueError(f"steps must be between 1 and {whole}, not {steps}")

@@ -140,6 +140,7 @@ def test_the_loop_ends_in_a_measured_bundle_and_skips_what_is_finished(
     [
         ({"unet": "huge"}, "unknown unet 'huge'; accepted: tiny, demo, small, paper"),
         ({"sampler": "magic"}, "unknown sampler 'magic'"),
+        ({"sampler": "euler"}, r"unknown sampler 'euler'; accepted: ddpm, ddim, dpm-solver\+\+$"),
         ({"sampler_steps": 1001}, "steps must be between 1 and 1000, not 1001"),
         ({"input": "triple"}, "unknown input 'triple'"),
         ({"ks": (2000,)}, "k must be between 1 and 999"),
