@@ -18,6 +18,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+INNERMOST = re.compile(r"([\[{])\n\s*([^\[\]{}]*)\n\s*([\]}])")  # of indented JSON, whose strings hold no new line
 LITTER = re.compile(r"\..+\.\d+\.\d+(\.\w+)?|\.parts-.+")  # what the writers below leave if they are killed
 
 
@@ -206,9 +207,11 @@ def read_arrays(file: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically."""
+    """Write `value` as indented JSON, atomically; a list or an object without others in it takes one line."""
+    text = json.dumps(value, indent=2, ensure_ascii=False)
+    text = INNERMOST.sub(lambda found: found[1] + re.sub(r"\n\s*", " ", found[2]) + found[3], text)
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> Any:

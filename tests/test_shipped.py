@@ -185,6 +185,7 @@ def test_diffusers_draws_from_the_latent_bundle_what_a_prompt_asks_for() -> None
         drawn[prompt] = made.images[0]
     assert drawn["ship"].shape == (32, 32, 3)
     assert np.abs(drawn["ship"] - drawn["frog"]).max() > 0.01  # the text is heard
+    assert sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) < 30e6
 
 
 @every_bundle
