@@ -3,8 +3,10 @@
 A walk is a thread that asks the network for one evaluation after another. Served in turn, many walks get one row a batch
 each; here the questions that wait become one batch, whatever their timesteps, and its rows go back to who asked.
 
-- Fair: every question gets an equal part of a turn's rows, and what is not answered then goes to the end of the line. Nobody
-  waits for the end of another's long walk or large batch.
+- Small ones first: a turn is led by the question with the fewest rows left, and what goes with it follows in the same order. So
+  one picture does not wait for a batch of many. Of the same size, who came first is first.
+- Nobody waits for ever: every fourth turn is led by the first in line, whatever its size. Who leads and is not answered goes to
+  the end of the line; all others keep their place.
 - To cancel, stop asking. Who asks waits for the answer, so there are at most as many questions as threads: memory is
   bounded by what those hold.
 - All turns are taken by one thread. (OpenMP would keep a team of workers, with memory of their own, for each thread that ever
@@ -19,6 +21,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TYPE_CHECKING
 
 from sedid.later import torch
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 ROWS_ON_CPU = 16  # of a turn: a CPU gains nothing more from larger batches, and turns stay short
 ROWS = 128
+LINE = 4  # one turn in so many is led by the first in line
 
 Network = Callable[..., "Tensor"]
 """eps_theta(x, t), t one timestep or one of each row; or a classifier, of x alone."""
@@ -70,30 +74,38 @@ class Question:
         kind = [(one.network, one.x.shape[1:], one.x.dtype, one.t is None) for one in (self, other)]
         return not self.alone and not other.alone and kind[0] == kind[1]
 
-    def take(self, part: Tensor) -> bool:
-        """Keep some rows of the answer; whether it is complete."""
+    def take(self, part: Tensor) -> None:
+        """Keep some rows of the answer, which is there with the last of them."""
         self.parts.append(part)
-        if self.left:
-            return False
-        self.answer.set_result(self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts))
-        return True
+        if not self.left:
+            self.answer.set_result(self.parts[0] if len(self.parts) == 1 else torch.cat(self.parts))
 
 
-def deal(waiting: list[Question], rows: int) -> list[tuple[Question, int]]:
-    """Who is answered in a turn, and how many rows: those that go with the first in line, in equal parts.
+def deal(waiting: list[Question], rows: int, number: int = 1) -> list[tuple[Question, int]]:
+    """Who is answered in a turn, and how many rows: who leads, with half of them at most, then the small ones that go with it.
+
+    A question of n rows, one of N that wait, is answered within 4 N ceil(n / (rows / 2)) turns, however many small ones come:
+    it is first in line within 4 N turns, and then gets half of the rows.
 
     Args:
-        waiting: not empty.
+        waiting: in line, not empty.
         rows: at most so many in all.
+        number: of the turn, from 1 on.
+
+    Returns:
+        Who leads first.
     """
-    found = [one for one in waiting if one.goes_with(waiting[0])][:rows]
-    dealt = []
-    # what the small ones leave goes to the large ones
-    for place, question in enumerate(sorted(found, key=lambda one: one.left)):
-        count = min(question.left, rows // (len(found) - place))
-        dealt.append((question, count))
-        rows -= count
-    return dealt
+    by_size = sorted(waiting, key=lambda one: one.left)
+    leads = by_size[0] if number % LINE else waiting[0]
+    counts = {leads: min(leads.left, max(1, rows // 2))}
+    free = rows - counts[leads]
+    for question in by_size:
+        if question.goes_with(leads):
+            more = min(question.left - counts.get(question, 0), free)
+            free -= more
+            if more:
+                counts[question] = counts.get(question, 0) + more
+    return list(counts.items())
 
 
 class Sharing:
@@ -125,32 +137,35 @@ class Sharing:
 
     def _serve(self) -> None:
         """Take turns until nobody waits."""
-        while True:
+        for number in count(1):
             with self._lock:
                 if not self._waiting:
                     self._serving = False
                     return
                 most = self._rows or (ROWS_ON_CPU if self._waiting[0].x.device.type == "cpu" else ROWS)
-                dealt = deal(self._waiting, most)
-                for question, _ in dealt:
-                    self._waiting.remove(question)
-            unfinished = turn(dealt)
+                dealt = deal(self._waiting, most, number)
+            turn(dealt)
             with self._lock:
-                self._waiting += unfinished
+                self._waiting = line_after(self._waiting, dealt[0][0])
 
 
-def turn(dealt: list[tuple[Question, int]]) -> list[Question]:
-    """Answer the next rows of some questions; which of them have more."""
+def line_after(waiting: list[Question], led: Question) -> list[Question]:
+    """Who waits after a turn: all that are not answered, the one that led at the end."""
+    return [one for one in sorted(waiting, key=lambda one: one is led) if not one.answer.done()]
+
+
+def turn(dealt: list[tuple[Question, int]]) -> None:
+    """Answer the next rows of some questions."""
     try:
         parts = evaluate(dealt)
     except Exception as error:
         if len(dealt) == 1:
             dealt[0][0].answer.set_exception(error)
-            return []
         for question, _ in dealt:  # once more, each by itself: an error reaches only whom it belongs to
             question.alone = True
-        return [question for question, _ in dealt]
-    return [question for (question, _), part in zip(dealt, parts, strict=True) if not question.take(part)]
+        return
+    for (question, _), part in zip(dealt, parts, strict=True):
+        question.take(part)
 
 
 def evaluate(dealt: list[tuple[Question, int]]) -> list[Tensor]:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sedid.models.sharing import Question, Shared, Sharing, deal
+from sedid.models.sharing import Question, Shared, Sharing, deal, line_after, turn
 
 
 class Network:
@@ -46,7 +46,7 @@ def at_once(network: Network, sharing: Sharing, *questions: tuple[Any, ...]) -> 
         answers = []
         for place, (asked, *arguments) in enumerate(questions):
             answers.append(threads.submit(asked, *arguments))
-            wait_for(lambda: len(sharing._waiting) == place + 1)  # noqa: B023
+            wait_for(lambda: len(sharing._waiting) == place + 2)  # noqa: B023  who keeps it busy, too
         network.gate.set()
         busy.result()
         return [answer.exception() or answer.result() for answer in answers]
@@ -110,17 +110,51 @@ def test_a_classifier_takes_no_timestep() -> None:
     assert [answer.tolist() for answer in answers] == [[[1, 1], [1, 1]], [[9, 9]], [[3, 3]]]
 
 
-@given(sizes=st.lists(st.integers(1, 40), min_size=1, max_size=40), most=st.integers(1, 32))
-def test_every_question_gets_an_equal_part(sizes: list[int], most: int) -> None:
+SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=40)
+
+
+@given(sizes=SIZES, most=st.integers(1, 32), number=st.integers(1, 8))
+def test_a_turn_is_full_and_of_the_small_ones_after_who_leads(sizes: list[int], most: int, number: int) -> None:
     network = Network()
     waiting = [Question(network, rows(size), 0) for size in sizes]
-    dealt = {id(question): count for question, count in deal(waiting, most)}
-    first = waiting[:most]  # the oldest, where there are more than rows
-    assert set(dealt) == {id(question) for question in first}
-    assert sum(dealt.values()) == min(most, sum(len(question.x) for question in first))
-    smallest = min((dealt[id(one)] for one in first if dealt[id(one)] < one.left), default=0)
-    assert all(count >= 1 for count in dealt.values())
-    assert all(count <= smallest + 1 for count in dealt.values()) or smallest == 0
+    (leads, first), *others = dealt = deal(waiting, most, number)
+    assert sum(count for _, count in dealt) == min(most, sum(sizes))
+    assert all(1 <= count <= one.left for one, count in dealt)
+    assert leads is (min(waiting, key=lambda one: one.left) if number % 4 else waiting[0])
+    assert first >= min(leads.left, max(1, most // 2))
+    counts = dict(dealt)
+    short = [one.left for one in waiting if one is not leads and counts.get(one, 0) < one.left]
+    assert all(one.left <= min(short, default=one.left) for one, _ in others)
+
+
+@given(batch=st.integers(1, 60), others=SIZES, most=st.integers(1, 32), place=st.integers(0, 40), kinds=st.booleans())
+def test_a_batch_is_answered_however_many_small_ones_come(
+    batch: int, others: list[int], most: int, place: int, kinds: bool
+) -> None:
+    """Each of the others, of another network or the same, asks anew as soon as it is answered, for one row."""
+    network = Network()
+    other = Network() if kinds else network
+    waiting = [Question(other, rows(size), 0) for size in others]
+    large = Question(network, rows(batch), 0)
+    waiting.insert(place, large)
+    turns, all = 0, len(waiting)
+    while not large.answer.done():
+        turns += 1
+        dealt = deal(waiting, most, turns)
+        turn(dealt)
+        waiting = line_after(waiting, dealt[0][0])
+        waiting += [Question(other, rows(1), 0) for _ in range(all - len(waiting))]
+    assert turns <= 4 * all * -(-batch // max(1, most // 2))
+
+
+def test_one_picture_is_answered_in_the_next_turn_though_batches_wait() -> None:
+    network, other = Network(), Network()
+    batches = [Question(network, rows(20), 0) for _ in range(20)]
+    one, classified = Question(network, rows(1), 330), Question(other, rows(1), 0)
+    line = [*batches, one, classified]
+    assert deal(line, 16, 1) == [(one, 1), (batches[0], 15)]  # and the batches one after another, not all at once
+    assert deal([*batches, classified, one], 16, 2) == [(classified, 1)]
+    assert deal(line, 16, 4) == [(batches[0], 15), (one, 1)]
 
 
 def test_the_thread_goes_with_the_line() -> None:
