@@ -104,13 +104,15 @@ def over_image(trace: Trace, values: np.ndarray, limit: float, what: str, live: 
     return render("over_image.html", image=trace.image, colours=colours, what=what, row=row, column=column, live=live)
 
 
-def seen(image: np.ndarray, notes: Sequence[str], example: str = "", stamp: str = "", path: str = "") -> Markup:
+def seen(
+    image: np.ndarray, notes: Sequence[str], example: str = "", stamp: str = "", path: str = "", tile: bool = False
+) -> Markup:
     """The image as the detector sees it, and what was done to get there.
 
-    For the script it says which example and file it is, and along which path it is walked if its steps are not all of one
-    size.
+    For the script it says which example and file it is, along which path it is walked if its steps are not all of one size, and
+    whether it is a tile of a larger picture.
     """
     size = image.shape[0]
     label = f"what the detector sees: {size} by {size} pixels"
     frame = picture(data_uri(image), label, "The image as the detector sees it", "&nbsp;")
-    return render("seen.html", frame=frame, size=size, notes=notes, example=example, stamp=stamp, path=path)
+    return render("seen.html", frame=frame, size=size, notes=notes, example=example, stamp=stamp, path=path, tile=tile)

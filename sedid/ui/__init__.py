@@ -70,7 +70,7 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
     import gradio as gr
 
     from sedid.ui import frame
-    from sedid.ui.kit import LIGHT
+    from sedid.ui.kit import LIGHT, only
     from sedid.ui.links import Opener
     from sedid.ui.scripts import function
     from sedid.ui.server import door
@@ -91,7 +91,7 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
                     tab.build(context, head)
         frame.foot()
         opener = Opener(TABS, context.menu)
-        demo.load(opener.view, None, [tabs, head.source], **LIGHT)
+        only(demo.load, "elsewhere")(opener.view, None, [tabs, head.source], **LIGHT)
         head.title.select(opener.tab, None, tabs, **LIGHT)
     return demo.queue(max_size=64, default_concurrency_limit=4)
 

@@ -1,11 +1,12 @@
 """Small parts of which every tab is built."""
 
+from collections.abc import Callable
 from typing import Any
 
 import gradio as gr
 from markupsafe import Markup
 
-from sedid.ui.scripts import on_load
+from sedid.ui.scripts import function, on_load
 
 LIGHT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """How an event is wired whose work is done before anyone would look for a sign of it."""
@@ -26,6 +27,20 @@ def html(value: str, name: str, script: str = "", kind: str = "sed") -> gr.HTML:
     """
     run = on_load(script) if script else None
     return gr.HTML(value, elem_id=name, elem_classes=kind.split(), js_on_load=run, apply_default_css=False)
+
+
+def only(event: Callable[..., gr.events.Dependency], test: str, *given: str, of: Any = None) -> Callable[..., Any]:
+    """An event of which the server hears only if the page finds that it has to.
+
+    Args:
+        event: what wires it, e.g. a component's `change`.
+        test, given: function of `static/only.js`, and its first values.
+        of: component whose value is the last one.
+
+    Returns:
+        What wires the handler.
+    """
+    return event(None, of, None, js=function("only", test, *given), **LIGHT).success
 
 
 def paragraph(words: str) -> Markup:

@@ -121,7 +121,7 @@ def resaver() -> Resaver:
     detector = make_detector()
     with gr.Blocks():
         parts = Parts(gr.State(), *(gr.HTML() for _ in range(len(fields(Parts)) - 1)))  # type: ignore[arg-type]
-        panel = Panel(gr.Accordion(), gr.Dropdown(), gr.Slider(), gr.HTML(), gr.Button(), gr.State())
+        panel = Panel(gr.Accordion(), gr.Dropdown(), gr.Slider(), gr.HTML(), gr.Button())
     return Resaver(Inspector(Context(lambda: detector), parts), panel)
 
 
@@ -140,30 +140,29 @@ SHOWN = Shown(make_image(), ("a note",), 165, 330, "real-01")
 def test_one_trajectory_answers_and_is_kept(resaver: Resaver) -> None:
     resaver.inspector.context.traces.walk(resaver.inspector.detector(), SHOWN.image, 165)  # the inspection itself
     before = evaluations(resaver)
-    made = resaver.show(visit(SHOWN), True, "jpeg", 50)
+    made = resaver.show(visit(SHOWN), "jpeg", 50)
     assert evaluations(resaver) == before + 7
-    resaver.show(visit(replace(SHOWN, t_sec=660)), True, "jpeg", 50)
-    resaver.show(visit(SHOWN), True, "none", None)
+    resaver.show(visit(replace(SHOWN, t_sec=660)), "jpeg", 50)
+    resaver.show(visit(SHOWN), "none", None)
     assert evaluations(resaver) == before + 7
     assert made[resaver.panel.take].interactive
     assert "sed-pair" in made[resaver.panel.shown]
 
 
-def test_a_closed_panel_and_an_empty_page_cost_nothing(resaver: Resaver) -> None:
-    assert resaver.show(visit(SHOWN), False, "jpeg", 50) == gr.skip()
-    assert resaver.show(visit(None), True, "jpeg", 50) == gr.skip()
+def test_an_empty_page_costs_nothing(resaver: Resaver) -> None:
+    assert resaver.show(visit(None), "jpeg", 50) == gr.skip()
     assert evaluations(resaver) == 0
 
 
 def test_the_last_strength_asked_for_wins(resaver: Resaver) -> None:
     resaver.wish("jpeg", 50, Request())  # type: ignore[arg-type]
-    assert resaver.show(visit(SHOWN), True, "jpeg", 75) == gr.skip()  # outdated before it began
+    assert resaver.show(visit(SHOWN), "jpeg", 75) == gr.skip()  # outdated before it began
     assert evaluations(resaver) == 1  # it noticed at its first step
-    assert resaver.panel.shown in resaver.show(visit(SHOWN), True, "jpeg", 50)
+    assert resaver.panel.shown in resaver.show(visit(SHOWN), "jpeg", 50)
     resaver.choose("blur", Request())  # type: ignore[arg-type]
-    assert resaver.panel.shown in resaver.show(visit(SHOWN), True, "blur", usual("blur"))
+    assert resaver.panel.shown in resaver.show(visit(SHOWN), "blur", usual("blur"))
     resaver.fold(Request())  # type: ignore[arg-type]
-    assert resaver.show(visit(SHOWN), True, "noise", 5) == gr.skip()
+    assert resaver.show(visit(SHOWN), "noise", 5) == gr.skip()
 
 
 def test_a_walk_ends_when_the_tab_moves_to_another_k_but_not_after_stop(resaver: Resaver) -> None:
@@ -174,14 +173,14 @@ def test_a_walk_ends_when_the_tab_moves_to_another_k_but_not_after_stop(resaver:
         if done[0] == 3:
             turns.want("me", 100)
 
-    assert resaver.show(replace(visit(SHOWN), progress=moving), True, "jpeg", 50) == gr.skip()  # type: ignore[arg-type]
+    assert resaver.show(replace(visit(SHOWN), progress=moving), "jpeg", 50) == gr.skip()  # type: ignore[arg-type]
     assert evaluations(resaver) == 4
     turns.want("me", None)  # Stop was pressed some time ago
-    assert resaver.panel.shown in resaver.show(visit(SHOWN), True, "jpeg", 50)
+    assert resaver.panel.shown in resaver.show(visit(SHOWN), "jpeg", 50)
 
 
 def test_taking_a_version_over_costs_no_evaluation_and_says_so(resaver: Resaver) -> None:
-    resaver.show(visit(SHOWN), True, "noise", 5)
+    resaver.show(visit(SHOWN), "noise", 5)
     before = evaluations(resaver)
     updates = resaver.take(visit(SHOWN), "noise", 5)
     assert evaluations(resaver) == before

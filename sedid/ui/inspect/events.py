@@ -171,7 +171,7 @@ class Inspector:
             drawn = (
                 self.render(visit, detector, shown, wanted, report)
                 | self.controls(detector, shown.k, shown.t_sec)
-                | {self.parts.seen: seen(shown.image, shown.notes, shown.example, shown.stamp, write_steps(shown.k))}
+                | {self.parts.seen: self.seen_part(shown)}
             )
         finally:
             here = wanted()
@@ -180,6 +180,11 @@ class Inspector:
         if not here:  # another event of this page wants something else, which is not to be covered by this
             raise Stopped
         return drawn
+
+    def seen_part(self, shown: Shown) -> str:
+        """What the detector sees."""
+        path, tile = write_steps(shown.k), shown.whole is not None
+        return seen(shown.image, shown.notes, shown.example, shown.stamp, path, tile)
 
     def wait(self, visit: Visit, shown: Shown, coming: bool = False) -> Wanted:
         """From now on the page waits for this, by the detector of the visit.
@@ -400,10 +405,8 @@ class Inspector:
         return updates or gr.skip()
 
     def photograph(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
-        """The image changed. Gradio (6.31) tells so little of the camera; its pictures have this name and a size."""
-        if not payload or payload.get("orig_name") != "image.png" or payload.get("size") is None:
-            return gr.skip()
-        return self.take(visit, payload | {"orig_name": CAMERA})
+        """The camera took a picture; it names none of them."""
+        return self.take(visit, payload | {"orig_name": CAMERA}) if payload else gr.skip()
 
     def clear(self, visit: Visit) -> Updates:
         """The image was taken away, and with it any walk."""

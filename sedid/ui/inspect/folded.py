@@ -7,7 +7,7 @@ from typing import Any
 import gradio as gr
 
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
-from sedid.ui.kit import LIGHT, html
+from sedid.ui.kit import LIGHT, html, only
 from sedid.ui.upload import refusal
 
 
@@ -17,7 +17,6 @@ class Panel:
 
     box: gr.Accordion
     shown: gr.HTML
-    opened: gr.State
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,9 @@ class Folded:
 
     def layout(self) -> Panel:
         """The panel, closed."""
-        opened = gr.State(False)
         with gr.Accordion(self.title, open=False, elem_id=self.name, elem_classes="sed-after") as box:
             part = html("", self.shown)
-        return Panel(box, part, opened)
+        return Panel(box, part)
 
     def wire(self, panel: Panel, inspector: Inspector, view: list[Any]) -> None:
         """Connect the panel.
@@ -50,9 +48,7 @@ class Folded:
             view: state and switches, as `visited` takes them.
         """
 
-        def show(visit: Visit, opened: bool) -> Updates:
-            if not opened:
-                return gr.skip()
+        def show(visit: Visit) -> Updates:
             if visit.shown is None:
                 return {panel.shown: ""}
             try:
@@ -60,8 +56,6 @@ class Folded:
             except (OSError, ValueError) as error:
                 raise refusal(error) from error
 
-        asked = [panel.opened, *view]
-        showing: dict[str, Any] = {"fn": visited(show), "inputs": asked, "outputs": [panel.shown], **LIGHT}
-        panel.box.expand(lambda: True, None, panel.opened, queue=False, **LIGHT).then(**showing)
-        panel.box.collapse(lambda: False, None, panel.opened, queue=False, **LIGHT)
-        getattr(inspector.parts, self.follows).change(**showing)
+        showing: dict[str, Any] = {"fn": visited(show), "inputs": view, "outputs": [panel.shown], **LIGHT}
+        panel.box.expand(**showing)
+        only(getattr(inspector.parts, self.follows).change, "open", self.name)(**showing)

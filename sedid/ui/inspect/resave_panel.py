@@ -17,7 +17,7 @@ from sedid.report.pictures import difference, enlarge
 from sedid.report.verdict import headline
 from sedid.ui.html import render
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
-from sedid.ui.kit import LIGHT, NETWORK
+from sedid.ui.kit import LIGHT, NETWORK, only
 from sedid.ui.scripts import on_load
 from sedid.ui.traces import Stopped, Turns
 from sedid.ui.upload import refusal
@@ -36,13 +36,11 @@ class Panel:
     strength: gr.Slider
     shown: gr.HTML
     take: gr.Button
-    opened: gr.State
 
 
 def layout() -> Panel:
     """The panel, closed. It shows with the rest of an inspection (`sed-after`)."""
     menu = [("Nothing (as it is)", NONE.name), *((family.title, name) for name, family in FAMILIES.items())]
-    opened = gr.State(False)
     title = "Re-save this image: same verdict?"
     with gr.Accordion(title, open=False, elem_id="resave", elem_classes="sed-after") as box:
         with gr.Row():
@@ -55,7 +53,7 @@ def layout() -> Panel:
             take = gr.Button(
                 "Inspect this version", size="sm", elem_id="resave-take", interactive=False, scale=0, min_width=220
             )
-    return Panel(box, kind, strength, shown, take, opened)
+    return Panel(box, kind, strength, shown, take)
 
 
 def usual(name: str) -> float | None:
@@ -116,19 +114,13 @@ class Resaver:
         self.wish(name, usual(name), request)
         return gr.Slider(**reach(name))
 
-    def unfold(self, name: Any, strength: Any, request: gr.Request) -> bool:
-        """The panel was opened."""
-        self.wish(name, strength, request)
-        return True
-
-    def fold(self, request: gr.Request) -> bool:
+    def fold(self, request: gr.Request) -> None:
         """The panel was closed: nobody waits any more."""
         self.turns.want(request.session_hash or "", None)
-        return False
 
-    def show(self, visit: Visit, opened: bool, name: Any, strength: Any) -> Updates:
+    def show(self, visit: Visit, name: Any, strength: Any) -> Updates:
         """Both versions at the present k and T_SEC."""
-        if not opened or visit.shown is None:
+        if visit.shown is None:
             return gr.skip()
         one = named(name, strength)
         if one.strength is None:
@@ -197,7 +189,7 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any], walking: gr.HTML) 
     on, asked = Resaver(inspector, panel), [panel.kind, panel.strength]
     showing: dict[str, Any] = {
         "fn": visited(on.show),
-        "inputs": [panel.opened, *asked, *view],
+        "inputs": [*asked, *view],
         "outputs": [panel.shown, panel.take],
         "preprocess": False,
         "trigger_mode": "always_last",
@@ -206,12 +198,12 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any], walking: gr.HTML) 
         **NETWORK,
     }
     quick: dict[str, Any] = {"queue": False, "preprocess": False, "trigger_mode": "multiple", **LIGHT}
-    panel.box.expand(on.unfold, asked, panel.opened, **quick).then(**showing)
-    panel.box.collapse(on.fold, None, panel.opened, **quick)
+    panel.box.expand(on.wish, asked, **quick).then(**showing)
+    panel.box.collapse(on.fold, **quick)
     panel.kind.input(on.choose, panel.kind, panel.strength, **quick).then(**showing)
     panel.shown.select(on.wish, asked, **quick)  # comes first, see `inspect_tab`
     panel.shown.select(**showing)
-    inspector.parts.verdicts.change(**showing)  # another image, k, T_SEC or detector
+    only(inspector.parts.verdicts.change, "open", "resave")(**showing)  # another image, k, T_SEC or detector
     everything = [*inspector.parts.all(), panel.kind, panel.strength, panel.shown, panel.take]
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress_on": walking, **NETWORK}
     return panel.take.click(visited(on.take), [*asked, *view], everything, preprocess=False, **quiet)

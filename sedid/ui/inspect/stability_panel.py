@@ -1,6 +1,7 @@
 """The stability check in the panel "Re-save this image": every mild version at once, when it is asked for."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -9,7 +10,7 @@ from sedid.detector.stability import Stability, stack, versions
 from sedid.report import evidence
 from sedid.report.case import pixel_hash
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited
-from sedid.ui.kit import LIGHT, NETWORK, html
+from sedid.ui.kit import LIGHT, NETWORK, html, only
 from sedid.ui.traces import Stopped
 from sedid.ui.upload import refusal
 
@@ -88,4 +89,5 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any]) -> None:
     heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **NETWORK}
     panel.check.click(visited(on.check), view, made, **heavy)
     changes = [inspector.parts.verdicts.change, inspector.parts.seen.change]
-    gr.on(changes, visited(on.outdate), [panel.checked, *view], made, **LIGHT)
+    outdated = only(partial(gr.on, changes), "filled", of=panel.shown)
+    outdated(visited(on.outdate), [panel.checked, *view], made, **LIGHT)

@@ -20,7 +20,7 @@ from sedid.ui.inspect import (
 )
 from sedid.ui.inspect.events import K_RANGE, OTHER, WAITING, Inspector, Parts, visited
 from sedid.ui.inspect.view import example_strip, verdict_strip
-from sedid.ui.kit import LIGHT, NETWORK, html
+from sedid.ui.kit import LIGHT, NETWORK, html, only
 from sedid.ui.scripts import function, on_load
 from sedid.ui.server import api
 
@@ -119,7 +119,8 @@ def build(context: Context, head: Head) -> None:
     opening = root().load(visited(on.load), view, **heavy)
     opening.success(None, where, js=function("view", "mark"), **LIGHT)
     taking = photo.upload(visited(on.take), [photo, *view], preprocess=False, **heavy)
-    photo.change(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **LIGHT, **NETWORK)
+    photographed = only(photo.change, "camera", of=photo)
+    photographed(visited(on.photograph), [photo, *view], parts.all(), preprocess=False, **LIGHT, **NETWORK)
     clearing = photo.clear(visited(on.clear), view, parts.all(), **LIGHT)
     taking.failure(on.restore, state, photo, **LIGHT)
     picking = bridge.submit(visited(on.pick), view, trigger_mode="multiple", **heavy)

@@ -4,6 +4,7 @@ A tile can be opened as the image under inspection; the image input keeps showin
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -15,7 +16,7 @@ from sedid.report import evidence
 from sedid.report.pictures import preview
 from sedid.ui.inspect.events import Inspector, Updates, Visit, visited, whole
 from sedid.ui.inspect.view import GONE, Shown
-from sedid.ui.kit import LIGHT, NETWORK, html
+from sedid.ui.kit import LIGHT, NETWORK, html, only
 from sedid.ui.scripts import function
 from sedid.ui.server import access
 from sedid.ui.traces import Stopped
@@ -59,8 +60,8 @@ class Panel:
 
 
 def back_button() -> gr.Button:
-    """The way from a tile back to its picture; hidden until one is open."""
-    return gr.Button("Back to the whole picture", size="sm", visible=False, elem_id="tile-back")
+    """The way from a tile back to its picture; in sight while one is open (`static/page.css`)."""
+    return gr.Button("Back to the whole picture", size="sm", elem_id="tile-back")
 
 
 def layout(back: gr.Button) -> Panel:
@@ -121,11 +122,10 @@ class Tiler:
         return {self.panel.tiled: made, self.panel.shown: evidence.patch_part(found, uri)}
 
     def outdate(self, visit: Visit, tiled: Tiled | None) -> Updates:
-        """Another image, k, T_SEC or detector: the map goes; the way back is there while a tile is open."""
-        back = gr.Button(visible=visit.shown is not None and visit.shown.whole is not None)
+        """Another image, k, T_SEC or detector: the map goes."""
         if tiled is None or (visit.shown is not None and tiled.subject == subject(visit)):
-            return {self.panel.back: back}
-        return {self.panel.tiled: None, self.panel.shown: "", self.panel.back: back}
+            return gr.skip()
+        return {self.panel.tiled: None, self.panel.shown: ""}
 
     def open(self, visit: Visit, tiled: Tiled | None) -> Updates:
         """A tile was clicked: it becomes the image under inspection."""
@@ -164,10 +164,11 @@ def wire(panel: Panel, inspector: Inspector, view: list[Any], walking: gr.HTML) 
     """
     on, parts = Tiler(inspector, panel), inspector.parts
     heavy: dict[str, Any] = {"show_progress_on": panel.shown, "api_visibility": "private", **NETWORK}
-    panel.run.click(visited(on.run), view, [panel.tiled, panel.shown], **heavy)
-    made = [panel.tiled, panel.shown, panel.back]
+    made = [panel.tiled, panel.shown]
+    panel.run.click(visited(on.run), view, made, **heavy)
     changes = [parts.verdicts.change, parts.seen.change]
-    gr.on(changes, visited(on.outdate), [panel.tiled, *view], made, **LIGHT)
+    outdated = only(partial(gr.on, changes), "filled", of=panel.shown)
+    outdated(visited(on.outdate), [panel.tiled, *view], made, **LIGHT)
     opening: dict[str, Any] = {"outputs": parts.all(), **heavy, "show_progress_on": walking}
     opened = panel.shown.select(visited(on.open), [panel.tiled, *view], trigger_mode="always_last", **opening)
     returned = panel.back.click(visited(on.back), view, **opening)
