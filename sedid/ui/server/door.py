@@ -127,7 +127,7 @@ def asset(scope: Scope) -> Response | None:
     if not small:
         return Response(content, media_type=kind)
     return Response(
-        parts.packed_once(content, quality=9),
+        parts.packed_once(content, quality=11),
         media_type=kind,
         headers={"content-encoding": parts.BROTLI, "vary": "accept-encoding"},
     )

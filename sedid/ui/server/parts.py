@@ -29,7 +29,7 @@ NAME = re.compile(rf"{ASSETS}([\w.-]+\.(?:js|css))")
 
 
 def packed(content: bytes, quality: int) -> bytes:
-    """Compressed by Brotli; at quality 9 a megabyte takes a fifth of a second, at 6 a third of that."""
+    """Compressed by Brotli; the best quality, 11, takes a second a megabyte, 6 a hundredth of that."""
     import brotli
 
     return bytes(brotli.compress(content, quality=quality))
