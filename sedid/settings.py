@@ -4,10 +4,19 @@
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+Saving = Literal["offload", "layers", "slices", "tiles"]
+"""A way to save memory of a device. offload: VAE and text encoders wait in the computer's memory. layers: the large network does so,
+too, layer by layer. slices: its attention works through a few heads at a time. tiles: the VAE sees a picture in tiles."""
+
+
+def _words(value: Any) -> Any:
+    """The words of a list with commas."""
+    return [word.strip() for word in value.split(",")] if isinstance(value, str) else value
 
 
 def _from(name: str, default: Any, meaning: str, shown: str = "", **bounds: Any) -> Any:
@@ -50,6 +59,12 @@ class Settings(BaseSettings):
     )
     admin_password: str = _from(
         "SEDID_ADMIN_PASSWORD", "", "unlocks jobs in an open page of a public app", "none: nothing can be unlocked"
+    )
+    memory: Annotated[frozenset[Saving], NoDecode, BeforeValidator(_words)] = _from(
+        "SEDID_MEMORY",
+        frozenset(),
+        "how memory of a small GPU is saved, [in words with commas](add-detector.md#memory): `offload`, `layers`, `slices`, `tiles`",
+        "none",
     )
     server_name: str = _from("GRADIO_SERVER_NAME", "127.0.0.1", "the address the app listens on")
     server_port: int | None = _from(

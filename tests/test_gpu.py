@@ -1,14 +1,18 @@
 """What only a CUDA device shows: every path that asks which device it is on, run there and held to the CPU's figures."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from helpers.bundles import K, pictures, shared_bundle, shared_detector
+from helpers.latents import shared_latent
 
 from sedid.detector import company
 from sedid.detector.bundle import load_detector
+from sedid.models import memory
+from sedid.models.networks import Runtime, eps_model
 from sedid.models.sharing import Sharing
 from sedid.progress import finish
 from sedid.recipes.verify import BOUNDS
@@ -88,3 +92,36 @@ def test_the_benchmark_writes_the_same_file(tmp_path: Path) -> None:
     assert len(found.rows) == 10
     if DEVICE == "cuda":
         assert found.machine.device == torch.cuda.get_device_name()
+
+
+def test_what_waits_outside_the_gpu_takes_no_memory_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), np.uint8)
+    walks = {}
+    for saving in ("", "layers"):
+        monkeypatch.setenv("SEDID_MEMORY", saving)
+        before = torch.cuda.memory_allocated()
+        detector = load_detector(shared_latent(), device=DEVICE)
+        held = torch.cuda.memory_allocated() - before
+        walks[saving] = held, [point.eps.cpu() for point in detector.walk(images, 330)]
+        del detector
+    assert walks["layers"][0] < walks[""][0] / 4
+    for one, other in zip(walks["layers"][1], walks[""][1], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_batch_there_is_cut_to_the_free_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+    network = torch.nn.Conv2d(4, 4, 3, padding=1).to(DEVICE)
+
+    def asked(x: torch.Tensor, t: torch.Tensor) -> SimpleNamespace:
+        sizes.append(len(x))
+        return SimpleNamespace(sample=network(x))
+
+    eps, x = eps_model(asked, Runtime(torch.device(DEVICE))), torch.zeros(12, 4, 64, 64, device=DEVICE)
+    expected = eps(x, 3)
+    assert sizes == [1, 12]
+    row = memory.bytes_taken(x.device, lambda: network(x[:1]))
+    assert row >= x[:1].nbytes
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 8 * row)
+    torch.testing.assert_close(eps(x, 3), expected)
+    assert max(sizes[2:]) <= 4

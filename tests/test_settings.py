@@ -38,13 +38,14 @@ def test_what_is_set_is_read_anew_each_time(monkeypatch: pytest.MonkeyPatch) -> 
         ("SEDID_RUNS_MAX_GB", "-1"),
         ("SEDID_DISK_FREE_GB", "nan"),
         ("SEDID_PUBLIC", "perhaps"),
+        ("SEDID_MEMORY", "layers, half"),
     ],
 )
 def test_a_value_that_cannot_be_is_named(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=name) as refused:
         settings.read()
-    assert value in str(refused.value)
+    assert value.split()[-1] in str(refused.value)
     assert "\n" not in str(refused.value)
     assert "pydantic" not in str(refused.value)
 

@@ -52,6 +52,15 @@ UNETS: dict[str, dict[str, Any]] = {
     },
 }
 """Public U-Nets of latents, by what their config.json says beside diffusers' defaults."""
+SD3: dict[str, Any] = {
+    "num_layers": 24,
+    "num_attention_heads": 24,
+    "caption_projection_dim": 1536,
+    "pos_embed_max_size": 192,
+}
+SD3_VAE = VAE | {"latent_channels": 16, "use_quant_conv": False, "use_post_quant_conv": False}
+SD3_TOKENS = 333
+"""Stable Diffusion 3 medium likewise: 77 words of the two CLIPs and 256 of T5, zeros where it is left out."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +68,8 @@ class Cost:
     """What a model costs.
 
     Attributes:
-        parameters: of the U-Net.
-        evaluation: operations of one evaluation of the U-Net, of one picture.
+        parameters: of the network, a U-Net or a transformer.
+        evaluation: operations of one evaluation of it, of one picture.
         encoding: operations of encoding one picture; 0 where the model walks on the pixels.
     """
 
@@ -84,19 +93,21 @@ def operations(call: Callable[[], Any]) -> int:
     return counted
 
 
-def cost_of_latents(name: str, unet: Any, vae: Any, tokens: int) -> Cost:
-    """The cost of a U-Net of latents that is told a text, both networks on the meta device."""
-    config = unet.config
+def cost_of_latents(name: str, network: Any, vae: Any, tokens: int) -> Cost:
+    """The cost of a network of latents that is told a text, it and the VAE on the meta device."""
+    config = network.config
     side, more = config.sample_size, {}
-    if config.addition_embed_type == "text_time":  # SDXL: a pooled text and six sizes
+    if "joint_attention_dim" in config:  # SD3: a pooled text
+        more = {"pooled_projections": zeros(1, config.pooled_projection_dim)}
+    elif config.addition_embed_type == "text_time":  # SDXL: a pooled text and six sizes
         pooled = config.projection_class_embeddings_input_dim - 6 * config.addition_time_embed_dim
         more = {"added_cond_kwargs": {"text_embeds": zeros(1, pooled), "time_ids": zeros(1, 6)}}
-    text = zeros(1, tokens, config.cross_attention_dim)
+    text = zeros(1, tokens, config.get("joint_attention_dim") or config.cross_attention_dim)
     v, picture = zeros(1, config.in_channels, side, side), side * 2 ** (len(vae.config.block_out_channels) - 1)
-    evaluation = operations(lambda: unet(v, zeros(1), encoder_hidden_states=text, **more))
+    evaluation = operations(lambda: network(v, timestep=zeros(1), encoder_hidden_states=text, **more))
     return Cost(
         name,
-        parameter_count(unet),
+        parameter_count(network),
         evaluation,
         operations(lambda: vae.encode(zeros(1, 3, picture, picture)).latent_dist),
     )
@@ -109,7 +120,7 @@ def zeros(*shape: int) -> torch.Tensor:
 
 def costs() -> Iterator[Cost]:
     """Of the shipped kinds, then of public models."""
-    from diffusers.models import AutoencoderKL, UNet2DConditionModel
+    from diffusers.models import AutoencoderKL, SD3Transformer2DModel, UNet2DConditionModel
 
     with torch.device("meta"):
         pixels, vae = make_unet("small"), make_vae("small")
@@ -118,11 +129,13 @@ def costs() -> Iterator[Cost]:
         yield cost_of_latents("cifar10-latent, 32 px", make_latent_unet("demo", vae), vae, TOKENS)
         for name, made_of in UNETS.items():
             yield cost_of_latents(name, UNet2DConditionModel(**made_of), AutoencoderKL(**VAE), 77)
+        transformer = SD3Transformer2DModel(**SD3)
+        yield cost_of_latents("Stable Diffusion 3, 1,024 px", transformer, AutoencoderKL(**SD3_VAE), SD3_TOKENS)
 
 
 def table(found: Iterable[Cost]) -> str:
     """The costs as a Markdown table."""
-    head = ["model", "parameters of the U-Net", "an evaluation", "the VAE"]
+    head = ["model", "parameters of the network", "an evaluation", "the VAE"]
     for k, t_sec in (PAPER, SECMI):
         head += [f"k = {k} to {t_sec}: {t_sec // k + 1} evaluations", "seconds, estimated"]
     lines = [head, ["---"] * len(head)]

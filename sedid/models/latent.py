@@ -7,8 +7,8 @@ C is what the text encoders make of a prompt, by default of the empty one. Folde
 StableDiffusionPipeline, StableDiffusionXLPipeline and StableDiffusion3Pipeline write. Prompts are encoded by these very pipelines.
 
 The VAE encodes in float32 and without autocast, whatever the rest runs in: SDXL's overflows in half precision. It is given
-one picture at a time, which bounds its memory and makes a picture's latents independent of its batch. Its slices and
-tiles are not used, since they change numbers.
+one picture at a time, which bounds its memory and makes a picture's latents independent of its batch. Tiles, which
+change its numbers, are a setting (`memory`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import cached_property
 from hashlib import sha1
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from sedid.later import torch
 from sedid.models.folders import STEMS, network_part, part_weights, text_parts
+from sedid.models.memory import cut_into_tiles, settle, waits
 from sedid.models.networks import Runtime, Told, load_part, silent
 
 if TYPE_CHECKING:
@@ -36,28 +38,35 @@ class Latents:
     """What a VAE makes of pictures.
 
     Args:
-        vae: an `AutoencoderKL` in float32, on its device.
+        vae: an `AutoencoderKL` in float32.
+        runtime: where it works, and whether it waits elsewhere (`memory.settle`).
         draw: None for the posterior's mean; a number for a random sample of it, the same one for the same pixels.
     """
 
     latent = True
     frames = 8  # a decoding costs as much as an evaluation of the U-Net
 
-    def __init__(self, vae: Any, draw: int | None = None) -> None:
-        self.vae, self.channels, self.draw = vae, int(vae.config.latent_channels), draw
+    def __init__(self, vae: Any, runtime: Runtime, draw: int | None = None) -> None:
+        self.vae, self.runtime, self.draw = vae, runtime, draw
+        self.channels = int(vae.config.latent_channels)
         self.factor = 2 ** (len(vae.config.block_out_channels) - 1)
         self._decoded: OrderedDict[bytes, Tensor] = OrderedDict()
         self._lock = threading.Lock()
 
+    def sampled(self, draw: int | None) -> Latents:
+        """The same at a random sample of the posterior, as `draw`."""
+        return Latents(self.vae, self.runtime, draw)
+
     @property
     def note(self) -> str:
         """That the VAE stands before the model."""
-        return f"encoded by the model's VAE, {self.factor} by {self.factor} pixels to {self.channels} numbers"
+        tiles = ", in tiles, which changes these numbers a little" if self.vae.use_tiling else ""
+        return f"encoded by the model's VAE, {self.factor} by {self.factor} pixels to {self.channels} numbers{tiles}"
 
     @cached_property
     def _scaling(self) -> tuple[Any, Any]:
         """Shift and scale of v = (E(x) - shift) scale; numbers, or one of each channel."""
-        config, device = self.vae.config, self.vae.device
+        config, device = self.vae.config, self.runtime.device
         means, deviations = getattr(config, "latents_mean", None), getattr(config, "latents_std", None)
         shift, scale = getattr(config, "shift_factor", None) or 0.0, config.scaling_factor
         if means is None or deviations is None:
@@ -80,7 +89,7 @@ class Latents:
                 f"them to {fit[0]}x{fit[1]}, or let `Detector.prepare` make them the detector's own size"
             )
         shift, scale = self._scaling
-        with torch.inference_mode(), self._full_precision(pictures):
+        with torch.inference_mode(), self._full_precision(), self._turn():
             found = [self._posterior(pictures[i : i + 1]) for i in range(len(pictures))]
         latents = (torch.cat(found) - shift) * scale if found else pictures.new_zeros(0)
         if not bool(torch.isfinite(latents).all()):
@@ -110,15 +119,19 @@ class Latents:
         with self._lock:
             if key not in self._decoded:
                 shift, scale = self._scaling
-                with torch.inference_mode(), self._full_precision(x):
-                    self._decoded[key] = self.vae.decode(x.to(self.vae.device).float() / scale + shift).sample.cpu()
+                with torch.inference_mode(), self._full_precision():
+                    self._decoded[key] = self.vae.decode(x.to(self.runtime.device).float() / scale + shift).sample.cpu()
             self._decoded.move_to_end(key)
             while len(self._decoded) > KEPT:
                 self._decoded.popitem(last=False)
             return self._decoded[key].to(x.device)
 
-    def _full_precision(self, x: Tensor) -> Any:
-        return torch.autocast(self.vae.device.type, enabled=False)
+    def _full_precision(self) -> Any:
+        return torch.autocast(self.runtime.device.type, enabled=False)
+
+    def _turn(self) -> Any:
+        """One thread at a time, where layers come and go."""
+        return self._lock if waits(self.runtime, seldom=True) else nullcontext()
 
 
 def _digest(x: Tensor) -> bytes:
@@ -135,7 +148,9 @@ def load_latents(folder: Path, runtime: Runtime) -> Latents:
     from diffusers import AutoencoderKL
 
     vae = load_part(AutoencoderKL, folder, folder / "vae", part_weights(folder, "vae"), "VAE")
-    return Latents(runtime.place(vae).requires_grad_(False))
+    if "tiles" in runtime.memory:
+        cut_into_tiles(vae)
+    return Latents(settle(vae, runtime, seldom=True), runtime)
 
 
 def load_teller(
@@ -192,7 +207,7 @@ def text_pipeline(folder: Path, network: nn.Module, runtime: Runtime) -> Any:
                 ) from error
         else:
             encoder = load_part(getattr(transformers, kind), folder, folder / name, part_weights(folder, name), name)
-            parts[name] = encoder.to(runtime.device).requires_grad_(False)
+            parts[name] = settle(encoder, runtime, seldom=True)
     # of the parts that encode no text, the pipeline reads settings alone
     parts |= {"vae": None, "scheduler": diffusers.DDPMScheduler(steps_offset=1, clip_sample=False)}
     with silent():

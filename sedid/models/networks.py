@@ -16,10 +16,11 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from sedid import processes
+from sedid import processes, settings
 from sedid.errors import first_line
 from sedid.later import torch
 from sedid.method.diffusion import EpsModel
+from sedid.models import memory
 from sedid.models.folders import (
     CONDITIONAL,
     TRANSFORMER,
@@ -85,23 +86,30 @@ class Runtime:
         device: "cuda", "mps" or "cpu".
         precision: "fp32", or "bf16" for autocast of the network alone; t-errors are always fp32.
         compile: run U-Nets through torch.compile (a minute to warm up, then faster).
+        memory: how memory of the device is saved (`memory.settle`).
     """
 
     device: torch.device
     precision: str = "fp32"
     compile: bool = False
+    memory: frozenset[settings.Saving] = frozenset()
 
     @classmethod
     def choose(cls, device: str = "auto", precision: str = "fp32", compile: bool = False) -> Runtime:
         """Pick the best device present, or check the one asked for; of several processes, each takes its own.
 
+        How memory is saved, the environment says (`settings.Settings.memory`).
+
         Raises:
             ValueError: unknown or absent device, unknown precision, or more processes than GPUs.
         """
+        saving = settings.read().memory
+        if compile and "layers" in saving:
+            raise ValueError("a compiled network stays on its device: take compile, or layers out of SEDID_MEMORY")
         if precision not in ("fp32", "bf16"):
             raise ValueError(f"unknown precision {precision!r}; accepted: fp32, bf16")
         if processes.count() > 1:
-            return cls(processes.join(device), precision, compile)
+            return cls(processes.join(device), precision, compile, saving)
         available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         if device == "auto":
             device = next(name for name, present in available.items() if present)
@@ -110,7 +118,7 @@ class Runtime:
             raise ValueError(f"unknown device {device!r}; accepted: auto, {', '.join(available)}")
         if not available[kind]:
             raise ValueError(f"device {device!r} is not available on this machine")
-        return cls(torch.device(device), precision, compile)
+        return cls(torch.device(device), precision, compile, saving)
 
     def autocast(self) -> torch.autocast:
         """The context in which networks (and only networks) are called."""
@@ -402,12 +410,14 @@ def eps_model(
     as x: where the variance is learned too, it follows them.
 
     Args:
-        pixels: that it is asked at once, rows times height times width: so its memory is bounded.
+        pixels: that it is asked at once, rows times height times width: so its memory is bounded. A device that tells how much
+            memory it has left is asked as many rows as fit there (`memory.rows_that_fit`), up to PIXELS_AT_ONCE.
     """
-    if runtime.device.type == "cpu" and isinstance(unet, torch.nn.Module):
+    if runtime.device.type == "cpu" and isinstance(unet, torch.nn.Module) and not memory.waits(runtime, seldom=False):
         fold_upsampling(unet)
     network = torch.compile(unet) if runtime.compile else unet
     told = told or Told()
+    taken: dict[torch.Size, int] = {}  # by one row, once for each shape
 
     @torch.inference_mode()
     def predict(x: Tensor, t: int | Tensor) -> Tensor:
@@ -425,6 +435,10 @@ def eps_model(
 
         found = []
         most = max(1, pixels // height_by_width)
+        if rows > 1 and (free := memory.free_bytes(x.device)) is not None:
+            if x.shape[1:] not in taken:
+                taken[x.shape[1:]] = memory.bytes_taken(x.device, lambda: ask(slice(0, 1), told.arguments))
+            most = memory.rows_that_fit(PIXELS_AT_ONCE // height_by_width, free, taken[x.shape[1:]])
         for start in range(0, rows, most):
             part = slice(start, start + most)
             said = ask(part, told.arguments)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sedid import settings
 from sedid.later import torch
 from sedid.method.diffusion import EpsModel, NoiseSchedule, Schedule
 from sedid.method.flow import FlowSchedule
@@ -14,6 +15,7 @@ from sedid.method.predictions import to_eps
 from sedid.models.folders import check_pipeline, is_latent, latent_factor, part_weights, weighty_parts
 from sedid.models.latent import PIXELS_AT_ONCE as LATENT_PIXELS
 from sedid.models.latent import load_latents, load_teller
+from sedid.models.memory import settle
 from sedid.models.networks import PIXELS_AT_ONCE, Runtime, Told, asked_as_unet, eps_model, load_network
 from sedid.models.schedules import load_scheduler, schedule_of
 from sedid.models.spaces import PIXELS, Grey, Space
@@ -108,7 +110,7 @@ def open_model(folder: Path, runtime: Runtime) -> Model:
     config = check_pipeline(folder)
     scheduler = load_scheduler(folder)
     schedule = schedule_of(scheduler, folder)
-    network = runtime.place(load_network(folder)).requires_grad_(False)
+    network = settle(load_network(folder), runtime)
     size, side = picture_size(folder), config["sample_size"]
     if is_latent(folder):
         tell = load_teller(folder, network, size, runtime)
@@ -143,7 +145,8 @@ def on_record(folder: Path, condition: Condition = NOTHING) -> dict[str, Any]:
     if is_latent(folder):
         parts = weighty_parts(folder)[1:]
         files = [file for name in parts for file in (folder / name / "config.json", *part_weights(folder, name))]
-        space = {"space": "latents, the mean of the VAE's posterior", "vae_and_text_sha256": hash_files(files)}
+        tiles = ", in tiles" if "tiles" in settings.read().memory else ""
+        space = {"space": f"latents, the mean of the VAE's posterior{tiles}", "vae_and_text_sha256": hash_files(files)}
         return space | {"prompt": condition.prompt, "guidance": condition.guidance}
     found: dict[str, Any] = {"levels": "8-bit grey"} if config.get("in_channels", 3) == 1 else {}
     return found | ({"prompt": condition.prompt} if config.get("num_class_embeds") else {})

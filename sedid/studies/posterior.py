@@ -67,7 +67,7 @@ def posterior_spread(
     for name, values in images.items():
         rows, said = [], []
         for draw in (None, *range(DRAWS)):
-            drawing = replace(detector, space=Latents(space.vae, draw))
+            drawing = replace(detector, space=space.sampled(draw))
             what = "the mean" if draw is None else f"sample {draw + 1} of {DRAWS}"
             found, _ = yield from score(drawing, values, [k], batch_size, f"scoring {name} images at {what}")
             rows.append(found[k, t_sec])

@@ -284,7 +284,7 @@ def write_parts(config: TrainLatentConfig, images: np.ndarray, folder: Path) -> 
         with stored_tensors(Path(config.vae) / "best.safetensors") as stored:
             vae.load_state_dict({name: stored.get_tensor(name) for name in stored.keys()})  # noqa: SIM118
         vae = vae.eval()
-        few = Latents(vae.half().float()).encode(as_model_input(images[:SCALED_BY]))
+        few = Latents(vae.half().float(), Runtime(torch.device("cpu"))).encode(as_model_input(images[:SCALED_BY]))
         vae.register_to_config(scaling_factor=float(1 / few.std()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)

@@ -4,8 +4,10 @@ from itertools import islice
 
 import pytest
 import torch
+from diffusers import SD3Transformer2DModel
 
-from sedid.models.cost import Cost, costs, operations, table
+from sedid.models.cost import SD3, Cost, costs, operations, table
+from sedid.models.networks import parameter_count
 from sedid.paths import ROOT
 
 
@@ -15,6 +17,11 @@ def test_a_multiplication_and_an_addition_are_two_operations() -> None:
     counted = operations(lambda: layer(torch.zeros(2, 8, 10, 10, device="meta")))
     assert counted == 2 * (2 * 10 * 10) * 16 * (8 * 3 * 3)
     assert Cost("one", 1, evaluation=10, encoding=7).picture(165, 990) == 7 * 10 + 7
+
+
+def test_stable_diffusion_3_is_the_one_that_is_published() -> None:
+    with torch.device("meta"):
+        assert parameter_count(SD3Transformer2DModel(**SD3)) == 2_028_328_000
 
 
 @pytest.mark.skipif(not (ROOT / "docs").is_dir(), reason="the documents are not part of a wheel")

@@ -2,24 +2,27 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from helpers.bundles import edit
-from helpers.latents import SIDE, pipeline, shared_latent
+from helpers.latents import SIDE, pipeline, shared_flow, shared_latent
 
 pytest.importorskip("transformers", reason="latent diffusion needs transformers: pip install -e '.[latent]'")
 
 from sedid.data.datasets import as_model_input
 from sedid.detector.bundle import load_detector
 from sedid.method.diffusion import t_errors
-from sedid.models import latent
-from sedid.models.networks import Runtime, Told, eps_model
+from sedid.models import latent, memory
+from sedid.models.latent import Latents
+from sedid.models.memory import settle
+from sedid.models.networks import PIXELS_AT_ONCE, Runtime, Told, eps_model, load_network
 from sedid.progress import finish
 from sedid.report.filmstrip import compared, error_maps, filmstrip, heatmap
 from sedid.training.calibrate import CalibrateConfig, calibrate
@@ -279,6 +282,62 @@ def test_large_batches_are_asked_in_parts_of_bounded_size() -> None:
             sizes.clear()
             assert torch.equal(parts(x, t), whole(x, t))
             assert sizes == [2, 2, 1, 5]
+
+
+@pytest.mark.parametrize("pipe", [shared_latent, shared_flow])
+def test_what_waits_outside_the_device_changes_no_number(
+    pipe: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = score(pipe(), prompt="a cat")
+    for saving, network_waits in (("offload", False), ("layers", True)):
+        monkeypatch.setenv("SEDID_MEMORY", saving)
+        runtime = Runtime.choose("cpu")
+        network = settle(load_network(pipe()), runtime)
+        assert {one.is_meta for one in network.parameters()} == {network_waits}
+        detector = load_detector(pipe(), device="cpu", prompt="a cat")
+        assert isinstance(detector.space, Latents)
+        assert all(one.is_meta for one in detector.space.vae.parameters())  # no weights while nothing works
+        assert score(pipe(), prompt="a cat") == expected
+        many = detector.encode(IMAGES[:9])
+        assert detector.eps_model(many, 330).isfinite().all()
+        assert torch.equal(detector.space.decode(many[:1]), load_detector(pipe(), device="cpu").space.decode(many[:1]))
+
+
+def test_slices_change_the_last_digits_and_tiles_are_told_and_recorded(
+    calibrated: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = score(shared_latent())
+    monkeypatch.setenv("SEDID_MEMORY", "slices")
+    assert score(shared_latent()) == pytest.approx(expected, rel=1e-4)
+    load_detector(calibrated, device="cpu")
+    monkeypatch.setenv("SEDID_MEMORY", "tiles")
+    assert score(shared_latent()) != pytest.approx(expected, rel=1e-4)
+    assert "in tiles, which changes" in load_detector(shared_latent(), device="cpu").space.note
+    with pytest.raises(ValueError, match="in tiles"):
+        load_detector(calibrated, device="cpu")
+    monkeypatch.setenv("SEDID_MEMORY", "layers")
+    with pytest.raises(ValueError, match="SEDID_MEMORY"):
+        Runtime.choose("cpu", compile=True)
+
+
+def test_a_batch_is_as_large_as_the_memory_that_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that tells what is free, in place of a GPU: a row takes 10 bytes, and half of what is free may be taken."""
+    sizes: list[int] = []
+
+    def network(x: torch.Tensor, t: torch.Tensor) -> Any:
+        sizes.append(len(x))
+        return SimpleNamespace(sample=x)
+
+    free = [100]
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free[0])
+    monkeypatch.setattr(memory, "bytes_taken", lambda device, call: call() is None or 10)
+    eps, x = eps_model(network, Runtime(torch.device("cpu")), pixels=64), torch.zeros(12, 4, 8, 8)
+    for free[0], parts in ((100, [5, 5, 2]), (50, [2] * 6), (0, [1] * 12), (10**9, [12])):
+        sizes.clear()
+        assert torch.equal(eps(x, 3), x)
+        assert sizes == ([1] if free[0] == 100 else []) + parts  # measured once, on one row
+    assert memory.rows_that_fit(PIXELS_AT_ONCE // 64, 10**18, 1) == PIXELS_AT_ONCE // 64
+    assert memory.rows_that_fit(8, 1000, 0) == 8
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def test_the_spread_over_the_posterior_is_of_verdicts_at_its_samples(bundle: Pat
     assert f"at the samples: {', '.join(cell(auc) for auc in found.auc_of_draws)}" in page
     rows = []
     for draw in range(5):
-        x_0 = Latents(detector.space.vae, draw).encode(as_model_input(images))
+        x_0 = detector.space.sampled(draw).encode(as_model_input(images))
         *_, last = t_errors(detector.eps_model, x_0, detector.schedule, *detector.chosen)
         rows.append(last.score.double().numpy())
     assert found.spread["generated"] == pytest.approx(np.median(np.log(rows).std(axis=0)), rel=1e-3)
@@ -118,10 +118,10 @@ def test_a_sample_is_the_pictures_own_and_spreads_as_the_posterior_does(sets: di
     assert isinstance(space, Latents)
     with np.load(sets["real"]) as stored:
         x = as_model_input(stored["images"][:3])
-    one, other = Latents(space.vae, 0).encode(x), Latents(space.vae, 1).encode(x)
+    one, other = space.sampled(0).encode(x), space.sampled(1).encode(x)
     assert not torch.allclose(one, other)
-    assert torch.equal(Latents(space.vae, 0).encode(x[2:]), one[2:])  # whatever its company
-    drawn = torch.stack([Latents(space.vae, n).encode(x[:1])[0] for n in range(200)])
+    assert torch.equal(space.sampled(0).encode(x[2:]), one[2:])  # whatever its company
+    drawn = torch.stack([space.sampled(n).encode(x[:1])[0] for n in range(200)])
     with torch.inference_mode():
         posterior = space.vae.encode(x[:1]).latent_dist
     scale = space.vae.config.scaling_factor
