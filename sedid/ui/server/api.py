@@ -161,7 +161,8 @@ class Api:
         Returns:
             rows: detector, its own k and t_sec, stat and nn with verdict and percentiles, or the error; summary in words
         """
-        payload = as_payload(image)
+        with in_words():
+            payload = as_payload(image)
 
         def look(opened: Detector) -> Inspection:
             upload = read_upload(opened, payload)
