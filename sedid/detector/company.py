@@ -47,7 +47,7 @@ class Remembering:
         network: Callable[[Tensor], Tensor],
         by_itself: Callable[[Tensor], Tensor],
         edges: tuple[float, ...] = (),
-        most: int = 256,
+        most: int = 128,
     ) -> None:
         self.network, self.by_itself, self.edges = network, by_itself, edges
         self._answer = lru_cache(most)(self._ask)

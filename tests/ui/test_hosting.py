@@ -3,6 +3,7 @@
 import importlib
 import os
 import pickle
+import platform
 import re
 import subprocess
 import sys
@@ -54,6 +55,32 @@ def test_the_apps_threads_sleep_while_they_wait(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("GOMP_SPINCOUNT", "7")  # whoever says otherwise is heard
     ui.quiet()
     assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
+POOLS = """
+import ctypes, sys, threading
+from sedid.ui import share_memory
+if sys.argv[1:]: share_memory()
+libc, together = ctypes.CDLL(None), threading.Barrier(9)
+libc.malloc.restype, libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, ctypes.c_void_p, [ctypes.c_int, ctypes.c_char_p]
+def take():
+    libc.malloc(50_000)
+    together.wait()
+threads = [threading.Thread(target=take) for _ in range(8)]
+for thread in threads: thread.start()
+together.wait()
+out = ctypes.c_void_p(libc.fdopen(1, b"w"))
+libc.malloc_info(0, out)
+libc.fflush(out)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="pools are glibc's")
+def test_threads_share_two_pools_of_memory() -> None:
+    def pools(*arguments: str) -> int:
+        return subprocess.check_output([sys.executable, "-c", POOLS, *arguments], text=True).count("<heap nr=")
+
+    assert pools("share") <= 2 < pools()
 
 
 def test_the_front_matter_is_what_a_space_reads(card: dict[str, Any]) -> None:
