@@ -18,6 +18,11 @@ def test_documents_say_what_the_files_say() -> None:
         assert sum(page.count(f"<!-- {name} -->") for page in pages) == 1, name
 
 
+def test_the_goals_are_reached() -> None:
+    assert found("mutants")["killed_share"] >= 0.85
+    assert found("mutants")["sample"] >= 100
+
+
 def test_lines_are_counted_by_folder() -> None:
     def one(run: int, all: int) -> dict[str, Any]:
         return {"summary": {"covered_lines": run, "num_statements": all}}

@@ -20,6 +20,8 @@ from sedid.method.diffusion import (
     as_steps,
     check_step,
     ddim_step,
+    nn_input,
+    order,
     read_steps,
     reverse_path,
     t_error,
@@ -331,3 +333,13 @@ def test_precision_at_every_t_sec(tiny_unet: Any, precision: str, bound: float) 
     assert len(errors) == 6
     assert max(errors) < bound
     assert max(errors) > 0
+
+
+def test_walks_are_listed_once_step_sizes_first() -> None:
+    assert order([330, (0, 495), 165, (0, 165, 990), 330, (0, 495)]) == [165, 330, (0, 165, 990), (0, 495)]
+
+
+def test_a_classifier_input_that_is_none_names_those_there_are() -> None:
+    point: Any = None
+    with pytest.raises(ValueError, match="unknown classifier input 'pairs'; accepted: pair, error, both"):
+        nn_input(NoiseSchedule.linear(), point, point, "pairs")

@@ -94,6 +94,12 @@ def test_where_the_direction_never_changes_there_is_no_error() -> None:
     assert [float(e.score.max()) for e in t_errors(lambda x, t: eps - x_0, start, SCHEDULE, 333, 999)] == [0, 0, 0]
 
 
+def test_a_flow_has_a_thousand_even_timesteps_unless_it_is_said() -> None:
+    sigmas = FlowSchedule.shifted().sigma
+    assert len(sigmas) == 1000
+    assert (sigmas[0], sigmas[499], sigmas[-1]) == (0.001, 0.5, 1.0)
+
+
 def test_a_shift_that_is_none_is_refused() -> None:
     for shift, timesteps in ((0.0, 1000), (-1.0, 1000), (float("nan"), 1000), (1.0, 1)):
         with pytest.raises(ValueError, match="a flow needs a shift above 0 and at least 2 timesteps"):

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,17 @@ from torch import Tensor
 from sedid.data.datasets import as_model_input
 from sedid.method.diffusion import NoiseSchedule
 from sedid.method.ledger import Ledger
-from sedid.method.methods import HEADS, METHODS, RESNET, THRESHOLD, TWO_SIDED, costs, method_of, turned_and_blurred
+from sedid.method.methods import (
+    HEADS,
+    METHODS,
+    RESNET,
+    THRESHOLD,
+    TWO_SIDED,
+    costs,
+    method_of,
+    turned_and_blurred,
+    vae_distance,
+)
 from sedid.progress import finish
 from sedid.training.baseline import noise_of, training_losses
 
@@ -355,3 +366,10 @@ def test_what_names_no_method_is_refused(text: str, said: str) -> None:
 def test_parameters_outside_the_schedule_are_refused_before_anything_runs(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         costs([METHODS["sedid-stat"], method_of(text)], SCHEDULE)
+
+
+def test_the_distance_of_a_vae_is_on_the_unit_scale() -> None:
+    """From -1 to 1 are 2 on the model's scale, and 1 on the one that is written."""
+    white, black = torch.ones(2, 3, 4, 4), -torch.ones(2, 3, 4, 4)
+    ledger: Any = SimpleNamespace(reconstructed=lambda: (white, torch.stack([black[0], white[1]])))
+    assert vae_distance(ledger).tolist() == [1, 0]

@@ -51,6 +51,13 @@ def test_folds_are_even() -> None:
     assert sorted(np.bincount(numbers)) == [4, 4, 5, 5, 5]
 
 
+def test_there_are_five_folds_unless_it_is_said() -> None:
+    data = grid({(165, 165): 0.5, (165, 330): 0.6}, 30)
+    alone, five, six = (finish(choose_pair(*data, resamples=10, **folds)) for folds in ({}, {"folds": 5}, {"folds": 6}))
+    assert alone == five
+    assert alone != six
+
+
 def test_the_cost_is_the_points_of_the_trajectory() -> None:
     assert [evaluations(pair) for pair in ((165, 165), (165, 990), (10, 100))] == [2, 7, 11]
 

@@ -74,6 +74,8 @@ def test_the_diagram_and_the_scores_are_their_definitions(seed: int, reals: int,
         ece += sum(mass) / 2 * abs(one.observed - one.predicted)
     assert found.ece == pytest.approx(ece)
     assert found.brier == pytest.approx((np.mean(real**2) + np.mean((1 - generated) ** 2)) / 2)
+    likely = [np.log(np.maximum(values, 1e-6)).mean() for values in (1 - real, generated)]
+    assert found.nll == pytest.approx(-np.mean(likely))
     assert found.brier == pytest.approx(found.miscalibration + found.refinement)
     assert found.miscalibration >= -1e-12
     assert found.refinement <= 0.25 + 1e-12  # always saying one half
