@@ -336,7 +336,7 @@ def load_detector(
         recorded = Identity.recorded(info)
         if network is None:
             recorded = replace(recorded, classifier_sha256=None)
-        if said := changed(recorded, found):
+        if said := changed(recorded, found, folder):
             raise ValueError(f"{detector_file(folder)}: {said}")
     return Detector(
         eps_model=eps,

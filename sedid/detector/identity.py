@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sedid.data.images import preprocessing
-from sedid.models.folders import check_pipeline, network_weights
+from sedid.models.folders import check_pipeline, network_name, network_part, network_weights
 from sedid.models.opening import NOTHING, Condition, on_record, picture_size
 from sedid.models.schedules import schedule_settings
 from sedid.storage import hash_files
@@ -80,16 +80,16 @@ class Identity:
         return [field.name for field in fields(self) if getattr(self, field.name) != getattr(other, field.name)]
 
 
-def changed(recorded: Identity, found: Identity) -> str:
+def changed(recorded: Identity, found: Identity, folder: Path) -> str:
     """What changed since a calibration and what to do about it, as the end of a sentence; "" where nothing did."""
     differing = recorded.differing(found)
     if not differing:
         return ""
-    before, now = recorded.preprocessing or {}, found.preprocessing
+    before, now, part = recorded.preprocessing or {}, found.preprocessing, network_part(folder)
     other = [f"{name} {now[name]}, was {before.get(name)}" for name in now if before.get(name) != now[name]]
     words = {
-        "checkpoint_sha256": "the weights of the U-Net (in unet/)",
-        "architecture_sha256": "the configuration of the U-Net (unet/config.json)",
+        "checkpoint_sha256": f"the weights of the {network_name(folder)} (in {part}/)",
+        "architecture_sha256": f"the configuration of the {network_name(folder)} ({part}/config.json)",
         "schedule_sha256": "the noise schedule (scheduler/scheduler_config.json)",
         "preprocessing": f"the preprocessing ({'; '.join(other)})",
         "classifier_sha256": "the weights of the classifier (in sedid/classifier/)",

@@ -101,7 +101,7 @@ def as_lines(path: str, inspection: Inspection, detector: Detector) -> list[str]
         f"detector {detector.name}, {pair_in_words(found.k, found.t_sec)}",
         "",
         *verdict_lines(inspection, detector),
-        f"t-error {found.t_error:.4g} = weight {found.weight:.4g} x change of predicted noise {found.change:.4g}",
+        f"t-error {found.t_error:.4g} = weight {found.weight:.4g} x change of {detector.schedule.words.said} {found.change:.4g}",
         "",
         LIMITS,
     ]

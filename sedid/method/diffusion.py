@@ -35,9 +35,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import sqrt
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from sedid.later import torch
+from sedid.method.wording import NOISE, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -57,6 +58,8 @@ INPUT_IMAGES: dict[str, int] = {"pair": 2, "error": 1, "both": 3}
 
 class Schedule(Protocol):
     """What a walk needs to know of how noise grows: `NoiseSchedule`, or `flow.FlowSchedule`."""
+
+    words: ClassVar[Wording]
 
     def __len__(self) -> int: ...
 
@@ -90,6 +93,7 @@ class NoiseSchedule:
     """alpha_bar for t = 0 .. T-1, as Python floats (float64): coefficients are exact on every device."""
 
     alpha_bar: tuple[float, ...]
+    words: ClassVar[Wording] = NOISE
 
     @classmethod
     def from_betas(cls, betas: Sequence[float] | Tensor) -> NoiseSchedule:

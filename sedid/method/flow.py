@@ -15,9 +15,10 @@ along it: what the training loss and PIA need of a schedule are `shares`, `targe
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from sedid.later import torch
+from sedid.method.wording import FLOW, Wording
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,7 @@ class FlowSchedule:
     """
 
     sigma: tuple[float, ...]
+    words: ClassVar[Wording] = FLOW
 
     @classmethod
     def shifted(cls, timesteps: int = 1000, shift: float = 1.0) -> "FlowSchedule":

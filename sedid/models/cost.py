@@ -96,7 +96,8 @@ def operations(call: Callable[[], Any]) -> int:
 def cost_of_latents(name: str, network: Any, vae: Any, tokens: int) -> Cost:
     """The cost of a network of latents that is told a text, it and the VAE on the meta device."""
     config = network.config
-    side, more = config.sample_size, {}
+    side = config.sample_size
+    more: dict[str, Any] = {}
     if "joint_attention_dim" in config:  # SD3: a pooled text
         more = {"pooled_projections": zeros(1, config.pooled_projection_dim)}
     elif config.addition_embed_type == "text_time":  # SDXL: a pooled text and six sizes

@@ -10,7 +10,7 @@ from sedid.detector import trained
 from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
 from sedid.method.diffusion import pair_in_words
-from sedid.models.folders import is_latent, network_weights
+from sedid.models.folders import is_latent, network_name, network_weights
 from sedid.paths import ASSETS
 from sedid.report.markdown import (
     STUDIES,
@@ -67,13 +67,13 @@ def _measured(folder: Path, results: EvaluationResults, training: Markdown) -> s
         "How often each STAT verdict falls at the chosen pair:",
         verdict_table(results),
         posterior_line(results.posterior),
-        setup_table(results, training, parameters_of(folder), data_set),
+        setup_table(results, training, (network_name(folder), parameters_of(folder)), data_set),
     )
     return "\n\n".join(part for part in parts if part)
 
 
 def parameters_of(folder: Path) -> int:
-    """How many parameters the U-Net of a bundle has, by the headers of its weight files."""
+    """How many parameters the network of a bundle has, by the headers of its weight files."""
     count = 0
     for file in network_weights(folder):
         with stored_tensors(file) as stored:

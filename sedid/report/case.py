@@ -128,7 +128,7 @@ def case_report(
             ("SHA-256 of the pixels", pixel_hash(trace.image)),
         ],
         facts=extras.facts and evidence.facts_table(extras.facts),
-        factors=factors(found, live=False),
+        factors=factors(detector.schedule.words, found, live=False),
         heat=filmstrip.heatmap(trace, found.t_sec, weight_free=False, locked=True, live=False),
         along=along(detector, [trace], found.t_sec),
         compared=filmstrip.compared(trace, found.t_sec, live=False),
@@ -171,7 +171,7 @@ def parameters(detector: Detector, inspection: Inspection) -> list[tuple[str, st
         ("Detector", detector.name),
         ("Checkpoint, SHA-256", detector.info.get("checkpoint_sha256", "not stated by this detector")),
         ("k, T_SEC", f"{write_steps(found.k)}, {found.t_sec}; {origin}"),
-        ("Noise schedule", f"{len(detector.schedule)} timesteps, the checkpoint's own"),
+        ("Schedule", f"{len(detector.schedule)} timesteps, the checkpoint's own"),
         ("Preprocessing", ", ".join(f"{name} {value}" for name, value in seen.items())),
         ("Precision, device", f"{detector.runtime.precision}, {detector.runtime.device.type}"),
     ]
@@ -223,7 +223,7 @@ def scores(inspection: Inspection) -> list[tuple[str, str]]:
     rows = [
         ("t-error E", repr(found.t_error)),
         ("fixed weight c²", repr(found.weight)),
-        ("change of predicted noise", repr(found.change)),
+        (f"change of {inspection.trace.schedule.words.said}", repr(found.change)),
     ]
     for method, verdict in zip(METHODS, (found.stat, found.nn), strict=True):
         if verdict is not None:

@@ -90,7 +90,7 @@ def inspection_figure(inspection: Inspection, detector: Detector) -> Figure:
     draw(axes[0], along(detector, [trace], found.t_sec))
     axes[1].set_axis_off()
     lines = [f"{detector.name}, {pair_in_words(found.k, found.t_sec)}", "", *verdict_lines(inspection, detector), ""]
-    lines.append(f"t-error = weight {found.weight:.4g} x change of predicted noise {found.change:.4g}")
+    lines.append(f"t-error = weight {found.weight:.4g} x change of {trace.schedule.words.said} {found.change:.4g}")
     axes[1].text(0, 1, "\n".join(lines), va="top", fontsize=9.5, wrap=True, parse_math=False)
     return figure
 

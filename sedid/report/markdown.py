@@ -111,13 +111,13 @@ def summary_table(bundles: Sequence[Path]) -> str:
     return _table(head, rows)
 
 
-def setup_table(results: EvaluationResults, training: Markdown, parameters: int, data_set: str) -> str:
+def setup_table(results: EvaluationResults, training: Markdown, network: tuple[str, int], data_set: str) -> str:
     """Where the set-up differs from the paper's.
 
     Args:
         results: what `studies.evaluate` wrote.
         training: of detector.json.
-        parameters: of the U-Net.
+        network: what it is called, and how many parameters it has.
         data_set: one of `paper.DATA_SETS`.
     """
     images, made = results.protocol.images, results.protocol.generated_by
@@ -126,7 +126,7 @@ def setup_table(results: EvaluationResults, training: Markdown, parameters: int,
     seen += f", after {before}" if (before := trained.after(training)) else ""
     theirs = paper.SETUP
     rows = [
-        ["parameters of the U-Net", f"{parameters / 1e6:.1f} M", theirs["parameters"]],
+        [f"parameters of the {network[0]}", f"{network[1] / 1e6:.1f} M", theirs["parameters"]],
         ["training steps, images a step", seen, paper.STEPS[paper.DATA_SETS.index(data_set)]],
         ["sampler", sampler_words(made), theirs["sampler"]],
         ["generated images measured", f"{images['generated'].count:,}", theirs["images"]],

@@ -10,6 +10,7 @@ from markupsafe import Markup
 from sedid.detector.detector import Call, Detector, Judgement, NNCalibration, Pair, Verdict
 from sedid.detector.words import NOT_FINITE, own_t_sec
 from sedid.method.diffusion import pair_in_words, write_steps
+from sedid.method.wording import Wording
 from sedid.report.curve import among_references
 from sedid.report.html import render
 from sedid.report.pictures import number
@@ -136,6 +137,6 @@ def verdict_cards(detector: Detector, judgement: Judgement, live: bool = True) -
     return render("verdicts.html", detector=detector, stat=stat, nn=nn, live=live)
 
 
-def factors(judgement: Judgement, live: bool = True) -> Markup:
-    """The t-error as fixed weight times change of predicted noise."""
-    return render("factors.html", found=judgement, live=live)
+def factors(words: Wording, judgement: Judgement, live: bool = True) -> Markup:
+    """The t-error as fixed weight times change of what the network says, which the schedule's words name."""
+    return render("factors.html", found=judgement, words=words, live=live)

@@ -19,10 +19,15 @@ from markupsafe import Markup
 
 from sedid import ui
 from sedid.detector.bundle import SHIPPED
-from sedid.detector.detector import Call, Detector
+from sedid.detector.detector import Call, Detector, Inspection
+from sedid.detector.words import as_lines
 from sedid.method.diffusion import NoiseSchedule, ddim_step, noised
+from sedid.method.flow import FlowSchedule
+from sedid.method.wording import FLOW
 from sedid.progress import finish
+from sedid.report import case
 from sedid.report.pictures import data_uri, number, visible
+from sedid.report.verdict import factors
 from sedid.studies.sign import SignResults
 from sedid.ui.context import Context
 from sedid.ui.examples import list_examples
@@ -31,7 +36,7 @@ from sedid.ui.learn import error as learn_error
 from sedid.ui.learn import noise as learn_noise
 from sedid.ui.learn import steps as learn_steps
 from sedid.ui.learn.lesson import Lesson
-from sedid.ui.learn.steps import NUMBERED, PLACES, QUIZ, SHEET, STEPS, WORLD
+from sedid.ui.learn.steps import NUMBERED, PLACES, QUIZ, SHEET, STEPS, WORLD, steps_of
 from sedid.ui.learn.tab import Teacher, Turn
 from sedid.ui.menu import DEFAULT
 
@@ -75,9 +80,39 @@ def test_a_step_shows_its_equation_its_code_and_frames(teacher: Teacher, at: str
     assert not re.search(r'(src|href)="(?!data:|\?tab=)', page)
 
 
+def test_a_flow_is_taught_in_its_own_words_and_equations(teacher: Teacher) -> None:
+    """Whatever a step or a figure says of the network's answer is a velocity there; the noise is what follows from it."""
+    flow = replace(teacher.detector(), schedule=FlowSchedule.shifted(1000, 3.0), stat={}, nn=None, network=None)
+    examples = teacher.examples(DEFAULT, teacher.detector())
+    taught = teacher.lesson(flow, examples, examples[0])
+    pages = {}
+    for at in ("1", "2", "3", "4"):
+        *_, page = learn_steps.draw(at, taught)
+        pages[at] = Markup(page).striptags()
+        assert all(Markup(one.mathml) in page for one in steps_of(FLOW)[int(at) - 1].equations)
+        assert "bar" not in "".join(one.latex for one in steps_of(FLOW)[int(at) - 1].equations)
+    assert "(1-σ)² is the share" in pages["1"]  # noqa: RUF001
+    assert "FlowSchedule.shifted" in pages["1"]
+    assert "Its answer is a velocity v" in pages["2"]
+    assert "the noise minus the image" in pages["3"]
+    trace = taught.walk(examples[0].image, taught.k)
+    found = Inspection(trace, flow.judge(trace, taught.t_sec), ())
+    said = [
+        factors(flow.schedule.words, found.judgement),
+        " ".join(as_lines("x", found, flow)),
+        str(case.scores(found)),
+        *pages.values(),
+    ]
+    for text in said[:3]:
+        assert "change of predicted velocity" in text
+    assert not any("ᾱ" in text or "predicted noise at" in text or "change of predicted noise" in text for text in said)
+    assert "σₛ − σₜ" in said[0]  # noqa: RUF001
+    assert found.judgement.weight == pytest.approx((flow.schedule.sigma[taught.t_sec] - flow.schedule.sigma[taught.t_sec - taught.k]) ** 2)  # type: ignore[attr-defined]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "thing",
-    [thing for step in STEPS for thing in step.code],
+    [thing for step in (*STEPS, *steps_of(FLOW)) for thing in step.code],
     ids=lambda one: getattr(one, "__qualname__", type(one).__name__),
 )
 def test_the_code_shown_is_the_code_that_runs(thing: object) -> None:

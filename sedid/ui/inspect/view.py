@@ -104,7 +104,7 @@ def sections(
         verdicts=verdict_cards(detector, judgement) + ways_on,
         heat=filmstrip.heatmap(trace, t_sec, weight_free, locked),
         curve=curve(detector, trace, t_sec, weight_free),
-        factors=factors(judgement),
+        factors=factors(detector.schedule.words, judgement),
         compared=filmstrip.compared(trace, t_sec),
         film=filmstrip.filmstrip(trace, t_sec),
     )

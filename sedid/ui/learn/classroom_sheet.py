@@ -62,7 +62,7 @@ def exercises(lesson: Lesson) -> list[Exercise]:
         lesson: with the image most exercises are about.
     """
     schedule, k, t_sec, one = lesson.detector.schedule, lesson.k, lesson.t_sec, lesson.subject
-    trace = lesson.walk(one.image, k)
+    trace, words = lesson.walk(one.image, k), schedule.words
     weights = [schedule.weight(t - k, t) for t in trace.t_secs]
     free = [value / weight for value, weight in zip(trace.curve, weights, strict=True)]
     half = next((t for t in range(len(schedule)) if power(schedule, t) < 0.5), len(schedule) - 1)
@@ -83,9 +83,9 @@ def exercises(lesson: Lesson) -> list[Exercise]:
         ),
         Exercise(
             "Half of the image",
-            "Move the slider until about half of the image's power is left (ᾱ ≈ 0.5). Which timestep t is it? Can you still tell what is in the image?",
+            f"Move the slider until about half of the image's power is left ({words.power} ≈ 0.5). Which timestep t is it? Can you still tell what is in the image?",
             learn(1, one),
-            f"ᾱ falls below 0.5 at t = <b>{half}</b>; the slider stops near it. What can still be told there is for each eye to say.",
+            f"{words.power} falls below 0.5 at t = <b>{half}</b>; the slider stops near it. What can still be told there is for each eye to say.",
         ),
         Exercise(
             "Which noise was it?",
@@ -106,7 +106,7 @@ def exercises(lesson: Lesson) -> list[Exercise]:
         ),
         Exercise(
             "The t-error in two factors",
-            f"At k = {k}, T_SEC = {t_sec}, write down the t-error E, the fixed weight c² and the change of the predicted noise. "
+            f"At k = {k}, T_SEC = {t_sec}, write down the t-error E, the fixed weight c² and the change of the {words.said}. "
             "Check that E is their product. Which of the three would be the same for another image?",
             {"k": k, "t_sec": t_sec, "example": one.name},
             f"E = <b>{number(at_t_sec.t_error)}</b> = <b>{number(at_t_sec.weight)}</b> &times; <b>{number(at_t_sec.change)}</b>. The weight c² is the "

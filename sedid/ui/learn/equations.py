@@ -74,6 +74,54 @@ FREE = Equation(
     r"\frac{E_{s,k}}{c^2} = \lVert \epsilon_\theta(\tilde x_s, s) - \epsilon_\theta(\tilde x_t, t) \rVert^2",
     "the weight-free error is E over c squared",
 )
+
+
+@dataclass(frozen=True)
+class Family:
+    """The equations that differ between the families of models (`sedid.method.wording`)."""
+
+    noised: Equation
+    schedule: Equation
+    estimate: Equation
+    reverse: Equation
+    denoise: Equation
+    identity: Equation
+    weight: Equation
+    free: Equation
+
+
+OF_NOISE = Family(NOISED, ALPHA_BAR, ESTIMATE, REVERSE, DENOISE, IDENTITY, WEIGHT, FREE)
+OF_FLOW = Family(
+    noised=Equation(
+        r"x_t = (1 - \sigma_t) x_0 + \sigma_t \epsilon",
+        "x t equals one minus sigma t times x zero, plus sigma t times epsilon",
+    ),
+    schedule=Equation(
+        r"\sigma_t = \frac{r u}{1 + (r - 1) u}, \quad u = \frac{t + 1}{T}",
+        "sigma t is r times u over one plus r minus one times u, with the shift r, where u is t plus one over the number of timesteps",
+    ),
+    estimate=Equation(
+        r"f_\theta(x_t, t) = x_t - \sigma_t v_\theta(x_t, t)",
+        "f theta of x t is x t minus sigma t times the predicted velocity",
+    ),
+    reverse=Equation(
+        r"\phi_\theta(x_t, t) = x_t + (\sigma_{t+k} - \sigma_t) v_\theta(x_t, t)",
+        "phi of x t is x t plus sigma t plus k minus sigma t, times the predicted velocity",
+    ),
+    denoise=Equation(
+        r"\psi_\theta(x_s, s) = x_s + (\sigma_{s-k} - \sigma_s) v_\theta(x_s, s)",
+        "psi of x s is x s plus sigma s minus k minus sigma s, times the predicted velocity",
+    ),
+    identity=Equation(
+        r"E_{s,k} = c^2 \lVert v_\theta(\tilde x_s, s) - v_\theta(\tilde x_t, t) \rVert^2, \quad t = s - k",
+        "E equals c squared times the squared change of the predicted velocity, where t is s minus k",
+    ),
+    weight=Equation(r"c = \sigma_s - \sigma_t", "c is sigma s minus sigma t"),
+    free=Equation(
+        r"\frac{E_{s,k}}{c^2} = \lVert v_\theta(\tilde x_s, s) - v_\theta(\tilde x_t, t) \rVert^2",
+        "the weight-free error is E over c squared",
+    ),
+)
 STAT = Equation(r"\text{STAT: } E \lessgtr h", "STAT compares E with a threshold h")
 NN = Equation(
     r"\text{NN: } p = \sigma(\mathrm{ResNet}(\tilde x_{s-k}, \psi_\theta(\tilde x_s, s)) / \tau)",

@@ -39,18 +39,13 @@ def power(schedule: Schedule, t: int) -> float:
     return schedule.alpha_bar[t] if isinstance(schedule, NoiseSchedule) else schedule.shares(t)[0] ** 2
 
 
-def symbols(schedule: Schedule) -> tuple[str, str, str]:
-    """What `power` and the two shares of a noised image are called."""
-    return ("ᾱ", "√ᾱ", "√(1-ᾱ)") if isinstance(schedule, NoiseSchedule) else ("(1-σ)²", "1-σ", "σ")  # noqa: RUF001
-
-
 def schedule_chart(schedule: Schedule, t: int) -> Chart:
     """The share of the image's power and the two factors of q against t, with a line that follows the slider."""
     last = len(schedule) - 1
     quarters = (round(len(schedule) * share) for share in (0, 0.25, 0.5, 0.75))
     x, shown = Scale("timestep t", 0, last, (*quarters, last)), timesteps(schedule, 101)
     kept, added = zip(*(schedule.shares(at) for at in shown), strict=True)
-    names = symbols(schedule)
+    names = (schedule.words.power, schedule.words.signal, schedule.words.noise)
     lines = [
         Series(
             f"{names[0]}: share of the image's power that is left", shown, [power(schedule, at) for at in shown], "one"
@@ -86,7 +81,7 @@ def schedule_step(lesson: Lesson) -> Drawing:
         frames.append(
             Frame(
                 str(t),
-                f"t = {t}, {symbols(schedule)[0]} = {number(power(schedule, t))}",
+                f"t = {t}, {schedule.words.power} = {number(power(schedule, t))}",
                 body,
                 100 * t / last,
             )
@@ -135,7 +130,7 @@ def prediction_step(lesson: Lesson) -> Drawing:
         pictures = [
             (visible(found.x), "noised image x", "", "", f"what the network sees at t = {t}"),
             (visible(found.noise / 3), "true noise ε", "", "", "what was added"),
-            (visible(found.eps / 3), "predicted noise ε", "θ", "", "what the network says was added"),
+            (visible(found.eps / 3), "predicted noise ε", "θ", "", lesson.detector.schedule.words.implied),
             (visible(found.clean), "estimate f", "θ", " of the image", "the clean image that follows"),
         ]
         body = render("lesson_prediction.html", t=t, pictures=pictures, mistake=found.mistake)

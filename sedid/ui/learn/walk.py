@@ -21,7 +21,13 @@ def reverse_step(lesson: Lesson) -> Drawing:
     (trace,) = yield from lesson.traces([(lesson.subject.image, k)])
     frames = []
     for place, point in enumerate(trace.points):
-        body = render("lesson_reverse.html", t=point.t, image=visible(point.x), noise=visible(point.eps / 3))
+        body = render(
+            "lesson_reverse.html",
+            t=point.t,
+            image=visible(point.x),
+            said=visible(point.eps / 3),
+            words=trace.schedule.words,
+        )
         step = f"step {place} of {len(trace.points) - 1}"
         frames.append(Frame(str(point.t), f"t = {point.t}, {step}", body))
     finer = Markup(
