@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from helpers.covered import summary
+from helpers.covered import GOAL, summary
 from helpers.measured import BLOCKS, FOLDER, PAGES, filled
 
 
@@ -19,6 +19,7 @@ def test_documents_say_what_the_files_say() -> None:
 
 
 def test_the_goals_are_reached() -> None:
+    assert found("coverage")["share"] >= GOAL
     assert found("mutants")["killed_share"] >= 0.85
     assert found("mutants")["sample"] >= 100
 
