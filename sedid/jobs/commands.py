@@ -160,7 +160,7 @@ _ALL = (
     Command(
         "evaluate",
         "sedid.studies.evaluate",
-        "Measure a detector on images that chose nothing.",
+        "Measure a detector on images not used before.",
         in_place=True,
         results="results.json",
     ),

@@ -67,9 +67,7 @@ def protocol(result: ChoiceResults) -> Markup:
         ),
         ("How the test images were generated", made_by(result.test_generated_by)),
     ]
-    calibration = result.audit_calibration
-    audits = [result.audit, *([calibration] if calibration and calibration.warning else [])]
-    return stated(facts, about.splits, audits)
+    return stated(facts, about.splits, [result.audit], calibration=result.audit_calibration)
 
 
 def grid(choice: Choice) -> Grid:

@@ -35,10 +35,10 @@ def shown_frames(count: int, limit: int) -> list[int]:
 def filmstrip(trace: Trace, t_sec: int, live: bool = True) -> Markup:
     """x~_0 ... x~_{T_SEC}, the last two marked as the measured step."""
     points = [point for point in trace.points if point.t <= t_sec]
-    chosen = [points[i] for i in shown_frames(len(points), trace.space.frames)]
+    chosen = [(i, points[i]) for i in shown_frames(len(points), trace.space.frames)]
     return render(
         "filmstrip.html",
-        frames=[{"t": point.t, "image": thumbnail(visible(trace.picture(point.x)))} for point in chosen],
+        frames=[{"step": i, "t": point.t, "image": thumbnail(visible(trace.picture(point.x)))} for i, point in chosen],
         measured=[point.t for point in trace.step(t_sec)],
         steps=len(points),
         of_steps=f"of k = {trace.k} timesteps" if isinstance(trace.k, int) else f"along the {steps_in_words(trace.k)}",

@@ -15,6 +15,7 @@ def stated(
     splits: SplitCheck | None,
     audits: Sequence[LeakCheck | None] = (),
     made: MadeBy | None = None,
+    calibration: LeakCheck | None = None,
 ) -> Markup:
     """Facts on a card, and what was found about the images, warnings set off.
 
@@ -23,6 +24,7 @@ def stated(
         splits: what the sets share.
         audits: leak audits; None for one that older results lack.
         made: how the generated set was made, where a set of another checkpoint calls for a warning.
+        calibration: the leak audit of the images that chose something, told where it warns.
     """
     return render(
         "protocol.html",
@@ -30,6 +32,7 @@ def stated(
         splits=splits,
         audits=audits,
         made=made,
+        calibration=calibration,
         leak_line=leak_line,
         splits_line=splits_line,
     )

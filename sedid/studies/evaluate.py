@@ -1,4 +1,4 @@
-"""Measure a calibrated detector on images that chose nothing.
+"""Measure a calibrated detector on images not used before.
 
 Measured are STAT at every T_SEC, NN at its pair, and the training loss (the existing method of the paper's Table 2) at
 its calibrated timestep.

@@ -44,6 +44,8 @@ ROLES: dict[str, str | tuple[str, str]] = {
     "body_text_color_subdued": "sed-quiet",
     "block_info_text_color": "sed-quiet",
     "input_background_fill": "sed-soft",
+    "checkbox_border_color": "sed-quiet",
+    "checkbox_border_color_hover": "sed-accent",
     "button_primary_background_fill": "sed-press",
     "button_primary_text_color": "sed-on-press",
     "button_secondary_background_fill": ("sed-plane", "sed-soft"),

@@ -8,6 +8,7 @@ from helpers.results import write_evaluation
 
 from sedid.report import evaluation as evaluation_report
 from sedid.report.page import report, write_report
+from sedid.report.protocol import stated
 from sedid.storage import read_json, write_json
 from sedid.studies.results import load_evaluation
 
@@ -87,6 +88,16 @@ def test_a_leak_is_told(tmp_path: Path, folder: Path) -> None:
     assert "The data gives the classes away" in page
     assert "JPEG &lt;blocks&gt; alone tell" in page
     assert "The data gives the classes away" not in report(load_evaluation(folder))
+
+
+def test_two_audits_that_warn_say_of_which_images(tmp_path: Path) -> None:
+    """The same box stood there twice."""
+    file, _ = write_evaluation(tmp_path, warning="JPEG blocks alone tell")
+    audit = load_evaluation(file).results.audit
+    page = str(stated((), None, [audit], calibration=audit))
+    first, second = re.findall(r'role="alert"><b>(.*?)</b>', page)
+    assert "calibration" not in first
+    assert "calibration" in second
 
 
 def test_another_checkpoints_images_are_told_in_page_and_report(tmp_path: Path, folder: Path) -> None:

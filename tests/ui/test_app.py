@@ -238,7 +238,7 @@ def test_frames_open_at_full_size_from_the_keyboard(page) -> None:
     page.wait_for_selector("#sed-lightbox[open]")
     assert dialog.locator("img").bounding_box()["width"] > 300
     page.keyboard.press("ArrowRight")
-    assert "t = 165" in dialog.inner_text()
+    assert "t = 165, step 1 of 2 into the noise" in dialog.inner_text()
     page.keyboard.press("Escape")
     page.wait_for_selector("#sed-lightbox", state="hidden")
 

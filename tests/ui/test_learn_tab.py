@@ -78,6 +78,11 @@ def test_a_step_shows_its_equation_its_code_and_frames(teacher: Teacher, at: str
     assert len(re.findall(r'class="learn-frame"[^>]*(?<! hidden)>', page)) == 1
     assert "nan" not in re.sub(r'"data:[^"]*"', "", page).lower().split()
     assert not re.search(r'(src|href)="(?!data:|\?tab=)', page)
+    assert "Bring the image from Inspect here" in page
+    if at == "1":
+        assert re.search(r'class="learn-frame"[^>]*data-at="0"[^>]*(?<! hidden)>', page)  # without noise yet
+    if at == "3":
+        assert "so that there is more to see" in page  # why its steps are not those of the steps around it
 
 
 def test_a_flow_is_taught_in_its_own_words_and_equations(teacher: Teacher) -> None:

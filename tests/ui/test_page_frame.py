@@ -43,6 +43,26 @@ def test_the_calls_stand_under_the_image_and_stay_in_view(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_what_stays_in_view_covers_nothing(page) -> None:
+    """The box of k and T_SEC lay over the heading of what is about the file, which could then not be closed."""
+    page.set_viewport_size({"width": 1280, "height": 720})
+    page.locator("#file-facts button").click()
+    page.wait_for_selector("#file-facts table, #file-facts dl")
+    covered = """() => {
+      const wrong = [];
+      for (let y = 0; y < document.body.scrollHeight; y += 90) {
+        scrollTo(0, y);
+        for (const name of ['#seen img', '#file-facts button', '#calibrated', '#t-sec input']) {
+          const one = document.querySelector(name), box = one.getBoundingClientRect(), x = box.x + box.width / 2;
+          const at = box.y + box.height / 2, top = at > 84 && at < innerHeight ? document.elementFromPoint(x, at) : one;
+          if (!one.contains(top) && !top.contains(one)) wrong.push(`${name} under ${top.outerHTML.slice(0, 60)} at ${y}`);
+        }
+      }
+      return wrong;
+    }"""
+    assert page.evaluate(covered) == []
+
+
 def test_back_and_forward_lead_from_tab_to_tab_and_from_step_to_step(page) -> None:
     def at(tab: str, step: str = "") -> None:
         page.wait_for_selector(f"button[role=tab][aria-selected=true][data-tab-id={tab}]")

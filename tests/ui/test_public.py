@@ -228,7 +228,7 @@ def test_a_visitor_reads_that_jobs_are_off_and_the_host_unlocks_them(page) -> No
     from playwright.sync_api import expect
 
     page.get_by_role("tab", name="Train").click()
-    expect(page.locator(".sed-off .sed-warn:visible")).to_contain_text("This page is public: training")
+    expect(page.locator(".sed-off .sed-warn:visible")).to_contain_text("This is a public demo: training")
     expect(page.locator("#job .sed-state")).to_be_visible()
     expect(page.locator("#start-job")).to_be_hidden()
     page.get_by_text("All settings of this stage").click()

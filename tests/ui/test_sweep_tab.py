@@ -112,7 +112,7 @@ def test_a_public_space_sweeps_nothing(
     page: sweep_tab.Page, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    with pytest.raises(gr.Error, match="sweeps and all other jobs are off"):
+    with pytest.raises(gr.Error, match="new studies are switched off"):
         start(page, tiny_bundle)
     assert page.store.jobs() == []
 

@@ -22,6 +22,30 @@ def test_every_marked_word_stands_in_the_glossary() -> None:
     assert marked <= set(glossary())
 
 
+CONFUSING = (
+    *(
+        "Timestep where the error is measured",
+        "and outside the band",
+        "in the polarity of the calibration split",
+    ),
+    *(
+        "other way round than in the paper",
+        "It is at or above",
+        "separates the two at all",
+        "images that chose nothing",
+    ),
+    *("all other jobs are off here", "Make files to take away", "same verdict?", "The outlined step is"),
+    *("is larger than every one of the calibration images", "is no answer, and a skipped", "Start it below."),
+)
+"""What visitors stumbled over."""
+
+
+def test_words_that_confused_do_not_come_back() -> None:
+    files = [file for kind in ("*.html", "*.js", "*.py") for file in Path(sedid.__file__).parent.rglob(kind)]
+    texts = {str(file): re.sub(r'"\s+f?"|\s+', " ", file.read_text(encoding="utf-8")) for file in files}
+    assert [(name, words) for name, text in texts.items() for words in CONFUSING if words in text] == []
+
+
 def test_a_row_of_two_words_explains_both_and_without_a_glossary_none_is(tmp_path: Path) -> None:
     assert glossary()["k"] == glossary()["step size"]
     assert "**" not in "".join(glossary().values())

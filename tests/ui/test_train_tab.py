@@ -126,6 +126,7 @@ def test_the_loss_of_every_stage_is_drawn(tmp_path: Path) -> None:
     assert train_view.loss_chart(records(nan, nan)) is None
     chart = drawn(records(1.0, 0.5, 0.2, 0.1))
     assert chart.count('"ch-marker"') == 2  # the held-out loss, and its entry in the legend
+    assert all(name in chart for name in ("each record", "smoothed over ten", "on images not trained on"))
     assert "nan" not in chart
     resumed = drawn([*records(1.0, 0.9, 0.8), *records(1.0, 0.5, 0.2, 0.1)])
     assert resumed == drawn(records(1.0, 0.5, 0.2, 0.1))
@@ -245,7 +246,7 @@ def test_uploaded_images_are_deleted_by_who_may_start_jobs(
     assert [value for _, value in sets.choices] == ["cats"]
     assert (place.exists(), other.exists()) == (True, False)
     monkeypatch.setenv("SEDID_PUBLIC", "1")
-    with pytest.raises(gr.Error, match="all other jobs are off"):
+    with pytest.raises(gr.Error, match="training and new studies are switched off"):
         page.remove("cats", "")
     data, sets, button = page.offer_sets()
     assert (sets.visible, button.visible, place.exists()) == (False, False, True)
@@ -309,10 +310,10 @@ def test_a_preset_brings_its_data(page: train_tab.Page) -> None:
 
 def test_a_public_space_trains_nothing(page: train_tab.Page, runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SPACE_ID", "someone/space")
-    with pytest.raises(gr.Error, match="training, sweeps and all other jobs are off"):
+    with pytest.raises(gr.Error, match="training and new studies are switched off"):
         page.start("loop", "demo", "", "", "sample:real", "", "", "", "", "")
     for act in (page.stop, page.resume, page.delete):
-        with pytest.raises(gr.Error, match="all other jobs are off"):
+        with pytest.raises(gr.Error, match="training and new studies are switched off"):
             act("20260101-000000-loop")
     assert not runs.exists()
     monkeypatch.setenv("SEDID_PUBLIC", "0")  # a Space of one's own

@@ -138,6 +138,9 @@ def test_out_of_range_gives_no_call_and_no_confidence() -> None:
     assert "unlike that of\nany picture the detector was tuned on" in shown
     assert "Looks" not in shown
     assert "reference images" not in shown
+    told = sections(detector, make_trace(), judgement, others=lambda: [("faces", "a/faces")]).verdicts
+    assert "What you can do:" in told
+    assert 'data-detector="a/faces">Try faces' in told
 
 
 def test_no_verdict_is_made_up_where_there_is_no_calibration() -> None:
@@ -183,7 +186,10 @@ def test_frames_shown_are_few_and_keep_the_measured_step(count: int, limit: int)
 def test_the_filmstrip_says_when_it_skips_frames() -> None:
     trace = make_trace(k=20)
     assert f"{trace.space.frames} of 50 steps are shown" in filmstrip.filmstrip(trace, 980)
-    assert "are shown" not in filmstrip.filmstrip(trace, 200)
+    shown = filmstrip.filmstrip(trace, 200)
+    assert "are shown" not in shown
+    assert "The two outlined images" in shown
+    assert shown.count("sed-measured") == 2
 
 
 def test_error_maps_agree_with_the_engine() -> None:

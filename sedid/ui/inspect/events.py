@@ -510,7 +510,7 @@ def walks(detector: Detector) -> list[Steps]:
 def marks_of(detector: Detector, k: Steps) -> Any:
     """The choice among the calibrated walks and a free k; hidden where nothing is calibrated."""
     found = walks(detector)
-    names = [(str(one) if isinstance(one, int) else ", ".join(map(str, one)), write_steps(one)) for one in found]
+    names = [(str(one) if isinstance(one, int) else steps_in_words(one), write_steps(one)) for one in found]
     value = write_steps(k) if k in found else OTHER
     return gr.Radio(choices=[*names, ("another", OTHER)], value=value, visible=bool(found))
 

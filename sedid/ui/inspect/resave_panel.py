@@ -41,7 +41,7 @@ class Panel:
 def layout() -> Panel:
     """The panel, closed. It shows with the rest of an inspection (`sed-after`)."""
     menu = [("Nothing (as it is)", NONE.name), *((family.title, name) for name, family in FAMILIES.items())]
-    title = "Re-save this image: same verdict?"
+    title = "Re-save this image: does the verdict survive?"
     with gr.Accordion(title, open=False, elem_id="resave", elem_classes="sed-after") as box:
         with gr.Row():
             kind = gr.Dropdown(menu, value=FIRST, label="What happens to it", elem_id="resave-kind", min_width=200)

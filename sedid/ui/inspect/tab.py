@@ -61,7 +61,7 @@ def build(context: Context, head: Head) -> None:
                     [OTHER],
                     value=OTHER,
                     label="Step size (k)",
-                    info="How far the model jumps at once. Verdicts exist for the numbers.",
+                    info="How far the model jumps at once; a path names its stops. Verdicts exist for the numbers.",
                     elem_id="k-marks",
                     interactive=True,
                     visible=False,
@@ -75,9 +75,9 @@ def build(context: Context, head: Head) -> None:
                 )  # fmt: skip
                 calibrated = gr.Button("Use the calibrated pair", size="sm", elem_id="calibrated")
                 stop = gr.Button("Stop", size="sm", variant="stop", elem_id="stop")
-            seen = html("", "seen")
-            back = tiles_panel.back_button()
-            about_file = facts_panel.PANEL.layout()
+                seen = html("", "seen")
+                back = tiles_panel.back_button()
+                about_file = facts_panel.PANEL.layout()
         with gr.Column(scale=9, min_width=320):
             verdicts = html(WAITING, "verdicts")
             with gr.Row():

@@ -6,7 +6,6 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.data.datasets import NAMES
 from sedid.jobs.store import Job, JobStore
 from sedid.method.methods import METHODS
 from sedid.report import compare
@@ -54,7 +53,7 @@ def build(context: Context, _: Head) -> None:
         )
         with gr.Row():
             detector = choice("Detector", form.detectors([]))
-            real = choice("Real images", list(NAMES))
+            real = choice("Real images", form.reals(()))
             generated = gr.Dropdown(
                 form.generated_sets([]), value=["sample:generated"], multiselect=True, allow_custom_value=True,
                 label="Generated images", elem_id="compare-generated",

@@ -7,7 +7,6 @@ from typing import Any
 
 import gradio as gr
 
-from sedid.data.datasets import NAMES
 from sedid.jobs.store import JobStore
 from sedid.method import paper
 from sedid.report import sweep as sweep_report
@@ -51,7 +50,7 @@ def build(context: Context, _: Head) -> None:
         html(paragraph(ABOUT), "sweep-about")
         with gr.Row():
             detector = choice("Detector", form.detectors([]))
-            real = choice("Real images", list(NAMES))
+            real = choice("Real images", form.reals(()))
             generated = choice("Generated images", form.generated_sets([]))
         with gr.Row():
             ks = gr.Dropdown(

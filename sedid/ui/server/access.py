@@ -22,8 +22,8 @@ ADDRESS_EVALUATIONS = 6_000  # of all pages of one address: a class behind one r
 ATTEMPTS, ALL_ATTEMPTS, ATTEMPTS_TIME = 5, 30, 15 * MINUTE  # at the password, of one address and of all
 UNLOCKED_TIME = 8 * 60 * MINUTE
 OFF = (
-    "This page is public: training, sweeps and all other jobs are off here, and only the detectors of the menu can be opened. "
-    "Run the app on your own machine for the rest."
+    "This is a public demo: training and new studies are switched off, and only the detectors of the menu can be opened. "
+    "Run the app yourself to use them."
 )
 
 Visitor = tuple[str, str]

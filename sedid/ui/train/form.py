@@ -20,13 +20,13 @@ STAGES = {
     "defend": "Defend training images",
 }
 ABOUT = {
-    "loop": "From photographs to a measured detector: the five stages below in order, the last on images that chose "
-    "nothing, and a report.",
+    "loop": "From photographs to a measured detector: the five stages below in order, the last on images not used "
+    "before, and a report.",
     "train-ddpm": "Teach a diffusion model the photographs. Its best weights become the detector's model.",
     "generate": "Draw new images with a detector's model: the fakes it is to recognise.",
     "calibrate": "Measure real and generated images; every T_SEC gets its threshold, and the best one becomes STAT.",
     "train-nn": "Train the ResNet-18 on the two intermediate images at T_SEC: the NN verdict.",
-    "evaluate": "Measure a calibrated detector on images that chose nothing. The Evaluate tab shows more of the result.",
+    "evaluate": "Measure a calibrated detector on images not used before. The Evaluate tab shows more of the result.",
     "defend": "Can a model be trained so that it hides its training images (members), and what does that cost? Three models see the "
     "same members equally often: one as usual, one with weight decay and dropout, one with members changed at random. Then "
     "each is measured. The Compare tab shows more of the result, under Defences.",

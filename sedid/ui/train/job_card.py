@@ -147,7 +147,6 @@ def small_button(name: str, of: str, **options: Any) -> gr.Button:
     return gr.Button(name, size="sm", visible=False, min_width=80, elem_id=f"{name.lower()}-{of}", **options)
 
 
-def choice(label: str, choices: list[Any], info: str | None = None) -> gr.Dropdown:
-    """One of the offered values, or any other text."""
-    first = choices[0][1] if isinstance(choices[0], tuple) else "sample:real"
-    return gr.Dropdown(choices, value=first, label=label, info=info, allow_custom_value=True)
+def choice(label: str, choices: list[tuple[str, str]], info: str | None = None) -> gr.Dropdown:
+    """One of the offered (name, value), the first unless another is chosen, or any other text."""
+    return gr.Dropdown(choices, value=choices[0][1], label=label, info=info, allow_custom_value=True)
