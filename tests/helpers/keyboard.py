@@ -5,19 +5,21 @@ from typing import Any
 FINGER = 44
 """Pixels, less a rounding, that a target is wide and high at least; words in a line of text are as high as it is."""
 
-STOPS = """() => {
+STOPS = """root => {
   const kinds = 'a[href], button, input, select, textarea, summary, [tabindex]';
   const seen = one => one.checkVisibility({ visibilityProperty: true }) && one.getClientRects().length > 0;
   const reached = one => one.type !== 'radio' || one.checked
     || ![...document.getElementsByName(one.name)].some(other => other.checked);  // Tab goes to one of a group
   const stops = [...document.querySelectorAll(kinds)]
     .filter(one => one.tabIndex >= 0 && !one.disabled && !one.closest('[inert]') && seen(one) && reached(one));
-  for (const [place, stop] of stops.entries()) stop.dataset.stop = place;
+  const within = stops.filter(one => !root || one.closest(root));
+  for (const stop of stops) stop.dataset.stop = within.indexOf(stop);  // -1: outside
   document.activeElement?.blur();
   scrollTo(0, 0);
-  return stops.map(one => one.outerHTML.slice(0, 160));
+  stops[stops.indexOf(within[0]) - 1]?.focus();
+  return within.map(one => one.outerHTML.slice(0, 160));
 }"""
-"""Everything that Tab is to reach, marked."""
+"""Everything that Tab is to reach, in the page or in a part of it, marked; the focus is before it."""
 
 HERE = """finger => new Promise(done => {
   const within = (value, most) => Math.min(Math.max(value, 1), most - 1);
@@ -43,17 +45,17 @@ HERE = """finger => new Promise(done => {
 """Where the focus is, and what is wrong with that."""
 
 
-def walk(page: Any) -> list[str]:
-    """What is wrong for who goes through a page by Tab, from its top to its end."""
-    stops = page.evaluate(STOPS)
+def walk(page: Any, root: str = "") -> list[str]:
+    """What is wrong for who goes by Tab through a page from its top to its end, or through the part that is called `root`."""
+    stops = page.evaluate(STOPS, root)
     wrong, met = [], set()
     for _ in range(2 * len(stops) + 60):  # what is drawn meanwhile has stops, too
         page.keyboard.press("Tab")
         here = page.evaluate(HERE, FINGER)
         if here is None:  # past the end, or what had the focus was drawn anew
             continue
-        if here.get("stop") in met:
-            break  # round once
+        if here.get("stop") in met or here.get("stop") == "-1":
+            break  # round once, or out of the part
         if "stop" in here:
             met.add(here["stop"])
         wrong += [f"{here['said']} {what}" for what in here["wrong"]]

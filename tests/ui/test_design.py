@@ -21,6 +21,8 @@ from sedid.ui.learn.steps import PLACES
 from sedid.ui.screenshots import READY, SETTLED
 from sedid.ui.theme import SedidTheme
 
+DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 320, "height": 800}
+LOOK = "root => axe.run(root || document, { resultTypes: ['violations'] }).then(found => found.violations)"
 TOPS = "() => ['photo', 'examples', 'controls', 'verdicts'].map(id => document.getElementById(id).getBoundingClientRect().top)"
 
 
@@ -34,53 +36,62 @@ def url(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
             yield address
 
 
-@pytest.fixture(params=[(1280, "light"), (320, "dark")], ids=["desktop, light", "phone, dark"])
-def visit(request: pytest.FixtureRequest, browser, url: str):
-    """Opens a tab by its address in a page of its own size and scheme; what the consoles call errors is one at the end."""
-    width, scheme = request.param
-    context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
-    context.set_default_timeout(WAIT)
-    wrong: list[str] = []
+@pytest.fixture
+def opened(browser, url: str):
+    """Opens a place of the page by its address; what the console calls an error is one at the end."""
+    from axe_playwright_python.base import AXE_SCRIPT
 
-    def opened(tab: str):
-        for old in context.pages:
-            old.close()
-        page = context.new_page()
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.goto(f"{url}?tab={tab}&__theme={scheme}")
+    context = browser.new_context(viewport=DESKTOP, color_scheme="light")
+    context.set_default_timeout(WAIT)
+    page, wrong = context.new_page(), []
+    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+
+    def goto(tab: str, step: str = "") -> Any:
+        page.goto(f"{url}?tab={tab}&step={step}&__theme=light")
         page.wait_for_selector(f"button[role=tab][aria-selected=true][data-tab-id={tab}]", state="attached")
         if tab == "guide":  # its text comes by itself, with links that are stops, too
             page.wait_for_selector(READY[tab])
         page.wait_for_function(SETTLED)
+        page.add_style_tag(content="* { transition: none !important; }")  # what turns dark is so at once
+        page.evaluate(AXE_SCRIPT)
         return page
 
-    yield opened
+    yield goto
     context.close()
     assert wrong == []
 
 
-def faults(page: Any) -> list[str]:
-    """What is wrong with the page as it is, for eyes, for who hears it read, and on a phone for fingers and keyboard."""
-    from axe_playwright_python.sync_playwright import Axe
-
-    wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-    found = [f"{wide} pixels too wide"] if wide > 0 else []
-    for violation in Axe().run(page).response["violations"]:
-        found += [f"{violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
-    return found + (walk(page) if page.viewport_size["width"] < 700 else [])
-
-
-def test_every_tab_and_step_is_readable_fits_and_is_reached(visit) -> None:
+def faults(page: Any, root: str = "") -> dict[str, list[str]]:
+    """What is wrong with the page, or with a part of it, for eyes, for who hears it read, and on a phone for fingers and keyboard:
+    on a light desktop, and on a dark phone; at the end it is as it was."""
     found = {}
-    for name in TABS:
-        page = visit(name)
-        found[name] = faults(page)
-        for step in PLACES if name == "learn" else ():
-            page.locator(f'.learn-nav [data-step="{step}"]').click()
-            page.wait_for_selector(f'#learn .learn[data-place="{step}"]')
-            page.wait_for_function(SETTLED)
-            found[f"{name} {step}"] = faults(page)
+    for size, dark in ((PHONE, True), (DESKTOP, False)):
+        page.set_viewport_size(size)
+        page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
+        page.wait_for_function(SETTLED)
+        wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        wrong = [f"{wide} pixels too wide"] if wide > 0 else []
+        for violation in page.evaluate(LOOK, root):
+            wrong += [f"{violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
+        found["phone, dark" if dark else "desktop, light"] = wrong + (walk(page, root) if dark else [])
+    return {view: wrong for view, wrong in found.items() if wrong}
+
+
+@pytest.mark.parametrize("tab", [name for name in TABS if name != "learn"])
+def test_every_tab_is_readable_fits_and_is_reached(opened, tab: str) -> None:
+    assert faults(opened(tab)) == {}
+
+
+@pytest.mark.parametrize("places", [PLACES[:6], PLACES[6:]], ids=["the first steps", "the others"])
+def test_every_step_is_readable_fits_and_is_reached(opened, places: tuple[str, ...]) -> None:
+    page = opened("learn", places[0])
+    found = {places[0]: faults(page)}
+    for place in places[1:]:
+        page.locator(f'.learn-nav [data-step="{place}"]').click()
+        page.wait_for_selector(f'#learn .learn[data-place="{place}"]')
+        page.wait_for_function(SETTLED)
+        found[place] = faults(page, "#learn")
     assert {place: wrong for place, wrong in found.items() if wrong} == {}
 
 
