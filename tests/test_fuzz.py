@@ -364,7 +364,7 @@ URL |= st.sampled_from(
 SENT = JSON | URL | st.fixed_dictionaries({}, optional={"path": TEXT, "url": URL, "orig_name": JSON, "meta": JSON})
 
 
-@settings(seldom, max_examples=60)
+@settings(seldom, max_examples=25)
 @given(SENT, JSON | TEXT, JSON | TEXT, TEXT | JSON)
 def test_whatever_a_program_sends_is_answered_or_refused_in_a_sentence(
     tmp_path: Path, image: Any, k: Any, t_sec: Any, detector: Any

@@ -11,10 +11,12 @@ from helpers.latents import shared_latent
 
 from sedid.detector import company
 from sedid.detector.bundle import load_detector
+from sedid.jobs.commands import resolve_loop
 from sedid.models import memory
 from sedid.models.networks import Runtime, eps_model
 from sedid.models.sharing import Sharing
 from sedid.progress import finish
+from sedid.recipes.reproduce import measure_speed
 from sedid.recipes.verify import BOUNDS
 from sedid.studies.compare import CompareConfig, compare
 from sedid.studies.speed import SpeedResults, bench
@@ -92,6 +94,14 @@ def test_the_benchmark_writes_the_same_file(tmp_path: Path) -> None:
     assert len(found.rows) == 10
     if DEVICE == "cuda":
         assert found.machine.device == torch.cuda.get_device_name()
+
+
+def test_what_a_reproduction_costs_is_measured_there() -> None:
+    small = ["unet=demo", "score_batch=8", "batch_size=8", f"device={DEVICE}"]
+    _, config = resolve_loop("loop", "", None, [*small, "data=x", "heldout=y", "out=z"])
+    speed = measure_speed(config)
+    assert min(speed.forward, speed.training, speed.classifier) > 0
+    assert (speed.device == DEVICE) == (DEVICE != "cuda")  # a GPU goes by its own name
 
 
 def test_what_waits_outside_the_gpu_takes_no_memory_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
