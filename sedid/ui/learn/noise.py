@@ -6,9 +6,12 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from markupsafe import Markup
+
 from sedid.data.datasets import as_model_input
 from sedid.later import torch
 from sedid.method.diffusion import NoiseSchedule, Schedule, noised
+from sedid.models.spaces import Space
 from sedid.progress import Meter, Progress
 from sedid.report.charts.chart import Chart
 from sedid.report.charts.scale import Scale
@@ -122,17 +125,23 @@ def predictions(lesson: Lesson) -> Generator[Progress, None, list[Prediction]]:
     return found
 
 
+def shown_how(space: Space) -> Markup:
+    """How a latent model's pictures are shown, which are no pictures as they are; "" of others."""
+    said = '<p class="sed-fine">The model sees latents. Images are decoded by its VAE; noise is shown as the first three of its {} channels.</p>'
+    return Markup(said).format(space.channels) if space.latent else Markup()
+
+
 def prediction_step(lesson: Lesson) -> Drawing:
     """What the network makes of the noised image."""
-    frames = []
+    frames, space = [], lesson.detector.space
     for found in (yield from predictions(lesson)):
         t = found.t
         pictures = [
-            (visible(found.x), "noised image x", "", "", f"what the network sees at t = {t}"),
+            (visible(space.decode(found.x)), "noised image x", "", "", f"what the network sees at t = {t}"),
             (visible(found.noise / 3), "true noise ε", "", "", "what was added"),
             (visible(found.eps / 3), "predicted noise ε", "θ", "", lesson.detector.schedule.words.implied),
-            (visible(found.clean), "estimate f", "θ", " of the image", "the clean image that follows"),
+            (visible(space.decode(found.clean)), "estimate f", "θ", " of the image", "the clean image that follows"),
         ]
         body = render("lesson_prediction.html", t=t, pictures=pictures, mistake=found.mistake)
         frames.append(Frame(str(t), f"t = {t}, mistake {number(found.mistake)}", body))
-    return scrubber(frames, "Timestep t", PREDICTIONS // 2)
+    return scrubber(frames, "Timestep t", PREDICTIONS // 2) + shown_how(space)

@@ -8,6 +8,7 @@ from sedid.report.pictures import difference, heat, number, visible
 from sedid.ui.html import render
 from sedid.ui.learn.frames import Frame, scrubber
 from sedid.ui.learn.lesson import Drawing, Lesson
+from sedid.ui.learn.noise import shown_how
 
 
 def fine_k(lesson: Lesson) -> int:
@@ -24,7 +25,7 @@ def reverse_step(lesson: Lesson) -> Drawing:
         body = render(
             "lesson_reverse.html",
             t=point.t,
-            image=visible(point.x),
+            image=visible(trace.picture(point.x)),
             said=visible(point.eps / 3),
             words=trace.schedule.words,
         )
@@ -33,7 +34,7 @@ def reverse_step(lesson: Lesson) -> Drawing:
     finer = Markup(
         '<p class="sed-fine">The detector jumps by k = {}. Here the walk takes steps of {}, so that there is more to see.</p>'
     )
-    return scrubber(frames, f"Steps of {k}", play=True) + finer.format(lesson.k, k)
+    return scrubber(frames, f"Steps of {k}", play=True) + finer.format(lesson.k, k) + shown_how(trace.space)
 
 
 def denoise_step(lesson: Lesson) -> Drawing:
@@ -42,14 +43,14 @@ def denoise_step(lesson: Lesson) -> Drawing:
     maps, frames = error_maps(trace, False), []
     for values, t_sec, score in zip(maps, trace.t_secs, trace.curve, strict=True):
         near, _ = trace.step(t_sec)
-        denoised = trace.denoised(t_sec)
-        gap, gain = difference(denoised, near.x)
+        before, denoised = trace.picture(near.x), trace.picture(trace.denoised(t_sec))
+        gap, gain = difference(denoised, before)
         limit = float(np.quantile(values, 0.995))
         body = render(
             "lesson_denoise.html",
             t_sec=t_sec,
             near=near.t,
-            before=visible(near.x),
+            before=visible(before),
             denoised=visible(denoised),
             gap=gap,
             gain=gain,
