@@ -79,12 +79,16 @@ def remove(store: JobStore, name: str) -> Path:
     place = next((one for one in uploaded(store.folder) if one.name == name), None)
     if place is None:
         raise ValueError(f"there is no uploaded data set {name}")
-    named = re.compile(re.escape(json.dumps(str(place))[1:-1]) + r'["\[]')  # as a job's settings write it
     for job in store.jobs():
-        if job.active and named.search((job.folder / "config.toml").read_text(encoding="utf-8")):
+        if job.active and named(place, (job.folder / "config.toml").read_text(encoding="utf-8")):
             raise ValueError(f"job {job.id} reads {name}: stop it first")
     forget(place)
     return place
+
+
+def named(place: Path, settings: str) -> bool:
+    """Whether settings, as TOML or JSON write them, name a data set or some of its images."""
+    return re.search(re.escape(json.dumps(str(place))[1:-1]) + r'["\[]', settings) is not None
 
 
 def forget(place: Path) -> None:

@@ -241,6 +241,9 @@ def test_uploaded_images_are_deleted_by_who_may_start_jobs(
         with pytest.raises(gr.Error, match="There is no uploaded data set"):
             page.remove(wrong, "")
     assert "value" not in page.remove(None, str(place))[0].constructor_args  # thought better of it
+    third = keep(page.store.folder, 5, files, names, "cats-2-b")
+    data, sets, _ = page.remove("cats-2-b", str(third.with_name("cats-2-b-c")))
+    assert "value" not in data.constructor_args  # its name begins alike
     data, sets, _ = page.remove("cats-2", f"{other}[0:20]")
     assert data.constructor_args["value"] == "sample:real"  # not what is no longer there
     assert [value for _, value in sets.choices] == ["cats"]

@@ -424,12 +424,13 @@ def answers(url: str, started: "subprocess.Popen[bytes] | None" = None) -> None:
         RuntimeError: it does not.
     """
     end = time.monotonic() + (START if started else 5)
-    while time.monotonic() < end and (started is None or started.poll() is None):
-        try:
-            if httpx.get(url, timeout=10, trust_env=False).status_code == 200:
-                return
-        except httpx.HTTPError:
-            time.sleep(0.05)
+    with httpx.Client(timeout=10, trust_env=False) as client:  # one: to make it takes as long as the app has been given to go on
+        while time.monotonic() < end and (started is None or started.poll() is None):
+            try:
+                if client.get(url).status_code == 200:
+                    return
+            except httpx.HTTPError:
+                time.sleep(0.05)
     raise RuntimeError(f"no app answers at {url}")
 
 

@@ -1,5 +1,6 @@
 """The Train tab: start, watch, stop and resume the loops as jobs. Layout, wiring and what each event does."""
 
+import json
 from typing import Any
 
 import gradio as gr
@@ -8,7 +9,7 @@ from markupsafe import Markup
 from sedid.jobs.commands import COMMANDS
 from sedid.jobs.folder import read_records
 from sedid.jobs.store import Job, JobStore
-from sedid.jobs.uploads import keep, remove, size, uploaded
+from sedid.jobs.uploads import keep, named, remove, size, uploaded
 from sedid.paths import ASSETS
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
@@ -176,7 +177,7 @@ class Page(Actions):
             place = remove(self.store, name)
         except (ValueError, OSError) as error:
             raise problem(error) from error
-        return self.offer_sets(**({"value": "sample:real"} if data.startswith(str(place)) else {}))
+        return self.offer_sets(**({"value": "sample:real"} if named(place, json.dumps(data)) else {}))
 
     def keep(self, files: list[dict[str, Any]] | None) -> Any:
         """Keep uploaded images as a data set, and choose it."""
