@@ -211,6 +211,31 @@ def test_a_picture_on_its_way_is_walked_by_the_detector_that_was_chosen_meanwhil
     assert turns.coming("me") is None
 
 
+def test_a_picture_sent_while_another_detector_walks_is_taken_by_that_one(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It won with the detector that the visitor had left, and the image input went back to the picture before."""
+    on, model = an_inspector(examples)
+    other = replace(on.detector(), size=16, name="other", chosen=(165, 495))
+    on.context.menu = Menu("fake", tmp_path / "checkpoints", tmp_path / "runs")
+    get = on.context.detectors.get
+    monkeypatch.setattr(on.context.detectors, "get", lambda key="default": other if key == "other" else get(key))
+    before, turns = replace(SHOWN, k=110, t_sec=220), on.context.traces.turns
+    model.gate.clear()
+    with ThreadPoolExecutor(2) as events:
+        chosen = events.submit(on.follow, visit(before), "other", {"url": data_uri(before.image)})
+        while turns.about("me").source != "other":
+            pass
+        sent = events.submit(on.take, visit(before), payload(3))
+        while turns.coming("me")[1].name != "3.png":
+            pass
+        model.gate.set()
+        assert chosen.result() == {"menu": "other"}
+    found = sent.result()
+    assert (found["source"], found["menu"], found["state"].t_sec) == ("other", "other", 495)
+    assert (found["state"].name, len(found["state"].image)) == ("3.png", 16)
+
+
 @pytest.mark.parametrize(("name", "noted"), [("clipboard.png", True), ("image.png", True), ("cat.png", False)])
 def test_a_picture_that_the_browser_wrote_anew_says_so(name: str, noted: bool, examples: Path) -> None:
     """What its file said of itself is that of the browser's; Gradio gives a picture of the camera by its change alone."""

@@ -199,8 +199,9 @@ class Inspector:
         return self.context.traces.turns.want(*of, (visit.source, shown) if coming else None)
 
     def dropped(self, visit: Visit, shown: Shown) -> Updates:
-        """What the image input shows after a walk nobody waits for: the picture before, unless this one goes elsewhere."""
-        if self.context.traces.turns.about(visit.session).file == shown.stamp:
+        """What the image input shows after a walk nobody waits for: the picture before, unless this one goes elsewhere or is it."""
+        before = visit.shown.stamp if visit.shown else ""
+        if shown.stamp in (before, self.context.traces.turns.about(visit.session).file):
             return {}
         return {self.parts.photo: enlarge(visit.shown.image) if visit.shown else None}
 
@@ -387,13 +388,18 @@ class Inspector:
         return self.open(visit, detector, example, self.pair(visit, detector)) if example else gr.skip()
 
     def take(self, visit: Visit, payload: dict[str, Any] | None) -> Updates:
-        """An image was uploaded or pasted."""
+        """An image was uploaded or pasted. A detector that the page is on its way to takes it."""
+        turns = self.context.traces.turns
+        source, _ = turns.coming(visit.session) or (visit.source, None)
+        there, moved = replace(visit, source=source), source != visit.source
         try:
-            detector = self.detector(visit.source)
+            detector = self.detector(source)
             upload = read_upload(detector, payload)
-            pair, crop = self.pair(visit, detector), detector.center_crop
-            shown = Shown(upload.seen, upload.notes, *pair, "", crop, upload.file, upload.name)
-            updates = self.analyse(visit, detector, shown)
+            pair = self.fit(detector, None, None, detector.chosen or START) if moved else self.pair(visit, detector)
+            shown = Shown(upload.seen, upload.notes, *pair, "", detector.center_crop, upload.file, upload.name)
+            updates = self.analyse(there, detector, shown)
+            if moved:
+                updates |= self.frame(source, detector, pair) | {self.parts.menu: source}
         except (OSError, ValueError) as error:
             raise refusal(error) from error
         except Stopped:
