@@ -98,7 +98,7 @@ def with_own_head(scope: Scope, send: Send) -> Send:
         made = own_head(body.decode("utf-8"), address, needed).encode("utf-8")
         headers = MutableHeaders(raw=list(start[0]["headers"]))
         if small:
-            made = parts.packed(made, quality=6)
+            made = parts.packed_lately(made, quality=9)
             headers["content-encoding"] = parts.BROTLI
             headers.add_vary_header("accept-encoding")
         headers["content-length"] = str(len(made))

@@ -424,7 +424,7 @@ def answers(url: str, started: "subprocess.Popen[bytes] | None" = None) -> None:
         RuntimeError: it does not.
     """
     end = time.monotonic() + (START if started else 5)
-    with httpx.Client(timeout=10, trust_env=False) as client:  # one: to make it takes as long as the app has been given to go on
+    with httpx.Client(timeout=10, trust_env=False) as client:  # one: to make it takes longer than to ask
         while time.monotonic() < end and (started is None or started.poll() is None):
             try:
                 if client.get(url).status_code == 200:

@@ -37,6 +37,8 @@ def packed(content: bytes, quality: int) -> bytes:
 
 packed_once = lru_cache(400)(packed)
 """For what never changes."""
+packed_lately = lru_cache(8)(packed)
+"""For documents, the same for all visitors who know the server by one name."""
 
 
 def content(path: str) -> bytes | None:
