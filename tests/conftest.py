@@ -247,7 +247,12 @@ def page(browser, url: str):
     page = context.new_page()
     page.set_default_timeout(WAIT)
     wrong: list[str] = []
-    page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+
+    def said(message: Any) -> None:
+        if message.type == "error" or "i18n" in message.text:  # a word of ours that Gradio takes for a key of its own
+            wrong.append(message.text)
+
+    page.on("console", said)
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("request", lambda request: wrong.append(request.url) if outside(request.url, url) else None)
     page.on("response", lambda answer: wrong.append(f"{answer.status} {answer.url}") if answer.status >= 400 else None)

@@ -149,6 +149,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
 
 def launch_options() -> dict[str, Any]:
     """How the app is served, safe for public hosting."""
+    import gradio as gr
     from starlette.middleware import Middleware
     from starlette.middleware.gzip import GZipMiddleware
 
@@ -165,6 +166,8 @@ def launch_options() -> dict[str, Any]:
         "show_error": False,
         "ssr_mode": False,
         "pwa": False,
+        # Gradio (6.31) has no word for what its live region says when an event is over, and would say the key
+        "i18n": gr.I18n(en={"common.complete": "Complete"}),
         "run_history": False,
         "enable_monitoring": False,
         "strict_cors": True,

@@ -76,7 +76,9 @@ def test_tables_say_whose_the_steps_are(tmp_path: Path) -> None:
     assert "No held-out images" in training_table(TrainingResults(settings=RUN, heldout=()))
     assert after(RUN | {"before": ""}) == "the training of cifar10"
     results = EvaluationResults.read(write_evaluation(tmp_path)[0])
-    assert "| 750 of 32, after 6,921 steps of 64 |" in setup_table(results, for_markdown(RUN), ("U-Net", 9_394_131), "CIFAR-10")
+    assert "| 750 of 32, after 6,921 steps of 64 |" in setup_table(
+        results, for_markdown(RUN), ("U-Net", 9_394_131), "CIFAR-10"
+    )
 
 
 def test_a_heldout_loss_says_how_it_is_weighted() -> None:

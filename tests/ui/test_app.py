@@ -247,6 +247,7 @@ def test_an_upload_is_inspected(page, photo: Path) -> None:
     before = score(page)
     page.locator("#photo button[aria-label='Remove Image']").click()
     page.wait_for_selector(".sed-state")
+    assert page.locator(".sed-example[aria-pressed=true]").count() == 0
     page.locator("#photo input[type=file]").set_input_files(photo)
     page.wait_for_selector("#seen >> text=resized from 80x80")
     page.wait_for_selector(".sed-card")

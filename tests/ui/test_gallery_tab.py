@@ -56,7 +56,7 @@ def test_the_reference_set_is_scored_sorted_leafed_through_and_inspected(page) -
     expect(cards).to_have_count(60, timeout=WAIT)
     names = [one.get_attribute("aria-label") for one in cards.all()[:6]]
     assert sum("generated image" in name for name in names) == 3  # it opens with both kinds, not with 60 reals
-    choose(page, "sort", "label")
+    choose(page, "sort", "real or generated")
     choose(page, "order", "lowest first")
     choose(page, "label", "generated")
     expect(cards).to_have_count(40, timeout=WAIT)

@@ -33,6 +33,9 @@ def test_the_calls_stand_under_the_image_and_stay_in_view(page) -> None:
     assert tops == sorted(tops)
     page.locator("#t-sec input[type=range]").press("ArrowRight")
     page.wait_for_function("document.querySelector('#sed-said').textContent.startsWith('STAT')")  # a live region
+    told = page.locator("[role=status]").all_text_contents()
+    assert told
+    assert not any("common." in one for one in told)
     cards = page.locator("#verdicts .sed-call").all_inner_texts()
     assert page.locator("#strip b").all_inner_texts() == cards
     page.locator("#seen").scroll_into_view_if_needed()

@@ -42,7 +42,7 @@ SORTS = {
     "t-error (STAT)": "t_error",
     "probability of “generated” (NN)": "probability",
     "disagreement of STAT and NN": "apart",
-    "label": "label",
+    "real or generated": "label",
 }
 FILTERS = {
     "all": "",
