@@ -276,7 +276,7 @@ def test_no_wrong_structure_speaks_python(copy: Path) -> None:
                 frame(copy)
                 info = current_info(copy)
                 read_calibrations(info, NoiseSchedule.linear())
-                raise ValueError(changed(Identity.recorded(info), found))
+                raise ValueError(changed(Identity.recorded(info), found, copy))
             except ValueError as error:
                 said = str(error)
                 assert not any(words in said for words in PYTHON), (place, wrong, said)

@@ -192,7 +192,7 @@ def test_inspect_offers_the_calibrated_paths_alone() -> None:
     assert [f"t = {t}<" in film for t in (0, 495, 825, 990)] == [True, True, True, False]
     assert "along the path 0, 495, 825, 990" in film
     marks = marks_of(made, PATH)
-    assert marks.choices == [("165", "165"), ("0, 495, 825, 990", "0,495,825,990"), ("another", "other")]
+    assert marks.choices == [("165", "165"), ("path 0, 495, 825, 990", "0,495,825,990"), ("another", "other")]
     assert marks.value == "0,495,825,990"
     assert [marks_of(plain, k).value for k in (165, 150)] == ["165", "other"]
 

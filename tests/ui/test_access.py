@@ -78,15 +78,15 @@ def test_the_password_unlocks_one_open_page(clock: Clock) -> None:
     with event_of("host"):
         with pytest.raises(gr.Error, match="not the password"):
             access.unlock("wrong")
-        with pytest.raises(gr.Error, match="jobs are off"):
+        with pytest.raises(gr.Error, match="switched off"):
             access.refuse()
         access.unlock("correct horse")
         access.refuse()
         assert Menu().typing
     for page, address in (("other", "192.0.2.1"), ("host", "192.0.2.2")):
-        with event_of(page, address), pytest.raises(gr.Error, match="jobs are off"):
+        with event_of(page, address), pytest.raises(gr.Error, match="switched off"):
             access.refuse()
-    with pytest.raises(gr.Error, match="jobs are off"):
+    with pytest.raises(gr.Error, match="switched off"):
         access.refuse()  # no page at all
 
 

@@ -96,7 +96,7 @@ def refusal() -> str:
 
 
 def refuse() -> None:
-    """Hold the line where jobs are off, whatever the page shows.
+    """Hold the line where jobs are switched off, whatever the page shows.
 
     Raises:
         gr.Error: they are.
