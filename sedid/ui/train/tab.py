@@ -70,7 +70,7 @@ def build(context: Context, head: Head) -> None:
             }
             images = gr.File(
                 file_count="multiple",
-                label="Your own images: a .zip file, or many at once",
+                label="Your own images or a .zip",
                 height=150,
                 visible=not access.is_public(),
                 elem_id="own-images",
