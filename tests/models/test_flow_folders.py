@@ -25,7 +25,7 @@ from sedid.training.calibrate import CalibrateConfig, calibrate
 from sedid.training.generate import GenerateConfig, generate
 from sedid.training.seeds import seed_of
 from sedid.ui.learn.lesson import Lesson, Subject
-from sedid.ui.learn.noise import schedule_chart
+from sedid.ui.learn.noise import schedule_chart, schedule_step
 from sedid.ui.learn.walk import fine_k, reverse_step
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -177,3 +177,4 @@ def test_the_lesson_of_a_latent_model_shows_pictures_not_latents() -> None:
     assert data_uri(visible(trace.picture(trace.points[1].x))) in page
     assert data_uri(visible(trace.points[1].x)) not in page
     assert "first three of its 4 channels" in page
+    assert "The model adds it to the latents" in finish(schedule_step(taught))

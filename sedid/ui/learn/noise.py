@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 NOISE_FRAMES, PREDICTIONS = 25, 9
+ON_PIXELS = Markup(
+    '<p class="sed-fine">Here the noise comes to the pixels, so that one sees it. The model adds it to the latents, by the '
+    "same formula.</p>"
+)
 
 
 def noise_for(x_0: Tensor) -> Tensor:
@@ -89,7 +93,8 @@ def schedule_step(lesson: Lesson) -> Drawing:
                 100 * t / last,
             )
         )
-    return scrubber(frames, "Timestep t", play=True, chart=schedule_chart(schedule, 0))
+    made = scrubber(frames, "Timestep t", play=True, chart=schedule_chart(schedule, 0))
+    return made + ON_PIXELS if lesson.detector.space.latent else made
 
 
 @dataclass(frozen=True)
