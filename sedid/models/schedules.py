@@ -169,6 +169,6 @@ def schedule_of(scheduler: Any, folder: Path) -> Schedule:
         return FlowSchedule.shifted(scheduler.config.num_train_timesteps, scheduler.config.shift)
     betas = scheduler.betas
     try:
-        return NoiseSchedule.from_betas(betas[:-1] if len(betas) and betas[-1] == 1 else betas)
+        return NoiseSchedule.from_betas(betas[:-1] if betas.ndim == 1 and len(betas) and betas[-1] == 1 else betas)
     except ValueError as error:
         raise ValueError(f"the noise schedule in {folder} cannot be used: {error}") from error
