@@ -10,6 +10,9 @@ from sedid.ui.scripts import function, on_load
 
 LIGHT: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 """How an event is wired whose work is done before anyone would look for a sign of it."""
+UNCHECKED: dict[str, Any] = {"preprocess": False}
+"""For events that take a choice out of a list that changes: a page may send one that has gone before it hears so. Gradio would
+show the visitor an error; the event gets what was sent, and finds out what has become of it."""
 VISITORS = 32  # whose events evaluate networks at the same time, in batches that they share
 NETWORK: dict[str, Any] = {"concurrency_id": "network", "concurrency_limit": VISITORS}
 """For every event that evaluates a network."""

@@ -11,6 +11,7 @@ import gradio as gr
 import numpy as np
 import pytest
 from helpers.browsing import WAIT, served, visited
+from helpers.fakes import make_detector
 from helpers.light_jobs import LightStore, wait_for
 from helpers.results import write_evaluation
 from PIL import Image
@@ -299,6 +300,29 @@ def test_events_start_watch_and_stop(page: train_tab.Page, runs: Path) -> None:
         page.stop(job.id)
 
 
+def test_a_choice_that_has_gone_is_a_wish_not_an_error(page: train_tab.Page) -> None:
+    """A page may ask about a job that another page, or its own last click, has deleted meanwhile."""
+    changing = (
+        "jobs",
+        "own-sets",
+        "evaluation",
+        "evaluation-reals",
+        "evaluation-score",
+        "comparison",
+        "sweep",
+        "sweep-k",
+    )
+    changing += ("compare-reals", "compare-method")
+    demo = ui.build_demo(Context(make_detector))
+    taken = dict.fromkeys(changing, False)
+    for event in demo.fns.values():
+        for name in {block.elem_id for block in event.inputs} & set(changing):
+            assert event.preprocess is False, f"{event.name} checks {name}"
+            taken[name] = True
+    assert all(taken.values()), taken
+    assert page.look("20260101-000000-loop", {})[0].value is None
+
+
 def test_fields_follow_the_stage(page: train_tab.Page) -> None:
     changes = dict(zip(["about", "preset", *page.names], page.choose("calibrate"), strict=True))
     visible = [name for name in page.names if changes[name]["visible"]]
@@ -336,7 +360,6 @@ def test_the_report_is_the_measured_table(tmp_path: Path) -> None:
 def test_a_visitor_starts_a_job_and_finds_it_after_a_reload(
     browser, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from helpers.fakes import make_detector
     from playwright.sync_api import expect
 
     monkeypatch.setattr(menu, "JobStore", lambda _: LightStore(runs))

@@ -15,7 +15,7 @@ from sedid.report.page import page as html_page
 from sedid.studies.comparison import ComparisonResults
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.kit import LIGHT, RESULTS, html, paragraph, this_tab
+from sedid.ui.kit import LIGHT, RESULTS, UNCHECKED, html, paragraph, this_tab
 from sedid.ui.results.files import Own, as_csv, find_results, readable, results_file, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, opened, taken, unsettled
 from sedid.ui.results.studies import REALS_OFFERED, STUDIES, Asked, Study, View, study_of
@@ -64,26 +64,32 @@ def build(context: Context, _: Head) -> None:
     job = job_part("compare", page)
 
     view = [study, source, reals, method]
-    draw: dict[str, Any] = {"fn": partial(show, own), "inputs": view, "outputs": [drawn, drawn_from], **LIGHT}
+    draw: dict[str, Any] = {
+        "fn": partial(show, own),
+        "inputs": view,
+        "outputs": [drawn, drawn_from],
+        **UNCHECKED,
+        **LIGHT,
+    }
     turn: dict[str, Any] = {
         "fn": partial(turned, own),
         "inputs": [study, source],
         "outputs": [study, about, methods, source],
         "trigger_mode": "always_last",
-        "preprocess": False,  # an address may name a study that there is not
+        **UNCHECKED,  # an address may name a study that there is not
         **LIGHT,
     }
     entering, back = (event(**turn, js=function("study", "wish")) for event in (tab.select, about.select))
     turning = study.input(**turn, js=function("study", "choose"))
     begin = (start, page.start, [study, detector, real, generated, count, methods])
     looked = job.wire(tab, TITLE, begin, [detector, generated], entering)
-    looked.then(partial(fresh, own), [*view, drawn_from], [drawn, drawn_from], **LIGHT)
+    looked.then(partial(fresh, own), [*view, drawn_from], [drawn, drawn_from], **UNCHECKED, **LIGHT)
     told = job.news.change(partial(of_job, own), job.news, turn["outputs"], **LIGHT)
     told.success(None, study, None, js=function("study", "remember"), **LIGHT)
     for event in (entering.then, back.then, turning.then, told.then, source.input):
-        event(partial(offered, own), [study, source], [reals, method], **LIGHT).then(**draw)
+        event(partial(offered, own), [study, source], [reals, method], **UNCHECKED, **LIGHT).then(**draw)
     gr.on([reals.input, method.input], **draw)
-    export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
+    export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export, **UNCHECKED)
 
 
 class Page(Watch):

@@ -14,7 +14,7 @@ from sedid.stats.metrics import Metrics
 from sedid.studies.results import REALS, Evaluation, Pair, load_evaluation
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.kit import LIGHT, RESULTS, html, this_tab
+from sedid.ui.kit import LIGHT, RESULTS, UNCHECKED, html, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, nothing, opened, taken, unsettled
 from sedid.ui.terms import explained
@@ -44,12 +44,19 @@ def build(context: Context, _: Head) -> None:
     export, files = export_row("evaluation", "Tables, curves and report")
 
     view = [source, reals, theirs, score, cut]
-    entering = this_tab().select(partial(choices, own, "evaluate"), source, source, **LIGHT)
+    entering = this_tab().select(partial(choices, own, "evaluate"), source, source, **UNCHECKED, **LIGHT)
     for event in (entering.then, source.input):
-        picked = event(partial(offered, own), source, [reals, theirs, score], **LIGHT)
-        picked.then(partial(show, own), view, [first, drawn], **LIGHT)
-    gr.on([reals.input, theirs.input, score.input, cut.input], partial(show, own), view, [first, drawn], **LIGHT)
-    export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export)
+        picked = event(partial(offered, own), source, [reals, theirs, score], **UNCHECKED, **LIGHT)
+        picked.then(partial(show, own), view, [first, drawn], **UNCHECKED, **LIGHT)
+    gr.on(
+        [reals.input, theirs.input, score.input, cut.input],
+        partial(show, own),
+        view,
+        [first, drawn],
+        **UNCHECKED,
+        **LIGHT,
+    )
+    export.click(partial(take_away, own), view, files, api_visibility="private", show_progress_on=export, **UNCHECKED)
 
 
 def evaluation_of(own: Own, label: str | None) -> Evaluation | None:

@@ -14,7 +14,7 @@ from sedid.report.figures import figure_of, save_figure
 from sedid.studies.sweep import SweepConfig, SweepResults
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.kit import LIGHT, RESULTS, html, paragraph, this_tab
+from sedid.ui.kit import LIGHT, RESULTS, UNCHECKED, html, paragraph, this_tab
 from sedid.ui.results.files import Own, as_csv, readable, write_texts
 from sedid.ui.results.frame import READING, choices, export_row, job_part, nothing, of_job, opened, taken, unsettled
 from sedid.ui.server import access, gate
@@ -67,13 +67,15 @@ def build(context: Context, _: Head) -> None:
     job = job_part("sweep", page)
 
     figures = [source, k, theirs]
-    entering = tab.select(partial(choices, own, "sweep"), source, source, **LIGHT)
+    entering = tab.select(partial(choices, own, "sweep"), source, source, **UNCHECKED, **LIGHT)
     job.wire(tab, TITLE, (start, page.start, [detector, real, generated, ks, count]), [detector, generated], entering)
     told = job.news.change(partial(of_job, own, "sweep"), job.news, source, **LIGHT)
     for event in (entering.then, told.then, source.input):
-        event(partial(offered, own), source, [k, theirs], **LIGHT).then(partial(show, own), figures, drawn, **LIGHT)
-    gr.on([k.input, theirs.input], partial(show, own), figures, drawn, **LIGHT)
-    export.click(partial(take_away, own), source, files, api_visibility="private", show_progress_on=export)
+        event(partial(offered, own), source, [k, theirs], **UNCHECKED, **LIGHT).then(
+            partial(show, own), figures, drawn, **UNCHECKED, **LIGHT
+        )
+    gr.on([k.input, theirs.input], partial(show, own), figures, drawn, **UNCHECKED, **LIGHT)
+    export.click(partial(take_away, own), source, files, api_visibility="private", show_progress_on=export, **UNCHECKED)
 
 
 class Page(Watch):

@@ -13,7 +13,7 @@ from sedid.jobs.uploads import keep, named, remove, size, uploaded
 from sedid.paths import ASSETS
 from sedid.ui.context import Context
 from sedid.ui.frame import Head
-from sedid.ui.kit import LIGHT, RESULTS, html
+from sedid.ui.kit import LIGHT, RESULTS, UNCHECKED, html
 from sedid.ui.scripts import function
 from sedid.ui.server import access, gate
 from sedid.ui.train import form, view
@@ -106,14 +106,14 @@ def build(context: Context, head: Head) -> None:
         field.visible = name in form.FIELDS["loop"]
     page.names = list(fields)
     shown: list[Any] = [jobs, stop, resume, delete, job, report, pictures, log, disk, seen]
-    watch: dict[str, Any] = {"fn": page.look, "inputs": [jobs, seen], "outputs": shown, **LIGHT}
+    watch: dict[str, Any] = {"fn": page.look, "inputs": [jobs, seen], "outputs": shown, **UNCHECKED, **LIGHT}
 
     stage.change(page.choose, stage, [about, preset, *fields.values()], **LIGHT)
     preset.input(page.data_of, [stage, preset], fields["data"], **LIGHT)
     start.click(page.start, [stage, preset, lines, *fields.values()], jobs, **LIGHT).success(**watch)
-    stop.click(page.stop, jobs, None, show_progress_on=job, api_visibility="private").then(**watch)
-    resume.click(page.resume, jobs, None, **LIGHT).then(**watch)
-    delete.click(page.delete, jobs, jobs, js=CONFIRM, **ASKED).then(**watch)
+    stop.click(page.stop, jobs, None, show_progress_on=job, api_visibility="private", **UNCHECKED).then(**watch)
+    resume.click(page.resume, jobs, None, **UNCHECKED, **LIGHT).then(**watch)
+    delete.click(page.delete, jobs, jobs, js=CONFIRM, **UNCHECKED, **ASKED).then(**watch)
     jobs.input(**watch)
     timer.tick(**watch)
     opened = run_while_open(timer, tab, TITLE)
@@ -123,7 +123,7 @@ def build(context: Context, head: Head) -> None:
     opened.success(page.offer, None, [fields["detector"], fields["generated"]], **LIGHT)
     own = [fields["data"], sets, remove_set]
     opened.success(page.offer_sets, None, own, **LIGHT)
-    remove_set.click(page.remove, [sets, fields["data"]], own, js=FORGET, **ASKED).then(**watch)
+    remove_set.click(page.remove, [sets, fields["data"]], own, js=FORGET, **UNCHECKED, **ASKED).then(**watch)
     filled = [stage, preset, lines, *fields.values()]
     images.upload(page.keep, images, [*own, images], preprocess=False, **LIGHT)
     told = [stage, preset, fields["data"], fields["heldout"]]
