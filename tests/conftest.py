@@ -38,7 +38,7 @@ PLACES = {
         "test_outputs",
         "test_shipped",
     ),
-    "jobs": ("test_cli", "test_http", "test_load", "test_packaging", "test_processes"),
+    "jobs": ("test_cli", "test_holes", "test_http", "test_load", "test_packaging", "test_processes"),
     "loops": (
         "test_audit",
         "test_company",
