@@ -32,6 +32,7 @@ from sedid.detector.identity import checkpoint_hash as checkpoint_hash  # also k
 from sedid.detector.trained import PARTS, trained_architecture
 from sedid.later import torch
 from sedid.method.diffusion import INPUT_IMAGES
+from sedid.models.eight_bits import from_eight_bits
 from sedid.models.folders import (
     TEXT_PARTS,
     WEIGHTS,
@@ -46,7 +47,7 @@ from sedid.models.networks import Runtime, all_finite, make_resnet18
 from sedid.models.opening import Condition, open_model, picture_size
 from sedid.models.schedules import load_schedule
 from sedid.paths import CHECKPOINTS, only_in_a_checkout
-from sedid.storage import read_json, read_object, replacing_parts, write_json
+from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json
 
 FORMAT = 2
 SHIPPED = CHECKPOINTS / "cifar10"
@@ -179,17 +180,18 @@ def load_classifier(folder: Path, input: str, channels: int = 3) -> torch.nn.Mod
     Raises:
         ValueError: its weights do not fit a ResNet-18 with this input, or are not finite numbers.
     """
-    from huggingface_hub import load_torch_model
-    from safetensors import SafetensorError
-
     network, place = make_resnet18(channels * INPUT_IMAGES[input]), Path(folder) / "sedid" / "classifier"
-    check_shards(place / "model.safetensors.index.json")
+    kept: dict[str, torch.Tensor] = {}
+    shards = check_shards(place / "model.safetensors.index.json")
     try:
-        load_torch_model(network, place, strict=True, safe=True)
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
+        for shard in shards:
+            with stored_tensors(shard) as stored:
+                kept |= {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+        network.load_state_dict(from_eight_bits(kept))
+    except (OSError, RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())[:300]  # torch names the tensors that do not fit, in many lines
         raise ValueError(f"the classifier in {folder} cannot be loaded: {said}") from error
-    if not all_finite(network.float()):
+    if not all_finite(network):
         raise ValueError(
             f"the classifier in {folder} has weights that are not finite numbers (NaN or infinity): restore its files, "
             "or run `python -m sedid train-nn` again"

@@ -1,4 +1,4 @@
-"""Weights into a bundle: half precision, in shards small enough for a plain push."""
+"""Weights into a bundle: half precision (the classifier's: 8 bits), in shards small enough for a plain push."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from sedid.detector import trained
 from sedid.detector.bundle import detector_file, update_info
 from sedid.detector.trained import PARTS, trained_architecture
 from sedid.later import torch
+from sedid.models.eight_bits import to_eight_bits
 from sedid.models.schedules import make_scheduler
 from sedid.storage import read_json, replacing_parts, stored_tensors, write_json
 
@@ -97,9 +98,9 @@ def _forget_origin(written: Path) -> None:
 
 
 def save_classifier(network: torch.nn.Module, folder: Path) -> None:
-    """Write the classifier's weights, half precision, sharded."""
-    from huggingface_hub import save_torch_model
+    """Write the classifier's weights, in 8 bits (`models.eight_bits`), sharded."""
+    from huggingface_hub import save_torch_state_dict
 
     with replacing_parts(Path(folder) / "sedid") as written:
         (written / "classifier").mkdir()
-        save_torch_model(deepcopy(network).half(), written / "classifier", max_shard_size=SHARD)
+        save_torch_state_dict(to_eight_bits(network.state_dict()), written / "classifier", max_shard_size=SHARD)

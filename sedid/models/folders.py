@@ -346,14 +346,14 @@ def _unfit(config: dict[str, Any]) -> str:
     return ""
 
 
-def check_shards(index: Path) -> None:
-    """Refuse a weight index (if there is one) that names anything but safetensors files beside it.
+def check_shards(index: Path) -> list[Path]:
+    """The weight files that an index names, or the one file there is without an index.
 
     Raises:
-        ValueError: it does; nothing was opened.
+        ValueError: it names anything but safetensors files beside it; nothing was opened.
     """
     if not index.is_file():
-        return
+        return [index.with_name(index.name.removesuffix(".index.json"))]
     try:
         names = set(read_json(index)["weight_map"].values())
         bad = [name for name in names if Path(name).name != name or not name.endswith(".safetensors")]
@@ -361,3 +361,4 @@ def check_shards(index: Path) -> None:
         raise ValueError(f"{index} cannot be loaded: it is no index of weights") from error
     if bad:
         raise ValueError(f"{index} cannot be loaded: {bad[0]!r} is not a safetensors file beside it")
+    return [index.with_name(name) for name in sorted(names)]

@@ -20,6 +20,7 @@ import numpy as np
 
 from sedid.config import Count, Decay, NotNegative, Positive, Seed, Settings, Share
 from sedid.later import torch
+from sedid.models.eight_bits import from_eight_bits, to_eight_bits
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import Meter, Progress
 from sedid.stats.metrics import measure
@@ -217,6 +218,8 @@ def train_resnet(
 ) -> Generator[Progress, None, Trained]:
     """Train a ResNet-18 on the inputs of both classes, float16 (N, channels, H, W), yielding a record an epoch.
 
+    Its weights are those that 8 bits hold (`models.eight_bits`), and so are its temperature and its probabilities.
+
     Args:
         stage: what it is called.
         state: a file that an interrupted training is continued from, which the caller removes when it needs it no more,
@@ -254,13 +257,14 @@ def train_resnet(
             if validation_loss < best_loss:
                 best_loss = validation_loss
                 best = {name: value.detach().clone() for name, value in network.state_dict().items()}
-                best["logits of validation"] = logits
             if state and epoch < recipe.epochs:
                 save_state(*state, network, optimizer, best, {"loss": best_loss, "history": history})
             track(row | {"learning_rate": rate}, epoch)
             yield meter.at(epoch, **row)
-    logits = best.pop("logits of validation")
-    network.load_state_dict(best)
+    network.load_state_dict(
+        from_eight_bits(to_eight_bits(best))
+    )  # as it will be kept: what follows is of these weights
+    logits = logits_of(network, x_validation, runtime)
     temperature = fit_temperature(logits, labels)
     probabilities = torch.sigmoid(logits / temperature).numpy()
     return Trained(

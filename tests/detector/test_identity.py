@@ -65,7 +65,8 @@ def classifier(change: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Path
     def changed(bundle: Path) -> None:
         shard = max((bundle / "sedid" / "classifier").glob("*.safetensors"))
         tensors = load_file(shard)
-        name = max(tensors, key=lambda one: tensors[one].numel())
+        floating = [name for name, tensor in tensors.items() if tensor.is_floating_point()]
+        name = max(floating, key=lambda one: tensors[one].numel())
         save_file(tensors | {name: change(tensors[name].clone())}, shard, {"format": "pt"})
 
     return changed
