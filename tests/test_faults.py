@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 import weakref
 from collections.abc import Iterator
@@ -29,7 +30,7 @@ from sedid.models.networks import make_resnet18
 from sedid.storage import write_json
 from sedid.ui.detectors import Detectors
 from sedid.ui.menu import Menu
-from sedid.ui.server import door
+from sedid.ui.server import access, door
 from sedid.ui.train import view
 
 ROOT = Path(__file__).parents[1]
@@ -172,6 +173,35 @@ def test_a_clock_that_jumps_back_makes_no_times_below_zero(tmp_path: Path, monke
     os.utime(upload, (later, later))
     door.forget(upload.parent, time.time() - door.KEPT)
     assert upload.exists()  # and goes an hour after that, or with the app
+
+
+def test_no_limit_follows_the_clock() -> None:
+    """Nobody's share comes back, and no page is unlocked for longer, because the clock was set."""
+    for module in (access, door):
+        tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+        read = [node.lineno for node in ast.walk(tree) if ast.unparse(node) in ("time.time", "datetime.now")]
+        assert len(read) == (module is door), (module, read)  # by which uploads are deleted: files have dates
+    assert all(one.clock is time.monotonic for one in vars(access).values() if isinstance(one, access.Allowance))
+    assert door.uploads.clock is time.monotonic
+
+
+READ_ONLY = """
+mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" || exit
+touch "$1/x" 2> /dev/null && rm "$1/x" || echo it is read-only
+cd "$1" && exec "$2" -m sedid inspect assets/examples/real-1.png --device cpu
+"""
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="nothing here gives a process mounts of its own")
+def test_a_checkout_that_cannot_be_written_to_judges_images() -> None:
+    """Mounted anew for one process alone, which has no home either."""
+    nowhere = dict.fromkeys(("HOME", "XDG_CACHE_HOME", "HF_HOME", "MPLCONFIGDIR"), "/proc/nowhere")
+    command = ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", str(ROOT), sys.executable]
+    done = subprocess.run(command, env=os.environ | nowhere, capture_output=True, text=True)
+    if "it is read-only" not in done.stdout:
+        pytest.skip("no file system may be mounted here")
+    assert done.returncode == 0, done.stderr
+    assert "STAT: " in done.stdout
 
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="a folder that nobody may write to")

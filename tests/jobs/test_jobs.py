@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from helpers.light_jobs import LightStore, wait_for
 
 from sedid.jobs.folder import as_progress, job_file, process_of, read_records, tail, update
 from sedid.jobs.store import Job, JobStore, as_toml, bundle_of, last_words
+from sedid.paths import ROOT
 from sedid.storage import read_json
 
 
@@ -129,6 +132,30 @@ def test_a_new_store_takes_over(store: LightStore, runs: Path) -> None:
     assert [(found.id, found.state) for found in again.jobs()] == [(job.id, "running")]
     assert again.stop(job.id).state == "stopped"
     assert state(store, job) == "stopped"
+
+
+APP = """
+import os, signal, sys
+from pathlib import Path
+from helpers.light_jobs import LightStore, wait_for
+from sedid.jobs.store import last_words
+job = LightStore(Path(sys.argv[1])).start("train-ddpm", ["data=sample:real"], "demo")
+wait_for(lambda: "working hard" in last_words(job))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_job_outlives_the_app_that_started_it(runs: Path) -> None:
+    paths = os.pathsep.join(map(str, (ROOT, ROOT / "tests")))
+    killed = subprocess.run([sys.executable, "-c", APP, str(runs)], env=os.environ | {"PYTHONPATH": paths})
+    assert killed.returncode == -signal.SIGKILL
+    later = LightStore(runs)
+    [job] = later.jobs()
+    assert job.state == "running"
+    done = read_records(job.folder)[-1]["done"]
+    wait_for(lambda: read_records(job.folder)[-1]["done"] > done)
+    assert later.stop(job.id).state == "stopped"
+    assert process_of(read_json(job_file(job.folder))) is None
 
 
 def test_a_reused_process_id_is_not_the_job(store: LightStore, runs: Path) -> None:
