@@ -42,7 +42,7 @@ def rerun(
     if not detector and file.parent.name == "sedid":
         detector = str(file.parent.parent)
     accepted = {field.name for field in fields(command.settings)}
-    recorded = {name: value for name, value in stated.config.items() if name in accepted}
+    recorded, gone = settings_of(command, stated)
     with TemporaryDirectory() as out:
         own: dict[str, Any] = {"out": out, "device": device} | ({"detector": detector} if detector else {})
         own |= {"apply": False} if "apply" in accepted else {}  # the detector stays as it is
@@ -52,8 +52,17 @@ def rerun(
         for name, one in found.protocol.images.items()
         if name in stated.images
     ]
+    if gone:
+        checks.append(Check(f"settings {' and '.join(gone)}", None, said="the command has none of that name any more"))
     where = f"{machine()}; network in {stated.precision or 'fp32'}"
     return Verification(stated.detector, where, (*checks, compared(file.name, asdict(kept), asdict(found))))
+
+
+def settings_of(command: Command, stated: Protocol) -> tuple[dict[str, Any], list[str]]:
+    """The settings that a file records, and the names of those that its command has no more."""
+    accepted = {field.name for field in fields(command.settings)}
+    recorded = {name: value for name, value in stated.config.items() if name in accepted}
+    return recorded, sorted(stated.config.keys() - accepted)
 
 
 def study_of(file: Path) -> Command:

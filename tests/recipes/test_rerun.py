@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -10,11 +11,17 @@ from typer.testing import CliRunner
 
 from sedid import paths
 from sedid.cli import app
+from sedid.config import load_config
+from sedid.jobs.commands import COMMANDS
+from sedid.paths import ROOT
 from sedid.progress import finish
-from sedid.recipes.rerun import compared
+from sedid.recipes.rerun import compared, settings_of, study_of
 from sedid.studies.sweep import SweepConfig, SweepResults, sweep
 
 pytestmark = pytest.mark.usefixtures("one_thread_for_all")
+
+
+STUDIES = {one.results for one in COMMANDS.values()} - {"", "defence.json"}  # which trains networks of its own
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +69,31 @@ def test_an_edited_figure_and_other_images_are_named(swept: Path, tmp_path: Path
     assert "DIFFERS      images of real" in words
     assert "the furthest rows.1." in words
     assert "NOT verified" in words
+
+
+def test_a_setting_that_is_no_more_is_named(swept: Path, tmp_path: Path) -> None:
+    older = json.loads(swept.read_text())
+    older["protocol"]["config"]["once"] = 3
+    (tmp_path / "sweep.json").write_text(json.dumps(older))
+    (tmp_path / "generated.npz").write_bytes((swept.parent / "generated.npz").read_bytes())
+    code, words = said(tmp_path / "sweep.json", swept.parent / "real.npz")
+    assert code == 0, words
+    assert "not checked  settings once: the command has none of that name any more" in words
+
+
+SHIPPED = [file for file in ROOT.glob("checkpoints/*/sedid/*.json") if file.name in STUDIES]
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda file: f"{file.parts[-3]}/{file.stem}")
+def test_what_is_shipped_can_be_asked_for_again(file: Path) -> None:
+    """Its settings are accepted today, and it says of which images it is."""
+    command = study_of(file)
+    stated = get_args(get_type_hints(command.loop)["return"])[2].read(file).protocol
+    recorded, _ = settings_of(command, stated)
+    config = load_config(command.settings, recorded, None, [])
+    assert {name: getattr(config, name) for name in recorded} == recorded
+    assert {len(one.sha256) for one in stated.images.values()} == {64}
+    assert {"python", "torch"} <= stated.versions.keys()
 
 
 def test_a_file_that_no_study_wrote_is_refused(tmp_path: Path) -> None:
