@@ -5,7 +5,7 @@ each; here the questions that wait become one batch, whatever their timesteps, a
 
 - Small ones first: a turn is led by the question with the fewest rows left, and what goes with it follows in the same order. So
   one picture does not wait for a batch of many. Of the same size, who came first is first.
-- Nobody waits for ever: every fourth turn is led by the first in line, whatever its size. Who leads and is not answered goes to
+- Nobody waits for ever: every eighth turn is led by the first in line, whatever its size. Who leads and is not answered goes to
   the end of the line; all others keep their place.
 - To cancel, stop asking. Who asks waits for the answer, so there are at most as many questions as threads: memory is
   bounded by what those hold.
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-ROWS_ON_CPU = 16  # of a turn: a CPU gains nothing more from larger batches, and turns stay short
+ROWS_ON_CPU = 12  # of a turn: a CPU gains little from larger batches, and turns stay short
 ROWS = 128
-LINE = 4  # one turn in so many is led by the first in line
+LINE = 8  # one turn in so many is led by the first in line
 
 Network = Callable[..., "Tensor"]
 """eps_theta(x, t), t one timestep or one of each row; or a classifier, of x alone."""
@@ -84,8 +84,8 @@ class Question:
 def deal(waiting: list[Question], rows: int, number: int = 1) -> list[tuple[Question, int]]:
     """Who is answered in a turn, and how many rows: who leads, with half of them at most, then the small ones that go with it.
 
-    A question of n rows, one of N that wait, is answered within 4 N ceil(n / (rows / 2)) turns, however many small ones come:
-    it is first in line within 4 N turns, and then gets half of the rows.
+    A question of n rows, one of N that wait, is answered within LINE N ceil(n / (rows / 2)) turns, however many small ones come:
+    it is first in line within LINE N turns, and then gets half of the rows.
 
     Args:
         waiting: in line, not empty.

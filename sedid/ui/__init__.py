@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,15 +49,23 @@ def quiet() -> None:
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(filter(None, direct)))
 
 
-def share_memory() -> None:
-    """Let all threads of this process allocate from two pools.
+def tend_heap(every: float = 5.0) -> None:
+    """Keep glibc from holding more and more memory that is free, as long as this process runs; other C libraries do not.
 
-    glibc gives each of the first 16 threads a pool of its own, and what was freed in one is of no use in another: with many
-    visitors the app would take more and more. Other C libraries have no such pools.
+    It gives each of the first 16 threads a pool of its own, and what was freed in one is of no use in another: all threads share
+    two. Batches of ever new sizes leave holes in these: every few seconds their pages go back to the system.
     """
-    tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if tune is not None:
-        tune(ctypes.c_int(-8), ctypes.c_int(2))  # M_ARENA_MAX
+    libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if libc is None or not hasattr(libc, "malloc_trim"):
+        return
+    libc.mallopt(ctypes.c_int(-8), ctypes.c_int(2))  # M_ARENA_MAX
+
+    def work() -> None:
+        while True:
+            time.sleep(every)
+            libc.malloc_trim(ctypes.c_size_t(0))
+
+    threading.Thread(target=work, name="heap", daemon=True).start()
 
 
 def make_context(detector: str | Path | None = None) -> "Context":
@@ -120,7 +130,7 @@ def launch(detector: str | Path | None = None, **options: Any) -> None:
     """
     gc.disable()  # what is imported and built until the page is served stays: looking through it is a fifth of the start
     quiet()
-    share_memory()
+    tend_heap()
     if settings.read().space:  # only the Space's own proxy reaches the app there, and it names the visitor
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "*")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that the uploads go with the app

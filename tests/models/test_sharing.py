@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sedid.models.sharing import Question, Shared, Sharing, deal, line_after, turn
+from sedid.models.sharing import LINE, Question, Shared, Sharing, deal, line_after, turn
 
 
 class Network:
@@ -113,14 +113,14 @@ def test_a_classifier_takes_no_timestep() -> None:
 SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=40)
 
 
-@given(sizes=SIZES, most=st.integers(1, 32), number=st.integers(1, 8))
+@given(sizes=SIZES, most=st.integers(1, 32), number=st.integers(1, 2 * LINE))
 def test_a_turn_is_full_and_of_the_small_ones_after_who_leads(sizes: list[int], most: int, number: int) -> None:
     network = Network()
     waiting = [Question(network, rows(size), 0) for size in sizes]
     (leads, first), *others = dealt = deal(waiting, most, number)
     assert sum(count for _, count in dealt) == min(most, sum(sizes))
     assert all(1 <= count <= one.left for one, count in dealt)
-    assert leads is (min(waiting, key=lambda one: one.left) if number % 4 else waiting[0])
+    assert leads is (min(waiting, key=lambda one: one.left) if number % LINE else waiting[0])
     assert first >= min(leads.left, max(1, most // 2))
     counts = dict(dealt)
     short = [one.left for one in waiting if one is not leads and counts.get(one, 0) < one.left]
@@ -144,7 +144,7 @@ def test_a_batch_is_answered_however_many_small_ones_come(
         turn(dealt)
         waiting = line_after(waiting, dealt[0][0])
         waiting += [Question(other, rows(1), 0) for _ in range(all - len(waiting))]
-    assert turns <= 4 * all * -(-batch // max(1, most // 2))
+    assert turns <= LINE * all * -(-batch // max(1, most // 2))
 
 
 def test_one_picture_is_answered_in_the_next_turn_though_batches_wait() -> None:
@@ -154,7 +154,7 @@ def test_one_picture_is_answered_in_the_next_turn_though_batches_wait() -> None:
     line = [*batches, one, classified]
     assert deal(line, 16, 1) == [(one, 1), (batches[0], 15)]  # and the batches one after another, not all at once
     assert deal([*batches, classified, one], 16, 2) == [(classified, 1)]
-    assert deal(line, 16, 4) == [(batches[0], 15), (one, 1)]
+    assert deal(line, 16, LINE) == [(batches[0], 15), (one, 1)]
 
 
 def test_the_thread_goes_with_the_line() -> None:

@@ -59,8 +59,8 @@ def test_the_apps_threads_sleep_while_they_wait(monkeypatch: pytest.MonkeyPatch)
 
 POOLS = """
 import ctypes, sys, threading
-from sedid.ui import share_memory
-if sys.argv[1:]: share_memory()
+from sedid.ui import tend_heap
+if sys.argv[1:]: tend_heap()
 libc, together = ctypes.CDLL(None), threading.Barrier(9)
 libc.malloc.restype, libc.fdopen.restype, libc.fdopen.argtypes = ctypes.c_void_p, ctypes.c_void_p, [ctypes.c_int, ctypes.c_char_p]
 def take():
@@ -81,6 +81,30 @@ def test_threads_share_two_pools_of_memory() -> None:
         return subprocess.check_output([sys.executable, "-c", POOLS, *arguments], text=True).count("<heap nr=")
 
     assert pools("share") <= 2 < pools()
+
+
+HOLES = """
+import ctypes, psutil, sys, time
+from sedid.ui import tend_heap
+libc, megabytes = ctypes.CDLL(None), lambda: psutil.Process().memory_info().rss / 1e6
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+blocks = [libc.malloc(100_000) for _ in range(2_000)]
+for block in blocks: ctypes.memset(block, 1, 100_000)
+for block in blocks[:-1]: libc.free(block)  # the last one keeps the pool as large as it was
+held = megabytes()
+if sys.argv[1:]: tend_heap(0.05)
+until = time.monotonic() + (20 if sys.argv[1:] else 0.5)
+while megabytes() > held - 150 and time.monotonic() < until: time.sleep(0.05)
+print(held - megabytes())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="others give back what is free")
+def test_free_memory_goes_back_to_the_system() -> None:
+    def given_back(*arguments: str) -> float:
+        return float(subprocess.check_output([sys.executable, "-c", HOLES, *arguments], text=True))
+
+    assert given_back() < 50 < 150 < given_back("tended")
 
 
 def test_the_front_matter_is_what_a_space_reads(card: dict[str, Any]) -> None:
