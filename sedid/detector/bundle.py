@@ -46,7 +46,7 @@ from sedid.models.folders import (
 from sedid.models.networks import Runtime, all_finite, make_resnet18
 from sedid.models.opening import Condition, open_model, picture_size
 from sedid.models.schedules import load_schedule
-from sedid.paths import CHECKPOINTS, only_in_a_checkout
+from sedid.paths import CHECKPOINTS, commit, only_in_a_checkout
 from sedid.storage import read_json, read_object, replacing_parts, stored_tensors, write_json
 
 FORMAT = 2
@@ -82,6 +82,11 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # sedid itself, when run from a checkout
             continue
     return found
+
+
+def made_with() -> dict[str, str]:
+    """What a results file says of the code behind it: `versions`, and the commit where it ran in a checkout."""
+    return versions() | ({"commit": found} if (found := commit()) else {})
 
 
 def read_info(folder: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, S
 from sedid.data.augment import Augmentation
 from sedid.data.datasets import load_images, make_splits
 from sedid.data.splits import overlap, prints_of
+from sedid.detector.bundle import made_with
 from sedid.detector.export import export_run
 from sedid.detector.provenance import provenance
 from sedid.method.diffusion import NoiseSchedule, check_step
@@ -43,7 +44,7 @@ from sedid.studies.defence import (
     pictures_file,
     write_pictures,
 )
-from sedid.studies.study import MadeBy, described, made_with, short_name
+from sedid.studies.study import MadeBy, described, short_name
 from sedid.training.generate import GenerateConfig, SamplerName, generate, make_sampler
 from sedid.training.train_ddpm import TrainDDPMConfig, frame_of, train_ddpm
 

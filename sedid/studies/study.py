@@ -11,11 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from sedid.config import Count, Precision, Settings, Text
 from sedid.data.datasets import fingerprint
 from sedid.data.spec import Spec
-from sedid.detector.bundle import checkpoint_hash, load_detector, own_folder, resolve, versions
+from sedid.detector.bundle import checkpoint_hash, load_detector, made_with, own_folder, resolve
 from sedid.detector.detector import Detector, Pair
 from sedid.detector.provenance import in_full, provenance
 from sedid.method.diffusion import Steps, order
-from sedid.paths import commit
 from sedid.results import Setting
 from sedid.stats.intervals import ABOUT
 from sedid.training.checks import SplitCheck
@@ -245,11 +244,6 @@ class Study(Generic[Config]):
             versions=made_with(),
             config=self.config.recorded(),
         )
-
-
-def made_with() -> dict[str, str]:
-    """What a results file says of the code behind it: `versions`, and the commit where it ran in a checkout."""
-    return versions() | ({"commit": found} if (found := commit()) else {})
 
 
 def open_study(config: Config, folder: Path | None = None, calibrated: bool = False) -> Study[Config]:
