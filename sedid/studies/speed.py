@@ -18,7 +18,7 @@ import platform
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import count, islice, pairwise
 from math import sqrt
 from pathlib import Path
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from sedid.data.augment import Augmentation
 from sedid.data.datasets import SAMPLE, as_model_input, load_images
-from sedid.detector.bundle import load_detector
+from sedid.detector.bundle import load_detector, made_with
 from sedid.detector.detector import Detector
 from sedid.method.diffusion import EpsModel, NoiseSchedule, t_errors
 from sedid.models.latent_parts import TEXT_WIDTH, TOKENS, make_latent_unet, make_vae
@@ -119,6 +119,7 @@ class SpeedResults(Results):
     Attributes:
         network: the detector's name, or what took its place.
         quick: whether it was only checked that everything runs.
+        versions: of the code (`made_with`); empty in older files.
     """
 
     VERSION: ClassVar[int] = 2
@@ -128,6 +129,7 @@ class SpeedResults(Results):
     network: str
     quick: bool
     rows: Rows[Row]
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
@@ -405,7 +407,7 @@ def bench(
     for done, measurement in enumerate(measurements, start=1):
         rows += measurement()
         yield meter.at(done)
-    result = SpeedResults(machine=facts, network=network, quick=quick, rows=tuple(rows))
+    result = SpeedResults(machine=facts, network=network, quick=quick, rows=tuple(rows), versions=made_with())
     result.write(out)
     return result
 

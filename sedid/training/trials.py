@@ -13,7 +13,7 @@ The output folder:
 """
 
 from collections.abc import Generator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -21,7 +21,7 @@ from pydantic import Field
 
 from sedid.config import Count, Decay, NotNegative, Positive, Precision, Seed, Settings, Text, load_config
 from sedid.data.datasets import fingerprint, load_images
-from sedid.detector.bundle import checkpoint_hash, frame
+from sedid.detector.bundle import checkpoint_hash, frame, made_with
 from sedid.detector.export import export_run
 from sedid.method.diffusion import NoiseSchedule
 from sedid.models.folders import check_plain
@@ -72,7 +72,11 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialsResults(Results):
-    """What stands in trials.json: what is the same in all trials, and those that are finished."""
+    """What stands in trials.json: what is the same in all trials, and those that are finished.
+
+    Attributes:
+        versions: of the code that measured the last one (`made_with`); empty in older files.
+    """
 
     VERSION: ClassVar[int] = 2
     COMMAND: ClassVar[str] = "trials"
@@ -81,6 +85,7 @@ class TrialsResults(Results):
     start_sha256: str
     heldout_sha256: str
     trials: tuple[Trial, ...]
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
         trials=(),
     )
     found = TrialsResults.read(out) if out.is_file() else begun
-    if replace(found, trials=()) != begun:
+    if replace(found, trials=(), versions={}) != begun:
         raise ValueError(f"{config.out} holds trials with other settings; choose another folder")
     for number in range(len(found.trials), len(runs)):
         stage = f"trial {number + 1} of {len(runs)}, {config.variants[number]}"
@@ -147,6 +152,7 @@ def trials(config: TrialsConfig) -> Generator[Progress, None, Path]:
             yield record.as_progress(stage)
         bundle = Path(runs[number].out) / "bundle"
         export_run(Path(runs[number].out), bundle)
-        found = replace(found, trials=(*found.trials, measured(config, config.variants[number], bundle)))
+        done = (*found.trials, measured(config, config.variants[number], bundle))
+        found = replace(found, trials=done, versions=made_with())
         found.write(out)
     return out

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sedid.method.diffusion import NoiseSchedule
+from sedid.paths import commit
 from sedid.progress import Progress, finish
 from sedid.studies import speed as module
 from sedid.studies.speed import Row, SpeedResults, bench, engine_sweep, fastest, literal_sweep, table
@@ -64,6 +65,7 @@ def test_a_quick_run_writes_every_row(tiny_bundle: Path, tmp_path: Path, monkeyp
     assert SpeedResults.read(out) == result
     assert [(record.done, record.total) for record in records] == [(done, 8) for done in range(9)]
     assert all(isinstance(record, Progress) for record in records)
+    assert result.versions["commit"] == commit() != ""
     assert result.network == "bundle"
     assert result.quick is True
     assert (result.machine.threads, result.machine.torch) == (torch.get_num_threads(), torch.__version__)

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from sedid.detector.bundle import made_with
 from sedid.progress import finish
 from sedid.storage import read_json
-from sedid.training.trials import TrialsConfig, training_of, trials
+from sedid.training.trials import TrialsConfig, TrialsResults, training_of, trials
 
 
 @pytest.fixture(scope="module")
@@ -44,6 +45,8 @@ def test_every_variant_is_measured_and_a_second_run_repeats_nothing(config: Tria
         assert sum(trial["loss_by_band"]) / 5 == pytest.approx(trial["loss"], rel=1e-5)
         assert 0 < trial["weighted_loss"] < trial["loss"]
     assert written["trials"][0]["loss"] != written["trials"][1]["loss"]
+    assert written["versions"] == made_with()
+    assert {"python", "torch", "commit"} <= written["versions"].keys()
     assert str(Path(config.out).parent) not in file.read_text()
     assert list(trials(config)) == []
     assert read_json(file) == written
@@ -58,7 +61,9 @@ def test_an_interrupted_round_goes_on_at_the_variant_that_is_missing(
         pass
     running.close()
     assert len(read_json(Path(again.out) / "trials.json")["trials"]) == 1
-    assert read_json(finish(trials(again)))["trials"] == read_json(file)["trials"]
+    begun = TrialsResults.read(Path(again.out) / "trials.json")
+    replace(begun, versions={"torch": "1.0"}).write(Path(again.out) / "trials.json")  # in another environment
+    assert read_json(finish(trials(again))) == read_json(file)
 
 
 @pytest.mark.parametrize(
