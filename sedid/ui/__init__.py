@@ -49,11 +49,11 @@ def quiet() -> None:
     os.environ["no_proxy"] = os.environ["NO_PROXY"] = ",".join(dict.fromkeys(filter(None, direct)))
 
 
-def tend_heap(every: float = 5.0) -> None:
+def tend_heap(every: float = 30.0) -> None:
     """Keep glibc from holding more and more memory that is free, as long as this process runs; other C libraries do not.
 
     It gives each of the first 16 threads a pool of its own, and what was freed in one is of no use in another: all threads share
-    two. Batches of ever new sizes leave holes in these: every few seconds their pages go back to the system.
+    two. Batches of ever new sizes leave holes in these: twice a minute their pages go back to the system.
     """
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
     if libc is None or not hasattr(libc, "malloc_trim"):
