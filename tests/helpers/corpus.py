@@ -48,6 +48,7 @@ SECONDS = 10
 PATIENCE = 120  # seconds on the clock, after which something hangs
 MEGABYTES = 1000
 """By which memory may grow in all: a picture of 50 megapixels needs 150 for its pixels, more than once on the way."""
+HUNG = "Traceback: it hung"
 FILE = {"_type": "gradio.FileData"}
 
 
@@ -115,6 +116,8 @@ class Ways:
                 answered, said = go()
             except Refused as error:
                 answered, said = False, str(error)
+            except httpx.TimeoutException:
+                answered, said = False, HUNG
             made.append(Outcome(way, answered, said.strip(), round(time.process_time() - began, 3)))
         return made
 
@@ -199,8 +202,11 @@ class Ways:
         )
         if joined.status_code != 200:
             return False, str(joined.json()["detail"])
+        end = time.monotonic() + PATIENCE
         with self.http.stream("GET", "gradio_api/queue/data", params={"session_hash": session}) as lines:
             for line in lines.iter_lines():
+                if time.monotonic() > end:  # the queue says every few seconds that it is there
+                    return False, HUNG
                 if "process_completed" in line:
                     said = json.loads(line.removeprefix("data: "))
                     return said["success"], "" if said["success"] else str(said["output"].get("error"))
@@ -218,7 +224,7 @@ def alarm() -> Iterator[None]:
     """End what hangs, where the system can."""
 
     def end(*_: Any) -> None:
-        raise TimeoutError("Traceback: it hung")
+        raise TimeoutError(HUNG)
 
     before = signal.signal(signal.SIGALRM, end)
     signal.alarm(PATIENCE)
@@ -246,7 +252,7 @@ def tool(url: str, name: str, given: dict[str, Any]) -> tuple[bool, str]:
     try:
         return asyncio.run(asyncio.wait_for(ask(), PATIENCE))
     except TimeoutError as error:
-        raise Refused("Traceback: it hung") from error
+        raise Refused(HUNG) from error
     except BaseExceptionGroup as group:  # a message of over 4 MB: the server of tools takes none
         refused = group.subgroup(httpx.HTTPStatusError)
         if refused is None:
