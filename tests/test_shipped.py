@@ -70,7 +70,7 @@ def test_weights_are_half_precision_and_the_classifiers_8_bits() -> None:
     for file in SHIPPED.parent.rglob("*.safetensors"):
         with safe_open(file, framework="pt") as stored:
             dtypes = {stored.get_slice(name).get_dtype(): name for name in stored.keys()}  # noqa: SIM118
-        if "I8" in dtypes:  # a classifier since checkpoints/celeba
+        if "I8" in dtypes:  # trained since classifiers are kept so
             assert file.parent.name == "classifier"
             assert dtypes.pop("F32", SCALE).endswith(SCALE)
         assert dtypes.keys() <= {"F16", "I64", "I8"}, file
