@@ -27,7 +27,7 @@ def save_state(
 
     Args:
         key: settings and data behind the run; another run has no use for its state.
-        best: what is kept of the best epoch so far.
+        best: the weights of the best epoch so far.
         progress: plain values.
     """
     from safetensors.torch import save_file
@@ -71,5 +71,6 @@ def load_state(
         if (buffer := tensors.get(f"momentum.{name}")) is not None:
             # the layout of the parameter, without which the same sums would round differently
             optimizer.state[parameter][BUFFER] = torch.empty_like(parameter).copy_(buffer)
-    best = {name.removeprefix("best."): value for name, value in tensors.items() if name.startswith("best.")}
+    # an earlier version kept more of the best epoch than its weights
+    best = {name: tensors[kept] for name in network.state_dict() if (kept := f"best.{name}") in tensors}
     return best, json.loads(metadata["progress"])

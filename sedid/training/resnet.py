@@ -261,9 +261,8 @@ def train_resnet(
                 save_state(*state, network, optimizer, best, {"loss": best_loss, "history": history})
             track(row | {"learning_rate": rate}, epoch)
             yield meter.at(epoch, **row)
-    network.load_state_dict(
-        from_eight_bits(to_eight_bits(best))
-    )  # as it will be kept: what follows is of these weights
+    # as they will be kept: what follows is of these weights
+    network.load_state_dict(from_eight_bits(to_eight_bits(best)))
     logits = logits_of(network, x_validation, runtime)
     temperature = fit_temperature(logits, labels)
     probabilities = torch.sigmoid(logits / temperature).numpy()

@@ -14,6 +14,7 @@ from sedid.detector.export import save_classifier
 from sedid.models.eight_bits import SCALE, TOP, from_eight_bits, to_eight_bits
 from sedid.models.networks import Runtime, make_resnet18
 from sedid.progress import finish
+from sedid.training.nn_state import load_state, save_state
 from sedid.training.resnet import Recipe, halves, logits_of, train_resnet
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -71,6 +72,17 @@ def test_a_classifier_takes_a_byte_a_weight_and_says_nearly_the_same(tmp_path: P
     with torch.inference_mode():
         said, before = read(x), network(x)
     assert (said - before).abs().max() < 0.02 * before.abs().max()
+
+
+def test_a_training_that_an_earlier_version_began_goes_on_with_the_weights_alone(tmp_path: Path) -> None:
+    network = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(network.parameters())
+    best = {name: value.clone() for name, value in network.state_dict().items()}
+    save_state(tmp_path / "state", "key", network, optimizer, best | {"logits of validation": torch.zeros(4)}, {})
+    found = load_state(tmp_path / "state", "key", network, optimizer)
+    assert found is not None
+    network.load_state_dict(found[0])
+    assert found[0].keys() == best.keys()
 
 
 def test_what_a_training_says_of_its_network_is_said_of_the_kept_weights(tmp_path: Path) -> None:
