@@ -18,7 +18,7 @@ from sedid.data.image_statistics import plain_statistics
 from sedid.detector.detector import MARGIN, Calibration, Detector, Judgement, Pair, Trace
 from sedid.later import torch
 from sedid.method.diffusion import Point, Steps, nn_input, t_error
-from sedid.models.sharing import Shared, Sharing
+from sedid.models.sharing import FIRST, Shared, Sharing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -70,10 +70,17 @@ def share(detector: Detector, sharing: Sharing) -> Detector:
     """The detector with its networks shared: what several threads ask at the same time is one batch."""
     network = None
     if detector.network is not None:
-        shared = Shared(sharing, detector.network)
+        shared = Shared(sharing, detector.network, ticket=FIRST)  # it is asked at the end of a walk
         at = [] if detector.nn is None else [logit(edge) * detector.nn.temperature for edge in detector.nn.band]
         network = Remembering(shared, replace(shared, alone=True), tuple(map(float, at)))
     return replace(detector, eps_model=Shared(sharing, detector.eps_model), network=network)
+
+
+def begin(detector: Detector) -> Detector:
+    """The detector for a walk that begins now, and is in line from now on."""
+    if not isinstance(detector.eps_model, Shared):
+        return detector
+    return replace(detector, eps_model=detector.eps_model.begin())
 
 
 def alone(detector: Detector) -> Detector:
@@ -145,6 +152,7 @@ def trace(detector: Detector, image: np.ndarray, k: Steps) -> Generator[Point, N
     Args:
         image: uint8 (H, W, 3).
     """
+    detector = begin(detector)
     found = yield from detector.trace(image, k)
     by_itself = alone(detector)
     if by_itself is detector:
@@ -166,6 +174,7 @@ def judge(detector: Detector, images: np.ndarray, k: Steps, t_sec: int, watch: W
         images: uint8 (N, H, W, 3), not empty.
         watch: sees the points of the batch's walk.
     """
+    detector = begin(detector)
     end = detector.reach(k, t_sec)
     errors: dict[Pair, np.ndarray] = {}
 

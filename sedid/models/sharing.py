@@ -4,13 +4,19 @@ A walk is a thread that asks the network for one evaluation after another. Serve
 each; here the questions that wait become one batch, whatever their timesteps, and its rows go back to who asked.
 
 - Small ones first: a turn is led by the question with the fewest rows left, and what goes with it follows in the same order. So
-  one picture does not wait for a batch of many. Of the same size, who came first is first.
+  one picture does not wait for a batch of many.
+- Of the same size, whose walk began first is first (its ticket says when). Were all walks pushed on alike, a long one would take
+  as many times longer than a short one as it has more steps, and nobody would be done sooner on the average.
 - Nobody waits for ever: every eighth turn is led by the first in line, whatever its size. Who leads and is not answered goes to
   the end of the line; all others keep their place.
+- A CPU takes two turns at a time, each with half of its threads: together they do more than one turn with all of them, whose
+  threads wait for each other after every layer. Who asks while nobody else does has all threads. So has a question that is to
+  owe nothing to company (`Question.alone`), since the number of threads is in the last bits of an answer; no other turn is
+  taken meanwhile.
 - To cancel, stop asking. Who asks waits for the answer, so there are at most as many questions as threads: memory is
   bounded by what those hold.
-- All turns are taken by one thread. (OpenMP would keep a team of workers, with memory of their own, for each thread that ever
-  ran a network.)
+- The threads that take turns are always the same. (OpenMP would keep a team of workers, with memory of their own, for each
+  thread that ever ran a network.)
 
 The company an image is in changes its rows by rounding alone (`sedid.detector.company`).
 """
@@ -20,7 +26,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -30,9 +36,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-ROWS_ON_CPU = 12  # of a turn: a CPU gains little from larger batches, and turns stay short
+ROWS_ON_CPU = 8  # of a turn: a CPU gains little from larger batches, and turns stay short
 ROWS = 128
+TURNS_ON_CPU = 2  # at a time
 LINE = 8  # one turn in so many is led by the first in line
+
+TICKETS = count(1)
+FIRST = 0  # the ticket of who waited already
 
 Network = Callable[..., "Tensor"]
 """eps_theta(x, t), t one timestep or one of each row; or a classifier, of x alone."""
@@ -45,7 +55,8 @@ class Question:
     Attributes:
         network: who is asked.
         x, t: its arguments, x (B, ...); t None where it takes no timestep.
-        alone: never in one batch with rows of other questions.
+        alone: never in one batch with rows of other questions, and with all threads.
+        ticket: when its walk began: the smaller, the earlier.
         answer: what is waited for, (B, ...).
         parts: what is answered so far.
     """
@@ -54,6 +65,7 @@ class Question:
     x: Tensor
     t: int | None = None
     alone: bool = False
+    ticket: int = FIRST
     answer: Future[Tensor] = field(default_factory=Future)
     parts: list[Tensor] = field(default_factory=list)
 
@@ -95,7 +107,7 @@ def deal(waiting: list[Question], rows: int, number: int = 1) -> list[tuple[Ques
     Returns:
         Who leads first.
     """
-    by_size = sorted(waiting, key=lambda one: one.left)
+    by_size = sorted(waiting, key=lambda one: (one.left, one.ticket))
     leads = by_size[0] if number % LINE else waiting[0]
     counts = {leads: min(leads.left, max(1, rows // 2))}
     free = rows - counts[leads]
@@ -109,18 +121,23 @@ def deal(waiting: list[Question], rows: int, number: int = 1) -> list[tuple[Ques
 
 
 class Sharing:
-    """The line in front of the networks of an app, and the thread that serves it.
+    """The line in front of the networks of an app, and the threads that serve it.
 
     Args:
         rows: of a turn, at most; default: what suits the device.
+        turns: at a time, at most; default: what suits the device.
     """
 
-    def __init__(self, rows: int | None = None) -> None:
-        self._rows = rows
+    def __init__(self, rows: int | None = None, turns: int | None = None) -> None:
+        self._rows, self._turns = rows, turns
         self._waiting: list[Question] = []
-        self._serving = False
-        self._lock = threading.Lock()
-        self._thread = ThreadPoolExecutor(1, "network")  # ends with this object
+        self._held: set[Question] = set()  # of the turns that are taken now
+        self._wide = False  # whether one of these has all threads
+        self._number = 0  # of turns so far
+        self._serving = 0  # threads
+        self._all = 0  # threads that a network has
+        self._changed = threading.Condition()
+        self._threads = ThreadPoolExecutor(TURNS_ON_CPU, "network")  # end with this object
 
     def ask(self, question: Question) -> Tensor:
         """The answer, once it is there.
@@ -128,25 +145,48 @@ class Sharing:
         Raises:
             Exception: what the network raised.
         """
-        with self._lock:
+        with self._changed:
+            self._all = self._all or torch.get_num_threads()
             self._waiting.append(question)
-            if not self._serving:
-                self._serving = True
-                self._thread.submit(self._serve)
+            if self._serving < self._most(question):
+                self._serving += 1
+                self._threads.submit(self._serve, self._most(question))
         return question.answer.result()
 
-    def _serve(self) -> None:
-        """Take turns until nobody waits."""
-        for number in count(1):
-            with self._lock:
-                if not self._waiting:
-                    self._serving = False
-                    return
-                most = self._rows or (ROWS_ON_CPU if self._waiting[0].x.device.type == "cpu" else ROWS)
-                dealt = deal(self._waiting, most, number)
+    def _most(self, question: Question) -> int:
+        """How many turns are taken at a time."""
+        on_cpu = question.x.device.type == "cpu"
+        return self._turns or (min(TURNS_ON_CPU, self._all) if on_cpu else 1)
+
+    def _serve(self, turns: int) -> None:
+        """Take turns until nobody waits whom no other turn answers."""
+        while dealt := self._begin(turns):
             turn(dealt)
-            with self._lock:
+            with self._changed:
+                self._held.difference_update(question for question, _ in dealt)
+                self._wide = False  # a turn with all threads is the only one
                 self._waiting = line_after(self._waiting, dealt[0][0])
+                self._changed.notify_all()
+
+    def _begin(self, turns: int) -> list[tuple[Question, int]]:
+        """Whom the next turn of this thread answers, once it may begin; empty: nobody is left for it."""
+        with self._changed:
+            while free := [question for question in self._waiting if question not in self._held]:
+                rows = self._rows or (ROWS_ON_CPU if free[0].x.device.type == "cpu" else ROWS)
+                dealt = deal(free, rows, self._number + 1)
+                leads, _ = dealt[0]
+                if self._wide or (leads.alone and self._held):
+                    self._changed.wait()
+                    continue
+                self._number += 1
+                self._wide = leads.alone or (len(dealt) == len(free) and not self._held)
+                self._held.update(question for question, _ in dealt)
+                threads = self._all if self._wide else max(1, self._all // turns)
+                if torch.get_num_threads() != threads:  # of this thread
+                    torch.set_num_threads(threads)
+                return dealt
+            self._serving -= 1
+            return []
 
 
 def line_after(waiting: list[Question], led: Question) -> list[Question]:
@@ -193,11 +233,17 @@ class Shared:
 
     Attributes:
         alone: ask for batches without anybody else's rows.
+        ticket: of what is asked; None: a new one for every question.
     """
 
     sharing: Sharing
     network: Network
     alone: bool = False
+    ticket: int | None = None
+
+    def begin(self) -> Shared:
+        """The same for a walk that begins now."""
+        return replace(self, ticket=next(TICKETS))
 
     def __call__(self, x: Tensor, t: int | None = None) -> Tensor:
         """What the network answers.
@@ -206,4 +252,5 @@ class Shared:
             x: (B, ...).
             t: one timestep for all rows; None for a classifier.
         """
-        return self.sharing.ask(Question(self.network, x, t, self.alone))
+        ticket = next(TICKETS) if self.ticket is None else self.ticket
+        return self.sharing.ask(Question(self.network, x, t, self.alone, ticket))

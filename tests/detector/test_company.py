@@ -101,7 +101,7 @@ def test_visitors_at_the_same_time_get_the_calls_they_would_get_alone(
 def test_away_from_the_edges_nothing_is_walked_twice() -> None:
     detector = make_detector()
     network: Any = detector.eps_model
-    shared = company.share(detector, Sharing())
+    shared = company.share(detector, Sharing(rows=COUNT))
     trace = finish(company.trace(shared, make_image(3), 165))
     assert network.calls == len(trace.points)
     judge_in_batches(shared, IMAGES, 165, 330)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from sedid.models.sharing import LINE, Question, Shared, Sharing, deal, line_after, turn
+from sedid.models.sharing import FIRST, LINE, Question, Shared, Sharing, deal, line_after, turn
 
 
 class Network:
@@ -60,20 +61,19 @@ def wait_for(condition: Any) -> None:
 
 
 def test_what_waits_is_one_batch_whatever_its_timesteps_and_everybody_gets_their_own() -> None:
-    network, sharing = Network(), Sharing()
+    network, sharing = Network(), Sharing(rows=12)
     shared = Shared(sharing, network)
     asked = [(shared, rows(1 + number % 3, number), 10 * number) for number in range(5)]
     answers = at_once(network, sharing, *asked)
     assert [answer.tolist() for answer in answers] == [(x + t).tolist() for _, x, t in asked]
     assert len(network.batches) == 2  # the one that kept it busy, and all others
     assert network.threads.isdisjoint({threading.get_ident()})
-    assert len(network.threads) == 1
     # a walk keeps its answers: they must not keep those of the whole batch
     assert [answer.untyped_storage().nbytes() for answer in answers] == [answer.nbytes for answer in answers]
 
 
 def test_a_large_batch_lets_the_others_through() -> None:
-    network, sharing = Network(), Sharing(rows=4)
+    network, sharing = Network(), Sharing(rows=4, turns=1)
     other, shared = Network(), Shared(sharing, network)
     answers = at_once(
         network, sharing, (shared, rows(12, 1), 0), (shared, rows(1, 2), 0), (Shared(sharing, other), rows(1, 3), 0)
@@ -86,7 +86,7 @@ def test_a_large_batch_lets_the_others_through() -> None:
 
 
 def test_who_wants_no_company_has_none() -> None:
-    network, sharing = Network(), Sharing()
+    network, sharing = Network(), Sharing(turns=1)
     shared, alone = Shared(sharing, network), Shared(sharing, network, alone=True)
     at_once(network, sharing, (shared, rows(1, 1), 0), (alone, rows(2, 2), 0), (shared, rows(1, 3), 0))
     assert [sorted(batch) for batch in network.batches[1:]] == [[1, 3], [2, 2]]
@@ -160,10 +160,75 @@ def test_one_picture_is_answered_in_the_next_turn_though_batches_wait() -> None:
 def test_the_thread_goes_with_the_line() -> None:
     sharing = Sharing()
     Shared(sharing, Network())(rows(1), 0)
-    (thread,) = sharing._thread._threads
+    (thread,) = sharing._threads._threads
     del sharing
     thread.join(20)
     assert not thread.is_alive()
+
+
+class Watched(Network):
+    """A network that remembers what runs beside each of its batches, and with how many threads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running: list[float] = []
+        self.seen: list[tuple[float, int, tuple[float, ...]]] = []  # a row's value, threads, and what runs already
+
+    def __call__(self, x: Tensor, t: int | Tensor | None = None) -> Tensor:
+        value = float(x[0, 0])
+        self.seen.append((value, torch.get_num_threads(), tuple(self.running)))
+        self.running.append(value)
+        try:
+            time.sleep(0.02)  # for a thread switch, not to be long enough
+            return super().__call__(x, t)
+        finally:
+            self.running.remove(value)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    """Whatever the machine has, torch has two threads here."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_two_turns_are_taken_at_a_time_each_with_half_of_the_threads() -> None:
+    network = Watched()
+    sharing = Sharing(rows=1, turns=2)
+    shared = Shared(sharing, network)
+    answers = at_once(network, sharing, *((shared, rows(1, number), 10) for number in range(6)))
+    assert [answer.tolist() for answer in answers] == [[[number + 10] * 2] for number in range(6)]
+    (_, first, beside), *others = network.seen
+    assert (first, beside) == (2, ())  # nobody else waited
+    assert max(len(beside) for _, _, beside in others) == 1
+    assert {threads for _, threads, beside in others if beside} == {1}
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_a_question_by_itself_has_all_threads_and_nothing_runs_beside_it() -> None:
+    network = Watched()
+    sharing = Sharing(rows=1, turns=2)
+    shared, alone = Shared(sharing, network), Shared(sharing, network, alone=True)
+    at_once(network, sharing, *((alone if number in (2, 5) else shared, rows(1, number), 0) for number in range(8)))
+    for value, threads, beside in network.seen:
+        if value in (2, 5):
+            assert (threads, beside) == (2, ())
+        else:
+            assert not {2, 5} & set(beside)
+
+
+def test_a_walk_that_began_earlier_is_not_overtaken() -> None:
+    network = Network()
+    early, late = Shared(Sharing(), network).begin(), Shared(Sharing(), network).begin()
+    assert early.ticket is not None
+    assert late.ticket is not None
+    first, second = (Question(network, rows(1), 0, ticket=one.ticket) for one in (early, late) if one.ticket)
+    batch = Question(network, rows(2), 0, ticket=FIRST)
+    assert deal([batch, second, first], 2, 1) == [(first, 1), (second, 1)]
+    assert deal([second, batch, first], 1, LINE) == [(second, 1)]  # but nobody waits for ever
 
 
 def test_many_threads_for_a_while() -> None:

@@ -18,7 +18,7 @@ from helpers.image_files import encoded, zipped
 
 from sedid.detector.csv_file import COLUMNS, safe_cell, score_files
 from sedid.detector.detector import Detector, Trace
-from sedid.progress import finish
+from sedid.progress import Progress, finish
 from sedid.report.filmstrip import error_maps
 from sedid.report.pictures import data_uri, heat
 from sedid.ui.context import Context
@@ -27,6 +27,7 @@ from sedid.ui.gallery.many import Batch, sort_key
 from sedid.ui.gallery.many_panel import Panel
 from sedid.ui.gallery.many_view import GONE, PAGE, batch_html
 from sedid.ui.gallery.pair import Pair, Side, comparison, sentence, waiting
+from sedid.ui.gallery.reference import next_slice
 from sedid.ui.menu import DEFAULT
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -128,6 +129,22 @@ def test_no_more_images_than_the_limit_are_judged(tmp_path: Path, monkeypatch: p
     made = run([packed, packed])
     assert (len(made.lines), made.left_out) == (3, 7)
     assert "7 more were left out" in batch_html(made)
+
+
+def test_a_batch_that_is_slow_is_not_judged_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many visitors are served it is slow, and single images would stand in line with the one each of them has."""
+    packed = zipped(tmp_path / "many.zip", {f"{i}.png": encoded(make_image(i)) for i in range(10)})
+    monkeypatch.setattr(many, "SECONDS", 1e9)  # one call of `advance`, at a speed not known yet
+    detector = make_detector()
+    made, sizes = Batch(detector, [packed]), list[int]()
+
+    def judge(found: Detector, images: np.ndarray, k: Any, t_sec: int) -> list[Any]:
+        sizes.append(len(images))
+        return Context(lambda: detector).traces.judge(found, images, k, t_sec)
+
+    made.advance(judge)
+    assert sizes == [4, 4, 2]
+    assert next_slice(Progress("judging", 1, 9, "files", 0.01, 800.0, {}), 1.0, 16) == 4  # nor when it is slow
 
 
 def test_a_zip_that_vanishes_half_way_ends_in_a_row(tmp_path: Path) -> None:

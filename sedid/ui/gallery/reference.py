@@ -35,6 +35,7 @@ from sedid.ui.recent import Recent
 from sedid.ui.results.files import find_results
 
 SLICE = 16  # images scored at a time, at most
+LEAST = 4  # at a time: taken one by one while many visitors are served, they would compete with single pictures
 SECONDS = 1.0  # of work, until others have their turn
 
 SORTS = {
@@ -104,8 +105,8 @@ class Reference:
 
 
 def next_slice(progress: Progress, seconds: float, most: int) -> int:
-    """How many images to take on at once: about what is done in `seconds`; one before the speed is known."""
-    return int(min(max(progress.per_second * seconds, 1), most))
+    """How many images to take on at once: about what is done in `seconds`, and LEAST of them before the speed is known."""
+    return int(min(max(progress.per_second * seconds, LEAST), most))
 
 
 def outcome(call: Call | None, label: str) -> str:
