@@ -30,7 +30,7 @@ from sedid.data.images import check_crop
 from sedid.data.licences import closed
 from sedid.data.quality import chance, contrast, sliced_wasserstein
 from sedid.data.spec import Spec
-from sedid.detector.bundle import frame, load_detector, update_info
+from sedid.detector.bundle import frame, load_detector, made_with, update_info
 from sedid.detector.export import export_run
 from sedid.detector.provenance import provenance
 from sedid.detector.published import FOLDER, write_images
@@ -260,7 +260,7 @@ def export(config: ShipConfig, bundle: Path) -> None:
         for record in known
         if record.get("heldout_loss") is not None
     )
-    TrainingResults(settings=training, heldout=curve).write(bundle / "sedid" / "training.json")
+    TrainingResults(settings=training, heldout=curve, versions=made_with()).write(bundle / "sedid" / "training.json")
 
 
 def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: dict[str, str]) -> None:
@@ -276,6 +276,7 @@ def write_quality(config: ShipConfig, bundle: Path, real: dict[str, str], made: 
         method="sliced Wasserstein distance of 7x7 patches at each level of a Laplacian pyramid, times 1000",
         reference=Reference(len(reference), contrast(reference)),
         rows=tuple(rows),
+        versions=made_with(),
     )
     results.write(bundle / "sedid" / "quality.json")
     from PIL import Image
@@ -311,7 +312,9 @@ def write_chance(config: ShipConfig, bundle: Path, real: dict[str, str]) -> None
     rows = [row for row in found.rows if row.made_by]  # older files have one of real images, for all the others
     counts = {row.count for row in rows if row.count <= len(others)}
     levels = {count: chance(reference[:count], others, config.seed) for count in counts}
-    replace(found, rows=tuple(replace(row, chance=levels.get(row.count)) for row in rows)).write(file)
+    replace(found, rows=tuple(replace(row, chance=levels.get(row.count)) for row in rows), versions=made_with()).write(
+        file
+    )
 
 
 def write_losses(config: ShipConfig, bundle: Path) -> None:
@@ -336,7 +339,7 @@ def write_losses(config: ShipConfig, bundle: Path) -> None:
     curve = tuple(
         replace(point, heldout_plain=loss.plain) if point.step == settings["step"] else point for point in found.heldout
     )
-    replace(found, settings=settings | plain, heldout=curve).write(place / "training.json")
+    replace(found, settings=settings | plain, heldout=curve, versions=made_with()).write(place / "training.json")
     update_info(bundle, training=info["training"] | plain)
 
 

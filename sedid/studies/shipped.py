@@ -1,6 +1,6 @@
 """What `ship` writes of how a detector came about: the curve of its network's training, and how good its images look."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from sedid.data.quality import Chance
@@ -24,6 +24,7 @@ class TrainingResults(Results):
     Attributes:
         settings: of the training run, with what came of it.
         heldout: the curve; empty where no held-out images were measured.
+        versions: of the code that wrote it; empty in older files.
     """
 
     VERSION: ClassVar[int] = 2
@@ -31,6 +32,7 @@ class TrainingResults(Results):
 
     settings: dict[str, Setting]
     heldout: tuple[HeldoutLoss, ...]
+    versions: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:
@@ -66,7 +68,12 @@ class QualityRow:
 
 @dataclass(frozen=True, kw_only=True)
 class QualityResults(Results):
-    """What stands in quality.json."""
+    """What stands in quality.json.
+
+    Attributes:
+        method: by which sets are compared.
+        versions: of the code that wrote it; empty in older files.
+    """
 
     VERSION: ClassVar[int] = 2
     COMMAND: ClassVar[str] = "ship"
@@ -74,6 +81,7 @@ class QualityResults(Results):
     method: str
     reference: Reference
     rows: Rows[QualityRow]
+    versions: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if any(row.swd.keys() != self.rows[0].swd.keys() for row in self.rows):

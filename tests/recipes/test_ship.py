@@ -157,6 +157,7 @@ def test_chance_stands_beside_rows_of_the_same_reals_alone(
     file = bundle / "sedid" / "quality.json"
     found.write(file)
     finish(ship(some))
+    assert {"python", "torch"} <= QualityResults.read(file).versions.keys()
     [row] = QualityResults.read(file).rows  # the row of real images, another count's, is gone
     others = load_images(config.data, *frame(bundle))
     assert row.chance == chance(reference[:16], others)

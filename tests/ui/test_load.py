@@ -71,4 +71,5 @@ def test_the_figures_are_those_of_the_answers() -> None:
     assert (found.told_to_wait, found.errors) == (2, {"ReadError": 1})
     assert found.sentence.endswith("3 seconds.")
     assert found.growth == 0.02
+    assert {"python", "torch"} <= found.versions.keys()
     assert results(LoadConfig(), Pair(165, 0.0), [], [], 1.0, 1.0, []).growth is None

@@ -52,11 +52,11 @@ def evaluations(images: np.ndarray, k: Steps, t_sec: int, batch: int = 1) -> int
 
 
 def seconds(place: str, model: str, images: np.ndarray, k: Steps, t_sec: int) -> int:
-    """How long a walk may hold the GPU: what loading takes, and a fiftieth of a second a batch evaluated.
+    """How long a walk may hold the GPU: what loading takes, and a hundredth of a second a batch evaluated.
 
     The Hub compares this with what the visitor has left, and who asks for less waits less.
     """
-    return 3 + evaluations(images, k, t_sec, batch=32) // 50
+    return 3 + evaluations(images, k, t_sec, batch=32) // 100
 
 
 def refusal(error: gr.Error) -> gr.Error:

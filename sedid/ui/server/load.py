@@ -31,7 +31,7 @@ from PIL import Image
 from pydantic import Field
 
 from sedid.config import Count, Seed, Settings, Whole
-from sedid.detector.bundle import SHIPPED, load_detector
+from sedid.detector.bundle import SHIPPED, load_detector, made_with
 from sedid.progress import Meter, Progress
 from sedid.storage import write_json
 from sedid.ui import LOCAL
@@ -114,6 +114,7 @@ class LoadResults:
         errors: how often each other refusal or failure came, by its words.
         megabytes: memory of the app's process, once a second.
         growth: of the memory over the last two thirds of the time, as a share (means of a sixth of the time each).
+        versions: of the code that was measured.
     """
 
     settings: dict[str, Any]
@@ -131,6 +132,7 @@ class LoadResults:
     errors: dict[str, int]
     megabytes: list[int]
     growth: float | None
+    versions: dict[str, str]
     format: int = 1
 
 
@@ -364,6 +366,7 @@ def results(
         errors=dict(Counter(words for words in refused if WAIT not in words)),
         megabytes=memory,
         growth=round(float(np.mean(last) / np.mean(first)) - 1, 4) if first and last else None,
+        versions=made_with(),
     )
 
 
