@@ -182,7 +182,7 @@ def launch_options() -> dict[str, Any]:
         "enable_monitoring": False,
         "strict_cors": True,
         "max_file_size": "20mb",
-        "state_session_capacity": 1000,
+        "state_session_capacity": 256,  # pages whose state is kept, half a megabyte each, whether closed or not
         "max_threads": 64,  # of events: as many as may evaluate networks, and room for those that only look
         # Gradio compresses the files of its page, but not the document and its configuration. What streams, and pictures,
         # stay as they are.
