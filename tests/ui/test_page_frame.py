@@ -46,6 +46,18 @@ def test_the_calls_stand_under_the_image_and_stay_in_view(page) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_what_lies_behind_the_page_has_its_colour(page) -> None:
+    """Past its end, and where it is shorter than the window: the dark page ended in white."""
+    page.emulate_media(color_scheme="light")
+    page.goto(page.url.partition("?")[0] + "?__theme=dark")
+    page.wait_for_selector("#sed-title", state="attached")
+    behind, ground = page.evaluate(
+        """() => { const own = document.createElement("i"); own.style.color = "var(--body-background-fill)";
+        document.body.append(own); return [getComputedStyle(document.body).backgroundColor, getComputedStyle(own).color] }"""
+    )
+    assert behind == ground != "rgb(255, 255, 255)"
+
+
 def test_what_stays_in_view_covers_nothing(page) -> None:
     """The box of k and T_SEC lay over the heading of what is about the file, which could then not be closed."""
     page.set_viewport_size({"width": 1280, "height": 720})

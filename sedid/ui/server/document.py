@@ -36,6 +36,7 @@ FIRST_WORDS = f"""<style>
 #sed-first {{ position: absolute; inset: 0 0 auto; padding: 1rem 1.5rem; font-family: system-ui, sans-serif }}
 #sed-first b {{ font-size: 1.75rem }}
 body:has(#sed-title) #sed-first {{ display: none }}
+body.dark {{ background: var(--body-background-fill) }} /* Gradio's own follows the system, not the theme asked for */
 </style>
 <div id="sed-first"><p>{NAME}</p><p><b>{TITLE}</b></p><p>{DESCRIPTION}</p>
 <noscript><p>This page needs JavaScript, which your browser does not run.</p></noscript></div>"""
