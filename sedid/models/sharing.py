@@ -148,15 +148,12 @@ class Sharing:
         with self._changed:
             self._all = self._all or torch.get_num_threads()
             self._waiting.append(question)
-            if self._serving < self._most(question):
+            on_cpu = question.x.device.type == "cpu"
+            turns = self._turns or (min(TURNS_ON_CPU, self._all) if on_cpu else 1)
+            if self._serving < turns:
                 self._serving += 1
-                self._threads.submit(self._serve, self._most(question))
+                self._threads.submit(self._serve, turns)
         return question.answer.result()
-
-    def _most(self, question: Question) -> int:
-        """How many turns are taken at a time."""
-        on_cpu = question.x.device.type == "cpu"
-        return self._turns or (min(TURNS_ON_CPU, self._all) if on_cpu else 1)
 
     def _serve(self, turns: int) -> None:
         """Take turns until nobody waits whom no other turn answers."""

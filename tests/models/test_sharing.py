@@ -61,13 +61,14 @@ def wait_for(condition: Any) -> None:
 
 
 def test_what_waits_is_one_batch_whatever_its_timesteps_and_everybody_gets_their_own() -> None:
-    network, sharing = Network(), Sharing(rows=12)
+    network, sharing = Network(), Sharing(rows=12, turns=1)
     shared = Shared(sharing, network)
     asked = [(shared, rows(1 + number % 3, number), 10 * number) for number in range(5)]
     answers = at_once(network, sharing, *asked)
     assert [answer.tolist() for answer in answers] == [(x + t).tolist() for _, x, t in asked]
     assert len(network.batches) == 2  # the one that kept it busy, and all others
     assert network.threads.isdisjoint({threading.get_ident()})
+    assert len(network.threads) == 1
     # a walk keeps its answers: they must not keep those of the whole batch
     assert [answer.untyped_storage().nbytes() for answer in answers] == [answer.nbytes for answer in answers]
 

@@ -105,7 +105,7 @@ class Reference:
 
 
 def next_slice(progress: Progress, seconds: float, most: int) -> int:
-    """How many images to take on at once: about what is done in `seconds`, and LEAST of them before the speed is known."""
+    """How many images to take on at once: about what is done in `seconds`, but LEAST at least; so many at first."""
     return int(min(max(progress.per_second * seconds, LEAST), most))
 
 
