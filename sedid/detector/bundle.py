@@ -146,6 +146,20 @@ def update_info(folder: Path, **sections: Any) -> dict[str, Any]:
     return info
 
 
+def forget_calibration(folder: Path) -> None:
+    """Take what was calibrated, trained and measured out of detector.json; the weights and what is said of them stay.
+
+    The next calibration is then held against no picture that only an earlier one has seen.
+
+    Raises:
+        ValueError: as `current_info`.
+    """
+    info = current_info(folder)
+    if any(name in info for name in CALIBRATED):
+        left = {name: kept for name, kept in info.items() if name not in CALIBRATED}
+        write_json(detector_file(folder), left | {"classifier_sha256": None})
+
+
 def condition_of(info: dict[str, Any], prompt: str | None = None, guidance: float | None = None) -> Condition:
     """What a detector's model is told: as detector.json records it, or what is given in place of that.
 

@@ -30,7 +30,7 @@ from sedid.data.images import check_crop
 from sedid.data.licences import closed
 from sedid.data.quality import chance, contrast, sliced_wasserstein
 from sedid.data.spec import Spec
-from sedid.detector.bundle import frame, load_detector, made_with, update_info
+from sedid.detector.bundle import forget_calibration, frame, load_detector, made_with, update_info
 from sedid.detector.export import export_run
 from sedid.detector.provenance import provenance
 from sedid.detector.published import FOLDER, write_images
@@ -400,6 +400,8 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     yield "chance", quick(write_chance, config, bundle, real)
     if config.chosen_on and not config.run:  # whose records have it
         yield "losses", quick(write_losses, config, bundle)
+    if not config.run:  # which is exported without a calibration
+        yield "afresh", quick(forget_calibration, bundle)
     walks: dict[str, Any] = {"ks": config.ks, "paths": config.paths}
     calibration: dict[str, Any] = {"real": real["calibration"], "generated": generated["calibration"]}
     yield "calibrate", calibrate(CalibrateConfig(**calibration, **walks, **scoring, error_rate=config.error_rate))

@@ -10,7 +10,8 @@ from helpers.latents import shared_latent
 
 from sedid.data.datasets import load_images
 from sedid.data.quality import chance, contrast
-from sedid.detector.bundle import checkpoint_hash, frame, load_detector, update_info
+from sedid.data.splits import read_splits, splits_file
+from sedid.detector.bundle import SHIPPED, checkpoint_hash, frame, load_detector, read_info, update_info
 from sedid.detector.provenance import read_manifest
 from sedid.models.networks import Runtime, load_unet
 from sedid.models.schedules import load_schedule
@@ -128,6 +129,22 @@ def test_a_stage_can_be_run_alone(config: ShipConfig, tmp_path: Path, tiny_bundl
         ValueError, match=r"only names loses; the stages are splits, ddim-2, .*, quality, chance, losses"
     ):
         finish(ship(replace(alone, only=("loses",))))
+
+
+def test_weights_that_are_calibrated_anew_are_held_against_nothing_of_before(
+    config: ShipConfig, tmp_path: Path
+) -> None:
+    bundle = shutil.copytree(SHIPPED, tmp_path / "bundle")
+    before, prints = load_detector(bundle, "cpu"), read_splits(splits_file(bundle), read_info(bundle))
+    assert before.chosen is not None
+    assert before.nn is not None
+    assert any(name.startswith("classifier") for name in prints)
+    finish(ship(replace(config, run="", detector=str(bundle), only=("afresh",))))
+    after = load_detector(bundle, "cpu")
+    assert (after.chosen, after.nn) == (None, None)
+    assert after.info["training"] == before.info["training"]
+    kept = read_splits(splits_file(bundle), after.info)
+    assert kept.keys() == {"training", "validation"} & prints.keys()
 
 
 def test_images_of_a_conditional_model_are_drawn_of_the_prompts_in_turn(config: ShipConfig, tmp_path: Path) -> None:
