@@ -8,6 +8,7 @@ const PICTURES = 200; // in each crowd
 const REACH = { level: 6, coarse: 8, fine: 2 }; // ends of the axes, on both sides of 0
 const FINE = [0.2, 0.4]; // spread of the fine axis on the left and the right hill: smooth pictures and detailed ones
 const COARSE = { apart: 4, spread: 2.2 };
+const LENS = { width: 112, height: 76 };
 
 /* The data with two hills on one axis; with no distance it is one hill. */
 export function hills(apart, spread) {
@@ -70,6 +71,9 @@ const words = (x, y, text, style = '', anchor = 'middle') =>
 const line = (x1, y1, x2, y2, style) =>
   `<line x1="${x1.toFixed(1)}" y1="${y1.toFixed(1)}" x2="${x2.toFixed(1)}" y2="${y2.toFixed(1)}" class="${style}"/>`;
 const dot = (x, y, r, style) => `<circle cx="${x.toFixed(1)}" cy="${y.toFixed(1)}" r="${r}" class="${style}"/>`;
+
+/* Whether a drawing has the room of a phone's screen alone. */
+const narrow = width => width <= 380;
 
 /* Where things stand in a drawing of a box's width. */
 function frame(box, height, left, bottom, right = 12, top = 10) {
@@ -170,12 +174,13 @@ function drawErrors(box, found, tSec, k, timesteps, parts) {
   );
 }
 
-/* Timesteps under a drawing, and the axis's name before the last one. */
-function ticks(on, x, timesteps, name) {
+/* Timesteps under a drawing, and the axis's name before the last one; `short` is the name where there is little room. */
+function ticks(on, x, timesteps, name, short = name) {
   const last = timesteps - 1;
-  const quarters = on.width > 380 ? [0, 0.25, 0.5, 0.75] : [0, 0.25, 0.5];
+  const quarters = narrow(on.width) ? [0, 0.5] : [0, 0.25, 0.5, 0.75];
   const marks = quarters.map(share => words(x(share * timesteps), on.bottom + 16, share * timesteps));
-  return `${marks.join('')}${words(x((on.width > 380 ? 0.86 : 0.76) * last), on.bottom + 16, name, 'world-name')}${words(x(last), on.bottom + 16, last, '', 'end')}`;
+  const [share, said] = narrow(on.width) ? [0.72, short] : [0.86, name];
+  return `${marks.join('')}${words(x(share * last), on.bottom + 16, said, 'world-name')}${words(x(last), on.bottom + 16, last, '', 'end')}`;
 }
 
 /* Errors of both crowds at one T_SEC, on an axis that only the real ones decide. */
@@ -261,7 +266,8 @@ export function openWorld(element) {
     const found = errors(abar, points);
     const { until, far, near, out, back } = routes(abar, points, tSec(), k());
     const box = find('path');
-    const on = frame(box, box.clientWidth < 460 ? 250 : 310, 44, 24);
+    const under = narrow(box.clientWidth) ? LENS.height + 12 : 0; // there the glass would cover the drawing
+    const on = frame(box, (box.clientWidth < 460 ? 250 : 310) + under, 44, 24 + under);
     const [x, y] = [along(on, 0, timesteps - 1), upwards(on, -REACH.level, REACH.level)];
     const canvas = box.querySelector('canvas');
     const [columns, rows] = [Math.ceil((on.right - on.left) / 3), 90];
@@ -278,7 +284,7 @@ export function openWorld(element) {
     const miss = Math.abs(landed.x[0] - near.x[0]);
     on.svg.querySelector('.world-live').innerHTML =
       [-6, -3, 0, 3, 6].map(one => words(on.left - 6, y(one) + 4, one, '', 'end')).join('') +
-      ticks(on, x, timesteps, 'timestep t') +
+      ticks(on, x, timesteps, 'timestep t', 't') +
       line(x(tSec()), on.top, x(tSec()), on.bottom, 'world-rule') +
       `<path d="${polyline(out.map(mark))}" class="world-way"/><path d="${polyline(back.map(mark))}" class="world-back"/>` +
       until
@@ -286,7 +292,7 @@ export function openWorld(element) {
         .map(point => dot(...mark(point), point === far ? 5 : k() < 80 ? 2 : 3.2, 'world-stop'))
         .join('') +
       dot(...mark(landed), 4.5, 'world-landed') +
-      lens(on, near.x[0] - landed.x[0], y(0) - y(1));
+      lens(under ? [(on.left + on.right - LENS.width) / 2, on.bottom + 28] : [on.right - LENS.width - 6, on.top + 6], near.x[0] - landed.x[0], y(0) - y(1));
     hold(on, box, x(0), y(at.level), [at.level], `x = ${at.level.toFixed(2)}`);
     drawErrors(find('errors'), found, tSec(), k(), timesteps, ['world-bar']);
     const error = found[tSec() / k() - 1].parts[0];
@@ -297,15 +303,15 @@ export function openWorld(element) {
   }
 
   /* The miss under a magnifying glass: where the path was, and where the step back lands. */
-  function lens(on, gap, unit) {
+  function lens([left, top], gap, unit) {
     const factor = magnified(Math.min(40 / Math.max(Math.abs(gap) * unit, 1e-9), 1e6));
     const half = (gap * unit * factor) / 2;
-    const [left, top, middle] = [on.right - 118, on.top + 6, on.top + 50];
+    const middle = top + 44;
     const [one, two] = [middle - half, middle + half];
     return (
-      `<rect x="${left}" y="${top}" width="112" height="76" rx="8" class="world-lens"/>` +
+      `<rect x="${left}" y="${top}" width="${LENS.width}" height="${LENS.height}" rx="8" class="world-lens"/>` +
       words(
-        left + 56,
+        left + LENS.width / 2,
         top + 15,
         factor > 1 ? `the miss, ${factor.toLocaleString('en')} times` : 'the miss',
         'world-name',
