@@ -78,16 +78,19 @@ def share(detector: Detector, sharing: Sharing) -> Detector:
 
 def begin(detector: Detector) -> Detector:
     """The detector for a walk that begins now, and is in line from now on."""
-    if not isinstance(detector.eps_model, Shared):
-        return detector
-    return replace(detector, eps_model=detector.eps_model.begin())
+    return _asking(detector, Shared.begin)
 
 
 def alone(detector: Detector) -> Detector:
     """The detector out of company: what it is asked is in no batch with anything else."""
-    if not isinstance(detector.eps_model, Shared) or detector.eps_model.alone:
+    return _asking(detector, lambda shared: replace(shared, alone=True))
+
+
+def _asking(detector: Detector, how: Callable[[Shared], Shared]) -> Detector:
+    """The detector with its shared network asked in another way; one that shares none as it is."""
+    if not isinstance(detector.eps_model, Shared):
         return detector
-    return replace(detector, eps_model=replace(detector.eps_model, alone=True))
+    return replace(detector, eps_model=how(detector.eps_model))
 
 
 def bound(pair: Pair) -> float:

@@ -41,11 +41,10 @@ def rerun(
     stated: Protocol = kept.protocol
     if not detector and file.parent.name == "sedid":
         detector = str(file.parent.parent)
-    accepted = {field.name for field in fields(command.settings)}
     recorded, gone = settings_of(command, stated)
     with TemporaryDirectory() as out:
         own: dict[str, Any] = {"out": out, "device": device} | ({"detector": detector} if detector else {})
-        own |= {"apply": False} if "apply" in accepted else {}  # the detector stays as it is
+        own |= {"apply": False} if "apply" in accepted_by(command) else {}  # the detector stays as it is
         found = yield from command.loop(load_config(command.settings, recorded | own, None, settings))
     checks = [
         Check(f"images of {name}", 0.0 if one.sha256 == stated.images[name].sha256 else float("inf"))
@@ -58,9 +57,14 @@ def rerun(
     return Verification(stated.detector, where, (*checks, compared(file.name, asdict(kept), asdict(found))))
 
 
+def accepted_by(command: Command) -> set[str]:
+    """The names of a command's settings."""
+    return {field.name for field in fields(command.settings)}
+
+
 def settings_of(command: Command, stated: Protocol) -> tuple[dict[str, Any], list[str]]:
     """The settings that a file records, and the names of those that its command has no more."""
-    accepted = {field.name for field in fields(command.settings)}
+    accepted = accepted_by(command)
     recorded = {name: value for name, value in stated.config.items() if name in accepted}
     return recorded, sorted(stated.config.keys() - accepted)
 

@@ -24,6 +24,7 @@ from typing import Any, cast, get_args
 
 import numpy as np
 
+from sedid import processes
 from sedid.config import Count, ErrorRate, NotNegative, Positive, Precision, Seed, Settings, StepSizes, Text, Whole
 from sedid.data.datasets import crop_of, describe_split, grid_of, load_images, make_splits
 from sedid.data.images import check_crop
@@ -349,6 +350,12 @@ def choose_opening(config: ShipConfig, bundle: Path) -> None:
     update_info(bundle, opens_with=first_right(load_detector(bundle, config.device, config.precision), folder))
 
 
+def tidied(study: Generator[Progress, None, Any], folder: Path) -> Generator[Progress, None, None]:
+    """A study, without the scores it keeps to be gone on with: they are not shipped."""
+    yield from study
+    processes.on_main(shutil.rmtree, folder, True)
+
+
 def stages(config: ShipConfig) -> Iterator[Stage]:
     """Every stage in order; a generator does nothing until it is driven."""
     out, bundle = Path(config.out), Path(config.detector)
@@ -437,8 +444,10 @@ def stages(config: ShipConfig) -> Iterator[Stage]:
     yield "compare", compare(CompareConfig(**calibration, **some, methods=config.methods, **studying))
     yield "generalise", generalise(GeneraliseConfig(**tested, generated=tuple(made.values()), **walks, **scoring))
     few: dict[str, Any] = {name: cut(spec, config.sweep_test) for name, spec in test.items()}
-    yield "sweep", sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, paths=config.paths, **studying))
-    yield "choose", choose(ChooseConfig(**calibration, **few, ks=config.ks, **studying))
+    swept = sweep(SweepConfig(**calibration, **few, ks=config.sweep_ks, paths=config.paths, **studying))
+    yield "sweep", tidied(swept, bundle / "sedid" / "sweep")
+    chosen = choose(ChooseConfig(**calibration, **few, ks=config.ks, **studying))
+    yield "choose", tidied(chosen, bundle / "sedid" / "choice")
     pair: dict[str, Any] = {"real": real["test"], "generated": generated["test"]}
     yield "robustness", robustness(RobustnessConfig(**pair, count=config.robustness, **studying))
     first: dict[str, Any] = {name: cut(spec, config.polarity) for name, spec in pair.items()}

@@ -201,6 +201,7 @@ def test_a_run_becomes_a_detector_with_every_results_file(
         assert str(tmp_path) not in found, name
         if "checkpoint_sha256" in found:
             assert checkpoint_hash(bundle) in found, name
+    assert {found.name for found in (bundle / "sedid").iterdir() if found.is_dir()} == {"classifier", "examples"}
     curve = read_json(bundle / "sedid" / "training.json")["heldout"]
     assert [point["step"] for point in curve] == [1, 2]
     quality = read_json(bundle / "sedid" / "quality.json")["rows"]
