@@ -30,8 +30,8 @@ def build(context: Context, head: Head) -> None:
     with gr.Tabs(elem_id="gallery") as parts:
         with gr.Tab("Reference set", id="gallery-reference"):
             with gr.Row():
-                sort = choice("Sort by", SORTS, "turns", "sort", 260)
-                largest = choice("Order", {"lowest first": False, "highest first": True}, True, "order", 150)
+                sort = choice("Sort by", SORTS, "turns", "sort", 225)
+                largest = choice("Order", {"lowest first": False, "highest first": True}, True, "order", 185)
                 label = choice("Label", LABELS, "", "label", 110)
                 verdict = choice("Verdict", FILTERS, "", "verdict", 126)
                 where = {"Inspect": INSPECT, "Compare: A": LEFT, "B": RIGHT}
