@@ -21,8 +21,28 @@ from sedid.ui.learn.steps import PLACES
 from sedid.ui.screenshots import READY, SETTLED
 from sedid.ui.theme import SedidTheme
 
-DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 320, "height": 800}
+DESKTOP, TABLET, PHONE = ({"width": width, "height": 800} for width in (1280, 768, 320))
 LOOK = "root => axe.run(root || document, { resultTypes: ['violations'] }).then(found => found.violations)"
+CUT = """root => {
+  const seen = [...(document.querySelector(root || 'body')).querySelectorAll('*')].filter(one => one.checkVisibility());
+  const short = seen.filter(one => one.role === 'combobox' && one.value && one.value.length < 20);
+  const cut = short.filter(one => one.scrollWidth > one.clientWidth + 1).map(one => `cut off: ${one.value}`);
+  const matrix = seen.filter(one => one.matches('.res-confusion')).map(one => one.parentElement);
+  cut.push(...matrix.filter(one => one.scrollWidth > one.clientWidth + 1).map(() => 'cut off: a confusion matrix'));
+  for (const drawing of seen.filter(one => one.matches('.world-drawing'))) {
+    const words = [...drawing.querySelectorAll('text')].map(one => [one.textContent, one.getBoundingClientRect()]);
+    words.forEach(([said, one], i) => words.slice(i + 1).forEach(([other, two]) => {
+      const apart = one.right <= two.left || two.right <= one.left || one.bottom <= two.top + 4 || two.bottom <= one.top + 4;
+      if (!apart) cut.push(`written over each other: ${said}, ${other}`);
+    }));
+    const glass = drawing.querySelector('.world-lens')?.getBoundingClientRect();
+    const point = drawing.querySelector('.world-landed')?.getBoundingClientRect();
+    if (glass && point.right > glass.left && point.top < glass.bottom && point.bottom > glass.top)
+      cut.push('the glass lies over what it enlarges');
+  }
+  return cut;
+}"""
+"""Short choices and tables that do not fit, and words of a drawing over others."""
 TOPS = "() => ['photo', 'examples', 'controls', 'verdicts'].map(id => document.getElementById(id).getBoundingClientRect().top)"
 
 
@@ -66,12 +86,16 @@ def faults(page: Any, root: str = "") -> dict[str, list[str]]:
     """What is wrong with the page, or with a part of it, for eyes, for who hears it read, and on a phone for fingers and keyboard:
     on a light desktop, and on a dark phone; at the end it is as it was."""
     found = {}
+    page.set_viewport_size(TABLET)
+    page.wait_for_function(SETTLED)
+    found["tablet"] = page.evaluate(CUT, root)
     for size, dark in ((PHONE, True), (DESKTOP, False)):
         page.set_viewport_size(size)
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", dark)
         page.wait_for_function(SETTLED)
         wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         wrong = [f"{wide} pixels too wide"] if wide > 0 else []
+        wrong += page.evaluate(CUT, root)
         for violation in page.evaluate(LOOK, root):
             wrong += [f"{violation['id']}: {node['html'][:200]}" for node in violation["nodes"]]
         found["phone, dark" if dark else "desktop, light"] = wrong + (walk(page, root) if dark else [])
