@@ -58,6 +58,8 @@ def whole(result: GeneraliseResults) -> Markup:
         verdicts=verdicts,
         missing=[name for name, shares, stat in verdicts if stat and shares is None],
         along=along_t_sec(result),
+        at_the_end=result.at_the_end(),
+        steps_in_words=steps_in_words,
         lead=lead.generalise(result),
         protocol=protocol(result),
     )

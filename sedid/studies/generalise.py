@@ -5,6 +5,7 @@ generated set is measured against the same held-out reals, and so are the member
 them from held-out reals is membership (SecMI, Duan et al. 2023), which the t-error measures as well.
 """
 
+from collections import Counter
 from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -157,6 +158,19 @@ class GeneraliseResults(Results):
     def __post_init__(self) -> None:
         if HELDOUT not in self.protocol.images:
             raise ValueError(f"protocol.images lacks {HELDOUT}")
+
+    def at_the_end(self) -> tuple[int, dict[str, dict[Steps, float]]]:
+        """What the last T_SEC tells by how it was come to.
+
+        Returns:
+            The last T_SEC at which more than one walk was measured, and the AUC there by generated set and by walk, a smaller
+            t-error counting as generated; 0 and nothing where no two walks share one.
+        """
+        made = [row for row in self.rows if not row.real]
+        walks = Counter(pair.t_sec for row in made[:1] for pair in row.pairs)
+        last = max((t_sec for t_sec, count in walks.items() if count > 1), default=0)
+        found = {row.set: {pair.k: pair.auc_paper_polarity for pair in row.pairs if pair.t_sec == last} for row in made}
+        return (last, found) if last else (0, {})
 
     @classmethod
     def migrated(cls, found: dict[str, Any]) -> dict[str, Any]:

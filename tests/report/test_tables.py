@@ -13,7 +13,16 @@ from sedid.detector.bundle import update_info
 from sedid.method import paper
 from sedid.models.networks import load_unet
 from sedid.report.card import fill, measured, parameters_of
-from sedid.report.markdown import results_table, speed_table, summary_table, t_secs_table, trials_table
+from sedid.report.generalise import whole
+from sedid.report.markdown import (
+    results_table,
+    samplers_table,
+    speed_table,
+    steps_table,
+    summary_table,
+    t_secs_table,
+    trials_table,
+)
 from sedid.stats.metrics import measure
 from sedid.studies.comparison import ComparisonResults
 from sedid.studies.evaluate import EvaluationResults
@@ -111,6 +120,16 @@ def test_every_sampler_stands_beside_the_paper_s_along_t_sec() -> None:
     assert cells(table, 4) == ["paper, CelebA, ancestral, 1,000 steps", *published]
     assert len(table.splitlines()) == 5
     assert t_secs_table(replace(found, rows=tuple(replace(one, pairs=one.pairs[-1:]) for one in rows))) == ""
+    assert found.at_the_end() == (0, {})  # no two walks share a T_SEC
+    walks = ((330, 0.9), ((0, 495, 990), 0.8))
+    more = [SetPair(k=k, t_sec=990, polarity="smaller", auc=auc, auc_paper_polarity=auc) for k, auc in walks]
+    shared = replace(found, rows=tuple(replace(one, pairs=(*one.pairs, *more)) for one in rows))
+    table = steps_table(shared)
+    assert cells(table, 0) == ["set", "k = 165", "k = 330", "path 0, 495, 990"]
+    assert cells(table, 3) == ["ddim, 50 steps", "0.350", "0.900", "0.800"]
+    assert len(table.splitlines()) == 4  # without member reals
+    assert "at T_SEC 990 by the steps that lead there" in samplers_table(shared)
+    assert "path 0, 495, 990" in whole(shared)
 
 
 def test_the_best_of_the_trials_is_bold(tmp_path: Path) -> None:
