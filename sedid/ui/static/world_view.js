@@ -292,7 +292,11 @@ export function openWorld(element) {
         .map(point => dot(...mark(point), point === far ? 5 : k() < 80 ? 2 : 3.2, 'world-stop'))
         .join('') +
       dot(...mark(landed), 4.5, 'world-landed') +
-      lens(under ? [(on.left + on.right - LENS.width) / 2, on.bottom + 28] : [on.right - LENS.width - 6, on.top + 6], near.x[0] - landed.x[0], y(0) - y(1));
+      lens(
+        under ? [(on.left + on.right - LENS.width) / 2, on.bottom + 28] : [on.right - LENS.width - 6, on.top + 6],
+        near.x[0] - landed.x[0],
+        y(0) - y(1),
+      );
     hold(on, box, x(0), y(at.level), [at.level], `x = ${at.level.toFixed(2)}`);
     drawErrors(find('errors'), found, tSec(), k(), timesteps, ['world-bar']);
     const error = found[tSec() / k() - 1].parts[0];
