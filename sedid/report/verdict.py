@@ -22,7 +22,7 @@ CALLS = {
     Call.OUTSIDE: ("Outside the calibrated range", "none"),
 }
 """How the page says a call, and the style class it gets."""
-TRACE = re.compile(r"[:,] ([a-z][^():,.]*) \(AUC ([01]\.\d+) ")
+TRACE = re.compile(r"[:,] ([A-Za-z][^():,.]*) \(AUC ([01]\.\d+) ")
 """In the leak audit's warning: what a probe looked at, and how well that alone tells the classes apart."""
 
 

@@ -13,6 +13,9 @@ def test_the_leak_audit_is_said_in_words_a_student_understands() -> None:
     said = leak_warning(detector, "stat")
     assert "by border 91 times, by brightness and contrast 75 times in 100" in said
     assert "AUC" not in said
+    probes = [Probe("JPEG blocks", FORMAT, 0.99, 0.01), *probes]
+    detector.info["stat"] = {"leak_warning": _warning(probes)}
+    assert ": by JPEG blocks 99 times, by border 91 times, by" in leak_warning(detector, "stat")
     detector.info["stat"] = {"leak_warning": "Other words. And more."}
     assert leak_warning(detector, "stat") == "Other words"
     assert leak_warning(detector, "other") == ""
