@@ -353,7 +353,7 @@ def choose_opening(config: ShipConfig, bundle: Path) -> None:
 def tidied(study: Generator[Progress, None, Any], folder: Path) -> Generator[Progress, None, None]:
     """A study, without the scores it keeps to be gone on with: they are not shipped."""
     yield from study
-    processes.on_main(shutil.rmtree, folder, True)
+    processes.on_main(shutil.rmtree, folder, ignore_errors=True)
 
 
 def stages(config: ShipConfig) -> Iterator[Stage]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,7 +13,7 @@ from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
-from sedid.method.diffusion import steps_in_words, write_steps
+from sedid.method.diffusion import Steps, steps_in_words, write_steps
 from sedid.method.methods import RESNET, differences
 from sedid.report.defence import finding, setting_words, told_rows
 from sedid.report.numbers import cell, with_interval
@@ -309,15 +309,14 @@ def samplers_table(found: GeneraliseResults) -> str:
     )
     along = t_secs_table(found)
     heading = f"\n\nAUC of STAT along T_SEC, if smaller means generated, k = {paper.K}:\n\n"
-    last, _ = found.at_the_end()
+    last, sets = found.at_the_end()
     steps = f"\n\nAUC of STAT at T_SEC {last} by the steps that lead there, if smaller means generated:\n\n"
     said = [_table(head, rows), note if without else "", heading + along if along else ""]
-    return "".join([*said, steps + steps_table(found) if last else ""])
+    return "".join([*said, steps + steps_table(sets) if last else ""])
 
 
-def steps_table(found: GeneraliseResults) -> str:
-    """generalise.json: the AUC of every generated set at the last T_SEC, by walk (`GeneraliseResults.at_the_end`)."""
-    _, sets = found.at_the_end()
+def steps_table(sets: Mapping[str, Mapping[Steps, float]]) -> str:
+    """`GeneraliseResults.at_the_end` as a table; the first set names the walks."""
     walks = list(next(iter(sets.values())))
     rows = [[name, *(cell(aucs.get(k)) for k in walks)] for name, aucs in sets.items()]
     return _table(["set", *map(steps_in_words, walks)], rows)

@@ -124,7 +124,9 @@ def test_every_sampler_stands_beside_the_paper_s_along_t_sec() -> None:
     walks = ((330, 0.9), ((0, 495, 990), 0.8))
     more = [SetPair(k=k, t_sec=990, polarity="smaller", auc=auc, auc_paper_polarity=auc) for k, auc in walks]
     shared = replace(found, rows=tuple(replace(one, pairs=(*one.pairs, *more)) for one in rows))
-    table = steps_table(shared)
+    last, sets = shared.at_the_end()
+    assert last == 990
+    table = steps_table(sets)
     assert cells(table, 0) == ["set", "k = 165", "k = 330", "path 0, 495, 990"]
     assert cells(table, 3) == ["ddim, 50 steps", "0.350", "0.900", "0.800"]
     assert len(table.splitlines()) == 4  # without member reals

@@ -84,7 +84,7 @@ def opened(browser, url: str):
 
 def faults(page: Any, root: str = "") -> dict[str, list[str]]:
     """What is wrong with the page, or with a part of it, for eyes, for who hears it read, and on a phone for fingers and keyboard:
-    on a light desktop, and on a dark phone; at the end it is as it was."""
+    on a light desktop, and on a dark phone; on a tablet what is cut off; at the end it is as it was."""
     found = {}
     page.set_viewport_size(TABLET)
     page.wait_for_function(SETTLED)
