@@ -3,6 +3,8 @@
 `read()` gives it as the environment stands; `table()` describes it for `docs/settings.md`, which a test compares.
 """
 
+import os
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -93,6 +95,11 @@ def read() -> Settings:
     Raises:
         ValueError: a variable has a value it cannot have; the text names it and what is accepted.
     """
+    return _read(tuple(os.environ.get(str(field.validation_alias)) for field in Settings.model_fields.values()))
+
+
+@lru_cache(1)  # every request asks, and to read them takes longer than to answer some of them
+def _read(_: tuple[str | None, ...]) -> Settings:
     try:
         return Settings()
     except ValidationError as error:

@@ -33,6 +33,7 @@ MODULES = {
 """Where each tab is built: a module with a TITLE and a `build(context, head)`."""
 
 LOCAL = ("localhost", "127.0.0.1", "::1")
+GLANCE = 0.01  # seconds between two looks at the queue
 
 
 def quiet() -> None:
@@ -115,7 +116,10 @@ def build_demo(context: "Context | None" = None) -> "gr.Blocks":
         opener = Opener(TABS, context.menu)
         only(demo.load, "elsewhere")(opener.view, None, [tabs, head.source], **LIGHT)
         head.title.select(opener.tab, None, tabs, **LIGHT)
-    return demo.queue(max_size=64, default_concurrency_limit=4)
+    demo.queue(max_size=64, default_concurrency_limit=4)
+    # Gradio (6.31) looks a thousand times a second, by default: a twelfth of a core while nobody asks for anything
+    demo._queue.sleep_when_free, demo._queue.progress_update_sleep_when_free = GLANCE, 5 * GLANCE
+    return demo
 
 
 def launch(detector: str | Path | None = None, **options: Any) -> None:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+import sedid.models.sharing as sharing_module
 from sedid.models.sharing import FIRST, LINE, Question, Shared, Sharing, deal, line_after, turn
 
 
@@ -81,9 +82,27 @@ def test_a_large_batch_lets_the_others_through() -> None:
     )
     assert [len(answer) for answer in answers] == [12, 1, 1]
     turns = [sorted(batch) for batch in network.batches[1:]]
-    assert turns[0] == [1, 1, 1, 2]  # the small one is in the first turn
+    assert turns[0] == [1, 2]  # the small one is in the first turn, which is short
     assert [value for batch in turns for value in batch].count(1) == 12
     assert len(other.batches) == 1
+
+
+def test_a_walk_is_not_kept_waiting_by_turns_of_a_batch_between_its_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sharing_module, "SOON", 2.0)  # however busy the machine of this test is
+    network, sharing = Network(), Sharing(rows=4, turns=1)
+    shared = Shared(sharing, network)
+    network.gate.clear()
+    with ThreadPoolExecutor(1) as threads:
+        batch = threads.submit(shared, rows(60, 1), 0)
+        wait_for(lambda: len(network.batches) > 0)
+        network.gate.set()
+        for _ in range(10):
+            shared(rows(1, 2), 0)
+        met = [2 in turn for turn in network.batches]
+        batch.result()
+    steps = met[met.index(True) : len(met) - met[::-1].index(True)]
+    assert steps.count(True) == 10
+    assert steps.count(False) <= 1 + len(steps) // LINE  # the turns of the first in line
 
 
 def test_who_wants_no_company_has_none() -> None:
@@ -115,14 +134,22 @@ SIZES = st.lists(st.integers(1, 40), min_size=1, max_size=40)
 
 
 @given(sizes=SIZES, most=st.integers(1, 32), number=st.integers(1, 2 * LINE))
-def test_a_turn_is_full_and_of_the_small_ones_after_who_leads(sizes: list[int], most: int, number: int) -> None:
+def test_a_turn_is_of_the_small_ones_after_who_leads_and_full_or_short_for_their_sake(
+    sizes: list[int], most: int, number: int
+) -> None:
     network = Network()
     waiting = [Question(network, rows(size), 0) for size in sizes]
     (leads, first), *others = dealt = deal(waiting, most, number)
-    assert sum(count for _, count in dealt) == min(most, sum(sizes))
+    half = max(1, most // 2)
+    assert sum(count for _, count in dealt) <= most
+    if leads.left > half:
+        assert sum(count for _, count in dealt) == min(most, sum(sizes))
+    else:
+        assert sum(count for _, count in dealt) >= min(half, sum(sizes))
+        assert sum(count for one, count in dealt if count < one.left) < half  # no parts of large ones beyond
     assert all(1 <= count <= one.left for one, count in dealt)
     assert leads is (min(waiting, key=lambda one: one.left) if number % LINE else waiting[0])
-    assert first >= min(leads.left, max(1, most // 2))
+    assert first >= min(leads.left, half)
     counts = dict(dealt)
     short = [one.left for one in waiting if one is not leads and counts.get(one, 0) < one.left]
     assert all(one.left <= min(short, default=one.left) for one, _ in others)
@@ -153,7 +180,8 @@ def test_one_picture_is_answered_in_the_next_turn_though_batches_wait() -> None:
     batches = [Question(network, rows(20), 0) for _ in range(20)]
     one, classified = Question(network, rows(1), 330), Question(other, rows(1), 0)
     line = [*batches, one, classified]
-    assert deal(line, 16, 1) == [(one, 1), (batches[0], 15)]  # and the batches one after another, not all at once
+    assert deal(line, 16, 1) == [(one, 1), (batches[0], 7)]  # a batch gets what makes the turn half full
+    assert deal(batches, 16, 1) == [(batches[0], 16)]  # and the batches one after another, not all at once
     assert deal([*batches, classified, one], 16, 2) == [(classified, 1)]
     assert deal(line, 16, LINE) == [(batches[0], 15), (one, 1)]
 
