@@ -70,8 +70,8 @@ def load(found: dict[str, Any]) -> str:
 def before(found: dict[str, Any]) -> str:
     """tests/load-before.json in one sentence."""
     return (
-        f"Before walks were shared (commit 9a69e01), the same visitors on the same machine got {found['pictures_per_second']:.1f} pictures a second, "
-        f"and 19 of 20 answers within {found['all']['p95']:.1f} s."
+        f"Before walks were shared (commit 9a69e01), the same visitors got {found['pictures_per_second']:.1f} pictures a second, "
+        f"{found['of_network']:.2f} of the bare network's {found['network_per_second']:.1f}, and 19 of 20 answers within {found['all']['p95']:.1f} s."
     )
 
 
