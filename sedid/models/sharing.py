@@ -184,7 +184,7 @@ class Sharing:
         """Whom the next turn of this thread answers, once it may begin; empty: nobody is left for it.
 
         Args:
-            until: when to give up on a small question and turn to a large one, in seconds of `time.monotonic`.
+            until: when to give up on a small question and turn to a large one, on the monotonic clock.
         """
         with self._changed:
             while free := [question for question in self._waiting if question not in self._held]:

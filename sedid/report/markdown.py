@@ -13,12 +13,13 @@ from sedid.detector.batches import known_shares
 from sedid.detector.detector import Call
 from sedid.escaping import Markdown, for_markdown, markdown, read_markdown, written_by
 from sedid.method import paper
-from sedid.method.diffusion import Steps, steps_in_words, write_steps
+from sedid.method.diffusion import Steps, pair_in_words, steps_in_words, write_steps
 from sedid.method.methods import RESNET, differences
 from sedid.report.defence import finding, setting_words, told_rows
 from sedid.report.numbers import cell, with_interval
 from sedid.results import Results
 from sedid.stats.metrics import Metrics
+from sedid.studies.choose import ChoiceResults
 from sedid.studies.comparison import ComparisonResults, MethodRow
 from sedid.studies.defence import DefenceResults
 from sedid.studies.evaluate import EvaluationResults
@@ -372,6 +373,32 @@ def robustness_table(found: RobustnessResults) -> str:
     return f"{counts}, both changed alike, at the first strength of each kind.\n\n{_table(head, cells)}"
 
 
+def walks_table(found: ChoiceResults) -> str:
+    """choice.json: the best walk of every number of evaluations on the test images, and the paper's pair; empty where none was searched.
+
+    Args:
+        found: what `studies.choose` wrote.
+    """
+    if found.paths is None:
+        return ""
+    best = [(row, "") for row in found.paths.frontier]
+    paper_pair = [(found.paths.paper, ", the paper's pair")] if found.paths.paper else []
+    rows = [
+        [
+            *(str(row.evaluations), pair_in_words(row.k, row.t_sec) + whose, row.polarity),
+            *(cell(row.cv_auc), with_interval(row.auc, row.auc_interval)),
+        ]
+        for row, whose in best + paper_pair
+    ]
+    head = ["evaluations", "walk", "generated if", "AUC, calibration images", "AUC, test images (95 % interval)"]
+    counts = {name: images.count for name, images in found.protocol.images.items()}
+    said = (
+        f"Chosen by cross-validation on {counts['generated']} generated and {counts['real']} real calibration images, measured on "
+        f"{counts['test_generated']} and {counts['test_real']} test images."
+    )
+    return f"{said}\n\n{_table(head, rows)}"
+
+
 def judged(row: MethodChange) -> tuple[str, str]:
     """AUC with its interval, and accuracy at the calibrated threshold."""
     return with_interval(row.auc, row.auc_interval), cell(row.acc)
@@ -533,6 +560,7 @@ STUDIES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "quality": ("Image quality", _drawn(QualityResults, quality_table)),
     "compare": ("Methods", _drawn(ComparisonResults, methods_table)),
     "generalise": ("Other samplers", _drawn(GeneraliseResults, samplers_table)),
+    "choice": ("Walks of few evaluations", _drawn(ChoiceResults, walks_table)),
     "polarity": ("The black frame", _drawn(PolarityResults, frame_table)),
     "robustness": ("Robustness", _drawn(RobustnessResults, robustness_table)),
 }
@@ -546,4 +574,5 @@ def studies(folder: Path) -> dict[str, str]:
         ValueError: a file is not what its command writes.
     """
     files = {name: folder / "sedid" / f"{name}.json" for name in STUDIES}
-    return {name: STUDIES[name][1](file) for name, file in files.items() if file.is_file()}
+    tables = {name: STUDIES[name][1](file) for name, file in files.items() if file.is_file()}
+    return {name: table for name, table in tables.items() if table}
