@@ -85,6 +85,16 @@ def training_loss(ledger: Ledger, t: int, noises: int) -> Tensor:
     return total / noises
 
 
+def estimate_size(ledger: Ledger) -> Tensor:
+    """How much noise the network finds in the image itself, sqrt(mean(eps_theta(x_0, 0)^2)), (B,); 1 is that of standard normal noise.
+
+    Every walk begins with this estimate, and a longer first step carries more of it on.
+    """
+    first = ledger.point((0,))
+    size: Tensor = ledger.schedule.noise_of(first.eps, first.x, 0).square().mean(dim=(1, 2, 3)).sqrt()
+    return size
+
+
 def proximal(ledger: Ledger, t: int, p: int, normalised: bool) -> Tensor:
     r"""PIA and PIAN (Kong et al. 2023), (B,): how far the network stays from its own word about the image.
 
@@ -302,6 +312,7 @@ METHODS: dict[str, Method] = {
         Method("sedid-multi-lr", "SeDID-Multi, logistic regression", "own extension", LOGISTIC, log_errors, KS),
         Method("sedid-multi-gb", "SeDID-Multi, gradient boosting", "own extension", BOOSTING, log_errors, KS),
         Method("loss", "Training loss", MATSUMOTO, THRESHOLD, training_loss, {"t": 100, "noises": 1}),
+        Method("noise-size", "Size of the first noise estimate", "own baseline", THRESHOLD, estimate_size, {}),
         Method("secmi-stat", "SecMI_Stat", SECMI, THRESHOLD, stat, SECMI_STEP),
         Method("secmi-nn", "SecMI_NNs", SECMI, RESNET, absolute_step_error, SECMI_STEP),
         Method("pia", "PIA", PIA, THRESHOLD, partial(proximal, normalised=False), PROXIMAL),

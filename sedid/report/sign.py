@@ -93,6 +93,7 @@ def whole(result: SignResults) -> Markup:
         ways={way: "; ".join(sets) for way, sets in ways.items()},
         named=named_doses(result),
         noises=[row.noise for row in result.rows],
+        sizes=[row.size for row in result.rows if row.size is not None],
         moved=max(moved, default=None),
         protocol=protocol(result),
     )

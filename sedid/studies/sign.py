@@ -1,8 +1,9 @@
 """Why the sign turns: t-errors along T_SEC under every sampler and variance, and after small changes of real pictures.
 
 One network and one set of real pictures. Every set of generated images gives an AUC at each T_SEC, a smaller t-error counting
-as generated, and its finest noise (`finest_noise`); the AUC is measured again on images paired by that noise. The same real
-pictures are then changed a little, and each change is followed along T_SEC. The output folder:
+as generated, its finest noise (`finest_noise`) and the size of the network's first noise estimate (`methods.estimate_size`); the AUC
+is measured again on images paired by either. Walks of other steps show the last T_SEC once more. The same real pictures are then
+changed a little, and each change is followed along T_SEC. The output folder:
 
     sign.json           all of it
 """
@@ -19,16 +20,19 @@ from sedid.data.datasets import load_images
 from sedid.data.image_statistics import finest_noise
 from sedid.data.perturb import named, perturb_all
 from sedid.method.diffusion import check_step
+from sedid.method.methods import costs, method_of
 from sedid.progress import Progress
 from sedid.results import Results, Rows
 from sedid.stats.confounds import Estimate, auc_of_smaller, matched, mean_ratio, spearman
 from sedid.stats.intervals import ABOUT
+from sedid.studies.compare import measure_set
 from sedid.studies.generalise import labelled
 from sedid.studies.study import MadeBy, Protocol, StudyConfig, described, open_study, short_name
 from sedid.training.checks import check_unused
-from sedid.training.scoring import score
 
 REAL = "real"
+SAME_SIZE = 0.03
+"""By which share the first noise estimates of a pair may differ in size: t-errors at late T_SEC follow that size closely."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +44,7 @@ class SignConfig(StudyConfig):
     real: Text = "sample:real"
     generated: tuple[str, ...] = ("sample:generated",)  # sets, each "label=data set" or a data set
     k: Count = 165
+    others: tuple[Count, ...] = (330, 990)  # other step sizes, at the last T_SEC alone
     changed: Count = 96  # real images that are changed: the first ones
     changes: tuple[str, ...] = (
         *("noise:0.25", "noise:0.5", "noise:1", "noise:2", "noise:4", "blur:0.4", "blur:0.6"),
@@ -55,11 +60,13 @@ class TurnAt:
     Attributes:
         auc: a smaller t-error counting as generated.
         matched: the AUC of the pairs alone whose finest noise is the same; None where there are too few.
+        same_size: the same of pairs whose first noise estimates are of one size.
     """
 
     t_sec: int
     auc: Estimate
     matched: Estimate | None
+    same_size: Estimate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,10 @@ class TurnRow:
         noise: median over the images of the finest noise, grey levels.
         noise_auc: of the finest noise by itself, less of it counting as generated.
         pairs: of a real and a generated image with the same finest noise.
+        size: median over the images of the size of the first noise estimate; None in older results, as all that follows.
+        size_auc: of that size by itself, a smaller one counting as generated.
+        size_pairs: of a real and a generated image with first noise estimates of the same size.
+        ends, ends_same_size: AUC at the last T_SEC of the walks of other steps, and that of the same pairs.
     """
 
     set: str
@@ -80,6 +91,11 @@ class TurnRow:
     noise_auc: Estimate
     pairs: int
     at: Rows[TurnAt]
+    size: float | None = None
+    size_auc: Estimate | None = None
+    size_pairs: int = 0
+    ends: tuple[Estimate, ...] = ()
+    ends_same_size: tuple[Estimate | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +106,14 @@ class DoseRow:
         key, label: the change, as a setting and in words.
         noise: median of the finest noise after it, grey levels.
         ratios: t-error after over before, geometric mean, by T_SEC.
+        size: median of the size of the first noise estimate after it; None in older results.
     """
 
     key: str
     label: str
     noise: float
     ratios: tuple[Estimate, ...]
+    size: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +127,10 @@ class SignResults(Results):
         rows: the sets of generated images.
         changed, changed_noise: real pictures behind the doses, and the median of their finest noise before any change.
         doses: the changes.
+        size: median of the size of the real images' first noise estimate; None in older results, and what follows empty.
+        size_correlations: rank correlation of the real images' t-error with that size, by T_SEC.
+        others: the step sizes of the other walks.
+        ends: the same rank correlation at the last T_SEC of each of these.
     """
 
     VERSION: ClassVar[int] = 1
@@ -123,6 +145,10 @@ class SignResults(Results):
     changed: int
     changed_noise: float
     doses: Rows[DoseRow]
+    size: float | None = None
+    size_correlations: tuple[Estimate | None, ...] = ()
+    others: tuple[int, ...] = ()
+    ends: tuple[Estimate | None, ...] = ()
 
     def __post_init__(self) -> None:
         wanted = len(self.t_secs)
@@ -130,7 +156,13 @@ class SignResults(Results):
             len(self.correlations),
             *(len(one.at) for one in self.rows),
             *(len(one.ratios) for one in self.doses),
+            *([] if self.size is None else [len(self.size_correlations)]),
         }
+        if any(
+            len(ends) != len(self.others)
+            for ends in (self.ends, *(end for row in self.rows for end in (row.ends, row.ends_same_size)))
+        ):
+            raise ValueError(f"ends must have {len(self.others)} values each, one a step size of `others`")
         if lengths != {wanted}:
             raise ValueError(f"correlations, rows and doses must have {wanted} values each, one a T_SEC")
 
@@ -138,6 +170,26 @@ class SignResults(Results):
     def seeds(self) -> set[int]:
         """The seeds of the sets whose origin is known."""
         return {row.made.seed for row in self.rows if row.made}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of a set of N images.
+
+    Attributes:
+        errors: (T_SEC, N).
+        size: of the first noise estimate, (N,).
+        ends: t-errors at the last T_SEC of the other walks, (N,) each.
+    """
+
+    errors: np.ndarray
+    size: np.ndarray
+    ends: list[np.ndarray]
+
+
+def paired(real: np.ndarray, generated: np.ndarray, pairs: tuple[np.ndarray, np.ndarray]) -> Estimate | None:
+    """The AUC of some images alone, those at these places of either class; None where there are no places."""
+    return auc_of_smaller(real[pairs[0]], generated[pairs[1]]) if len(pairs[0]) else None
 
 
 def sign(config: SignConfig) -> Generator[Progress, None, SignResults]:
@@ -153,7 +205,8 @@ def sign(config: SignConfig) -> Generator[Progress, None, SignResults]:
         raise ValueError("changes and generated must name at least one each")
     study = open_study(config)
     detector, k = study.detector, config.k
-    check_step(detector.schedule, k, k)
+    for step in (k, *config.others):
+        check_step(detector.schedule, step, step)
     specs, made = {REAL: config.real}, {}
     for text in config.generated:
         label, spec = labelled(text)
@@ -166,27 +219,38 @@ def sign(config: SignConfig) -> Generator[Progress, None, SignResults]:
     # generated sets of one seed resemble each other, as they should
     splits = check_unused(study.folder, detector.info, {REAL: images[REAL]}, judged=False)
 
-    errors, noise = {}, {name: finest_noise(values) for name, values in images.items()}
+    t_secs = detector.t_secs(k)
+    walks = [f"sedid-stat k={step} t_sec={detector.t_secs(step)[-1]}" for step in config.others]
+    methods = [
+        method_of(text) for text in (*(f"sedid-stat k={k} t_sec={t_sec}" for t_sec in t_secs), "noise-size", *walks)
+    ]
+    of_changes = methods[: len(t_secs) + 1]
+
+    found, noise = {}, {name: finest_noise(values) for name, values in images.items()}
     for name, values in images.items():
-        scores, _ = yield from score(detector, values, [k], config.batch_size, f"scoring {name}")
-        errors[name] = np.stack(list(scores.values()))
-    few = images[REAL][: config.changed]
+        measured = yield from measure_set(detector, methods, values, config.seed, config.batch_size, f"scoring {name}")
+        found[name] = Measured(np.stack(measured[: len(t_secs)]), measured[len(t_secs)], measured[len(t_secs) + 1 :])
+    real, few = found[REAL], images[REAL][: config.changed]
     doses = []
     for one in changes:
         after = perturb_all(few, one, config.seed)
-        scores, _ = yield from score(detector, after, [k], config.batch_size, f"real pictures, {one.label}")
-        logs = np.log(np.stack(list(scores.values()))) - np.log(errors[REAL][:, : len(few)])
-        ratios = tuple(mean_ratio(values) for values in logs)
-        doses.append(DoseRow(key=one.key, label=one.label, noise=float(np.median(finest_noise(after))), ratios=ratios))
+        *errors, size = yield from measure_set(
+            detector, of_changes, after, config.seed, config.batch_size, f"real pictures, {one.label}"
+        )
+        ratios = tuple(
+            mean_ratio(np.log(then) - np.log(now[: len(few)])) for then, now in zip(errors, real.errors, strict=True)
+        )
+        middle = float(np.median(finest_noise(after)))
+        doses.append(DoseRow(key=one.key, label=one.label, noise=middle, ratios=ratios, size=float(np.median(size))))
 
-    t_secs, rows = detector.t_secs(k), []
+    rows = []
     for name in made:
-        alike = matched(noise[REAL], noise[name])
-        at = []
-        for place, t_sec in enumerate(t_secs):
-            real, generated = errors[REAL][place], errors[name][place]
-            equal = auc_of_smaller(real[alike[0]], generated[alike[1]]) if len(alike[0]) else None
-            at.append(TurnAt(t_sec, auc_of_smaller(real, generated), equal))
+        of_set = found[name]
+        alike, same_size = matched(noise[REAL], noise[name]), matched(real.size, of_set.size, SAME_SIZE)
+        at = [
+            TurnAt(t_sec, auc_of_smaller(ours, theirs), paired(ours, theirs, alike), paired(ours, theirs, same_size))
+            for t_sec, ours, theirs in zip(t_secs, real.errors, of_set.errors, strict=True)
+        ]
         rows.append(
             TurnRow(
                 set=name,
@@ -196,9 +260,17 @@ def sign(config: SignConfig) -> Generator[Progress, None, SignResults]:
                 noise_auc=auc_of_smaller(noise[REAL], noise[name]),
                 pairs=len(alike[0]),
                 at=tuple(at),
+                size=float(np.median(of_set.size)),
+                size_auc=auc_of_smaller(real.size, of_set.size),
+                size_pairs=len(same_size[0]),
+                ends=tuple(map(auc_of_smaller, real.ends, of_set.ends)),
+                ends_same_size=tuple(
+                    paired(ours, theirs, same_size) for ours, theirs in zip(real.ends, of_set.ends, strict=True)
+                ),
             )
         )
-    protocol = study.protocol(described(specs, images), splits, None, detector.evaluations(k))
+    evaluations = sum(costs(methods, detector.schedule))
+    protocol = study.protocol(described(specs, images), splits, None, evaluations)
     results = SignResults(
         protocol=replace(
             protocol,
@@ -207,11 +279,15 @@ def sign(config: SignConfig) -> Generator[Progress, None, SignResults]:
         k=k,
         t_secs=t_secs,
         noise=float(np.median(noise[REAL])),
-        correlations=tuple(spearman(values, noise[REAL]) for values in errors[REAL]),
+        correlations=tuple(spearman(values, noise[REAL]) for values in real.errors),
         rows=tuple(rows),
         changed=len(few),
         changed_noise=float(np.median(noise[REAL][: len(few)])),
         doses=tuple(doses),
+        size=float(np.median(real.size)),
+        size_correlations=tuple(spearman(values, real.size) for values in real.errors),
+        others=config.others,
+        ends=tuple(spearman(values, real.size) for values in real.ends),
     )
     processes.on_main(results.write, study.out / "sign.json")
     return results

@@ -170,6 +170,7 @@ LITERAL: dict[str, Callable[..., Tensor]] = {
     "sedid-multi-lr": literal_multi,
     "sedid-multi-gb": literal_multi,
     "loss": literal_loss,
+    "noise-size": lambda eps, x_0: (eps(x_0, 0) ** 2).mean(dim=(1, 2, 3)) ** 0.5,
     "secmi-stat": literal_stat,
     "secmi-nn": literal_secmi_nn,
     "pia": literal_pia,
@@ -276,7 +277,7 @@ def test_costs_in_numbers() -> None:
     alone = {name: method.cost(SCHEDULE) for name, method in METHODS.items()}
     assert alone["sedid-stat"] == alone["sedid-nn-both"] == 4
     assert alone["secmi-stat"] == 11
-    assert (alone["loss"], alone["pia"], alone["pian"]) == (1, 2, 2)
+    assert (alone["loss"], alone["noise-size"], alone["pia"], alone["pian"]) == (1, 1, 2, 2)
     assert (alone["dire-stat"], alone["did"], alone["did-step"]) == (12, 24, 6)
     assert method_of("sedid-multi-gb ks=165").cost(SCHEDULE) == method_of("sedid-stat t_sec=990").cost(SCHEDULE) == 7
 
@@ -291,7 +292,7 @@ def test_a_batch_of_one_gives_what_a_batch_of_many_gives(eps_theta: Eps, name: s
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in METHODS if not name.startswith(("loss", "sedid-multi", "pian", "pixels"))]
+    "name", [name for name in METHODS if not name.startswith(("loss", "noise-size", "sedid-multi", "pian", "pixels"))]
 )
 def test_a_network_that_never_changes_its_mind_makes_no_error(name: str) -> None:
     said = torch.randn((1, 3, 8, 8), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
