@@ -18,6 +18,7 @@ from sedid.method.methods import RESNET, differences
 from sedid.report.defence import finding, setting_words, told_rows
 from sedid.report.numbers import cell, with_interval
 from sedid.results import Results
+from sedid.stats.confounds import Estimate
 from sedid.stats.metrics import Metrics
 from sedid.studies.choose import ChoiceResults
 from sedid.studies.comparison import ComparisonResults, MethodRow
@@ -28,6 +29,7 @@ from sedid.studies.polarity import PolarityResults
 from sedid.studies.posterior import PosteriorSpread
 from sedid.studies.robustness import MethodChange, RobustnessResults
 from sedid.studies.shipped import QualityResults, TrainingResults
+from sedid.studies.sign import REAL, SignResults
 from sedid.studies.study import MadeBy
 from sedid.training.checks import LeakCheck, SplitCheck
 
@@ -373,6 +375,48 @@ def robustness_table(found: RobustnessResults) -> str:
     return f"{counts}, both changed alike, at the first strength of each kind.\n\n{_table(head, cells)}"
 
 
+def sign_table(found: SignResults) -> str:
+    """sign.json: the AUC of every set at every T_SEC; then what the size of the first noise estimate has to do with the last one.
+
+    Args:
+        found: what `studies.sign` wrote; older results lack that size, and so the second table.
+    """
+    last = found.t_secs[-1]
+    along = [
+        [row.set, f"{row.count:,}", f"{row.noise:.1f}", *(f"{at.auc.value:.2f}" for at in row.at)] for row in found.rows
+    ]
+    first = (
+        _table(["set", "images", "finest noise", *(f"T_SEC {t_sec}" for t_sec in found.t_secs)], along)
+        + f"\n\nAUC at k = {found.k}, a smaller t-error counting as generated, against {found.protocol.images[REAL].count:,} real pictures; the finest noise in grey "
+        f"levels (real pictures: {found.noise:.1f})."
+    )
+    if found.size is None:
+        return first
+    ks = (found.k, *found.others)
+    rows = [
+        [row.set, f"{row.size or 0:.2f}", estimate(row.size_auc)]
+        + [
+            f"{estimate(auc)} / {estimate(same)}"
+            for auc, same in zip((row.at[-1].auc, *row.ends), (row.at[-1].same_size, *row.ends_same_size), strict=True)
+        ]
+        + [f"{row.size_pairs}"]
+        for row in found.rows
+    ]
+    followed = [estimate(one, "+.2f") for one in (found.size_correlations[-1], *found.ends)]
+    rows.append(["real pictures: rank correlation with the size", f"{found.size:.2f}", "", *followed, ""])
+    head = ["set", "size", "AUC of the size", *(f"k = {k}" for k in ks), "pairs"]
+    said = (
+        f"AUC at T_SEC {last} as measured / of pairs of one size, a smaller t-error, or size, counting as generated. The size is that of the first noise estimate, "
+        "the root mean square of $\\epsilon_\\theta(x_0, 0)$, median over the images; a pair is a real and a generated image whose sizes differ by at most 3 %."
+    )
+    return f"{first}\n\n{_table(head, rows)}\n\n{said}"
+
+
+def estimate(found: Estimate | None, style: str = ".2f") -> str:
+    """An estimate without its interval."""
+    return "n/a" if found is None else format(found.value, style)
+
+
 def walks_table(found: ChoiceResults) -> str:
     """choice.json: the best walk of every number of evaluations on the test images, and the paper's pair; empty where none was searched.
 
@@ -561,6 +605,7 @@ STUDIES: dict[str, tuple[str, Callable[[Path], str]]] = {
     "compare": ("Methods", _drawn(ComparisonResults, methods_table)),
     "generalise": ("Other samplers", _drawn(GeneraliseResults, samplers_table)),
     "choice": ("Walks of few evaluations", _drawn(ChoiceResults, walks_table)),
+    "sign": ("Why the sign turns", _drawn(SignResults, sign_table)),
     "polarity": ("The black frame", _drawn(PolarityResults, frame_table)),
     "robustness": ("Robustness", _drawn(RobustnessResults, robustness_table)),
 }

@@ -1,5 +1,6 @@
 """The study of the sign: its figures against what they are said to be, on made-up statistics and with a tiny network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,11 @@ from helpers.bundles import pictures, shared_bundle, shared_detector
 
 from sedid.data.image_statistics import finest_noise
 from sedid.data.perturb import perturb_all, perturbation
+from sedid.detector.bundle import SHIPPED
 from sedid.progress import finish
 from sedid.report import sign as page
 from sedid.stats.confounds import matched, mean_ratio
+from sedid.storage import read_json, write_json
 from sedid.studies.sign import SignConfig, SignResults, sign
 from sedid.training.scoring import score
 
@@ -47,6 +50,35 @@ def test_ratios_are_geometric_means() -> None:
     assert found.low == pytest.approx(1 / found.high)
 
 
+SETS = (("real", 8, 1), ("first", 6, 2))
+
+
+def of_set(images: np.ndarray) -> np.ndarray:
+    """The size of the network's first word about each image."""
+    detector = shared_detector()
+    first = next(iter(detector.walk(images, 495)))
+    return first.eps.square().mean(dim=(1, 2, 3)).sqrt().numpy()
+
+
+def test_results_of_before_are_read_and_shown_without_the_first_estimate(tmp_path: Path) -> None:
+    found = SignResults.read(SHIPPED.parent / "cifar10" / "sedid" / "sign.json")
+    plain = replace(
+        found, size=None, size_correlations=(), others=(), ends=(),
+        rows=tuple(replace(row, size=None, size_auc=None, size_pairs=0, ends=(), ends_same_size=()) for row in found.rows),
+    )  # fmt: skip
+    plain.write(tmp_path / "sign.json")
+    written = read_json(tmp_path / "sign.json")
+    for name in ("size", "size_correlations", "others", "ends"):
+        del written[name]
+    for row in written["rows"]:
+        for name in ("size", "size_auc", "size_pairs", "ends", "ends_same_size"):
+            del row[name]
+    write_json(tmp_path / "sign.json", written)
+    drawn = page.whole(SignResults.read(tmp_path / "sign.json"))
+    assert "first noise estimate" not in drawn
+    assert "images that are equal in their finest noise are still told apart" in drawn
+
+
 def test_the_study_measures_every_set_and_change(tmp_path: Path) -> None:
     files = {}
     for name, seed, count in (("real", 1, 8), ("one", 2, 6), ("two", 3, 5)):
@@ -72,7 +104,22 @@ def test_the_study_measures_every_set_and_change(tmp_path: Path) -> None:
     ratio = np.exp(np.mean(np.log(noisy[495, 990] / real[495, 990][:3])))
     assert result.doses[0].ratios[1].value == pytest.approx(ratio, rel=1e-5)
 
+    # the first noise estimate, and walks of other steps
+    assert (result.others, len(result.ends), len(result.size_correlations)) == ((330, 990), 2, 2)
+    size = of_set(pictures(8, 1))
+    assert result.size == pytest.approx(np.median(size), rel=1e-5)
+    assert result.rows[0].size_auc.value == pytest.approx(np.mean(of_set(pictures(6, 2))[:, None] < size))
+    longer = {name: finish(score(detector, pictures(count, seed), [330]))[0][330, 990] for name, count, seed in SETS}
+    smaller = np.mean(longer["first"][:, None] < longer["real"])
+    assert result.rows[0].ends[0].value == pytest.approx(smaller)
+    assert result.doses[0].size == pytest.approx(
+        np.median(of_set(perturb_all(pictures(8, 1)[:3], perturbation("noise", 2)))), rel=1e-5
+    )
+    assert result.rows[0].size_pairs == 0  # too few images to pair
+    assert result.rows[0].ends_same_size == (None, None)
+
     drawn = page.whole(result)
+    assert "The first noise estimate, and other steps" in drawn
     assert drawn.count("<figure") == 2
     assert "times their t-error at T_SEC 990" not in drawn  # noise:1 and blur:0.6 were not among the changes
     assert "<th>64 levels</th>" in drawn
