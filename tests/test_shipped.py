@@ -211,12 +211,33 @@ def test_a_shipped_detector_knows_the_photographs_it_has_seen(bundle: Path) -> N
             assert overlap(prints, seen[other]).same == 0
 
 
+def one_size(name: str) -> dict[str, list[float]]:
+    """AUC at the last T_SEC of pairs with first noise estimates of one size: the paper's sampler, and two others."""
+    found: dict[str, list[float]] = {"paper's": [], "others": []}
+    for row in SignResults.read(ROOT / "checkpoints" / name / "sedid" / "sign.json").rows:
+        kind = {"ddpm, 1000": "paper's", "ddim, 50 s": "others", "dpm-solver": "others"}.get(row.set[:10])
+        if kind:
+            assert row.at[-1].same_size is not None
+            found[kind].append(row.at[-1].same_size.value)
+    return found
+
+
+def test_with_the_papers_sampler_the_first_estimate_tells_as_much_as_a_walk() -> None:
+    for name in ("cifar10", "celeba", "tiny-imagenet"):
+        row = SignResults.read(ROOT / "checkpoints" / name / "sedid" / "sign.json").rows[0]
+        assert row.set.startswith("ddpm, 1000 steps")
+        assert row.size_auc is not None
+        assert 1 - row.size_auc.value >= max(row.at[-1].auc.value, row.ends[0].value)
+
+
 def test_the_method_card_has_the_figures_of_the_study_of_the_sign() -> None:
     found = SignResults.read(ROOT / "checkpoints" / "cifar10" / "sedid" / "sign.json")
     page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
-    for row in found.rows:
-        aucs = " | ".join(f"{at.auc.value:.2f}" for at in row.at)
-        assert f"| {row.set} | {row.count} | {row.noise:.1f} | {aucs} |" in page
+    assert studies(ROOT / "checkpoints" / "cifar10")["sign"] in page
+    same = {name: one_size(name) for name in ("cifar10", "celeba", "tiny-imagenet")}
+    of_paper, of_others = ([size for one in same.values() for size in one[kind]] for kind in ("paper's", "others"))
+    assert f"it is {min(of_paper):.2f} to {max(of_paper):.2f} with the paper's sampler" in page
+    assert f"and {min(of_others):.2f} to {max(of_others):.2f} with DDIM and DPM-Solver++" in page
     last = {one.key: one.ratios[-1].value for one in found.doses}
     assert f"multiplies the t-error by {last['noise:1']:.2f} at T_SEC 990" in page
     assert f"multiplies it by {last['blur:0.6']:.2f} at 990" in page

@@ -94,6 +94,7 @@ def whole(result: SignResults) -> Markup:
         named=named_doses(result),
         noises=[row.noise for row in result.rows],
         sizes=[row.size for row in result.rows if row.size is not None],
+        same=[at.same_size.value for at in ends if at.same_size],
         moved=max(moved, default=None),
         protocol=protocol(result),
     )
