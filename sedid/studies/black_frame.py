@@ -27,7 +27,7 @@ from sedid.training.scoring import Scores, score
 PEERS = [
     method
     for name, method in METHODS.items()
-    if method.head == THRESHOLD and name not in ("sedid-stat", "loss", "debiased")
+    if method.head == THRESHOLD and name not in ("sedid-stat", "loss", "debiased", "noise-size")
 ]
 """The statistics of other papers, at their defaults."""
 
