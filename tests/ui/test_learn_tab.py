@@ -261,7 +261,9 @@ def test_the_claim_is_tested_with_every_sampler_of_the_bundles_study(tmp_path: P
         end = row.at[-1].auc
         way = "Smaller" if end.low > 0.5 else "Larger" if end.high < 0.5 else "Neither"
         assert f"{way} means generated at T_SEC {results.t_secs[-1]} (AUC {end.value:.2f})" in words
-        assert f"finest noise: {row.noise:.1f} grey levels" in words
+        assert f"finest noise: {row.noise:.1f} grey levels first noise estimate: {row.size:.2f}" in words
+        same = row.at[-1].same_size
+        assert same is None or f"AUC of pairs of one size: {same.value:.2f}" in words
     sides = [one.at[-1].auc for one in results.rows]
     assert f"holds with {sum(one.low > 0.5 for one in sides)} of these {len(sides)} samplers" in words
     assert f"turns round with {sum(one.high < 0.5 for one in sides)}." in words
