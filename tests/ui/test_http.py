@@ -135,6 +135,15 @@ def test_events_arrive_before_the_work_is_done(url: str, opening: SimpleNamespac
             assert next(line for line in lines if "process_completed" in line)
 
 
+@pytest.mark.parametrize("name", ["nothing", "v2/nothing", "nothing/"])
+def test_an_endpoint_that_is_not_there_is_named_with_those_that_are(url: str, name: str) -> None:
+    """Gradio answered 500, "Internal Server Error"."""
+    answer = httpx.post(f"{url}gradio_api/call/{name}", json={"data": []})
+    assert answer.status_code == 404
+    said = answer.json()["detail"]
+    assert said.startswith("There is no endpoint 'nothing'; accepted: detectors, inspect, score_batch")
+
+
 def test_an_upload_without_a_name_is_not_missed(url: str) -> None:
     answer = httpx.get(f"{url}gradio_api/upload_progress?upload_id=", timeout=20)
     assert (answer.status_code, answer.headers["content-type"].split(";")[0]) == (200, "text/event-stream")

@@ -4,6 +4,7 @@ Gradio (6.31) fetches files by their address: those of a request's data, and any
 It asks public hosts only, but for anybody and of any size; this app needs none of it.
 """
 
+import re
 import shutil
 import threading
 import time
@@ -100,6 +101,8 @@ class Door:
             return 411, "Say how long the request is (Content-Length)."
         if int(length) > (most := UPLOAD if uploading else BODY):
             return 413, f"The request is larger than {most // 10**6} MB."
+        if unknown := no_endpoint(scope.get("app"), what):
+            return 404, unknown
         if not access.is_public():
             return None
         if uploading:
@@ -183,6 +186,18 @@ def compressed(send: Send) -> Send:
         await send(message)
 
     return changed
+
+
+def no_endpoint(app: Any, what: str) -> str:
+    """What to say of a call of an endpoint that does not exist, where Gradio fails; "" of anything else."""
+    called = re.fullmatch(r"call/(?:v2/)?([^/]+)/?", what)
+    if called is None or not hasattr(app, "get_blocks"):
+        return ""
+    endpoints = app.get_blocks().fns.values()
+    if called[1] in {one.api_name for one in endpoints}:
+        return ""
+    accepted = sorted({one.api_name for one in endpoints if one.api_name and one.api_visibility == "public"})
+    return f"There is no endpoint {called[1][:60]!r}; accepted: {', '.join(accepted)}."
 
 
 def waiting(app: Any, address: str) -> int:
