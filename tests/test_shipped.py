@@ -22,6 +22,7 @@ from sedid.recipes.ship import ShipConfig
 from sedid.report.card import fill, measured
 from sedid.report.markdown import STUDIES, studies
 from sedid.storage import read_json
+from sedid.studies.choose import ChoiceResults
 from sedid.studies.evaluate import EvaluationResults
 from sedid.studies.sign import SignResults
 from sedid.ui.examples import bundle_examples, list_examples
@@ -228,6 +229,29 @@ def test_with_the_papers_sampler_the_first_estimate_tells_as_much_as_a_walk() ->
         assert row.set.startswith("ddpm, 1000 steps")
         assert row.size_auc is not None
         assert 1 - row.size_auc.value >= max(row.at[-1].auc.value, row.ends[0].value)
+
+
+def test_what_is_left_at_the_longer_step_is_what_the_method_card_says() -> None:
+    """At (330, 990), among pairs of one size: of all samplers on one network, of the paper's on another, of none on the third."""
+    shown: dict[str, list[str]] = {}
+    for name in ("cifar10", "celeba", "tiny-imagenet"):
+        found = SignResults.read(ROOT / "checkpoints" / name / "sedid" / "sign.json")
+        place = found.others.index(330)
+        of_pairs = {row.set[:10]: row.ends_same_size[place] for row in found.rows}
+        shown[name] = [one for one, auc in of_pairs.items() if auc is not None and auc.low > 0.5]
+    assert shown["cifar10"] == []
+    assert shown["celeba"] == ["ddpm, 1000"]
+    assert len(shown["tiny-imagenet"]) == 4
+
+
+def test_with_four_evaluations_nothing_is_lost_against_the_papers_seven() -> None:
+    for name in ("cifar10", "celeba", "tiny-imagenet"):
+        found = ChoiceResults.read(ROOT / "checkpoints" / name / "sedid" / "choice.json").paths
+        assert found is not None
+        assert found.paper is not None
+        assert found.paper.evaluations == 7
+        (four,) = (row for row in found.frontier if row.evaluations == 4)
+        assert four.auc >= found.paper.auc
 
 
 def test_the_method_card_has_the_figures_of_the_study_of_the_sign() -> None:

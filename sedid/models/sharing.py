@@ -4,8 +4,8 @@ A walk is a thread that asks the network for one evaluation after another. Serve
 each; here the questions that wait become one batch, whatever their timesteps, and its rows go back to who asked.
 
 - Small ones first: a turn is led by the question with the fewest rows left, and what goes with it follows in the same order. So
-  one picture does not wait for a batch of many. Nor does it wait long in company of one: rows of a large question, which no
-  turn answers in whole, fill a turn that a small one leads up to its half only.
+  one picture does not wait for a batch of many. Nor does it wait long in company of one: a turn that a small question leads is filled with
+  rows of a large one, of more than half a turn, up to its half only.
 - A walk asks anew a moment after it is answered. Whoever answered a small question looks out for the next one for that moment
   before it turns to a large one; else each step of a walk would wait for a turn of a batch.
 - Of the same size, whose walk began first is first (its ticket says when). Were all walks pushed on alike, a long one would take
@@ -212,7 +212,7 @@ class Sharing:
         return self._rows or (ROWS_ON_CPU if question.x.device.type == "cpu" else ROWS)
 
     def _is_large(self, question: Question) -> bool:
-        """Whether a turn answers it in part."""
+        """Whether it asks for more than half of the rows of a turn."""
         return len(question.x) > self._rows_of(question) // 2
 
 

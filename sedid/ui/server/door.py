@@ -191,7 +191,7 @@ def compressed(send: Send) -> Send:
 def no_endpoint(app: Any, what: str) -> str:
     """What to say of a call of an endpoint that does not exist, where Gradio fails; "" of anything else."""
     called = re.fullmatch(r"call/(?:v2/)?([^/]+)/?", what)
-    if called is None or not hasattr(app, "get_blocks"):
+    if called is None:
         return ""
     endpoints = app.get_blocks().fns.values()
     if called[1] in {one.api_name for one in endpoints}:
